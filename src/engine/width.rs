@@ -1,0 +1,217 @@
+//! What a width is, and which channels exist at one: the single definition that exporter and engine share.
+//!
+//! Exact integer arithmetic throughout, so that the network that was trained is the network that is served.
+//! This file knows nothing of layers, weights or files.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A share of every hidden layer's channels, in `(0, 1]`, held as a whole number of millionths.
+///
+/// Written in plain decimals without trailing zeros: `1`, `0.5`, `0.333333`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Width(u32);
+
+/// Why a text or a number is not a [`Width`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WidthError {
+    /// The text is not a plain decimal number.
+    #[error("not a decimal number")]
+    NotDecimal,
+    /// The number is zero, below a millionth, or above one.
+    #[error("out of range")]
+    OutOfRange,
+}
+
+impl Width {
+    /// Every channel.
+    pub const FULL: Width = Width(MILLION);
+    /// The narrowest width there is: one channel of any layer of up to a million.
+    pub const NARROWEST: Width = Width(1);
+
+    /// The width of `millionths` millionths.
+    ///
+    /// # Errors
+    /// [`WidthError::OutOfRange`] for 0 and for more than a million.
+    pub const fn from_millionths(millionths: u32) -> Result<Width, WidthError> {
+        match millionths {
+            1..=MILLION => Ok(Width(millionths)),
+            _ => Err(WidthError::OutOfRange),
+        }
+    }
+
+    /// The widest width at which exactly `active` of `channels` channels exist.
+    ///
+    /// # Panics
+    /// If `active` is 0 or exceeds `channels`, or if `channels` exceeds a million.
+    pub fn of_channels(active: usize, channels: usize) -> Width {
+        assert!((1..=channels).contains(&active) && channels <= MILLION as usize, "{active} of {channels} channels");
+        // `channels <= MILLION` bounds the quotient by MILLION, and `active >= 1` keeps it above zero.
+        Width((active as u64 * u64::from(MILLION) / channels as u64) as u32)
+    }
+
+    /// This width in millionths, from 1 to 1,000,000.
+    pub const fn millionths(self) -> u32 {
+        self.0
+    }
+
+    /// How many of `channels` channels exist at this width: `ceil(w * channels)`, at least one.
+    pub const fn active(self, channels: usize) -> usize {
+        (self.0 as u64 * channels as u64).div_ceil(MILLION as u64) as usize
+    }
+
+    /// This width as a floating-point number, for plots and sums; never for deciding which channels exist.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / f64::from(MILLION)
+    }
+}
+
+/// How many input channels output channel `i` of a triangular layer may read: those that exist at the narrowest
+/// width at which `i` itself exists.
+///
+/// For `c_in == c_out` this is `i + 1`: the lower triangle with its diagonal.
+pub const fn limit(i: usize, c_in: usize, c_out: usize) -> usize {
+    let readable = i * c_in / c_out + 1;
+    if readable < c_in { readable } else { c_in }
+}
+
+/// May output channel `i` of a triangular layer read input channel `j`? (`j * c_out <= i * c_in`)
+pub const fn reads(i: usize, j: usize, c_in: usize, c_out: usize) -> bool {
+    j * c_out <= i * c_in
+}
+
+const MILLION: u32 = 1_000_000;
+/// Decimal places that a width keeps.
+const PLACES: usize = 6;
+
+impl FromStr for Width {
+    type Err = WidthError;
+
+    /// Reads a plain decimal such as `0.5`, `.5` or `1.0`; places beyond the sixth are rounded down.
+    fn from_str(text: &str) -> Result<Width, WidthError> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+            return Err(WidthError::NotDecimal);
+        }
+        let kept = &fraction[..fraction.len().min(PLACES)];
+        let places = kept.bytes().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        let millionths = places * 10u32.pow((PLACES - kept.len()) as u32);
+        match whole.trim_start_matches('0') {
+            "" => Width::from_millionths(millionths),
+            "1" if fraction.bytes().all(|digit| digit == b'0') => Ok(Width::FULL),
+            _ => Err(WidthError::OutOfRange),
+        }
+    }
+}
+
+impl TryFrom<f64> for Width {
+    type Error = WidthError;
+
+    /// The width that the number's shortest decimal writing names.
+    fn try_from(number: f64) -> Result<Width, WidthError> {
+        if !number.is_finite() {
+            return Err(WidthError::NotDecimal);
+        }
+        if number <= 0.0 {
+            return Err(WidthError::OutOfRange);
+        }
+        // Display never uses an exponent, so this is exact where `number * 1e6` is not (0.29, say).
+        number.to_string().parse()
+    }
+}
+
+impl fmt::Display for Width {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Width::FULL {
+            return out.pad("1");
+        }
+        let places = format!("0.{:06}", self.0);
+        out.pad(places.trim_end_matches('0'))
+    }
+}
+
+impl serde::Serialize for Width {
+    /// As a JSON number.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.as_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_width() -> impl Strategy<Value = Width> {
+        (1..=MILLION).prop_map(Width)
+    }
+
+    #[test]
+    fn widths_are_read_and_written_as_plain_decimals() {
+        for (text, written) in
+            [("1", "1"), ("1.000", "1"), ("0.5", "0.5"), (".25", "0.25"), ("00.10", "0.1"), ("0.3333339", "0.333333")]
+        {
+            assert_eq!(text.parse::<Width>().map(|width| width.to_string()), Ok(written.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_width_is_refused_with_the_reason() {
+        for text in ["", ".", "wide", "NaN", "inf", "-0.5", "+0.5", "1e-1", "0,5", " 0.5", "0.5.5", "٠.٥"] {
+            assert_eq!(text.parse::<Width>(), Err(WidthError::NotDecimal), "{text}");
+        }
+        for text in ["0", "0.0", "1.01", "1.0000001", "2", "0.0000009", "10", "99999999999999999999"] {
+            assert_eq!(text.parse::<Width>(), Err(WidthError::OutOfRange), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_mean_what_their_decimals_say() {
+        assert_eq!(Width::try_from(0.29).map(Width::millionths), Ok(290_000));
+        assert_eq!(Width::try_from(1.0), Ok(Width::FULL));
+        assert_eq!(Width::try_from(1e-7), Err(WidthError::OutOfRange));
+        assert_eq!(Width::try_from(-0.0), Err(WidthError::OutOfRange));
+        assert_eq!(Width::try_from(f64::NAN), Err(WidthError::NotDecimal));
+    }
+
+    proptest! {
+        #[test]
+        fn writing_and_reading_a_width_gives_it_back(width in any_width()) {
+            prop_assert_eq!(width.to_string().parse::<Width>(), Ok(width));
+            prop_assert_eq!(Width::try_from(width.as_f64()), Ok(width));
+        }
+
+        #[test]
+        fn a_channel_exists_when_its_index_over_the_count_is_below_the_width(
+            width in any_width(), channels in 1usize..300,
+        ) {
+            let naive = (0..channels).filter(|&c| (c as u64) * 1_000_000 < width.millionths() as u64 * channels as u64);
+            prop_assert_eq!(width.active(channels), naive.count());
+            prop_assert!(width.active(channels) >= 1);
+        }
+
+        #[test]
+        fn the_width_of_n_channels_has_n_channels(channels in 1usize..2000, pick in any::<proptest::sample::Index>()) {
+            let active = pick.index(channels) + 1;
+            prop_assert_eq!(Width::of_channels(active, channels).active(channels), active);
+        }
+
+        /// The promise that everything rests on: an active channel reads active channels only.
+        #[test]
+        fn active_channels_read_only_active_channels(width in any_width(), c_in in 1usize..200, c_out in 1usize..200) {
+            for i in 0..width.active(c_out) {
+                prop_assert!(limit(i, c_in, c_out) <= width.active(c_in));
+            }
+        }
+
+        #[test]
+        fn the_limit_counts_the_channels_that_may_be_read(c_in in 1usize..200, c_out in 1usize..200) {
+            for i in 0..c_out {
+                prop_assert_eq!(limit(i, c_in, c_out), (0..c_in).filter(|&j| reads(i, j, c_in, c_out)).count());
+            }
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! anywidth
+pub mod engine;
