@@ -1,0 +1,40 @@
+#!/bin/sh
+# Puts the part of PyTorch that the exporter links (CPU only, 500 MB) into exporter/libtorch. Quick when it is there.
+# Needs python3 with pip and unzip's work done by python3 itself. Nothing is installed outside that folder.
+set -eu
+
+version=2.11.0
+here=$(cd "$(dirname "$0")" && pwd)
+target=$here/libtorch
+
+if [ -n "${LIBTORCH:-}${LIBTORCH_USE_PYTORCH:-}" ]; then
+    echo "libtorch: using the one your environment names (LIBTORCH or LIBTORCH_USE_PYTORCH)"
+    exit 0
+fi
+if [ "$(cat "$target/torch/build-version" 2>/dev/null)" = "$version" ]; then
+    echo "libtorch: $version is there"
+    exit 0
+fi
+
+rm -rf "$target"
+mkdir -p "$target/wheels"
+# PyPI has no CPU-only wheel; libtorch_cpu.so of the CUDA 13 build needs two small NVIDIA libraries and no driver.
+python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$target/wheels" \
+    "torch==$version" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*"
+python3 - "$target" <<'PYTHON'
+import re, sys, zipfile
+from pathlib import Path
+
+target = Path(sys.argv[1])
+wanted = re.compile(
+    r"torch/include/.*|torch/version\.py|torch/lib/(libtorch_cpu|libtorch|libc10)\.so|torch/lib/libgomp.*"
+    r"|nvidia/cu13/lib/lib(cudart|cupti)\.so\.13"
+)
+for wheel in (target / "wheels").glob("*.whl"):
+    with zipfile.ZipFile(wheel) as files:
+        files.extractall(target, [name for name in files.namelist() if wanted.fullmatch(name)])
+PYTHON
+rm -rf "$target/wheels"
+# torch-sys reads this file; written last, it also says that the set-up is complete.
+printf '%s' "$version" > "$target/torch/build-version"
+echo "libtorch: $version is ready in exporter/libtorch"

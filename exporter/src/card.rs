@@ -1,0 +1,136 @@
+//! The model card: what a network is, how it was trained, and what was measured, as Markdown.
+
+use std::fmt::Write;
+
+use anywidth::engine::width::Width;
+
+use crate::evaluate::area_under_curve;
+use crate::model::Network;
+use crate::train::{Recipe, named_widths};
+
+/// What a card tells beyond the network itself. Lists are by the last hidden layer's channel count, from 1 on.
+#[derive(Debug)]
+pub struct Card<'a> {
+    /// The model's name.
+    pub name: &'a str,
+    /// How it was trained.
+    pub recipe: &'a Recipe,
+    /// Accuracy on the validation split.
+    pub validation: &'a [f64],
+    /// Accuracy on the test set.
+    pub test: &'a [f64],
+    /// What logits are divided by, fitted on the validation split.
+    pub temperature: &'a [f64],
+    /// The commit of the exporter's source, if it is known.
+    pub commit: Option<&'a str>,
+    /// The command that trains the same network.
+    pub command: &'a str,
+    /// What else a reader should know about the data.
+    pub notes: &'a [String],
+}
+
+impl Card<'_> {
+    /// The card's text.
+    pub fn text(&self, network: &Network) -> String {
+        let mut text = self.head(network);
+        text.push_str(&self.table(network));
+        text.push_str(&self.how());
+        text
+    }
+
+    fn head(&self, network: &Network) -> String {
+        let channels = network.channels();
+        let images = network.image;
+        let labels = self.recipe.dataset.labels();
+        format!(
+            "# {name}\n\n\
+             An any-width {architecture} with {channels} channels in every hidden layer, trained on {data}. It reads \
+             images of {columns}x{rows} pixels, {colour}, in 0..1 and tells {classes} classes apart: {labels}.\n\n\
+             The file is `1/model.onnx` (ONNX, opset 17; the normalisation is inside the graph). Any ONNX runtime \
+             runs it at full width; anywidth runs it at every width.\n\n",
+            name = self.name,
+            architecture = network.architecture.name(),
+            data = self.recipe.dataset.name(),
+            columns = images.width,
+            rows = images.height,
+            colour = if images.channels == 1 { "grey" } else { "RGB" },
+            classes = labels.len(),
+            labels = labels.join(", "),
+        )
+    }
+
+    fn table(&self, network: &Network) -> String {
+        let channels = network.channels();
+        let mut text = String::from(
+            "| width | channels | test accuracy | validation accuracy | temperature | parameters | multiply-adds |\n\
+             |---|---|---|---|---|---|---|\n",
+        );
+        for width in named_widths() {
+            let active = width.active(channels);
+            let cost = network.cost(width);
+            writeln!(
+                text,
+                "| {width} | {active} | {:.2} % | {:.2} % | {:.2} | {} | {} |",
+                100.0 * self.test[active - 1],
+                100.0 * self.validation[active - 1],
+                self.temperature[active - 1],
+                thousands(cost.parameters),
+                thousands(cost.multiply_adds),
+            )
+            .expect("writing to a string");
+        }
+        let quarter = named_widths()[0];
+        let area = |accuracy| 100.0 * area_under_curve(accuracy, quarter);
+        writeln!(
+            text,
+            "\nMean accuracy over all widths from {quarter} to 1 (area under the accuracy-width curve): {:.2} % on the \
+             test set, {:.2} % on the validation split. Largest loss of test accuracy from one channel count to the \
+             next in that range: {:.2} points.\n",
+            area(self.test),
+            area(self.validation),
+            100.0 * largest_drop(self.test, quarter),
+        )
+        .expect("writing to a string");
+        text
+    }
+
+    fn how(&self) -> String {
+        let recipe = self.recipe;
+        let narrowest = recipe.loss_weights.narrowest;
+        let mut text = format!(
+            "Parameters count what is held (nothing above the triangles, BatchNorm folded), multiply-adds what one \
+             image needs. The accuracies and temperatures inside the file are those of the validation split: {} \
+             training images, chosen by the seed, that the network was not trained on. The test set was measured once, \
+             after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
+             below {narrowest} were not trained.\n\n\
+             ## Training\n\n\
+             One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. On one thread of the \
+             same kind of processor this gives the same network again:\n\n\
+             ```sh\n{}\n```\n\n",
+            recipe.held_out, recipe.epochs, recipe.batch, recipe.seed, self.command,
+        );
+        if let Some(commit) = self.commit {
+            write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))
+                .expect("writing to a string");
+        }
+        let json = serde_json::to_string_pretty(recipe).expect("a recipe has a JSON form");
+        write!(text, "The whole recipe:\n\n```json\n{json}\n```\n").expect("writing to a string");
+        if !self.notes.is_empty() {
+            text.push_str("\n## Notes\n\n");
+            self.notes.iter().for_each(|note| writeln!(text, "- {note}").expect("writing to a string"));
+        }
+        text
+    }
+}
+
+fn largest_drop(accuracy: &[f64], narrowest: Width) -> f64 {
+    let curve = &accuracy[narrowest.active(accuracy.len()) - 1..];
+    curve.windows(2).map(|pair| pair[0] - pair[1]).fold(0.0, f64::max)
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}

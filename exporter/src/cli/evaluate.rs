@@ -1,0 +1,42 @@
+//! `exporter evaluate`: the accuracy at every width, as text.
+
+use std::path::PathBuf;
+
+use anywidth::engine::width::Width;
+
+use exporter::data::split;
+use exporter::evaluate::{accuracies, area_under_curve};
+use exporter::model::Mode;
+use exporter::train::Run;
+
+/// Flags of `exporter evaluate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A run's folder.
+    run: PathBuf,
+    /// Folder with the data set's files [default: data/<DATASET>].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Measure on the test set, which no choice may depend on, instead of the validation split.
+    #[arg(long)]
+    test: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let run = Run::resume(super::checkpoint(&args.run))?;
+    let recipe = run.recipe();
+    let folder = super::data_folder(args.data.as_ref(), recipe.dataset);
+    let images = if args.test {
+        recipe.dataset.test(&folder)?
+    } else {
+        split::split(&recipe.dataset.train(&folder)?, recipe.held_out, recipe.seed).1
+    };
+    let accuracy = accuracies(run.network(), &images, Mode::EVALUATION);
+    println!("channels  width     accuracy");
+    for (index, share) in accuracy.iter().enumerate() {
+        println!("{:8}  {:<8}  {:.2} %", index + 1, Width::of_channels(index + 1, accuracy.len()), 100.0 * share);
+    }
+    let quarter = super::quarter();
+    println!("mean accuracy over widths {quarter} to 1: {:.2} %", 100.0 * area_under_curve(&accuracy, quarter));
+    Ok(())
+}

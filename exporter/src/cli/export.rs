@@ -1,0 +1,87 @@
+//! `exporter export`: a finished run becomes a model folder, `<out>/<name>/{1/model.onnx, README.md}`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use exporter::card::Card;
+use exporter::data::split;
+use exporter::evaluate::{accuracies, accuracies_of, all_logits, temperatures};
+use exporter::file::write_whole;
+use exporter::model::Mode;
+use exporter::onnx::{self, Metadata, Training};
+use exporter::train::Run;
+use exporter::train::progress::by_width;
+
+/// Flags of `exporter export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A finished run's folder.
+    run: PathBuf,
+    /// Folder with the data set's files [default: data/<DATASET>].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The folder of models.
+    #[arg(long, default_value = "../models")]
+    out: PathBuf,
+    /// The model's name, which becomes its folder's [default: the data set's].
+    #[arg(long)]
+    name: Option<String>,
+    /// The source's commit, for the card [default: what git says here].
+    #[arg(long)]
+    commit: Option<String>,
+    /// A sentence for the card's notes; may be repeated.
+    #[arg(long)]
+    note: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let run = Run::resume(super::checkpoint(&args.run))?;
+    let (recipe, network) = (run.recipe(), run.network());
+    let done = run.history().len();
+    ensure!(done == recipe.epochs, "{}: {done} of {} epochs are done", args.run.display(), recipe.epochs);
+    let name = args.name.clone().unwrap_or_else(|| recipe.dataset.name().into());
+    ensure!(
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+        "name: {name:?} may have letters, digits, '-', '_' and '.' only"
+    );
+    ensure!(!name.starts_with('.'), "name: {name:?} begins with a dot");
+
+    let folder = super::data_folder(args.data.as_ref(), recipe.dataset);
+    let (_, held_out) = split::split(&recipe.dataset.train(&folder)?, recipe.held_out, recipe.seed);
+    let (logits, labels) = all_logits(network, &held_out, Mode::EVALUATION);
+    let (validation, temperature) = (accuracies_of(&logits, &labels), temperatures(&logits, &labels));
+    let test = accuracies(network, &recipe.dataset.test(&folder)?, Mode::EVALUATION);
+
+    let metadata = Metadata {
+        labels: recipe.dataset.labels().map(String::from).into(),
+        accuracy: Metadata::by_width(&validation),
+        temperature: Metadata::by_width(&temperature),
+        training: Some(Training { recipe: recipe.clone(), exporter_version: env!("CARGO_PKG_VERSION") }),
+    };
+    let model = args.out.join(&name).join("1").join("model.onnx");
+    onnx::write(network, &metadata, &model).with_context(|| model.display().to_string())?;
+
+    let commit = args.commit.clone().or_else(commit);
+    let card = Card {
+        name: &name,
+        recipe,
+        validation: &validation,
+        test: &test,
+        temperature: &temperature,
+        commit: commit.as_deref(),
+        command: &super::train::command(recipe),
+        notes: &args.note,
+    };
+    let path = args.out.join(&name).join("README.md");
+    write_whole(&path, card.text(network).as_bytes()).with_context(|| path.display().to_string())?;
+    println!("{}\n{}\ntest {}", model.display(), path.display(), by_width(&test));
+    Ok(())
+}
+
+fn commit() -> Option<String> {
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    let commit = output.status.success().then(|| String::from_utf8(output.stdout).ok()).flatten()?;
+    Some(commit.trim().to_owned())
+}

@@ -1,0 +1,59 @@
+//! The command line: one file for each subcommand. Flags become typed settings here, and results become text.
+
+mod data;
+mod evaluate;
+mod export;
+mod train;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use exporter::data::Dataset;
+
+/// Trains Any-Width Networks and writes them as ONNX files.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring a data set onto this machine.
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Train a network at all widths.
+    Train(train::Args),
+    /// Measure a trained network at every width.
+    Evaluate(evaluate::Args),
+    /// Write a trained network as an ONNX file, with its card.
+    Export(export::Args),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Data(command) => data::run(&command),
+            Command::Train(args) => train::run(&args),
+            Command::Evaluate(args) => evaluate::run(&args),
+            Command::Export(args) => export::run(&args),
+        }
+    }
+}
+
+/// The folder that holds a data set's files: what `--data` names, or `data/<name>`.
+fn data_folder(data: Option<&PathBuf>, dataset: Dataset) -> PathBuf {
+    data.cloned().unwrap_or_else(|| PathBuf::from("data").join(dataset.name()))
+}
+
+/// The checkpoint in a run's folder.
+fn checkpoint(run: &std::path::Path) -> PathBuf {
+    run.join("checkpoint.safetensors")
+}
+
+/// Where the area under the accuracy-width curve begins.
+fn quarter() -> anywidth::engine::width::Width {
+    exporter::train::named_widths()[0]
+}

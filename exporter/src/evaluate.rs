@@ -1,0 +1,79 @@
+//! What a network is worth at every width, measured in one pass over the images.
+
+use anywidth::engine::width::Width;
+use tch::{Reduction, Tensor};
+
+use crate::data::Images;
+use crate::model::{Mode, Network};
+
+/// Images in one pass.
+const BATCH: usize = 250;
+
+/// The logits of `images` at every channel count of the last hidden layer, `[channels, N, classes]`, and their labels
+/// `[N]`.
+pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Tensor) {
+    let (mut logits, mut labels) = (Vec::new(), Vec::new());
+    tch::no_grad(|| {
+        for start in (0..images.len()).step_by(BATCH) {
+            let batch = images.batch(start..images.len().min(start + BATCH));
+            logits.push(network.all_logits(&batch.images, mode));
+            labels.push(batch.labels);
+        }
+        (Tensor::cat(&logits, 1), Tensor::cat(&labels, 0))
+    })
+}
+
+/// The share of `images` that are classified correctly, by the last hidden layer's channel count from 1 on.
+pub fn accuracies(network: &Network, images: &Images, mode: Mode) -> Vec<f64> {
+    let (logits, labels) = all_logits(network, images, mode);
+    accuracies_of(&logits, &labels)
+}
+
+/// The share of correct answers in `logits` (`[channels, N, classes]`) for `labels` (`[N]`), by channel count.
+pub fn accuracies_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
+    let correct = logits.argmax(-1, false).eq_tensor(&labels.unsqueeze(0)).to_kind(tch::Kind::Double);
+    let shares = correct.mean_dim([1i64].as_slice(), false, None);
+    Vec::try_from(shares).expect("one number for each channel count")
+}
+
+/// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids
+/// between the channel counts), divided by its length.
+///
+/// # Panics
+/// If `narrowest` leaves no two channel counts.
+pub fn area_under_curve(accuracy: &[f64], narrowest: Width) -> f64 {
+    let curve = &accuracy[narrowest.active(accuracy.len()) - 1..];
+    assert!(curve.len() > 1, "a curve of {} points has no area", curve.len());
+    let pairs = curve.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+    pairs.sum::<f64>() / (curve.len() - 1) as f64
+}
+
+/// The temperature for each channel count: what the logits are divided by so that the mean cross entropy of `labels`
+/// is smallest (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+pub fn temperatures(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
+    (0..logits.size()[0]).map(|row| temperature(&logits.get(row).to_kind(tch::Kind::Double), labels)).collect()
+}
+
+/// Golden-section search over the logarithm of the temperature, in which the loss has one minimum.
+fn temperature(logits: &Tensor, labels: &Tensor) -> f64 {
+    let loss = |logarithm: f64| {
+        let scaled = logits / logarithm.exp();
+        scaled.cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, 0.0).double_value(&[])
+    };
+    let ratio = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (0.05f64.ln(), 20f64.ln());
+    let (mut left, mut right) = (high - ratio * (high - low), low + ratio * (high - low));
+    let (mut at_left, mut at_right) = (loss(left), loss(right));
+    while high - low > 1e-4 {
+        if at_left < at_right {
+            (high, right, at_right) = (right, left, at_left);
+            left = high - ratio * (high - low);
+            at_left = loss(left);
+        } else {
+            (low, left, at_left) = (left, right, at_right);
+            right = low + ratio * (high - low);
+            at_right = loss(right);
+        }
+    }
+    ((low + high) / 2.0).exp()
+}

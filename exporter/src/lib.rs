@@ -1,0 +1,13 @@
+//! Trains Any-Width Networks and writes them as ONNX files that the anywidth server reads.
+//!
+//! [`data`] reads and splits the data sets, [`model`] holds networks as lists of layers and runs them at any width,
+//! [`train`] fits all widths with one pass per step, [`evaluate`] measures every width, [`onnx`] and [`card`] write
+//! what is shipped. Which channels exist at a width is `anywidth::engine::width`'s business, not decided here.
+
+pub mod card;
+pub mod data;
+pub mod evaluate;
+pub mod file;
+pub mod model;
+pub mod onnx;
+pub mod train;

@@ -1,0 +1,44 @@
+//! The ONNX file of a network: opset 17, BatchNorm folded, exact zeros above the triangles, the metadata of a server.
+//!
+//! Walks the network's list of layers; knows nothing of how it was trained.
+
+mod graph;
+mod metadata;
+
+use std::path::Path;
+
+use prost::Message;
+use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+
+use crate::file::write_whole;
+use crate::model::Network;
+
+pub use metadata::{Metadata, Training};
+
+/// ONNX operators as of 2021-12, which every runtime of the last years has.
+const OPSET: i64 = 17;
+/// The file format that came with that operator set.
+const IR_VERSION: i64 = 8;
+
+/// The bytes of the ONNX file of `network`.
+pub fn model(network: &Network, metadata: &Metadata) -> Vec<u8> {
+    let entries = metadata.entries().into_iter().map(|(key, value)| StringStringEntryProto { key: key.into(), value });
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        producer_name: env!("CARGO_PKG_NAME").into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(tch::no_grad(|| graph::graph(network))),
+        metadata_props: entries.collect(),
+        ..ModelProto::default()
+    };
+    model.encode_to_vec()
+}
+
+/// Writes the ONNX file of `network` to `path`, whole or not at all.
+///
+/// # Errors
+/// What the system said.
+pub fn write(network: &Network, metadata: &Metadata, path: &Path) -> std::io::Result<()> {
+    write_whole(path, &model(network, metadata))
+}

@@ -1,0 +1,132 @@
+//! Checkpoints: one safetensors file with every tensor of a run and, as its metadata, the run's state.
+//!
+//! A file is written beside its final place and renamed, so a crash leaves the one before.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use thiserror::Error;
+
+use super::optimiser::Sgd;
+use super::{Epoch, Recipe};
+use crate::file::write_whole;
+use crate::model::Network;
+
+/// The key of the state in the file's metadata.
+const STATE: &str = "anywidth.run";
+/// Before the names of the optimiser's tensors.
+const VELOCITY: &str = "velocity/";
+
+/// Where a run stands, apart from its tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// What it follows.
+    pub recipe: Recipe,
+    /// Steps done.
+    pub step: usize,
+    /// Epochs done.
+    pub history: Vec<Epoch>,
+    /// Sum of the losses of the epoch under way.
+    pub loss_sum: f64,
+}
+
+/// A checkpoint that was read.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Where the run stood.
+    pub state: State,
+    /// Its network.
+    pub network: Network,
+    /// Its optimiser.
+    pub sgd: Sgd,
+}
+
+/// Why a checkpoint could not be written or read.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The system refused.
+    #[error("checkpoint {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no checkpoint, or not a whole one.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Checkpoint {
+    /// Reads the file `path`.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] names what is missing or has another shape than the recipe says.
+    pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
+        let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
+        let bytes = fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| content(error.to_string()))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| content(error.to_string()))?;
+        let state = metadata.metadata().as_ref().and_then(|entries| entries.get(STATE));
+        let state = state.ok_or_else(|| content(format!("no metadata {STATE:?}")))?;
+        let state: State = serde_json::from_str(state).map_err(|error| content(format!("{STATE}: {error}")))?;
+
+        let network = state.recipe.network();
+        let sgd = Sgd::new(state.recipe.sgd, &network.parameters());
+        for (name, tensor) in named(&network, &sgd) {
+            let view = tensors.tensor(&name).map_err(|error| content(format!("{name}: {error}")))?;
+            let stored = Tensor::try_from(view).map_err(|error| content(format!("{name}: {error}")))?;
+            if stored.size() != tensor.size() || stored.kind() != tensor.kind() {
+                let [found, expected] = [&stored, &tensor].map(|t| format!("{:?} {:?}", t.kind(), t.size()));
+                return Err(content(format!("{name}: {found}, expected {expected}")));
+            }
+            tch::no_grad(|| tensor.shallow_clone().copy_(&stored));
+        }
+        Ok(Checkpoint { state, network, sgd })
+    }
+}
+
+/// Writes the file `path`, whose folder is made if need be; either the whole file is there afterwards or the one from
+/// before is.
+///
+/// # Errors
+/// [`CheckpointError::Io`] with what the system said.
+pub fn save(path: &Path, state: &State, network: &Network, sgd: &Sgd) -> Result<(), CheckpointError> {
+    let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
+    let io = |source| CheckpointError::Io { path: path.into(), source };
+    let json = serde_json::to_string(state).map_err(|error| content(error.to_string()))?;
+    let stored: Vec<(String, Vec<usize>, tch::Kind, Vec<u8>)> =
+        named(network, sgd).into_iter().map(|(name, tensor)| stored(name, &tensor)).collect();
+    let mut views = Vec::new();
+    for (name, shape, kind, bytes) in &stored {
+        let kind = (*kind).try_into().map_err(|error| content(format!("{name}: {error}")))?;
+        let view = TensorView::new(kind, shape.clone(), bytes).map_err(|error| content(format!("{name}: {error}")))?;
+        views.push((name, view));
+    }
+    let metadata = Some(HashMap::from([(STATE.to_owned(), json)]));
+    let bytes = safetensors::serialize(views, &metadata).map_err(|error| content(error.to_string()))?;
+    write_whole(path, &bytes).map_err(io)
+}
+
+fn named(network: &Network, sgd: &Sgd) -> Vec<(String, Tensor)> {
+    let of_network = network.tensors().into_iter().map(|(name, tensor)| (name, tensor.shallow_clone()));
+    let of_sgd = sgd.tensors().iter().map(|(name, tensor)| (format!("{VELOCITY}{name}"), tensor.shallow_clone()));
+    of_network.chain(of_sgd).collect()
+}
+
+fn stored(name: String, tensor: &Tensor) -> (String, Vec<usize>, tch::Kind, Vec<u8>) {
+    let tensor = tensor.detach().contiguous();
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.copy_data_u8(&mut bytes, tensor.numel());
+    (name, tensor.size().iter().map(|&length| length as usize).collect(), tensor.kind(), bytes)
+}

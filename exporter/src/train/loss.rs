@@ -1,0 +1,85 @@
+//! The loss of all widths from one pass, how much each width counts in it, and what that does to a channel.
+
+use anywidth::engine::width::Width;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::model::Network;
+
+/// How much each width's loss counts, as a user says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weighting {
+    /// The narrowest width that is trained; all channel counts from there on count alike.
+    pub narrowest: f64,
+    /// Widths that count for more: `(width, share of the whole loss)`.
+    pub emphasis: Vec<(f64, f64)>,
+}
+
+/// How much the loss at each channel count of the last hidden layer counts; the weights add up to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LossWeights(Vec<f64>);
+
+impl LossWeights {
+    /// The weights for a last hidden layer of `channels` channels.
+    ///
+    /// # Errors
+    /// A message that names the width or the share that is out of range.
+    pub fn new(weighting: &Weighting, channels: usize) -> Result<LossWeights, String> {
+        let width = |value: f64| Width::try_from(value).map_err(|error| format!("width {value}: {error}, 0 < w <= 1"));
+        let narrowest = width(weighting.narrowest)?.active(channels);
+        let extra: f64 = weighting.emphasis.iter().map(|&(_, share)| share).sum();
+        if weighting.emphasis.iter().any(|&(_, share)| share.is_nan() || share < 0.0) || extra >= 1.0 {
+            return Err(format!(
+                "emphasis: the shares must be positive and leave some of the loss, they sum to {extra}"
+            ));
+        }
+        let mut weights = vec![0.0; channels];
+        weights[narrowest - 1..].fill((1.0 - extra) / (channels - narrowest + 1) as f64);
+        for &(value, share) in &weighting.emphasis {
+            weights[width(value)?.active(channels) - 1] += share;
+        }
+        Ok(LossWeights(weights))
+    }
+
+    /// The weights, from one channel on.
+    pub fn as_slice(&self) -> &[f64] {
+        &self.0
+    }
+
+    /// The weighted mean over widths of the cross entropy of `logits` (`[channels, N, classes]`) with `labels` (`[N]`).
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> Tensor {
+        let log_probabilities = logits.log_softmax(-1, None);
+        let [channels, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
+        let index = labels.view([1, images, 1]).expand([channels, images, 1], false);
+        let of_label = log_probabilities.gather(-1, &index, false).squeeze_dim(-1);
+        let of_all = log_probabilities.mean_dim([-1i64].as_slice(), false, None);
+        let likelihood = of_label * (1.0 - label_smoothing) + of_all * label_smoothing;
+        let by_width = -likelihood.mean_dim([1i64].as_slice(), false, None);
+        by_width.dot(&Tensor::from_slice(&self.0).to_kind(logits.kind()))
+    }
+
+    /// The share of the loss in which each channel of a layer of `channels` channels takes part: the sum of the
+    /// weights of the widths at which it exists.
+    pub fn coverage(&self, channels: usize) -> Vec<f64> {
+        let mut coverage = vec![0.0; channels];
+        for (index, weight) in self.0.iter().enumerate() {
+            let active = Width::of_channels(index + 1, self.0.len()).active(channels);
+            coverage[..active].iter_mut().for_each(|sum| *sum += weight);
+        }
+        coverage
+    }
+
+    /// For each of the network's parameters, what its gradient is multiplied by so that every channel learns from the
+    /// *mean* loss of the widths at which it exists: `1 / coverage`, shaped to broadcast over the parameter.
+    pub fn gradient_scales(&self, network: &Network) -> Vec<Option<Tensor>> {
+        let scale = |parameter: &crate::model::Parameter<'_>| {
+            let axis = parameter.channel_axis?;
+            let size = parameter.tensor.size();
+            let inverse: Vec<f64> = self.coverage(size[axis] as usize).iter().map(|share| 1.0 / share).collect();
+            let shape: Vec<i64> =
+                size.iter().enumerate().map(|(place, &length)| if place == axis { length } else { 1 }).collect();
+            Some(Tensor::from_slice(&inverse).to_kind(parameter.tensor.kind()).view(shape.as_slice()))
+        };
+        tch::no_grad(|| network.parameters().iter().map(scale).collect())
+    }
+}

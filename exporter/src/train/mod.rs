@@ -1,0 +1,316 @@
+//! Training by the one-pass method: each step fits every width at once.
+//!
+//! A run is a pure function of its [`Recipe`], its images and its seed (on one thread): what is random in a step is
+//! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
+
+pub mod checkpoint;
+pub mod loss;
+pub mod optimiser;
+pub mod progress;
+pub mod schedule;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anywidth::engine::width::Width;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use thiserror::Error;
+
+use crate::data::{Augmentation, Batch, Dataset, Images};
+use crate::evaluate;
+use crate::model::{Architecture, Mode, Network, Normalisation};
+
+use checkpoint::{Checkpoint, CheckpointError};
+use loss::LossWeights;
+use optimiser::Sgd;
+use progress::Progress;
+use schedule::Schedule;
+
+/// Everything that decides how a network is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Where the images come from.
+    pub dataset: Dataset,
+    /// The network.
+    pub architecture: Architecture,
+    /// How the widths are trained.
+    pub method: Method,
+    /// Times that every training image is seen.
+    pub epochs: usize,
+    /// Images in a step.
+    pub batch: usize,
+    /// The learning rate over time.
+    pub schedule: Schedule,
+    /// The optimiser's settings.
+    pub sgd: optimiser::Settings,
+    /// How much each width's loss counts.
+    pub loss_weights: loss::Weighting,
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: f64,
+    /// Is the gradient of each channel divided by the share of the loss in which it takes part?
+    pub coverage: bool,
+    /// How images are changed.
+    pub augmentation: Augmentation,
+    /// Training images that are kept for validation.
+    pub held_out: usize,
+    /// Seed of the weights, the split, the order and the augmentation.
+    pub seed: u64,
+    /// What the convolutions compute in while training.
+    pub precision: Precision,
+}
+
+/// How the widths of a network are trained together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// One pass at full width gives the loss of every width.
+    OnePass,
+}
+
+/// What the convolutions compute in; weights are held in single precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    Float32,
+    /// 16 bits with the exponent of 32: twice as fast where the processor has it.
+    Bfloat16,
+}
+
+/// What an epoch did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Mean training loss.
+    pub loss: f64,
+    /// Share of the validation images that are classified correctly, by the last layer's channel count from 1 on.
+    pub accuracy: Vec<f64>,
+    /// Time taken, in seconds.
+    pub seconds: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// It was told to stop; `--resume` goes on.
+    Interrupted,
+}
+
+/// Why a run could not go on.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A setting is out of its range.
+    #[error("{0}")]
+    Setting(String),
+    /// The loss is no number any more; the last checkpoint is from before.
+    #[error("the loss is {loss} at step {step}: try a lower learning rate; the last checkpoint is kept")]
+    Diverged {
+        /// The step's number from 0.
+        step: usize,
+        /// What the loss was.
+        loss: f64,
+    },
+    /// A checkpoint could not be written, or is not one of this recipe.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Run {
+    recipe: Recipe,
+    network: Network,
+    sgd: Sgd,
+    /// Steps done.
+    step: usize,
+    history: Vec<Epoch>,
+    /// Sum of the losses of the epoch under way.
+    loss_sum: f64,
+    checkpoint: PathBuf,
+}
+
+/// Steps between two looks at the loss: reading it back is cheap, formatting a bar each time is not.
+const LOOK_EVERY: usize = 10;
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Precision::Float32 => Kind::Float,
+            Precision::Bfloat16 => Kind::BFloat16,
+        }
+    }
+}
+
+impl Recipe {
+    /// The network that this recipe starts from.
+    pub fn network(&self) -> Network {
+        let (mean, std) = self.dataset.statistics();
+        let classes = self.dataset.labels().len();
+        let normalisation = Normalisation { mean, std };
+        Network::new(self.architecture, self.dataset.shape(), classes, normalisation, self.seed, Kind::Float)
+    }
+
+    fn validate(&self, images: usize) -> Result<(), TrainError> {
+        let wrong = |what: &str| Err(TrainError::Setting(what.into()));
+        match self {
+            _ if self.epochs == 0 => wrong("epochs: 0 is not allowed, at least 1"),
+            _ if self.batch == 0 || self.batch > images => {
+                wrong(&format!("batch: {} is not between 1 and the {images} training images", self.batch))
+            }
+            _ if !(0.0..1.0).contains(&self.label_smoothing) => {
+                wrong(&format!("label smoothing: {} is not in 0..1", self.label_smoothing))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Run {
+    /// A run from its beginning; checkpoints go to the file `checkpoint`.
+    pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
+        let network = recipe.network();
+        let sgd = Sgd::new(recipe.sgd, &network.parameters());
+        Run { recipe, network, sgd, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
+    }
+
+    /// The run that the file `checkpoint` holds.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] if there is no such file or it is not whole.
+    pub fn resume(checkpoint: PathBuf) -> Result<Run, CheckpointError> {
+        let loaded = Checkpoint::load(&checkpoint)?;
+        let state = loaded.state;
+        Ok(Run {
+            recipe: state.recipe,
+            network: loaded.network,
+            sgd: loaded.sgd,
+            step: state.step,
+            history: state.history,
+            loss_sum: state.loss_sum,
+            checkpoint,
+        })
+    }
+
+    /// The network as it is now.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The recipe that it follows.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The epochs that are done.
+    pub fn history(&self) -> &[Epoch] {
+        &self.history
+    }
+
+    /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
+    ///
+    /// # Errors
+    /// [`TrainError`] for settings out of range, a loss that is no number, or a checkpoint that cannot be written.
+    pub fn train(
+        &mut self,
+        train: &Images,
+        validation: &Images,
+        progress: &Progress,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Outcome, TrainError> {
+        self.recipe.validate(train.len())?;
+        let channels = self.network.channels();
+        let weights = LossWeights::new(&self.recipe.loss_weights, channels).map_err(TrainError::Setting)?;
+        let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };
+        let steps_per_epoch = train.len() / self.recipe.batch;
+        let steps = self.recipe.epochs * steps_per_epoch;
+
+        while self.step < steps {
+            let begin = Instant::now();
+            let epoch = self.step / steps_per_epoch;
+            let order = self.order(train.len(), epoch);
+            for place in self.step % steps_per_epoch..steps_per_epoch {
+                if stop() {
+                    self.save()?;
+                    return Ok(Outcome::Interrupted);
+                }
+                let indices = &order[place * self.recipe.batch..][..self.recipe.batch];
+                let batch = self.batch(train, indices);
+                let rate = self.recipe.schedule.rate(self.step, steps);
+                let loss = self.step_once(&batch, &weights, &scales, rate);
+                if !loss.is_finite() {
+                    return Err(TrainError::Diverged { step: self.step, loss });
+                }
+                self.loss_sum += loss;
+                self.step += 1;
+                if place % LOOK_EVERY == 0 {
+                    progress.step(self.step, steps, self.loss_sum / (place + 1) as f64, rate);
+                }
+            }
+            let mode = Mode { training: false, precision: self.recipe.precision.kind() };
+            let accuracy = evaluate::accuracies(&self.network, validation, mode);
+            let loss = std::mem::take(&mut self.loss_sum) / steps_per_epoch as f64;
+            self.history.push(Epoch { loss, accuracy, seconds: begin.elapsed().as_secs_f64() });
+            self.save()?;
+            progress.epoch(&self.history, self.recipe.epochs);
+        }
+        Ok(Outcome::Finished)
+    }
+
+    fn step_once(&mut self, batch: &Batch, weights: &LossWeights, scales: &[Option<Tensor>], rate: f64) -> f64 {
+        let mode = Mode { training: true, precision: self.recipe.precision.kind() };
+        let logits = self.network.all_logits(&batch.images, mode);
+        let loss = weights.loss(&logits, &batch.labels, self.recipe.label_smoothing);
+        let value = loss.double_value(&[]);
+        if value.is_finite() {
+            loss.backward();
+            self.sgd.step(&self.network.parameters(), scales, rate);
+        }
+        value
+    }
+
+    fn order(&self, images: usize, epoch: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..images).collect();
+        order.shuffle(&mut self.random(ORDER, epoch));
+        order
+    }
+
+    fn batch(&self, images: &Images, indices: &[usize]) -> Batch {
+        let mut random = self.random(PIXELS, self.step);
+        let shape = images.shape();
+        images.batch_with(indices.iter().copied(), |_, image| {
+            self.recipe.augmentation.apply(image, shape, &mut random);
+        })
+    }
+
+    fn random(&self, purpose: u64, index: usize) -> ChaCha8Rng {
+        let mut random = ChaCha8Rng::seed_from_u64(self.recipe.seed);
+        random.set_stream(purpose << STREAM_BITS | index as u64);
+        random
+    }
+
+    fn save(&self) -> Result<(), CheckpointError> {
+        let state = checkpoint::State {
+            recipe: self.recipe.clone(),
+            step: self.step,
+            history: self.history.clone(),
+            loss_sum: self.loss_sum,
+        };
+        checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd)
+    }
+}
+
+/// The purposes that random numbers of one seed are drawn for; the split and the weights use stream 0.
+const ORDER: u64 = 1;
+const PIXELS: u64 = 2;
+const STREAM_BITS: u32 = 48;
+
+/// The widths that progress and model cards name.
+pub fn named_widths() -> [Width; 4] {
+    [250_000, 500_000, 750_000, 1_000_000]
+        .map(|millionths| Width::from_millionths(millionths).expect("between one and a million"))
+}

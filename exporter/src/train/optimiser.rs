@@ -1,0 +1,66 @@
+//! Stochastic gradient descent with momentum.
+//!
+//! Ours and not libtorch's, whose binding cannot save the momentum that a resumed run needs.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::model::Parameter;
+
+/// What stays the same during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Share of the last step's direction that is kept.
+    pub momentum: f64,
+    /// Does the step look ahead along the momentum (Nesterov)?
+    pub nesterov: bool,
+    /// Pull towards zero, on all weights but BatchNorm's.
+    pub weight_decay: f64,
+}
+
+/// The optimiser with its memory.
+#[derive(Debug)]
+pub struct Sgd {
+    settings: Settings,
+    /// One for each parameter, in the network's order.
+    velocity: Vec<(String, Tensor)>,
+}
+
+impl Sgd {
+    /// An optimiser that stands still.
+    pub fn new(settings: Settings, parameters: &[Parameter<'_>]) -> Sgd {
+        let velocity = parameters.iter().map(|p| (p.name.clone(), p.tensor.detach().zeros_like())).collect();
+        Sgd { settings, velocity }
+    }
+
+    /// The memory, by the parameters' names.
+    pub fn tensors(&self) -> &[(String, Tensor)] {
+        &self.velocity
+    }
+
+    /// Moves the parameters against their gradients, each first multiplied by its scale (if `scales` has one), and
+    /// clears the gradients.
+    ///
+    /// # Panics
+    /// If `parameters` are not those that it was made for, or have no gradient.
+    pub fn step(&mut self, parameters: &[Parameter<'_>], scales: &[Option<Tensor>], rate: f64) {
+        assert_eq!(parameters.len(), self.velocity.len(), "parameters of the network that the optimiser was made for");
+        let Settings { momentum, nesterov, weight_decay } = self.settings;
+        tch::no_grad(|| {
+            for (index, (parameter, (_, velocity))) in parameters.iter().zip(&mut self.velocity).enumerate() {
+                let mut tensor = parameter.tensor.shallow_clone();
+                let mut gradient = tensor.grad();
+                if let Some(Some(scale)) = scales.get(index) {
+                    gradient *= scale;
+                }
+                let decay = if parameter.decays { weight_decay } else { 0.0 };
+                let direction = &gradient + decay * &tensor;
+                *velocity *= momentum;
+                *velocity += &direction;
+                let step = if nesterov { direction + momentum * &*velocity } else { velocity.shallow_clone() };
+                tensor -= rate * step;
+                tensor.zero_grad();
+            }
+        });
+    }
+}

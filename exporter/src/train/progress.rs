@@ -1,0 +1,66 @@
+//! What a person sees of a run: a bar on a terminal, one line an epoch elsewhere.
+
+use std::io::IsTerminal;
+
+use anywidth::engine::width::Width;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Epoch, named_widths};
+
+/// Tells how a run goes.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+}
+
+impl Progress {
+    /// A bar if the error output is a terminal, and a line after each epoch in any case.
+    pub fn new() -> Progress {
+        let target =
+            if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = "{bar:30} step {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
+        let style = ProgressStyle::with_template(style).expect("a template that indicatif knows");
+        Progress { bar: ProgressBar::with_draw_target(None, target).with_style(style), lines: true }
+    }
+
+    /// Says nothing.
+    pub fn silent() -> Progress {
+        Progress { bar: ProgressBar::hidden(), lines: false }
+    }
+
+    pub(super) fn step(&self, done: usize, steps: usize, loss: f64, rate: f64) {
+        if self.bar.length() != Some(steps as u64) {
+            self.bar.set_length(steps as u64);
+            self.bar.set_position(done as u64);
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(done as u64);
+        self.bar.set_message(format!("loss {loss:.4}, rate {rate:.4}"));
+    }
+
+    pub(super) fn epoch(&self, history: &[Epoch], epochs: usize) {
+        let Some(last) = history.last().filter(|_| self.lines) else { return };
+        let left = (epochs - history.len()) as f64 * last.seconds / 60.0;
+        let line = format!(
+            "epoch {}/{epochs}: loss {:.4}, validation {}; {:.0} s, {left:.0} min left",
+            history.len(),
+            last.loss,
+            by_width(&last.accuracy),
+            last.seconds,
+        );
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress::new()
+    }
+}
+
+/// Percentages at the named widths: `62.41 (0.25)  71.90 (0.5) ...`.
+pub fn by_width(accuracy: &[f64]) -> String {
+    let at = |width: Width| format!("{:.2} ({width})", 100.0 * accuracy[width.active(accuracy.len()) - 1]);
+    named_widths().map(at).join("  ")
+}

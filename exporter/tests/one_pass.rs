@@ -1,0 +1,128 @@
+//! The identity that one-pass training rests on: one pass at full width gives the loss and the gradient that a separate
+//! pass through every sliced network would give.
+
+use anywidth::engine::width::Width;
+use proptest::prelude::*;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tch::{Kind, Tensor};
+
+use exporter::data::Shape;
+use exporter::model::{Architecture, Mode, Network, Normalisation, lenet};
+use exporter::train::loss::{LossWeights, Weighting};
+
+const IMAGES: i64 = 5;
+const CLASSES: usize = 4;
+const SHAPE: Shape = Shape { channels: 3, height: 18, width: 16 };
+const TOLERANCE: f64 = 1e-10;
+
+fn network(channels: [usize; 3], seed: u64) -> Network {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (layers, classifier) = lenet::layers(channels, SHAPE, CLASSES, Kind::Double, &mut random);
+    let normalisation = Normalisation { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.25] };
+    let architecture = Architecture::Lenet { channels: channels[2] };
+    Network { architecture, image: SHAPE, normalisation, layers, classifier }
+}
+
+fn images_and_labels(seed: u64) -> (Tensor, Tensor) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let pixels: Vec<f64> = (0..IMAGES as usize * SHAPE.len()).map(|_| random.random()).collect();
+    let labels: Vec<i64> = (0..IMAGES).map(|_| random.random_range(0..CLASSES as i64)).collect();
+    let images = Tensor::from_slice(&pixels).view([IMAGES, 3, SHAPE.height as i64, SHAPE.width as i64]);
+    (images, Tensor::from_slice(&labels))
+}
+
+/// The gradients of all parameters, which are then cleared.
+fn gradients(network: &Network) -> Vec<(String, Tensor)> {
+    let taken = network.parameters().into_iter().map(|parameter| {
+        let mut tensor = parameter.tensor.shallow_clone();
+        let gradient = tensor.grad().copy();
+        tensor.zero_grad();
+        (parameter.name, gradient)
+    });
+    taken.collect()
+}
+
+/// libtorch's own, in the logits' precision.
+fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
+    logits.cross_entropy_loss(labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
+}
+
+fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_pass_gives_the_loss_and_gradient_of_separate_passes_through_all_sliced_networks(
+        channels in [1usize..9, 1usize..9, 2usize..9],
+        seed in any::<u64>(),
+        training in any::<bool>(),
+        smoothing in prop_oneof![Just(0.0), 0.0..0.5],
+        narrowest in 0.01f64..1.0,
+        share in 0.0f64..0.9,
+    ) {
+        let network = network(channels, seed);
+        let (images, labels) = images_and_labels(seed ^ 1);
+        let mode = Mode { training, precision: Kind::Double };
+        let weighting = Weighting { narrowest, emphasis: vec![(0.25, share)] };
+        let weights = LossWeights::new(&weighting, channels[2]).expect("weights in range");
+
+        let all_logits = network.all_logits(&images, mode);
+        let one_pass = weights.loss(&all_logits, &labels, smoothing);
+        one_pass.backward();
+        let one_pass_gradients = gradients(&network);
+
+        let mut separate = 0.0;
+        for (index, weight) in weights.as_slice().iter().enumerate() {
+            let width = Width::of_channels(index + 1, channels[2]);
+            let logits = network.logits(&images, width, mode);
+            prop_assert!(largest_difference(&logits, &all_logits.get(index as i64)) < TOLERANCE);
+            let loss = cross_entropy(&logits, &labels, smoothing) * *weight;
+            separate += loss.double_value(&[]);
+            loss.backward();
+        }
+        prop_assert!((separate - one_pass.double_value(&[])).abs() < TOLERANCE);
+        for ((name, ours), (_, theirs)) in one_pass_gradients.iter().zip(gradients(&network)) {
+            let difference = largest_difference(ours, &theirs);
+            prop_assert!(difference < TOLERANCE, "gradient of {name} differs by {difference}");
+        }
+    }
+
+    #[test]
+    fn scaled_gradients_are_those_of_the_mean_loss_of_the_widths_that_have_the_channel(
+        channels in [1usize..9, 1usize..9, 2usize..9],
+        seed in any::<u64>(),
+        share in 0.0f64..0.9,
+    ) {
+        let network = network(channels, seed);
+        let (images, labels) = images_and_labels(seed ^ 1);
+        let mode = Mode { training: true, precision: Kind::Double };
+        let weighting = Weighting { narrowest: 0.01, emphasis: vec![(1.0, share)] };
+        let weights = LossWeights::new(&weighting, channels[2]).expect("weights in range");
+        weights.loss(&network.all_logits(&images, mode), &labels, 0.0).backward();
+        let scales = weights.gradient_scales(&network);
+        let scaled = gradients(&network).into_iter().zip(scales).map(|((name, gradient), scale)| {
+            (name, scale.map_or_else(|| gradient.copy(), |scale| &gradient * scale))
+        });
+        let scaled: Vec<_> = scaled.collect();
+
+        // The widest channel of the first convolution exists at some widths only: their loss alone must give its row.
+        let row = channels[0] - 1;
+        let (mut loss, mut total) = (Tensor::from(0.0), 0.0);
+        for (index, weight) in weights.as_slice().iter().enumerate() {
+            let width = Width::of_channels(index + 1, channels[2]);
+            if width.active(channels[0]) > row {
+                loss = loss + cross_entropy(&network.logits(&images, width, mode), &labels, 0.0) * *weight;
+                total += weight;
+            }
+        }
+        (loss / total).backward();
+        let expected = gradients(&network);
+        let [ours, theirs] = [&scaled[0].1, &expected[0].1].map(|gradient| gradient.get(row as i64));
+        let difference = largest_difference(&ours, &theirs);
+        prop_assert!(difference < TOLERANCE, "the row's gradient differs by {difference}");
+    }
+}
