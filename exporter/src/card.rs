@@ -50,7 +50,7 @@ impl Card<'_> {
              runs it at full width; anywidth runs it at every width.\n\n",
             name = self.name,
             architecture = network.architecture.name(),
-            data = self.recipe.dataset.name(),
+            data = self.recipe.dataset.title(),
             columns = images.width,
             rows = images.height,
             colour = if images.channels == 1 { "grey" } else { "RGB" },
@@ -113,7 +113,7 @@ impl Card<'_> {
             write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))
                 .expect("writing to a string");
         }
-        let json = serde_json::to_string_pretty(recipe).expect("a recipe has a JSON form");
+        let json = serde_json::to_string(recipe).expect("a recipe has a JSON form");
         write!(text, "The whole recipe:\n\n```json\n{json}\n```\n").expect("writing to a string");
         if !self.notes.is_empty() {
             text.push_str("\n## Notes\n\n");

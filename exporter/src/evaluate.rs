@@ -77,3 +77,44 @@ fn temperature(logits: &Tensor, labels: &Tensor) -> f64 {
     }
     ((low + high) / 2.0).exp()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    #[test]
+    fn accuracy_is_the_share_of_images_whose_highest_logit_is_their_label() {
+        let logits = [[[1.0, 0.0], [0.0, 1.0], [3.0, 2.0]], [[0.0, 1.0], [0.0, 1.0], [2.0, 3.0]]];
+        let logits = Tensor::from_slice(logits.as_flattened().as_flattened()).view([2, 3, 2]);
+        let labels = Tensor::from_slice(&[0i64, 1, 1]);
+        assert_eq!(accuracies_of(&logits, &labels), [2.0 / 3.0, 2.0 / 3.0]);
+    }
+
+    #[test]
+    fn the_area_under_a_straight_line_is_its_middle() {
+        let line: Vec<f64> = (1..=8).map(f64::from).collect();
+        assert_eq!(area_under_curve(&line, Width::of_channels(4, 8)), 6.0);
+        assert_eq!(area_under_curve(&[0.0, 1.0, 0.0], Width::NARROWEST), 0.5);
+    }
+
+    /// Labels drawn from the probabilities of `logits / T` are described best by dividing by `T`.
+    #[test]
+    fn the_temperature_is_found_that_the_labels_were_drawn_with() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        for drawn_with in [0.5, 2.0] {
+            let (mut logits, mut labels) = (Vec::new(), Vec::new());
+            for _ in 0..20_000 {
+                let logit: f64 = random.random_range(-3.0..3.0);
+                let probability = 1.0 / (1.0 + (-logit / drawn_with).exp());
+                logits.extend([0.0, logit]);
+                labels.push(i64::from(random.random_bool(probability)));
+            }
+            let logits = Tensor::from_slice(&logits).view([1, -1, 2]);
+            let [found] = temperatures(&logits, &Tensor::from_slice(&labels))[..] else { panic!("one temperature") };
+            assert!((found / drawn_with - 1.0).abs() < 0.1, "{found} for {drawn_with}");
+        }
+    }
+}

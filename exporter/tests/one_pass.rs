@@ -115,7 +115,7 @@ proptest! {
         for (index, weight) in weights.as_slice().iter().enumerate() {
             let width = Width::of_channels(index + 1, channels[2]);
             if width.active(channels[0]) > row {
-                loss = loss + cross_entropy(&network.logits(&images, width, mode), &labels, 0.0) * *weight;
+                loss += cross_entropy(&network.logits(&images, width, mode), &labels, 0.0) * *weight;
                 total += weight;
             }
         }

@@ -196,3 +196,37 @@ fn emphasis(text: &str) -> Result<(f64, f64), String> {
     let number = |text: &str| text.parse().map_err(|error| format!("{text:?}: {error}"));
     Ok((number(width)?, number(share)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn parsed(line: &str) -> Args {
+        match Cli::try_parse_from(line.split_whitespace()).expect("flags that exist").command {
+            Command::Train(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_on_a_card_gives_the_recipe_of_the_card() {
+        for line in [
+            "exporter train mnist",
+            "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
+            "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
+        ] {
+            let recipe = parsed(line).recipe();
+            assert_eq!(parsed(&command(&recipe)).recipe(), recipe, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_emphasis_that_is_no_pair_of_numbers_is_refused() {
+        for text in ["", "0.25", "=", "a=0.1", "0.25=b"] {
+            assert!(emphasis(text).is_err(), "{text}");
+        }
+        assert_eq!(emphasis("0.25=0.2"), Ok((0.25, 0.2)));
+    }
+}

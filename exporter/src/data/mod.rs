@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod idx;
 pub mod split;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -87,6 +88,15 @@ impl Dataset {
             Dataset::Mnist => "mnist",
             Dataset::FashionMnist => "fashion-mnist",
             Dataset::Cifar10 => "cifar10",
+        }
+    }
+
+    /// The name in prose.
+    pub fn title(self) -> &'static str {
+        match self {
+            Dataset::Mnist => "MNIST",
+            Dataset::FashionMnist => "Fashion-MNIST",
+            Dataset::Cifar10 => "CIFAR-10",
         }
     }
 
@@ -238,5 +248,12 @@ impl Shape {
     /// Has an image no value at all?
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    /// As `3x32x32`: channels, rows, columns.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}x{}x{}", self.channels, self.height, self.width)
     }
 }

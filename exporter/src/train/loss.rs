@@ -83,3 +83,37 @@ impl LossWeights {
         tch::no_grad(|| network.parameters().iter().map(scale).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(narrowest: f64, emphasis: &[(f64, f64)], channels: usize) -> Vec<f64> {
+        let weighting = Weighting { narrowest, emphasis: emphasis.into() };
+        LossWeights::new(&weighting, channels).expect("weights in range").0
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert!(
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn all_trained_widths_count_alike_but_for_those_that_are_emphasised() {
+        assert_close(&weights(0.5, &[], 4), &[0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]);
+        assert_close(&weights(0.1, &[(0.25, 0.2), (1.0, 0.4)], 4), &[0.3, 0.1, 0.1, 0.5]);
+        // Two widths with the same channels add up; a width below the narrowest may be emphasised.
+        assert_close(&weights(1.0, &[(0.1, 0.1), (0.2, 0.1)], 4), &[0.2, 0.0, 0.0, 0.8]);
+    }
+
+    #[test]
+    fn coverage_is_the_share_of_the_loss_that_a_channel_takes_part_in() {
+        let weights = LossWeights(vec![0.1, 0.2, 0.3, 0.4]);
+        assert_close(&weights.coverage(4), &[1.0, 0.9, 0.7, 0.4]);
+        // Half as many channels: each exists from every second count on. Twice as many: two appear at a time.
+        assert_close(&weights.coverage(2), &[1.0, 0.7]);
+        assert_close(&weights.coverage(8), &[1.0, 1.0, 0.9, 0.9, 0.7, 0.7, 0.4, 0.4]);
+    }
+}

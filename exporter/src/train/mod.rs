@@ -155,12 +155,17 @@ impl Recipe {
         Network::new(self.architecture, self.dataset.shape(), classes, normalisation, self.seed, Kind::Float)
     }
 
-    fn validate(&self, images: usize) -> Result<(), TrainError> {
+    fn validate(&self, train: &Images, validation: &Images) -> Result<(), TrainError> {
         let wrong = |what: &str| Err(TrainError::Setting(what.into()));
+        let (count, expected) = (train.len(), self.dataset.shape());
         match self {
+            _ if train.shape() != expected || validation.shape() != expected => {
+                wrong(&format!("images of {}, expected {expected}", train.shape()))
+            }
+            _ if validation.is_empty() => wrong("held out: 0 is not allowed, at least 1 image to validate on"),
             _ if self.epochs == 0 => wrong("epochs: 0 is not allowed, at least 1"),
-            _ if self.batch == 0 || self.batch > images => {
-                wrong(&format!("batch: {} is not between 1 and the {images} training images", self.batch))
+            _ if self.batch == 0 || self.batch > count => {
+                wrong(&format!("batch: {} is not between 1 and the {count} training images", self.batch))
             }
             _ if !(0.0..1.0).contains(&self.label_smoothing) => {
                 wrong(&format!("label smoothing: {} is not in 0..1", self.label_smoothing))
@@ -222,7 +227,7 @@ impl Run {
         progress: &Progress,
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
-        self.recipe.validate(train.len())?;
+        self.recipe.validate(train, validation)?;
         let channels = self.network.channels();
         let weights = LossWeights::new(&self.recipe.loss_weights, channels).map_err(TrainError::Setting)?;
         let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };

@@ -44,3 +44,35 @@ impl Schedule {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(decay: Decay, warm_up: f64, steps: usize) -> Vec<f64> {
+        (0..steps).map(|step| Schedule { peak: 2.0, warm_up, decay }.rate(step, steps)).collect()
+    }
+
+    #[test]
+    fn the_rate_rises_to_the_peak_in_the_warm_up_and_never_after_it() {
+        for decay in [Decay::Linear, Decay::Cosine, Decay::Step] {
+            let rates = rates(decay, 0.25, 100);
+            assert!(rates[..25].is_sorted_by(|a, b| a < b) && rates[25..].is_sorted_by(|a, b| a >= b), "{decay:?}");
+            assert_eq!((rates[0], rates[24], rates[25]), (2.0 / 25.0, 2.0, 2.0), "{decay:?}");
+            assert!(rates.iter().all(|&rate| rate > 0.0), "{decay:?}");
+        }
+    }
+
+    #[test]
+    fn each_curve_passes_through_its_known_points() {
+        let at = |decay, place: usize| rates(decay, 0.0, 1000)[place];
+        assert!((at(Decay::Linear, 750) - 0.5).abs() < 1e-12);
+        assert!((at(Decay::Cosine, 500) - 1.0).abs() < 1e-12);
+        assert_eq!([0, 499, 500, 749, 750, 999].map(|place| at(Decay::Step, place)), [2.0, 2.0, 0.2, 0.2, 0.02, 0.02]);
+    }
+
+    #[test]
+    fn a_warm_up_shorter_than_a_step_never_exceeds_the_peak() {
+        assert!(rates(Decay::Linear, 0.001, 4).iter().all(|rate| (0.0..=2.0).contains(rate)));
+    }
+}

@@ -1,0 +1,157 @@
+//! Training learns, can be stopped and resumed without a trace, and never loses its last good state.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use exporter::data::{Augmentation, Dataset, Images};
+use exporter::model::{Architecture, Network};
+use exporter::train::loss::Weighting;
+use exporter::train::optimiser::Settings;
+use exporter::train::progress::Progress;
+use exporter::train::schedule::{Decay, Schedule};
+use exporter::train::{Method, Outcome, Precision, Recipe, Run, TrainError};
+
+fn recipe() -> Recipe {
+    Recipe {
+        dataset: Dataset::Mnist,
+        architecture: Architecture::Lenet { channels: 6 },
+        method: Method::OnePass,
+        epochs: 3,
+        batch: 20,
+        schedule: Schedule { peak: 0.1, warm_up: 0.2, decay: Decay::Linear },
+        sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+        loss_weights: Weighting { narrowest: 0.3, emphasis: vec![(0.5, 0.2)] },
+        label_smoothing: 0.0,
+        coverage: true,
+        augmentation: Augmentation { pad: 1, flip: false },
+        held_out: 0,
+        seed: 5,
+        precision: Precision::Float32,
+    }
+}
+
+/// Noise with a bright bar whose row is its class.
+fn images(count: usize, seed: u64) -> Images {
+    let shape = Dataset::Mnist.shape();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut pixels = Vec::new();
+    let labels: Vec<u8> = (0..count).map(|index| (index % 10) as u8).collect();
+    for &label in &labels {
+        let bar = 4 + 2 * usize::from(label);
+        pixels.extend((0..shape.height * shape.width).map(|place| match place / shape.width {
+            row if row == bar || row == bar + 1 => 255 - random.random_range(0..60u8),
+            _ => random.random_range(0..60u8),
+        }));
+    }
+    Images::new(pixels, labels, shape)
+}
+
+fn never() -> bool {
+    false
+}
+
+fn train(run: &mut Run, stop: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
+    tch::set_num_threads(1);
+    run.train(&images(100, 1), &images(50, 2), &Progress::silent(), stop)
+}
+
+fn bytes(network: &Network) -> Vec<Vec<f32>> {
+    let flat = |tensor: &tch::Tensor| Vec::try_from(tensor.detach().view([-1])).expect("a flat tensor of floats");
+    network.tensors().into_iter().map(|(_, tensor)| flat(tensor)).collect()
+}
+
+fn without_seconds(run: &Run) -> Vec<(f64, Vec<f64>)> {
+    run.history().iter().map(|epoch| (epoch.loss, epoch.accuracy.clone())).collect()
+}
+
+#[test]
+fn a_run_learns_a_simple_data_set_at_every_trained_width() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Run::new(Recipe { epochs: 12, ..recipe() }, folder.path().join("checkpoint"));
+    assert_eq!(train(&mut run, &never).expect("a run"), Outcome::Finished);
+    let last = run.history().last().expect("an epoch");
+    assert!(last.loss < run.history()[0].loss / 2.0, "{:?}", run.history());
+    assert!(last.accuracy[1..].iter().all(|&share| share > 0.8), "{:?}", last.accuracy);
+}
+
+#[test]
+fn a_resumed_run_gives_the_same_network_as_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut whole = Run::new(recipe(), folder.path().join("whole"));
+    assert_eq!(train(&mut whole, &never).expect("a run"), Outcome::Finished);
+
+    // Five steps an epoch: stopped within the first, within the second, and at the border after it.
+    let path = folder.path().join("parts");
+    let mut run = Run::new(recipe(), path.clone());
+    for steps in [3, 4, 3] {
+        let left = Cell::new(steps);
+        let stop = || left.replace(left.get() - 1) == 0;
+        assert_eq!(train(&mut run, &stop).expect("a part"), Outcome::Interrupted);
+        run = Run::resume(path.clone()).expect("a checkpoint");
+    }
+    assert_eq!(train(&mut run, &never).expect("the rest"), Outcome::Finished);
+    assert_eq!(bytes(run.network()), bytes(whole.network()));
+    assert_eq!(without_seconds(&run), without_seconds(&whole));
+    assert_eq!(bytes(Run::resume(path).expect("a checkpoint").network()), bytes(whole.network()));
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    let mut run = Run::new(recipe(), path.clone());
+    let left = Cell::new(6);
+    train(&mut run, &|| left.replace(left.get() - 1) == 0).expect("an interrupted run");
+    let good = fs::read(&path).expect("a checkpoint");
+
+    // The same run with a weight that is no number any more, as after a step that was too long.
+    let mut broken = Run::resume(path.clone()).expect("a checkpoint");
+    let mut bias = broken.network().classifier.bias.detach();
+    let _ = bias.fill_(f64::NAN);
+    let error = train(&mut broken, &never).expect_err("no loss");
+    assert!(matches!(error, TrainError::Diverged { step: 6, .. }), "{error}");
+    assert_eq!(fs::read(&path).expect("a checkpoint"), good);
+}
+
+#[test]
+fn a_checkpoint_that_is_missing_cut_off_or_something_else_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    let refusal = |path: &Path| Run::resume(path.into()).expect_err("no checkpoint").to_string();
+    assert!(refusal(&path).contains("checkpoint"), "{}", refusal(&path));
+    let mut run = Run::new(recipe(), path.clone());
+    train(&mut run, &|| true).expect("an interrupted run");
+    let good = fs::read(&path).expect("a checkpoint");
+    for bytes in [&[][..], b"something else altogether", &good[..good.len() - 1], &good[..200]] {
+        fs::write(&path, bytes).expect("written");
+        assert!(refusal(&path).starts_with(&format!("checkpoint {}", path.display())));
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_refused_before_the_first_step() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let emphasis = |pair| Weighting { narrowest: 0.3, emphasis: vec![pair] };
+    let narrowest = |narrowest| Weighting { narrowest, emphasis: Vec::new() };
+    let cases = [
+        (Recipe { epochs: 0, ..recipe() }, "epochs: 0"),
+        (Recipe { batch: 0, ..recipe() }, "batch: 0"),
+        (Recipe { batch: 101, ..recipe() }, "batch: 101"),
+        (Recipe { label_smoothing: 1.0, ..recipe() }, "label smoothing: 1"),
+        (Recipe { dataset: Dataset::Cifar10, ..recipe() }, "images of 1x28x28"),
+        (Recipe { loss_weights: emphasis((0.5, 1.0)), ..recipe() }, "emphasis"),
+        (Recipe { loss_weights: emphasis((0.5, -0.1)), ..recipe() }, "emphasis"),
+        (Recipe { loss_weights: emphasis((1.5, 0.1)), ..recipe() }, "width 1.5"),
+        (Recipe { loss_weights: narrowest(0.0), ..recipe() }, "width 0"),
+    ];
+    for (recipe, reason) in cases {
+        let path = folder.path().join("checkpoint");
+        let message = train(&mut Run::new(recipe, path.clone()), &never).expect_err(reason).to_string();
+        assert!(message.starts_with(reason), "{message}");
+        assert!(!path.exists());
+    }
+}
