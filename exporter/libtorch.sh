@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts the part of PyTorch that the exporter links (CPU only, 500 MB) into exporter/libtorch. Quick when it is there.
-# Needs python3 with pip and unzip's work done by python3 itself. Nothing is installed outside that folder.
+# Needs python3 with pip; nothing is installed outside that folder.
 set -eu
 
 version=2.11.0

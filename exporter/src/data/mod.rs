@@ -64,7 +64,7 @@ pub struct Batch {
 #[derive(Debug, Error)]
 pub enum DataError {
     /// A file is missing or unreadable.
-    #[error("{}: {source}; `exporter data fetch` fetches the data sets, see exporter/README.md", path.display())]
+    #[error("{} cannot be read (`exporter data fetch` fetches the data sets)", path.display())]
     Io {
         /// The file.
         path: PathBuf,

@@ -50,7 +50,7 @@ pub struct Checkpoint {
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The system refused.
-    #[error("checkpoint {}: {source}", path.display())]
+    #[error("checkpoint {} cannot be read or written", path.display())]
     Io {
         /// The file.
         path: PathBuf,

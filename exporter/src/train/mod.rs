@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod loss;
 pub mod optimiser;
 pub mod progress;
+pub mod recipe;
 pub mod schedule;
 
 use std::path::PathBuf;
@@ -17,69 +18,19 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use thiserror::Error;
 
-use crate::data::{Augmentation, Batch, Dataset, Images};
+use crate::data::{Batch, Images};
 use crate::evaluate;
-use crate::model::{Architecture, Mode, Network, Normalisation};
+use crate::model::{Mode, Network};
 
 use checkpoint::{Checkpoint, CheckpointError};
 use loss::LossWeights;
 use optimiser::Sgd;
 use progress::Progress;
-use schedule::Schedule;
 
-/// Everything that decides how a network is trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Where the images come from.
-    pub dataset: Dataset,
-    /// The network.
-    pub architecture: Architecture,
-    /// How the widths are trained.
-    pub method: Method,
-    /// Times that every training image is seen.
-    pub epochs: usize,
-    /// Images in a step.
-    pub batch: usize,
-    /// The learning rate over time.
-    pub schedule: Schedule,
-    /// The optimiser's settings.
-    pub sgd: optimiser::Settings,
-    /// How much each width's loss counts.
-    pub loss_weights: loss::Weighting,
-    /// Share of the target that is spread over all classes.
-    pub label_smoothing: f64,
-    /// Is the gradient of each channel divided by the share of the loss in which it takes part?
-    pub coverage: bool,
-    /// How images are changed.
-    pub augmentation: Augmentation,
-    /// Training images that are kept for validation.
-    pub held_out: usize,
-    /// Seed of the weights, the split, the order and the augmentation.
-    pub seed: u64,
-    /// What the convolutions compute in while training.
-    pub precision: Precision,
-}
-
-/// How the widths of a network are trained together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// One pass at full width gives the loss of every width.
-    OnePass,
-}
-
-/// What the convolutions compute in; weights are held in single precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32 bits.
-    Float32,
-    /// 16 bits with the exponent of 32: twice as fast where the processor has it.
-    Bfloat16,
-}
+pub use recipe::{Method, Precision, Recipe};
 
 /// What an epoch did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,44 +88,6 @@ pub struct Run {
 /// Steps between two looks at the loss: reading it back is cheap, formatting a bar each time is not.
 const LOOK_EVERY: usize = 10;
 
-impl Precision {
-    fn kind(self) -> Kind {
-        match self {
-            Precision::Float32 => Kind::Float,
-            Precision::Bfloat16 => Kind::BFloat16,
-        }
-    }
-}
-
-impl Recipe {
-    /// The network that this recipe starts from.
-    pub fn network(&self) -> Network {
-        let (mean, std) = self.dataset.statistics();
-        let classes = self.dataset.labels().len();
-        let normalisation = Normalisation { mean, std };
-        Network::new(self.architecture, self.dataset.shape(), classes, normalisation, self.seed, Kind::Float)
-    }
-
-    fn validate(&self, train: &Images, validation: &Images) -> Result<(), TrainError> {
-        let wrong = |what: &str| Err(TrainError::Setting(what.into()));
-        let (count, expected) = (train.len(), self.dataset.shape());
-        match self {
-            _ if train.shape() != expected || validation.shape() != expected => {
-                wrong(&format!("images of {}, expected {expected}", train.shape()))
-            }
-            _ if validation.is_empty() => wrong("held out: 0 is not allowed, at least 1 image to validate on"),
-            _ if self.epochs == 0 => wrong("epochs: 0 is not allowed, at least 1"),
-            _ if self.batch == 0 || self.batch > count => {
-                wrong(&format!("batch: {} is not between 1 and the {count} training images", self.batch))
-            }
-            _ if !(0.0..1.0).contains(&self.label_smoothing) => {
-                wrong(&format!("label smoothing: {} is not in 0..1", self.label_smoothing))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 impl Run {
     /// A run from its beginning; checkpoints go to the file `checkpoint`.
     pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
@@ -227,7 +140,7 @@ impl Run {
         progress: &Progress,
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
-        self.recipe.validate(train, validation)?;
+        self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
         let channels = self.network.channels();
         let weights = LossWeights::new(&self.recipe.loss_weights, channels).map_err(TrainError::Setting)?;
         let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };
