@@ -2,8 +2,6 @@
 //!
 //! Knows no file format and no width; every channel count here is that of full width.
 
-use super::width::Width;
-
 /// Extent of one value per image: `[channels, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Shape {
@@ -68,7 +66,6 @@ pub(crate) struct Conv {
     pub(crate) weights: Vec<f32>,
     /// `[out]`
     pub(crate) bias: Vec<f32>,
-    pub(crate) inputs: usize,
     pub(crate) window: Window,
 }
 
@@ -147,12 +144,6 @@ impl Graph {
         self.nodes[0].shape
     }
 
-    /// Channels of node `id` that exist at `width`.
-    pub(crate) fn active(&self, id: NodeId, width: Width) -> usize {
-        let node = &self.nodes[id];
-        if node.sliced { width.active(node.shape.channels) } else { node.shape.channels }
-    }
-
     /// How many nodes read each node, the head included.
     pub(crate) fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len()];
@@ -177,10 +168,8 @@ impl Affine {
     /// Rescales the rows of a layer's weights, so that the layer computes what the two did one after the other.
     pub(crate) fn fold_into(&self, weights: &mut [f32], bias: &mut [f32]) {
         let row_len = weights.len() / bias.len();
-        for (row, ((weights, bias), (scale, shift))) in
-            weights.chunks_exact_mut(row_len).zip(bias).zip(self.scale.iter().zip(&self.shift)).enumerate()
-        {
-            debug_assert!(row < self.scale.len());
+        let rows = weights.chunks_exact_mut(row_len).zip(bias);
+        for ((weights, bias), (scale, shift)) in rows.zip(self.scale.iter().zip(&self.shift)) {
             weights.iter_mut().for_each(|weight| *weight *= scale);
             *bias = *bias * scale + shift;
         }

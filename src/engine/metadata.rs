@@ -80,9 +80,7 @@ impl Entries<'_> {
         serde_json::from_str(text).map(Some).map_err(|cause| error(key, format!("is not the expected JSON: {cause}")))
     }
 
-    fn curve(
-        &self, key: &str, allowed: impl Fn(f64) -> bool, range: &str,
-    ) -> Result<Vec<(Width, f64)>, MetadataError> {
+    fn curve(&self, key: &str, allowed: impl Fn(f64) -> bool, range: &str) -> Result<Vec<(Width, f64)>, MetadataError> {
         let points: Vec<(f64, f64)> = self.json(key)?.unwrap_or_default();
         let curve = points
             .into_iter()

@@ -190,13 +190,7 @@ fn summarise(graph: &Graph) -> Vec<LayerSummary> {
         weights: [source.shape.pixels(), 0],
         uses: 1,
     };
-    let head = LayerSummary {
-        name: graph.head.name.clone(),
-        kind: "linear".into(),
-        input: source.shape,
-        output,
-        work,
-    };
+    let head = LayerSummary { name: graph.head.name.clone(), kind: "linear".into(), input: source.shape, output, work };
     hidden.chain([head]).collect()
 }
 

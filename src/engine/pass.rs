@@ -175,7 +175,12 @@ impl Pass {
 
 /// Adds what channels `from..to` of the head's input contribute to the class scores.
 fn add_channels(
-    model: &Model, set: InstructionSet, values: &[f32], features: &mut Vec<f32>, sums: &mut [[f32; BLOCK]], from: usize,
+    model: &Model,
+    set: InstructionSet,
+    values: &[f32],
+    features: &mut Vec<f32>,
+    sums: &mut [[f32; BLOCK]],
+    from: usize,
     to: usize,
 ) {
     let head = &model.plan.head;

@@ -88,9 +88,7 @@ impl Step {
     }
 
     /// Computes channels `from..to` of the step's value; `features` is scratch.
-    pub(crate) fn run(
-        &self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize,
-    ) {
+    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
         match self {
             Step::Conv(step) => step.run(set, item, from, to),
             Step::Dense(step) => step.run(set, item, features, from, to),

@@ -7,8 +7,7 @@
 pub fn probabilities(logits: &[f32], temperature: f64) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     // Less the largest, so that no exponential overflows.
-    let exponentials: Vec<f64> =
-        logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).collect();
+    let exponentials: Vec<f64> = logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).collect();
     let sum: f64 = exponentials.iter().sum();
     exponentials.into_iter().map(|exponential| (exponential / sum) as f32).collect()
 }

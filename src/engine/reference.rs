@@ -33,18 +33,17 @@ impl Value {
 /// The class scores of one image at a width.
 pub(crate) fn logits(graph: &Graph, image: &[f32], width: Width) -> Vec<f64> {
     let mut values: Vec<Value> = vec![];
-    for (id, node) in graph.nodes.iter().enumerate() {
-        let channels = graph.active(id, width);
+    for node in &graph.nodes {
+        let channels = if node.sliced { width.active(node.shape.channels) } else { node.shape.channels };
         let extent = [node.shape.height, node.shape.width];
         let input = |at: usize| &values[node.inputs[at]];
         let value = match &node.op {
             Op::Input => Value { shape: node.shape, pixels: image.iter().copied().map(f64::from).collect() },
             Op::Conv(conv) => convolve(conv, input(0), channels, extent, false),
             Op::Depthwise(conv) => convolve(conv, input(0), channels, extent, true),
-            Op::Linear(linear) => Value {
-                shape: Shape { channels, height: 1, width: 1 },
-                pixels: multiply(linear, input(0), channels),
-            },
+            Op::Linear(linear) => {
+                Value { shape: Shape { channels, height: 1, width: 1 }, pixels: multiply(linear, input(0), channels) }
+            }
             Op::Affine(Affine { scale, shift }) => Value::new(channels, extent, |c, y, x| {
                 input(0).at(c, Some(y), Some(x)).unwrap() * f64::from(scale[c]) + f64::from(shift[c])
             }),
@@ -75,12 +74,13 @@ fn taps(window: Window, y: usize, x: usize) -> impl Iterator<Item = (usize, Opti
 
 fn convolve(conv: &Conv, input: &Value, channels: usize, extent: [usize; 2], depthwise: bool) -> Value {
     let area = conv.window.area();
+    let row_len = conv.weights.len() / conv.bias.len();
     Value::new(channels, extent, |c, y, x| {
         let inputs = if depthwise { c..c + 1 } else { 0..input.shape.channels };
         let mut sum = f64::from(conv.bias[c]);
         for (k, j) in inputs.enumerate() {
             for (tap, y, x) in taps(conv.window, y, x) {
-                let weight = conv.weights[(c * conv.inputs + k) * area + tap];
+                let weight = conv.weights[c * row_len + k * area + tap];
                 sum += f64::from(weight) * input.at(j, y, x).unwrap_or(0.0);
             }
         }

@@ -13,12 +13,22 @@ use super::{LoadError, Model, Pass, reference};
 /// A layer to put on top of a network, where it fits.
 #[derive(Debug, Clone)]
 enum Spec {
-    Conv { outputs: usize, window: Window },
-    Depthwise { window: Window },
-    Linear { outputs: usize },
+    Conv {
+        outputs: usize,
+        window: Window,
+    },
+    Depthwise {
+        window: Window,
+    },
+    Linear {
+        outputs: usize,
+    },
     Affine,
     Clamp(Clamp),
-    Pool { kind: PoolKind, window: Window },
+    Pool {
+        kind: PoolKind,
+        window: Window,
+    },
     /// A convolution that keeps the shape, added to what it reads.
     Residual,
 }
@@ -35,9 +45,14 @@ fn windows() -> impl Strategy<Value = Window> {
 
 /// The windows that networks are made of.
 fn common_windows() -> impl Strategy<Value = Window> {
-    (prop::sample::select(vec![(1, 0), (3, 1), (3, 0), (5, 2), (5, 0)]), 1..3usize).prop_map(|((kernel, pad), stride)| {
-        Window { kernel: [kernel; 2], stride: [stride; 2], before: [pad; 2], after: [pad; 2] }
-    })
+    (prop::sample::select(vec![(1, 0), (3, 1), (3, 0), (5, 2), (5, 0)]), 1..3usize).prop_map(
+        |((kernel, pad), stride)| Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            before: [pad; 2],
+            after: [pad; 2],
+        },
+    )
 }
 
 fn specs() -> impl Strategy<Value = Spec> {
@@ -105,7 +120,7 @@ impl Builder {
         let shape = self.nodes[source].shape;
         let [height, width] = window.output(shape.height, shape.width)?;
         let weights = self.weights(source, outputs, window.area());
-        let conv = Conv { weights, bias: self.numbers.take(outputs), inputs: shape.channels, window };
+        let conv = Conv { weights, bias: self.numbers.take(outputs), window };
         Some(self.push(Op::Conv(conv), vec![source], Shape { channels: outputs, height, width }))
     }
 
@@ -117,7 +132,7 @@ impl Builder {
             Spec::Depthwise { window } => {
                 let [height, width] = window.output(shape.height, shape.width)?;
                 let weights = self.numbers.take(shape.channels * window.area());
-                let conv = Conv { weights, bias: self.numbers.take(shape.channels), inputs: 1, window };
+                let conv = Conv { weights, bias: self.numbers.take(shape.channels), window };
                 self.push(Op::Depthwise(conv), vec![source], Shape { height, width, ..shape })
             }
             Spec::Linear { outputs } => {

@@ -37,8 +37,7 @@ pub(crate) fn prove(graph: &Graph) -> Result<(), NotTriangular> {
 }
 
 fn prove_node(graph: &Graph, node: &Node) -> Result<(), NotTriangular> {
-    // `per_input` weights stand together for one input channel; `column_len` of them share one column.
-    let (weights, column_len) = match &node.op {
+    let (weights, weights_per_column) = match &node.op {
         Op::Conv(conv) => (&conv.weights, conv.window.area()),
         Op::Linear(linear) => (&linear.weights, 1),
         _ => return Ok(()),
@@ -49,13 +48,13 @@ fn prove_node(graph: &Graph, node: &Node) -> Result<(), NotTriangular> {
     }
     let (inputs, outputs) = (source.shape.channels, node.shape.channels);
     let row_len = weights.len() / outputs;
-    let per_input = row_len / inputs;
     for (row, weights) in weights.chunks_exact(row_len).enumerate() {
         let limit = limit(row, inputs, outputs);
-        let forbidden = &weights[limit * per_input..];
-        if let Some(at) = forbidden.iter().position(|&weight| weight != 0.0) {
-            let column = (limit * per_input + at) / column_len;
-            return Err(NotTriangular { layer: node.name.clone(), row, column, value: forbidden[at], limit, inputs });
+        let allowed = limit * (row_len / inputs);
+        if let Some(beyond) = weights[allowed..].iter().position(|&weight| weight != 0.0) {
+            let at = allowed + beyond;
+            let (layer, column, value) = (node.name.clone(), at / weights_per_column, weights[at]);
+            return Err(NotTriangular { layer, row, column, value, limit, inputs });
         }
     }
     Ok(())

@@ -20,9 +20,7 @@ pub(crate) struct DenseStep {
 
 impl DenseStep {
     /// Computes channels `from..to` of the output; `features` is scratch.
-    pub(crate) fn run(
-        &self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize,
-    ) {
+    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
         let read = self.blocks.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
         self.input.flatten(item, 0, read / self.blocks.features_per_channel, features);
         let (_, output) = split(item, &self.output);

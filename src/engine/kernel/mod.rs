@@ -10,7 +10,6 @@ pub(crate) mod pool;
 pub(crate) mod simd;
 mod tile;
 
-
 use super::place::Place;
 
 /// The memory before `output` begins, to read from, and that from there on, to write to.

@@ -35,7 +35,11 @@ pub(crate) struct Panel<'a> {
 /// If `input`, `output`, `weights` or `bias` are too short.
 #[inline(always)]
 pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
-    simd: S, panel: &Panel<'_>, input: &[f32], output: &mut [f32], pixels: usize,
+    simd: S,
+    panel: &Panel<'_>,
+    input: &[f32],
+    output: &mut [f32],
+    pixels: usize,
 ) {
     let taps = panel.taps;
     let channels = panel.weights.len() / (taps.len() * ROWS);
@@ -70,7 +74,11 @@ pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
 
 #[inline(always)]
 fn write<S: Simd, const ROWS: usize, const P: usize>(
-    simd: S, panel: &Panel<'_>, sums: &[[S::V; P]; ROWS], output: &mut [f32], pixels: usize,
+    simd: S,
+    panel: &Panel<'_>,
+    sums: &[[S::V; P]; ROWS],
+    output: &mut [f32],
+    pixels: usize,
 ) {
     let (low, high) = (simd.splat(panel.clamp.low), simd.splat(panel.clamp.high));
     let last = pixels - (P - 1) * S::LANES;

@@ -92,9 +92,7 @@ impl Lowering {
         let shape = self.nodes[value.id].shape;
         match node.output[..] {
             [_, Some(features)] if features == shape.len() => Ok(Value { flat: true, ..value }),
-            [_, Some(c), Some(h), Some(w)]
-                if !value.flat && (Shape { channels: c, height: h, width: w }) == shape =>
-            {
+            [_, Some(c), Some(h), Some(w)] if !value.flat && (Shape { channels: c, height: h, width: w }) == shape => {
                 Ok(value)
             }
             _ => Err(unsupported(node, format!("{} to {:?}", node.operator, node.output), "[N, features] is")),
@@ -120,7 +118,7 @@ impl Lowering {
             return Err(malformed(node, what));
         }
         let bias = optional_row(node, 2, outputs)?;
-        let conv = Conv { weights: constant.values.clone(), bias, inputs: inputs_per_group, window };
+        let conv = Conv { weights: constant.values.clone(), bias, window };
         let [height, width] = output_of(node, &window, shape)?;
         let shape_out = Shape { channels: outputs, height, width };
         let whole = window.kernel == [shape.height, shape.width] && height * width == 1;
@@ -343,7 +341,10 @@ fn window(node: &ParsedNode, kernel: &[usize]) -> Result<Window, LoadError> {
     let window = Window { kernel, stride: [rows, columns], before: [top, left], after: [bottom, right] };
     let sane = |axis: usize| kernel[axis] > window.before[axis].max(window.after[axis]) && window.stride[axis] > 0;
     if !sane(0) || !sane(1) {
-        return Err(malformed(node, format!("kernel {kernel:?}, strides {stride:?} and pads {pads:?} do not go together")));
+        return Err(malformed(
+            node,
+            format!("kernel {kernel:?}, strides {stride:?} and pads {pads:?} do not go together"),
+        ));
     }
     Ok(window)
 }

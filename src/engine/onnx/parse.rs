@@ -126,7 +126,10 @@ fn parse_unguarded(bytes: &[u8]) -> Result<File, LoadError> {
         });
     }
     let [output] = &graph.output[..] else {
-        return Err(LoadError::NotAClassifier(format!("the graph has {} outputs; one is expected", graph.output.len())));
+        return Err(LoadError::NotAClassifier(format!(
+            "the graph has {} outputs; one is expected",
+            graph.output.len()
+        )));
     };
     let output = operand(&output.name, &operands, &typed)?;
     let metadata = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
@@ -153,7 +156,11 @@ fn check(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
         }
     }
     let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    graph.initializer.iter().chain(attributes.filter_map(|attribute| attribute.t.as_ref())).try_for_each(check_tensor)?;
+    graph
+        .initializer
+        .iter()
+        .chain(attributes.filter_map(|attribute| attribute.t.as_ref()))
+        .try_for_each(check_tensor)?;
     Ok(graph)
 }
 
@@ -174,7 +181,7 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), LoadError> {
     } else {
         tensor.raw_data.len() / bytes
     };
-    if held != volume || tensor.raw_data.len() % bytes != 0 {
+    if held != volume || !tensor.raw_data.len().is_multiple_of(bytes) {
         let dims = &tensor.dims;
         return Err(malformed(format!("dimensions {dims:?} ask for {volume} values, but {held} are there")));
     }
@@ -199,7 +206,9 @@ fn image<'a>(graph: &'a GraphProto, typed: &Typed) -> Result<(&'a str, Vec<Optio
             at_most("the image's width", width, MAX_SIDE)?;
             Ok((name, dims))
         }
-        _ => Err(LoadError::NotAClassifier(format!("input {name} must be [N, channels, height, width], all but N fixed"))),
+        _ => Err(LoadError::NotAClassifier(format!(
+            "input {name} must be [N, channels, height, width], all but N fixed"
+        ))),
     }
 }
 
