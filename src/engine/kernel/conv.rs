@@ -54,6 +54,24 @@ impl ConvStep {
             self.output.clear_border(output, from, to);
         }
     }
+
+    /// Panel `index`, as far as channels `from..to` need it.
+    #[inline(always)]
+    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, from: usize, to: usize) -> Panel<'a> {
+        let row = index * panels.rows;
+        let (first, end) = (from.saturating_sub(row), (to - row).min(panels.rows));
+        let (weights, bias) = panels.panel(index, end);
+        Panel {
+            weights,
+            bias,
+            taps: &self.geometry.taps,
+            input_plane: self.geometry.plane,
+            output_plane: self.output.plane,
+            first,
+            end,
+            clamp: self.clamp,
+        }
+    }
 }
 
 struct Run<'a> {
@@ -81,31 +99,23 @@ impl Run<'_> {
         let (rows, geometry) = (panels.rows, &step.geometry);
         let most = (((S::REGISTERS - 1) / (rows + 1)).clamp(1, 4)) * S::LANES;
         let all = from / rows..to.div_ceil(rows);
-        let mut compute = |index: usize, start: usize, pixels: usize| {
-            let row = index * rows;
-            let (first, end) = (from.saturating_sub(row), (to - row).min(rows));
-            let (weights, bias) = panels.panel(index, end);
-            let panel = Panel {
-                weights,
-                bias,
-                taps: &geometry.taps,
-                input_plane: geometry.plane,
-                output_plane: step.output.plane,
-                first,
-                end,
-                clamp: step.clamp,
-            };
-            let output = &mut output[step.output.row(row, 0) + start..];
-            tile_of(simd, rows, &panel, &input[start..], output, pixels);
-        };
+        // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
         if panels.bytes() > CACHED_BYTES {
             for index in all {
-                tiles(geometry.pixels, S::LANES, most, |start, pixels| compute(index, start, pixels));
+                for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most) {
+                    let panel = step.panel(panels, index, from, to);
+                    let output = &mut output[step.output.row(index * rows, 0) + start..];
+                    tile_of(simd, rows, &panel, &input[start..], output, pixels);
+                }
             }
         } else {
-            tiles(geometry.pixels, S::LANES, most, |start, pixels| {
-                all.clone().for_each(|index| compute(index, start, pixels));
-            });
+            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most) {
+                for index in all.clone() {
+                    let panel = step.panel(panels, index, from, to);
+                    let output = &mut output[step.output.row(index * rows, 0) + start..];
+                    tile_of(simd, rows, &panel, &input[start..], output, pixels);
+                }
+            }
         }
     }
 
@@ -127,22 +137,42 @@ impl Run<'_> {
             };
             let input = &input[channel * geometry.plane..];
             let output = &mut output[step.output.row(channel, 0)..];
-            tiles(geometry.pixels, S::LANES, 4 * S::LANES, |start, pixels| {
+            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, 4 * S::LANES) {
                 tile_of(simd, 1, &panel, &input[start..], &mut output[start..], pixels);
-            });
+            }
         }
     }
 }
 
-/// Cuts an axis of `pixels` into tiles of nearly the same number of vectors, each of at most `most` pixels.
-#[inline(always)]
-fn tiles(pixels: usize, lanes: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
-    let mut start = 0;
-    while start < pixels {
-        let left = pixels - start;
-        let len = left.div_ceil(lanes).div_ceil(left.div_ceil(most)) * lanes;
-        tile(start, len.min(left));
-        start += len;
+/// An axis of pixels, cut into tiles of nearly the same number of vectors: start and length of each.
+struct Tiles {
+    start: usize,
+    pixels: usize,
+    lanes: usize,
+    most: usize,
+}
+
+impl Tiles {
+    /// Tiles of whole vectors, but for the last, and of at most `most` pixels.
+    #[inline(always)]
+    fn new(pixels: usize, lanes: usize, most: usize) -> Tiles {
+        Tiles { start: 0, pixels, lanes, most }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let left = self.pixels - self.start;
+        if left == 0 {
+            return None;
+        }
+        let vectors = left.div_ceil(self.lanes).div_ceil(left.div_ceil(self.most));
+        let (start, len) = (self.start, (vectors * self.lanes).min(left));
+        self.start += len;
+        Some((start, len))
     }
 }
 

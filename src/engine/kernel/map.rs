@@ -43,9 +43,13 @@ impl Kernel for Run<'_> {
                 let out = &mut output[step.output.row(c, y)..][..shape.width];
                 out.copy_from_slice(row(&step.a));
                 if let Some(b) = &step.b {
-                    out.iter_mut().zip(row(b)).for_each(|(out, b)| *out += b);
+                    for (out, b) in out.iter_mut().zip(row(b)) {
+                        *out += b;
+                    }
                 }
-                out.iter_mut().for_each(|out| *out = step.clamp.apply(simd.scalar_mul_add(*out, scale, shift)));
+                for out in out {
+                    *out = step.clamp.apply(simd.scalar_mul_add(*out, scale, shift));
+                }
             }
         }
     }

@@ -48,13 +48,19 @@ impl Kernel for Run<'_> {
                     let row = |y: usize| &input[step.input.row(c, y)..][..2 * out.len()];
                     halve(row(2 * y), row(2 * y + 1), out);
                 } else {
-                    out.iter_mut().enumerate().for_each(|(x, out)| *out = pixel(step, input, c, y, x));
+                    for (x, out) in out.iter_mut().enumerate() {
+                        *out = pixel(step, input, c, y, x);
+                    }
                 }
                 if let Some((scale, shift)) = affine {
-                    out.iter_mut().for_each(|out| *out = simd.scalar_mul_add(*out, scale, shift));
+                    for out in out.iter_mut() {
+                        *out = simd.scalar_mul_add(*out, scale, shift);
+                    }
                 }
                 if step.clamp != Clamp::NONE {
-                    out.iter_mut().for_each(|out| *out = step.clamp.apply(*out));
+                    for out in out {
+                        *out = step.clamp.apply(*out);
+                    }
                 }
             }
         }

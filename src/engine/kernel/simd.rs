@@ -58,7 +58,8 @@ pub(crate) const MAX_LANES: usize = 16;
 
 /// Work that is compiled for every instruction set.
 ///
-/// `run` and all that it calls must be `#[inline(always)]`: what is not inlined is compiled for the baseline only.
+/// `run` and all that it calls must be `#[inline(always)]`, and no vector may be touched in a closure: what is not inlined
+/// is compiled for the baseline only, and its vectors travel through memory.
 pub(crate) trait Kernel {
     /// Does the work.
     fn run<S: Simd>(self, simd: S);
@@ -150,12 +151,20 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        core::array::from_fn(|lane| a[lane] * b[lane] + c[lane])
+        let mut sums = c;
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+        sums
     }
 
     #[inline(always)]
     fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V {
-        core::array::from_fn(|lane| x[lane].max(low[lane]).min(high[lane]))
+        let mut clamped = x;
+        for (x, (low, high)) in clamped.iter_mut().zip(low.into_iter().zip(high)) {
+            *x = x.max(low).min(high);
+        }
+        clamped
     }
 
     #[inline(always)]

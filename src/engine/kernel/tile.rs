@@ -48,7 +48,11 @@ pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
     assert!(channels == 0 || input.len() >= (channels - 1) * panel.input_plane + farthest + P * S::LANES);
     assert!(panel.first < panel.end && output.len() >= (panel.end - 1) * panel.output_plane + pixels);
 
-    let mut sums: [[S::V; P]; ROWS] = core::array::from_fn(|row| [simd.splat(panel.bias[row]); P]);
+    // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
+    let mut sums = [[simd.splat(0.0); P]; ROWS];
+    for (sums, &bias) in sums.iter_mut().zip(panel.bias) {
+        *sums = [simd.splat(bias); P];
+    }
     let mut weights = panel.weights.as_ptr();
     let mut plane = input.as_ptr();
     for _ in 0..channels {
@@ -56,7 +60,10 @@ pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
             // SAFETY: a channel's plane, the tap in it and `P` vectors from there end inside `input`, by the second
             // assertion; the weights are read `channels * taps * ROWS` times, which is at most their number.
             unsafe {
-                let pixels: [S::V; P] = core::array::from_fn(|p| simd.load(plane.add(tap + p * S::LANES)));
+                let mut pixels = [simd.splat(0.0); P];
+                for (p, pixels) in pixels.iter_mut().enumerate() {
+                    *pixels = simd.load(plane.add(tap + p * S::LANES));
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let weight = simd.splat(*weights.add(row));
                     for (sum, &pixels) in sums.iter_mut().zip(&pixels) {
