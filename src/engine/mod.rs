@@ -1,3 +1,32 @@
-//! Width-sliced inference: pure computation, no clock, no runtime, no network.
-pub mod width;
-pub use width::Width;
+//! Width-sliced inference of Any-Width Networks: pure computation, no clock, no runtime, no network.
+//!
+//! A file becomes a [`graph`] of layers ([`onnx`]), whose weights are proved [`triangular`], and then a [`plan`] of steps
+//! with [`pack`]ed weights and a [`place`] in memory for every value. A [`Pass`] runs the plan's [`kernel`]s: *widen these
+//! items from the widths they have to the widths they want* is all it can do, and all that anybody needs.
+
+mod graph;
+mod kernel;
+mod metadata;
+mod model;
+mod onnx;
+mod pack;
+mod pass;
+mod place;
+mod plan;
+mod probability;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+mod triangular;
+mod width;
+
+pub use graph::Shape;
+pub use kernel::simd::InstructionSet;
+pub use metadata::{Metadata, MetadataError};
+pub use model::{Cost, LayerSummary, Model};
+pub use onnx::{LoadError, MAX_FILE_BYTES};
+pub use pass::Pass;
+pub use probability::probabilities;
+pub use triangular::NotTriangular;
+pub use width::{Width, WidthError, limit, reads};

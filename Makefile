@@ -1,0 +1,43 @@
+# `make test` runs every test; `make help` lists the rest.
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help test test-server test-exporter lint libtorch bench deny
+
+help: ## Lists the targets.
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+test: test-server test-exporter ## Installs what the tests need, then runs all of them.
+
+test-server: ## Runs the tests of the server; needs nothing installed.
+	$(CARGO) test --locked
+
+test-exporter: libtorch .venv ## Runs the tests of the exporter, with ONNX Runtime and libtorch as peers.
+	cd exporter && $(CARGO) test --locked
+
+lint: libtorch ## Formatting and lints, as the gate runs them.
+	$(CARGO) fmt --check
+	cd exporter && $(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
+
+libtorch: ## Puts the part of PyTorch that the exporter links into exporter/libtorch.
+	exporter/libtorch.sh
+
+# Complete only once the stamp is there: an interrupted installation is done again.
+.venv: .venv/installed
+.venv/installed: tests/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch $@
+.PHONY: .venv
+
+bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
+	$(CARGO) bench --locked --bench latency
+
+deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.
+	cargo-deny check bans licenses sources
+	cd exporter && cargo-deny check --config ../deny.toml bans licenses sources

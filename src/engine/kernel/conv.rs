@@ -1,0 +1,191 @@
+//! Direct convolution over packed panels: no matrix of patches is ever built.
+//!
+//! Rows are computed with the pitch of the input plane, so that a whole plane is one long axis of pixels; what this
+//! computes at the end of each row is junk that falls into the output's border.
+
+use super::simd::{InstructionSet, Kernel, Simd, dispatch};
+use super::split;
+use super::tile::{Panel, tile};
+use crate::engine::graph::Clamp;
+use crate::engine::pack::Panels;
+use crate::engine::place::Place;
+
+/// A convolution with its weights, ready to run.
+#[derive(Debug)]
+pub(crate) struct ConvStep {
+    pub(crate) filters: Filters,
+    pub(crate) geometry: Geometry,
+    pub(crate) output: Place,
+    pub(crate) clamp: Clamp,
+}
+
+/// The weights of a convolution.
+#[derive(Debug)]
+pub(crate) enum Filters {
+    /// Every output channel reads many input channels.
+    Panels(Panels),
+    /// Every channel has a filter of its own: `[channels][taps]` and `[channels]`.
+    Depthwise { weights: Vec<f32>, bias: Vec<f32> },
+}
+
+/// Which pixels a convolution reads.
+#[derive(Debug)]
+pub(crate) struct Geometry {
+    /// Where the first pixel's top left tap lies in the item's memory.
+    pub(crate) start: usize,
+    /// Floats from one input channel to the next.
+    pub(crate) plane: usize,
+    /// Where the other taps lie, relative to that at the top left.
+    pub(crate) taps: Vec<usize>,
+    /// Pixels of the axis that is computed, the junk between rows included.
+    pub(crate) pixels: usize,
+}
+
+/// Weights of this many bytes are better read again for every tile than every input plane for every panel.
+const CACHED_BYTES: usize = 24 << 10;
+
+impl ConvStep {
+    /// Computes channels `from..to` of the output.
+    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], from: usize, to: usize) {
+        let (before, output) = split(item, &self.output);
+        let input = &before[self.geometry.start..];
+        dispatch(set, Run { step: self, input, output: &mut *output, from, to });
+        if self.output.border {
+            self.output.clear_border(output, from, to);
+        }
+    }
+
+    /// Panel `index`, as far as channels `from..to` need it.
+    #[inline(always)]
+    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, from: usize, to: usize) -> Panel<'a> {
+        let row = index * panels.rows;
+        let (first, end) = (from.saturating_sub(row), (to - row).min(panels.rows));
+        let (weights, bias) = panels.panel(index, end);
+        Panel {
+            weights,
+            bias,
+            taps: &self.geometry.taps,
+            input_plane: self.geometry.plane,
+            output_plane: self.output.plane,
+            first,
+            end,
+            clamp: self.clamp,
+        }
+    }
+}
+
+struct Run<'a> {
+    step: &'a ConvStep,
+    input: &'a [f32],
+    output: &'a mut [f32],
+    from: usize,
+    to: usize,
+}
+
+impl Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match &self.step.filters {
+            Filters::Panels(panels) => self.panels(simd, panels),
+            Filters::Depthwise { weights, bias } => self.depthwise(simd, weights, bias),
+        }
+    }
+}
+
+impl Run<'_> {
+    #[inline(always)]
+    fn panels<S: Simd>(self, simd: S, panels: &Panels) {
+        let Run { step, input, output, from, to } = self;
+        let (rows, geometry) = (panels.rows, &step.geometry);
+        let most = (((S::REGISTERS - 1) / (rows + 1)).clamp(1, 4)) * S::LANES;
+        let all = from / rows..to.div_ceil(rows);
+        // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
+        if panels.bytes() > CACHED_BYTES {
+            for index in all {
+                for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most) {
+                    let panel = step.panel(panels, index, from, to);
+                    let output = &mut output[step.output.row(index * rows, 0) + start..];
+                    tile_of(simd, rows, &panel, &input[start..], output, pixels);
+                }
+            }
+        } else {
+            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most) {
+                for index in all.clone() {
+                    let panel = step.panel(panels, index, from, to);
+                    let output = &mut output[step.output.row(index * rows, 0) + start..];
+                    tile_of(simd, rows, &panel, &input[start..], output, pixels);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn depthwise<S: Simd>(self, simd: S, weights: &[f32], bias: &[f32]) {
+        let Run { step, input, output, from, to } = self;
+        let geometry = &step.geometry;
+        let taps = geometry.taps.len();
+        for channel in from..to {
+            let panel = Panel {
+                weights: &weights[channel * taps..][..taps],
+                bias: &bias[channel..=channel],
+                taps: &geometry.taps,
+                input_plane: geometry.plane,
+                output_plane: step.output.plane,
+                first: 0,
+                end: 1,
+                clamp: step.clamp,
+            };
+            let input = &input[channel * geometry.plane..];
+            let output = &mut output[step.output.row(channel, 0)..];
+            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, 4 * S::LANES) {
+                tile_of(simd, 1, &panel, &input[start..], &mut output[start..], pixels);
+            }
+        }
+    }
+}
+
+/// An axis of pixels, cut into tiles of nearly the same number of vectors: start and length of each.
+struct Tiles {
+    start: usize,
+    pixels: usize,
+    lanes: usize,
+    most: usize,
+}
+
+impl Tiles {
+    /// Tiles of whole vectors, but for the last, and of at most `most` pixels.
+    #[inline(always)]
+    fn new(pixels: usize, lanes: usize, most: usize) -> Tiles {
+        Tiles { start: 0, pixels, lanes, most }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let left = self.pixels - self.start;
+        if left == 0 {
+            return None;
+        }
+        let vectors = left.div_ceil(self.lanes).div_ceil(left.div_ceil(self.most));
+        let (start, len) = (self.start, (vectors * self.lanes).min(left));
+        self.start += len;
+        Some((start, len))
+    }
+}
+
+/// The tile of the right height and number of vectors.
+#[inline(always)]
+fn tile_of<S: Simd>(simd: S, rows: usize, panel: &Panel<'_>, input: &[f32], output: &mut [f32], pixels: usize) {
+    macro_rules! tiles {
+        ($($rows:literal: $($vectors:literal)*;)*) => {
+            match (rows, pixels.div_ceil(S::LANES)) {
+                $($(($rows, $vectors) => tile::<S, $rows, $vectors>(simd, panel, input, output, pixels),)*)*
+                (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
+            }
+        };
+    }
+    tiles! { 1: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4; 6: 1 2 3 4; }
+}

@@ -1,0 +1,63 @@
+//! Linear layers: one image is a vector, so the outputs are vectorised.
+//!
+//! Sums run over the features in their order, one after the other: stopping after some channels and going on later gives
+//! the same bits as never stopping. That is what makes the running sums the scores of every narrower width.
+
+use super::simd::{InstructionSet, Kernel, Simd, dispatch};
+use super::split;
+use crate::engine::graph::Clamp;
+use crate::engine::pack::{BLOCK, Blocks};
+use crate::engine::place::Place;
+
+/// A hidden linear layer, ready to run.
+#[derive(Debug)]
+pub(crate) struct DenseStep {
+    pub(crate) blocks: Blocks,
+    pub(crate) input: Place,
+    pub(crate) output: Place,
+    pub(crate) clamp: Clamp,
+}
+
+impl DenseStep {
+    /// Computes channels `from..to` of the output; `features` is scratch.
+    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
+        let read = self.blocks.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
+        self.input.flatten(item, 0, read / self.blocks.features_per_channel, features);
+        let (_, output) = split(item, &self.output);
+        for index in from / BLOCK..to.div_ceil(BLOCK) {
+            let row = index * BLOCK;
+            let (first, end) = (from.saturating_sub(row), (to - row).min(BLOCK));
+            let read = self.blocks.features(index, end);
+            let mut sums = [0.0; BLOCK];
+            sums.copy_from_slice(&self.blocks.bias[row..row + BLOCK]);
+            accumulate(set, &mut sums, &features[..read], self.blocks.weights(index, 0, read));
+            for at in first..end {
+                output[self.output.row(row + at, 0)] = self.clamp.apply(sums[at]);
+            }
+        }
+    }
+}
+
+/// Adds to each of a block's sums the products of `features` with its weights, `[features][BLOCK]`.
+pub(crate) fn accumulate(set: InstructionSet, sums: &mut [f32; BLOCK], features: &[f32], weights: &[f32]) {
+    dispatch(set, Accumulate { sums, features, weights });
+}
+
+struct Accumulate<'a> {
+    sums: &'a mut [f32; BLOCK],
+    features: &'a [f32],
+    weights: &'a [f32],
+}
+
+impl Kernel for Accumulate<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut sums = *self.sums;
+        for (&feature, weights) in self.features.iter().zip(self.weights.as_chunks::<BLOCK>().0) {
+            for (sum, &weight) in sums.iter_mut().zip(weights) {
+                *sum = simd.scalar_mul_add(feature, weight, *sum);
+            }
+        }
+        *self.sums = sums;
+    }
+}

@@ -1,0 +1,98 @@
+//! Lays a value out anew so that the pixels that a convolution reads for one tap are consecutive.
+//!
+//! For strided convolutions, and for maps so small that a border would cost more than the copy: one copy of the plane
+//! per kernel column, each of the output's pitch, its rows sorted by their distance to a multiple of the stride.
+
+use super::split;
+use crate::engine::graph::{Shape, Window};
+use crate::engine::place::Place;
+
+/// A rearrangement, ready to run.
+#[derive(Debug)]
+pub(crate) struct GatherStep {
+    pub(crate) input: Place,
+    /// Its planes hold [`Gathered`] copies, not rows and columns.
+    pub(crate) output: Place,
+    pub(crate) gathered: Gathered,
+}
+
+/// The inside of a gathered plane: `[kernel column][row phase][rows][pitch]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gathered {
+    pub(crate) window: Window,
+    /// Rows of one phase.
+    pub(crate) rows: usize,
+    /// Columns that the convolution makes.
+    pub(crate) columns: usize,
+    /// Floats from one row to the next.
+    pub(crate) pitch: usize,
+}
+
+impl Gathered {
+    /// The arrangement of an input of this shape, for a convolution of `columns` columns whose output has this pitch.
+    pub(crate) fn new(window: Window, input: Shape, columns: usize, pitch: usize) -> Gathered {
+        let padded = input.height + window.before[0] + window.after[0];
+        Gathered { window, rows: padded.div_ceil(window.stride[0]), columns, pitch }
+    }
+
+    /// Floats of a plane.
+    pub(crate) fn plane(&self) -> usize {
+        self.window.kernel[1] * self.window.stride[0] * self.rows * self.pitch
+    }
+
+    /// Where the pixels of the tap in row `ky` and column `kx` of the kernel begin in a plane.
+    pub(crate) fn tap(&self, ky: usize, kx: usize) -> usize {
+        let stride = self.window.stride[0];
+        self.row(kx, ky % stride, ky / stride)
+    }
+
+    fn row(&self, kx: usize, phase: usize, row: usize) -> usize {
+        ((kx * self.window.stride[0] + phase) * self.rows + row) * self.pitch
+    }
+}
+
+impl GatherStep {
+    /// Rearranges channels `from..to`.
+    pub(crate) fn run(&self, item: &mut [f32], from: usize, to: usize) {
+        let (input, output) = split(item, &self.output);
+        for c in from..to {
+            self.plane(&input[self.input.start..], &mut output[c * self.output.plane..], c);
+        }
+    }
+
+    fn plane(&self, input: &[f32], plane: &mut [f32], c: usize) {
+        let Gathered { window, rows, columns, .. } = self.gathered;
+        let Shape { height, width, .. } = self.input.shape;
+        for kx in 0..window.kernel[1] {
+            for (phase, row) in (0..window.stride[0]).flat_map(|phase| (0..rows).map(move |row| (phase, row))) {
+                let out = &mut plane[self.gathered.row(kx, phase, row)..][..columns];
+                let y = (row * window.stride[0] + phase).wrapping_sub(window.before[0]);
+                if y >= height {
+                    out.fill(0.0);
+                    continue;
+                }
+                let pixels = &input[self.input.row(c, y)..][..width];
+                copy_columns(pixels, out, window.stride[1], kx, window.before[1]);
+            }
+        }
+    }
+}
+
+/// `out[x] = pixels[x * stride + kx - left]`, zero outside.
+fn copy_columns(pixels: &[f32], out: &mut [f32], stride: usize, kx: usize, left: usize) {
+    if stride == 1 {
+        let zeros = left.saturating_sub(kx).min(out.len());
+        let skip = kx.saturating_sub(left).min(pixels.len());
+        let (before, rest) = out.split_at_mut(zeros);
+        let len = rest.len().min(pixels.len() - skip);
+        let (inside, after) = rest.split_at_mut(len);
+        before.fill(0.0);
+        inside.copy_from_slice(&pixels[skip..skip + len]);
+        after.fill(0.0);
+        return;
+    }
+    for (x, out) in out.iter_mut().enumerate() {
+        let column = (x * stride + kx).wrapping_sub(left);
+        *out = pixels.get(column).copied().unwrap_or(0.0);
+    }
+}

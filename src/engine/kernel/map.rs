@@ -1,0 +1,56 @@
+//! Pixel by pixel: rescaling, clamping, and the addition of two values.
+
+use super::simd::{InstructionSet, Kernel, Simd, dispatch};
+use super::split;
+use crate::engine::graph::{Affine, Clamp};
+use crate::engine::place::Place;
+
+/// `clamp((a + b) * scale + shift)`, with `b` and the rescaling left out where there are none.
+#[derive(Debug)]
+pub(crate) struct MapStep {
+    pub(crate) a: Place,
+    pub(crate) b: Option<Place>,
+    pub(crate) output: Place,
+    pub(crate) affine: Option<Affine>,
+    pub(crate) clamp: Clamp,
+}
+
+impl MapStep {
+    /// Computes channels `from..to` of the output.
+    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], from: usize, to: usize) {
+        let (input, output) = split(item, &self.output);
+        dispatch(set, Run { step: self, input, output, from, to });
+    }
+}
+
+struct Run<'a> {
+    step: &'a MapStep,
+    input: &'a [f32],
+    output: &'a mut [f32],
+    from: usize,
+    to: usize,
+}
+
+impl Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Run { step, input, output, from, to } = self;
+        let shape = step.output.shape;
+        for c in from..to {
+            let (scale, shift) = step.affine.as_ref().map_or((1.0, 0.0), |affine| (affine.scale[c], affine.shift[c]));
+            for y in 0..shape.height {
+                let row = |place: &Place| &input[place.start + place.row(c, y)..][..shape.width];
+                let out = &mut output[step.output.row(c, y)..][..shape.width];
+                out.copy_from_slice(row(&step.a));
+                if let Some(b) = &step.b {
+                    for (out, b) in out.iter_mut().zip(row(b)) {
+                        *out += b;
+                    }
+                }
+                for out in out {
+                    *out = step.clamp.apply(simd.scalar_mul_add(*out, scale, shift));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The arithmetic: each kernel computes the channels `from..to` of one value of one item, and touches no other.
+//!
+//! A kernel reads only channels that exist; what lies beyond them may be anything.
+
+pub(crate) mod conv;
+pub(crate) mod dense;
+pub(crate) mod gather;
+pub(crate) mod map;
+pub(crate) mod pool;
+pub(crate) mod simd;
+mod tile;
+
+use super::place::Place;
+
+/// The memory before `output` begins, to read from, and that from there on, to write to.
+fn split<'a>(item: &'a mut [f32], output: &Place) -> (&'a [f32], &'a mut [f32]) {
+    let (before, after) = item.split_at_mut(output.start);
+    (before, after)
+}

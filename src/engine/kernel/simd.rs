@@ -1,0 +1,265 @@
+//! The processor's vectors, and the choice among them at run time: one source, compiled once per instruction set.
+//!
+//! A value of a type that is [`Simd`] proves that the processor has the instructions: [`dispatch`] alone makes them.
+//! With [`super::tile`] this is the only file with `unsafe`.
+
+#[cfg(target_arch = "aarch64")]
+use core::arch::aarch64::*;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+
+/// Vectors of an instruction set.
+pub(crate) trait Simd: Copy {
+    /// Numbers in a vector; at most [`MAX_LANES`].
+    const LANES: usize;
+    /// Most vectors that may be held at once without spilling, an estimate from the number of registers.
+    const REGISTERS: usize;
+    /// Is a fused multiply-add one instruction?
+    const FUSED: bool;
+    /// One vector of `f32`.
+    type V: Copy;
+
+    /// All lanes `value`.
+    fn splat(self, value: f32) -> Self::V;
+    /// `a * b + c`, lane by lane.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `min(max(x, low), high)`, lane by lane.
+    fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    /// # Safety
+    /// `LANES` floats must be readable at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// # Safety
+    /// `LANES` floats must be writable at `to`.
+    unsafe fn store(self, to: *mut f32, value: Self::V);
+
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// `count <= LANES`, and `count` floats must be writable at `to`.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, value: Self::V, count: usize) {
+        let mut lanes = [0.0f32; MAX_LANES];
+        // SAFETY: `lanes` has room for every instruction set's vector, and the caller answers for `to`.
+        unsafe {
+            self.store(lanes.as_mut_ptr(), value);
+            core::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
+
+    /// `a * b + c` for single numbers, fused where that costs nothing: for loops that the compiler vectorises itself.
+    #[inline(always)]
+    fn scalar_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        if Self::FUSED { a.mul_add(b, c) } else { a * b + c }
+    }
+}
+
+/// The longest vector of any instruction set, in `f32`.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// Work that is compiled for every instruction set.
+///
+/// `run` and all that it calls must be `#[inline(always)]`, and no vector may be touched in a closure: what is not inlined
+/// is compiled for the baseline only, and its vectors travel through memory.
+pub(crate) trait Kernel {
+    /// Does the work.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// The instruction sets, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// x86-64 with AVX-512F.
+    Avx512,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// 64-bit Arm.
+    Neon,
+    /// Whatever the compiler makes of plain loops.
+    Portable,
+}
+
+impl InstructionSet {
+    /// Every instruction set that this processor has, the best first.
+    pub fn available() -> Vec<InstructionSet> {
+        use InstructionSet::*;
+        [Avx512, Avx2, Neon, Portable].into_iter().filter(|set| set.is_available()).collect()
+    }
+
+    /// The best one that this processor has.
+    pub fn best() -> InstructionSet {
+        *InstructionSet::available().first().unwrap_or(&InstructionSet::Portable)
+    }
+
+    fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => true,
+            InstructionSet::Portable => true,
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+}
+
+/// Runs `kernel` with the instructions of `set`, or portably where the processor lacks them.
+pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        fn avx512<K: Kernel>(kernel: K) {
+            kernel.run(Avx512(()));
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<K: Kernel>(kernel: K) {
+            kernel.run(Avx2(()));
+        }
+        if set == InstructionSet::Avx512 && set.is_available() {
+            // SAFETY: the processor has AVX-512F.
+            return unsafe { avx512(kernel) };
+        }
+        if set == InstructionSet::Avx2 && set.is_available() {
+            // SAFETY: the processor has AVX2 and FMA.
+            return unsafe { avx2(kernel) };
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if set == InstructionSet::Neon {
+        return kernel.run(Neon(()));
+    }
+    kernel.run(Portable(()));
+}
+
+/// Plain arrays.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable(());
+
+impl Simd for Portable {
+    const LANES: usize = 8;
+    // Eight floats take two of the sixteen registers that every x86-64 processor has.
+    const REGISTERS: usize = 8;
+    const FUSED: bool = false;
+    type V = [f32; 8];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::V {
+        [value; 8]
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let mut sums = c;
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V {
+        let mut clamped = x;
+        for (x, (low, high)) in clamped.iter_mut().zip(low.into_iter().zip(high)) {
+            *x = x.max(low).min(high);
+        }
+        clamped
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::V {
+        // SAFETY: the caller answers for eight readable floats; arrays of floats are aligned as floats are.
+        unsafe { from.cast::<Self::V>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: Self::V) {
+        // SAFETY: the caller answers for eight writable floats; arrays of floats are aligned as floats are.
+        unsafe { to.cast::<Self::V>().write(value) }
+    }
+}
+
+/// Implements [`Simd`] for a token by naming the intrinsics.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! simd {
+    (
+        $(#[$doc:meta])* $token:ident, $vector:ty, lanes $lanes:literal, registers $registers:literal,
+        $splat:ident, $load:ident, $store:ident, $max:ident, $min:ident, |$a:ident, $b:ident, $c:ident| $mul_add:expr
+        $(, |$to:ident, $value:ident, $count:ident| $store_first:expr)?
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(crate) struct $token(());
+
+        impl Simd for $token {
+            const LANES: usize = $lanes;
+            const REGISTERS: usize = $registers;
+            const FUSED: bool = true;
+            type V = $vector;
+
+            #[inline(always)]
+            fn splat(self, value: f32) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $splat(value) }
+            }
+
+            #[inline(always)]
+            fn mul_add(self, $a: Self::V, $b: Self::V, $c: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $mul_add }
+            }
+
+            #[inline(always)]
+            fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $min($max(x, low), high) }
+            }
+
+            #[inline(always)]
+            unsafe fn load(self, from: *const f32) -> Self::V {
+                // SAFETY: the caller answers for the floats, the token for the instructions.
+                unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32, value: Self::V) {
+                // SAFETY: the caller answers for the floats, the token for the instructions.
+                unsafe { $store(to, value) }
+            }
+
+            $(
+                #[inline(always)]
+                unsafe fn store_first(self, $to: *mut f32, $value: Self::V, $count: usize) {
+                    // SAFETY: the caller answers for the floats, the token for the instructions.
+                    unsafe { $store_first }
+                }
+            )?
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+simd! {
+    /// Sixteen lanes, thirty-two registers.
+    Avx512, __m512, lanes 16, registers 32,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_max_ps, _mm512_min_ps,
+    |a, b, c| _mm512_fmadd_ps(a, b, c),
+    |to, value, count| _mm512_mask_storeu_ps(to, ((1u32 << count) - 1) as __mmask16, value)
+}
+
+#[cfg(target_arch = "x86_64")]
+simd! {
+    /// Eight lanes, sixteen registers.
+    Avx2, __m256, lanes 8, registers 16,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_max_ps, _mm256_min_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c)
+}
+
+#[cfg(target_arch = "aarch64")]
+simd! {
+    /// Four lanes, thirty-two registers.
+    Neon, float32x4_t, lanes 4, registers 32,
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vmaxq_f32, vminq_f32,
+    |a, b, c| vfmaq_f32(c, a, b)
+}

@@ -1,0 +1,107 @@
+//! The microkernel of every convolution: a tile of `ROWS` output channels by `P` vectors of consecutive pixels.
+//!
+//! For each tap it loads `P` vectors of input, broadcasts `ROWS` weights and does `ROWS * P` multiply-adds in registers.
+//! Bounds are checked once per tile, not once per load. With [`super::simd`] this is the only file with `unsafe`.
+
+use super::simd::Simd;
+use crate::engine::graph::Clamp;
+
+/// What the tiles of one panel have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    /// `[input channels][taps][ROWS]`
+    pub(crate) weights: &'a [f32],
+    /// `[ROWS]`
+    pub(crate) bias: &'a [f32],
+    /// Where each tap's pixel lies, relative to the tap at the top left, within an input channel.
+    pub(crate) taps: &'a [usize],
+    /// Floats from one input channel to the next.
+    pub(crate) input_plane: usize,
+    /// Floats from one output channel to the next.
+    pub(crate) output_plane: usize,
+    /// The rows of the panel that are written.
+    pub(crate) first: usize,
+    /// One past the last row that is written.
+    pub(crate) end: usize,
+    pub(crate) clamp: Clamp,
+}
+
+/// Computes `pixels` pixels, at most `P` vectors of them and more than `P - 1`, of a panel's rows.
+///
+/// `input` begins at the first pixel's top left tap in the first input channel, `output` at the first pixel of the
+/// panel's first row. Reads whole vectors, writes only `pixels` floats per row.
+///
+/// # Panics
+/// If `input`, `output`, `weights` or `bias` are too short.
+#[inline(always)]
+pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
+    simd: S,
+    panel: &Panel<'_>,
+    input: &[f32],
+    output: &mut [f32],
+    pixels: usize,
+) {
+    let taps = panel.taps;
+    let channels = panel.weights.len() / (taps.len() * ROWS);
+    let farthest = taps.iter().max().copied().unwrap_or(0);
+    assert!(pixels <= P * S::LANES && pixels > (P - 1) * S::LANES && panel.end <= ROWS && panel.bias.len() >= ROWS);
+    assert!(channels == 0 || input.len() >= (channels - 1) * panel.input_plane + farthest + P * S::LANES);
+    assert!(panel.first < panel.end && output.len() >= (panel.end - 1) * panel.output_plane + pixels);
+
+    // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
+    let mut sums = [[simd.splat(0.0); P]; ROWS];
+    for (sums, &bias) in sums.iter_mut().zip(panel.bias) {
+        *sums = [simd.splat(bias); P];
+    }
+    let mut weights = panel.weights.as_ptr();
+    let mut plane = input.as_ptr();
+    for _ in 0..channels {
+        for &tap in taps {
+            // SAFETY: a channel's plane, the tap in it and `P` vectors from there end inside `input`, by the second
+            // assertion; the weights are read `channels * taps * ROWS` times, which is at most their number.
+            unsafe {
+                let mut pixels = [simd.splat(0.0); P];
+                for (p, pixels) in pixels.iter_mut().enumerate() {
+                    *pixels = simd.load(plane.add(tap + p * S::LANES));
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let weight = simd.splat(*weights.add(row));
+                    for (sum, &pixels) in sums.iter_mut().zip(&pixels) {
+                        *sum = simd.mul_add(pixels, weight, *sum);
+                    }
+                }
+                weights = weights.add(ROWS);
+            }
+        }
+        // One past the last plane is never read, and may lie outside the slice.
+        plane = plane.wrapping_add(panel.input_plane);
+    }
+    write(simd, panel, &sums, output, pixels);
+}
+
+#[inline(always)]
+fn write<S: Simd, const ROWS: usize, const P: usize>(
+    simd: S,
+    panel: &Panel<'_>,
+    sums: &[[S::V; P]; ROWS],
+    output: &mut [f32],
+    pixels: usize,
+) {
+    let (low, high) = (simd.splat(panel.clamp.low), simd.splat(panel.clamp.high));
+    let last = pixels - (P - 1) * S::LANES;
+    // A plain loop over all rows keeps the sums in registers: an index that is not a constant would spill them.
+    for (row, sums) in sums.iter().enumerate() {
+        if row < panel.first || row >= panel.end {
+            continue;
+        }
+        let start = output[row * panel.output_plane..][..pixels].as_mut_ptr();
+        for (p, &sum) in sums.iter().enumerate() {
+            let value = simd.clamp(sum, low, high);
+            // SAFETY: `start` begins a slice of `pixels` floats, of which `p` whole vectors lie before this one.
+            unsafe {
+                let to = start.add(p * S::LANES);
+                if p + 1 < P { simd.store(to, value) } else { simd.store_first(to, value, last) }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a model file says of itself: labels, accuracy and temperature per width, how it was trained.
+//!
+//! Validated where it is read, so that nobody after has to doubt it; whether the model keeps its word is another matter.
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::width::Width;
+
+/// The metadata of a model file; a file need not have any.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metadata {
+    /// One name per class, in the order of the scores.
+    pub labels: Option<Vec<String>>,
+    /// Share of held-out images that were named right, by ascending width; empty where the file says nothing.
+    pub accuracy: Vec<(Width, f64)>,
+    /// What the scores are divided by before the softmax, by ascending width; empty where the file says nothing.
+    pub temperature: Vec<(Width, f64)>,
+    /// Data set, method, epochs, seed and version of the trainer, as the trainer wrote them.
+    pub training: Option<serde_json::Value>,
+}
+
+/// Metadata that cannot be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("metadata {key}: {what}")]
+pub struct MetadataError {
+    /// The entry of `metadata_props`.
+    pub key: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// Longest label, in bytes.
+const MAX_LABEL_BYTES: usize = 256;
+/// The version of these keys that is read.
+const FORMAT: u64 = 1;
+
+impl Metadata {
+    /// Reads the `anywidth.*` entries of `metadata_props` for a model of `classes` classes.
+    pub(super) fn read(entries: &HashMap<String, String>, classes: usize) -> Result<Metadata, MetadataError> {
+        let entries = Entries(entries);
+        if let Some(format) = entries.json::<u64>("anywidth.format")?
+            && format != FORMAT
+        {
+            return Err(error("anywidth.format", format!("is {format}; this version reads {FORMAT}")));
+        }
+        Ok(Metadata {
+            labels: entries.json("anywidth.labels")?.map(|labels| check_labels(labels, classes)).transpose()?,
+            accuracy: entries.curve("anywidth.accuracy", |accuracy| (0.0..=1.0).contains(&accuracy), "from 0 to 1")?,
+            temperature: entries.curve("anywidth.temperature", |t| t > 1e-3 && t < 1e3, "between 0.001 and 1000")?,
+            training: entries.json("anywidth.training")?,
+        })
+    }
+
+    /// The name of a class: its index where the file gives no labels.
+    pub fn label(&self, class: usize) -> String {
+        let label = self.labels.as_ref().and_then(|labels| labels.get(class));
+        label.cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// What to divide the scores at `width` by: linear between the widths that the file names, 1 where it names none.
+    pub fn temperature_at(&self, width: Width) -> f64 {
+        interpolate(&self.temperature, width).unwrap_or(1.0)
+    }
+
+    /// The expected accuracy at `width`: linear between the widths that the file names; `None` where it names none.
+    pub fn accuracy_at(&self, width: Width) -> Option<f64> {
+        interpolate(&self.accuracy, width)
+    }
+}
+
+/// The `metadata_props` of a file.
+struct Entries<'a>(&'a HashMap<String, String>);
+
+impl Entries<'_> {
+    fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, MetadataError> {
+        let Some(text) = self.0.get(key) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|cause| error(key, format!("is not the expected JSON: {cause}")))
+    }
+
+    fn curve(&self, key: &str, allowed: impl Fn(f64) -> bool, range: &str) -> Result<Vec<(Width, f64)>, MetadataError> {
+        let points: Vec<(f64, f64)> = self.json(key)?.unwrap_or_default();
+        let curve = points
+            .into_iter()
+            .map(|(width, value)| {
+                let width = Width::try_from(width).map_err(|why| error(key, format!("width {width}: {why}")))?;
+                if allowed(value) { Ok((width, value)) } else { Err(error(key, format!("{value} is not {range}"))) }
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if !curve.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(error(key, "widths must ascend".into()));
+        }
+        Ok(curve)
+    }
+}
+
+fn check_labels(labels: Vec<String>, classes: usize) -> Result<Vec<String>, MetadataError> {
+    let key = "anywidth.labels";
+    if labels.len() != classes {
+        return Err(error(key, format!("{} labels for {classes} classes", labels.len())));
+    }
+    if let Some(label) = labels.iter().find(|label| label.len() > MAX_LABEL_BYTES) {
+        let start: String = label.chars().take(20).collect();
+        return Err(error(key, format!("the label that starts with {start:?} exceeds {MAX_LABEL_BYTES} bytes")));
+    }
+    Ok(labels)
+}
+
+fn error(key: &str, what: String) -> MetadataError {
+    MetadataError { key: key.into(), what }
+}
+
+/// Linear between the points of an ascending curve, level beyond its ends.
+fn interpolate(curve: &[(Width, f64)], width: Width) -> Option<f64> {
+    let above = curve.partition_point(|point| point.0 < width);
+    match (above.checked_sub(1).map(|below| curve[below]), curve.get(above)) {
+        (Some((w0, v0)), Some(&(w1, v1))) => {
+            let share = (width.as_f64() - w0.as_f64()) / (w1.as_f64() - w0.as_f64());
+            Some(v0 + share * (v1 - v0))
+        }
+        (None, Some(&(_, value))) | (Some((_, value)), None) => Some(value),
+        (None, None) => None,
+    }
+}

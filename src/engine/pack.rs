@@ -1,0 +1,140 @@
+//! Weights in the order in which the kernels read them: packed once, then a width is a prefix of panels and each panel a
+//! prefix of input channels.
+//!
+//! The upper triangle is not stored: a panel ends at the last input channel that its last row may read.
+
+use super::graph::{Conv, Linear};
+use super::width::limit;
+
+/// How many input channels each output channel reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Reach {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    /// Only those that exist with it; otherwise all (the first layer reads the whole image).
+    pub(crate) triangular: bool,
+}
+
+/// A convolution's weights, in panels of a few output channels.
+#[derive(Debug)]
+pub(crate) struct Panels {
+    /// Output channels of a panel: 4, 5 or 6.
+    pub(crate) rows: usize,
+    reach: Reach,
+    taps: usize,
+    /// Panel after panel, each `[input channels][taps][rows]`.
+    weights: Vec<f32>,
+    /// Where each panel begins.
+    starts: Vec<usize>,
+    /// `[panels][rows]`
+    bias: Vec<f32>,
+}
+
+/// A matrix in blocks of [`BLOCK`] outputs, each `[features][BLOCK]`.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    /// Features that belong to one input channel.
+    pub(crate) features_per_channel: usize,
+    reach: Reach,
+    weights: Vec<f32>,
+    starts: Vec<usize>,
+    /// `[blocks][BLOCK]`
+    pub(crate) bias: Vec<f32>,
+}
+
+/// Outputs of a block of a linear layer.
+pub(crate) const BLOCK: usize = 16;
+
+impl Reach {
+    /// How many input channels output channel `row` reads.
+    pub(crate) fn of(&self, row: usize) -> usize {
+        if self.triangular { limit(row, self.inputs, self.outputs) } else { self.inputs }
+    }
+
+    /// How many pairs of an input and one of the first `active` output channels there are.
+    pub(crate) fn pairs(&self, active: usize) -> usize {
+        (0..active).map(|row| self.of(row)).sum()
+    }
+}
+
+impl Panels {
+    /// Packs a convolution.
+    pub(crate) fn new(conv: &Conv, reach: Reach) -> Panels {
+        let (rows, taps) = (panel_rows(reach.outputs), conv.window.area());
+        let (mut weights, mut starts) = (vec![], vec![]);
+        for first in (0..reach.outputs).step_by(rows) {
+            starts.push(weights.len());
+            let last = (first + rows).min(reach.outputs) - 1;
+            for k in 0..reach.of(last) * taps {
+                let of_row = |row: usize| conv.weights.get(row * reach.inputs * taps + k).copied().unwrap_or(0.0);
+                weights.extend((first..first + rows).map(of_row));
+            }
+        }
+        let mut bias = conv.bias.clone();
+        bias.resize(starts.len() * rows, 0.0);
+        Panels { rows, reach, taps, weights, starts, bias }
+    }
+
+    /// Weights and bias of panel `index`, cut at what the panel's first `end` rows read.
+    pub(crate) fn panel(&self, index: usize, end: usize) -> (&[f32], &[f32]) {
+        let channels = self.reach.of(index * self.rows + end - 1);
+        let weights = &self.weights[self.starts[index]..][..channels * self.taps * self.rows];
+        (weights, &self.bias[index * self.rows..][..self.rows])
+    }
+
+    /// Bytes of the packed weights and biases.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.weights.len() + self.bias.len()) * size_of::<f32>()
+    }
+}
+
+impl Blocks {
+    /// Packs a linear layer.
+    pub(crate) fn new(linear: &Linear, reach: Reach) -> Blocks {
+        let features = linear.weights.len() / reach.outputs;
+        let features_per_channel = features / reach.inputs;
+        let (mut weights, mut starts) = (vec![], vec![]);
+        for first in (0..reach.outputs).step_by(BLOCK) {
+            starts.push(weights.len());
+            let last = (first + BLOCK).min(reach.outputs) - 1;
+            for k in 0..reach.of(last) * features_per_channel {
+                let of_row = |row: usize| linear.weights.get(row * features + k).copied().unwrap_or(0.0);
+                weights.extend((first..first + BLOCK).map(of_row));
+            }
+        }
+        let mut bias = linear.bias.clone();
+        bias.resize(starts.len() * BLOCK, 0.0);
+        Blocks { features_per_channel, reach, weights, starts, bias }
+    }
+
+    /// How many features the first `end` rows of block `index` read.
+    pub(crate) fn features(&self, index: usize, end: usize) -> usize {
+        self.reach.of(index * BLOCK + end - 1) * self.features_per_channel
+    }
+
+    /// The weights of block `index` for features `from..to`.
+    pub(crate) fn weights(&self, index: usize, from: usize, to: usize) -> &[f32] {
+        &self.weights[self.starts[index]..][from * BLOCK..to * BLOCK]
+    }
+
+    /// Bytes of the packed weights and biases.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.weights.len() + self.bias.len()) * size_of::<f32>()
+    }
+}
+
+/// The panel height that leaves the fewest rows of the last panel empty; the tallest of those.
+pub(crate) fn panel_rows(outputs: usize) -> usize {
+    let empty = |rows: usize| outputs.div_ceil(rows) * rows - outputs;
+    [6, 5, 4].into_iter().min_by_key(|&rows| empty(rows)).unwrap_or(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_waste_as_few_rows_as_they_can() {
+        assert_eq!([45, 64, 90, 23, 6, 1].map(panel_rows), [5, 4, 6, 6, 6, 4]);
+    }
+}

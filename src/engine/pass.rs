@@ -1,0 +1,215 @@
+//! A batch under way: its items' activations, and the one primitive that computes them.
+//!
+//! A plain run, a batch of mixed widths, an answer that is widened until it is sure, and a profile of all widths are four
+//! ways to call [`Pass::widen`]. Memory is taken when an item is first pushed and reused from batch to batch.
+
+use std::sync::Arc;
+
+use super::kernel::dense::accumulate;
+use super::kernel::simd::InstructionSet;
+use super::model::Model;
+use super::pack::BLOCK;
+use super::width::Width;
+
+/// A batch of images, each computed as far as some width.
+#[derive(Debug)]
+pub struct Pass {
+    model: Arc<Model>,
+    set: InstructionSet,
+    capacity: usize,
+    items: Vec<Item>,
+    /// How many of `items` are in use.
+    len: usize,
+    /// Scratch: the pixels of a value without gaps.
+    features: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Item {
+    width: Option<Width>,
+    /// Every value of the plan, at its place.
+    values: Vec<f32>,
+    /// Running sums of the head, in blocks: the class scores at `width`.
+    sums: Vec<[f32; BLOCK]>,
+}
+
+impl Pass {
+    /// A pass of up to `capacity` items, with the best instructions that this processor has.
+    pub fn new(model: Arc<Model>, capacity: usize) -> Pass {
+        Pass::with_instructions(model, capacity, InstructionSet::best())
+    }
+
+    /// A pass that uses the instructions of `set`, or none but the portable ones where the processor lacks them.
+    pub fn with_instructions(model: Arc<Model>, capacity: usize, set: InstructionSet) -> Pass {
+        Pass { model, set, capacity, items: vec![], len: 0, features: vec![] }
+    }
+
+    /// The network.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Most items that it takes.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Items in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Has it no items?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets all items, and keeps their memory for the next.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds an image, `[C, H, W]` in 0..1, and returns its index; nothing is computed yet.
+    ///
+    /// # Panics
+    /// If the pass is full, or the image is not of the network's extent.
+    pub fn push(&mut self, image: &[f32]) -> usize {
+        let plan = &self.model.plan;
+        let shape = plan.image.shape;
+        assert!(self.len < self.capacity, "the pass is full");
+        assert_eq!(image.len(), shape.len(), "values of the image");
+        if self.len == self.items.len() {
+            let sums = vec![[0.0; BLOCK]; plan.head.classes.div_ceil(BLOCK)];
+            self.items.push(Item { width: None, values: vec![0.0; plan.item_len], sums });
+        }
+        let item = &mut self.items[self.len];
+        item.width = None;
+        for (sums, bias) in item.sums.iter_mut().zip(plan.head.blocks.bias.as_chunks::<BLOCK>().0) {
+            *sums = *bias;
+        }
+        for (index, row) in image.chunks_exact(shape.width).enumerate() {
+            let at = plan.image.start + plan.image.row(index / shape.height, index % shape.height);
+            item.values[at..at + shape.width].copy_from_slice(row);
+        }
+        self.len += 1;
+        self.len - 1
+    }
+
+    /// Computes what every item lacks to be as wide as its entry in `to`; one that is already as wide stays as it is.
+    ///
+    /// Computing to `a` and then to `b` gives the same bits as computing to `b` at once, and does no work twice.
+    ///
+    /// # Panics
+    /// If `to` has not one entry per item.
+    pub fn widen(&mut self, to: &[Width]) {
+        assert_eq!(to.len(), self.len, "one width per item");
+        let plan = &self.model.plan;
+        for (item, &width) in self.items.iter_mut().zip(to) {
+            if item.width.is_some_and(|has| has >= width) {
+                continue;
+            }
+            for step in &plan.steps {
+                let (from, to) = (step.output().active(item.width), step.output().active(Some(width)));
+                if from < to {
+                    step.run(self.set, &mut item.values, &mut self.features, from, to);
+                }
+            }
+            let (from, to) = (plan.head.input.active(item.width), plan.head.input.active(Some(width)));
+            add_channels(&self.model, self.set, &item.values, &mut self.features, &mut item.sums, from, to);
+            item.width = Some(width);
+        }
+    }
+
+    /// How wide an item is; `None` before the first [`Pass::widen`].
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub fn width(&self, item: usize) -> Option<Width> {
+        self.item(item).width
+    }
+
+    /// An item's class scores at its width: `[classes]`. Before the first [`Pass::widen`] they are the biases.
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub fn logits(&self, item: usize) -> &[f32] {
+        &self.item(item).sums.as_flattened()[..self.model.classes()]
+    }
+
+    /// An item's class scores at every width of the grid up to its own, and at its own: all from what is computed already.
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub fn profile(&self, item: usize) -> Vec<(Width, Vec<f32>)> {
+        let grid = self.model.grid().iter().copied();
+        self.logits_at(item, grid)
+    }
+
+    /// An item's class scores at each of `widths`, ascending, that is narrower than its own, and at its own.
+    ///
+    /// # Panics
+    /// If there is no such item, or the widths do not ascend.
+    pub fn logits_at(&self, item: usize, widths: impl IntoIterator<Item = Width>) -> Vec<(Width, Vec<f32>)> {
+        let item = self.item(item);
+        let head = &self.model.plan.head;
+        let Some(own) = item.width else { return vec![] };
+        let mut sums = head.blocks.bias.as_chunks::<BLOCK>().0.to_vec();
+        let mut features = vec![];
+        let mut from = 0;
+        let widths = widths.into_iter().take_while(|&width| width < own).chain([own]);
+        widths
+            .map(|width| {
+                let to = head.input.active(Some(width));
+                assert!(from <= to, "widths must ascend");
+                add_channels(&self.model, self.set, &item.values, &mut features, &mut sums, from, to);
+                from = to;
+                (width, sums.as_flattened()[..head.classes].to_vec())
+            })
+            .collect()
+    }
+
+    fn item(&self, index: usize) -> &Item {
+        &self.items[..self.len][index]
+    }
+}
+
+/// Adds what channels `from..to` of the head's input contribute to the class scores.
+fn add_channels(
+    model: &Model,
+    set: InstructionSet,
+    values: &[f32],
+    features: &mut Vec<f32>,
+    sums: &mut [[f32; BLOCK]],
+    from: usize,
+    to: usize,
+) {
+    let head = &model.plan.head;
+    head.input.flatten(values, from, to, features);
+    let per_channel = head.blocks.features_per_channel;
+    for (index, sums) in sums.iter_mut().enumerate() {
+        accumulate(set, sums, features, head.blocks.weights(index, from * per_channel, to * per_channel));
+    }
+}
+
+#[cfg(test)]
+impl Pass {
+    /// Fills every pixel of every value but the image with NaN: what a channel that does not exist may hold.
+    pub(crate) fn poison(&mut self) {
+        let plan = &self.model.plan;
+        for item in &mut self.items[..self.len] {
+            for place in plan.steps.iter().map(|step| step.output()) {
+                if !place.border {
+                    let end = place.start + place.shape.channels * place.plane;
+                    item.values[place.start..end].fill(f32::NAN);
+                    continue;
+                }
+                for c in 0..place.shape.channels {
+                    for y in 0..place.shape.height {
+                        let at = place.start + place.row(c, y);
+                        item.values[at..at + place.shape.width].fill(f32::NAN);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Which layers run together: a clamp joins the layer before it, a rescaling joins the pooling before it.
+
+use crate::engine::graph::{Affine, Clamp, Graph, Op, Shape};
+
+/// A layer with the cheap ones that follow it.
+#[derive(Debug)]
+pub(super) struct Fused<'a> {
+    pub(super) op: &'a Op,
+    /// Rescaling after pooling, or that of an [`Op::Affine`] itself.
+    pub(super) affine: Option<&'a Affine>,
+    pub(super) clamp: Clamp,
+    /// Indices of fused layers.
+    pub(super) inputs: Vec<usize>,
+    pub(super) shape: Shape,
+    pub(super) sliced: bool,
+}
+
+/// The fused layers in order, and for each node of the graph the one that computes it.
+pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
+    let readers = graph.readers();
+    let mut fused: Vec<Fused<'_>> = vec![];
+    let mut places: Vec<usize> = vec![];
+    for node in &graph.nodes {
+        let sole = node.inputs.first().filter(|&&input| readers[input] == 1).map(|&input| places[input]);
+        if let Some(at) = sole
+            && fused[at].absorb(&node.op)
+        {
+            places.push(at);
+            continue;
+        }
+        let (affine, clamp) = match &node.op {
+            Op::Affine(affine) => (Some(affine), Clamp::NONE),
+            Op::Clamp(clamp) => (None, *clamp),
+            _ => (None, Clamp::NONE),
+        };
+        places.push(fused.len());
+        let inputs = node.inputs.iter().map(|&input| places[input]).collect();
+        fused.push(Fused { op: &node.op, affine, clamp, inputs, shape: node.shape, sliced: node.sliced });
+    }
+    (fused, places)
+}
+
+impl<'a> Fused<'a> {
+    /// Takes over what `op` does to this layer's output, where it can.
+    fn absorb(&mut self, op: &'a Op) -> bool {
+        if matches!(self.op, Op::Input) || self.clamp != Clamp::NONE {
+            return false;
+        }
+        match op {
+            Op::Clamp(clamp) => self.clamp = *clamp,
+            Op::Affine(affine) if matches!(self.op, Op::Pool(_)) && self.affine.is_none() => {
+                self.affine = Some(affine);
+            }
+            _ => return false,
+        }
+        true
+    }
+}

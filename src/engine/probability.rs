@@ -1,0 +1,32 @@
+//! From class scores to probabilities.
+
+/// The softmax of `logits / temperature`: `[classes]` in, `[classes]` that sum to 1 out.
+///
+/// The temperature, fitted on held-out images, makes a probability of 0.9 be right nine times in ten
+/// (Guo et al., *On Calibration of Modern Neural Networks*, 2017).
+pub fn probabilities(logits: &[f32], temperature: f64) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Less the largest, so that no exponential overflows.
+    let exponentials: Vec<f64> = logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.into_iter().map(|exponential| (exponential / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_sum_to_one_however_large_the_scores() {
+        for logits in [vec![0.0; 3], vec![1e30, 0.0, -1e30], vec![88.8, 100.0, 90.0]] {
+            let probabilities = probabilities(&logits, 0.7);
+            assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{probabilities:?}");
+        }
+    }
+
+    #[test]
+    fn a_higher_temperature_is_less_sure() {
+        let sure = |temperature| probabilities(&[2.0, 1.0, 0.0], temperature)[0];
+        assert!(sure(0.5) > sure(1.0) && sure(1.0) > sure(2.0));
+    }
+}

@@ -1,0 +1,61 @@
+//! The proof, at load, that a network runs at any width: no hidden layer reads a channel that a narrower width lacks.
+//!
+//! A file's own word for it is not asked. Rows and columns count from 0.
+
+use thiserror::Error;
+
+use super::graph::{Graph, Node, Op};
+use super::width::limit;
+
+/// A weight above the triangle that is not zero.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error(
+    "layer {layer} is not triangular: row {row}, column {column} is {value}, but output channel {row} may read only the \
+     first {limit} of {inputs} input channels"
+)]
+pub struct NotTriangular {
+    /// The layer's name in the model file.
+    pub layer: String,
+    /// Output channel.
+    pub row: usize,
+    /// Column of the weight matrix: the input channel of a convolution, the input feature of a linear layer.
+    pub column: usize,
+    /// The weight (the first of its kernel that is not zero).
+    pub value: f32,
+    /// How many input channels the row may read.
+    pub limit: usize,
+    /// Input channels.
+    pub inputs: usize,
+}
+
+/// Proves that every hidden layer of `graph` is triangular.
+///
+/// # Errors
+/// The first weight that stands where a zero must be.
+pub(crate) fn prove(graph: &Graph) -> Result<(), NotTriangular> {
+    graph.nodes.iter().try_for_each(|node| prove_node(graph, node))
+}
+
+fn prove_node(graph: &Graph, node: &Node) -> Result<(), NotTriangular> {
+    let (weights, weights_per_column) = match &node.op {
+        Op::Conv(conv) => (&conv.weights, conv.window.area()),
+        Op::Linear(linear) => (&linear.weights, 1),
+        _ => return Ok(()),
+    };
+    let source = &graph.nodes[node.inputs[0]];
+    if !source.sliced {
+        return Ok(());
+    }
+    let (inputs, outputs) = (source.shape.channels, node.shape.channels);
+    let row_len = weights.len() / outputs;
+    for (row, weights) in weights.chunks_exact(row_len).enumerate() {
+        let limit = limit(row, inputs, outputs);
+        let allowed = limit * (row_len / inputs);
+        if let Some(beyond) = weights[allowed..].iter().position(|&weight| weight != 0.0) {
+            let at = allowed + beyond;
+            let (layer, column, value) = (node.name.clone(), at / weights_per_column, weights[at]);
+            return Err(NotTriangular { layer, row, column, value, limit, inputs });
+        }
+    }
+    Ok(())
+}

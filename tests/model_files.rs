@@ -1,0 +1,193 @@
+//! What the engine reads: files as exporters write them, in each of the forms that it promises to know, and files that are
+//! wrong in every way that it promises to name.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+
+use anywidth::engine::{LoadError, Model, Pass, Shape, Width};
+use proptest::prelude::*;
+use support::onnx::OnnxFile;
+use tract_onnx::prelude::{DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable, Tensor, tvec};
+
+/// The class scores at full width.
+fn logits(model: Model, image: &[f32]) -> Vec<f32> {
+    let mut pass = Pass::new(Arc::new(model), 1);
+    pass.push(image);
+    pass.widen(&[Width::FULL]);
+    pass.logits(0).to_vec()
+}
+
+/// The class scores of tract's plain runner.
+fn peer_logits(bytes: &[u8], image: &[f32], shape: Shape) -> Vec<f32> {
+    let dims = [1, shape.channels, shape.height, shape.width];
+    let plain = tract_onnx::onnx().model_for_read(&mut &*bytes).unwrap();
+    let plain = plain.with_input_fact(0, InferenceFact::dt_shape(DatumType::F32, dims)).unwrap();
+    let runnable = plain.into_optimized().unwrap().into_runnable().unwrap();
+    let tensor = Tensor::from_shape(&dims, image).unwrap();
+    let outputs = runnable.run(tvec!(tensor.into())).unwrap();
+    outputs[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+}
+
+fn assert_agrees_with_peer(file: &mut OnnxFile) {
+    let bytes = file.bytes();
+    let model = Model::from_onnx(&bytes).unwrap_or_else(|error| panic!("{error}"));
+    let shape = model.input();
+    let image: Vec<f32> = file.numbers(shape.len()).iter().map(|number| number + 0.5).collect();
+    let expected = peer_logits(&bytes, &image, shape);
+    let got = logits(model, &image);
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-4, "{got} is not {expected}");
+    }
+}
+
+/// What is said of a file that must be refused.
+fn refusal(file: &mut OnnxFile) -> String {
+    match Model::from_onnx(&file.bytes()) {
+        Ok(_) => panic!("the file was accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn lenet() -> OnnxFile {
+    OnnxFile::lenet([3, 20, 20], 12, 10)
+}
+
+#[test]
+fn a_file_in_the_exporters_form_gives_the_scores_of_tract() {
+    assert_agrees_with_peer(&mut lenet());
+    assert_agrees_with_peer(&mut OnnxFile::lenet([1, 28, 28], 45, 10));
+}
+
+#[test]
+fn a_file_of_another_exporter_gives_the_scores_of_tract() {
+    let mut unfolded = OnnxFile::new([3, 16, 16], "1", 13);
+    unfolded.conv(10, 3, 1).batch_norm().node("Relu").conv(24, 3, 1).max_pool().batch_norm().clip(0.0, 6.0);
+    unfolded.conv(7, 1, 0).node("Identity").global_pool("GlobalAveragePool").node("Flatten").matmul_add(5);
+    assert_agrees_with_peer(&mut unfolded);
+
+    let mut reduced = OnnxFile::new([1, 9, 9], "batch", 17);
+    reduced.rescale("Mul", 2.0).rescale("Add", -1.0).conv(9, 5, 2).node("Relu").global_pool("ReduceMean");
+    reduced.node("Flatten").gemm(3);
+    assert_agrees_with_peer(&mut reduced);
+}
+
+#[test]
+fn metadata_are_read() {
+    let mut file = OnnxFile::lenet([1, 28, 28], 8, 2);
+    file.metadata("anywidth.format", "1").metadata("anywidth.labels", r#"["cat", "dog"]"#);
+    file.metadata("anywidth.accuracy", "[[0.5, 0.8], [1.0, 0.9]]").metadata("anywidth.temperature", "[[1.0, 1.5]]");
+    let model = Model::from_onnx(&file.bytes()).unwrap();
+    let metadata = model.metadata();
+    assert_eq!(metadata.label(1), "dog");
+    let accuracy = metadata.accuracy_at("0.75".parse().unwrap()).unwrap();
+    assert!((accuracy - 0.85).abs() < 1e-9);
+    assert_eq!(metadata.temperature_at("0.1".parse().unwrap()), 1.5);
+}
+
+#[test]
+fn a_file_without_metadata_is_served_all_the_same() {
+    let model = Model::from_onnx(&lenet().bytes()).unwrap();
+    assert_eq!(model.metadata().label(3), "3");
+    assert_eq!(model.metadata().accuracy_at(Width::FULL), None);
+    assert_eq!((model.classes(), model.input()), (10, Shape { channels: 3, height: 20, width: 20 }));
+}
+
+#[test]
+fn metadata_that_contradict_the_model_are_refused_by_name() {
+    for (key, value, expected) in [
+        ("anywidth.labels", r#"["cat"]"#, "metadata anywidth.labels: 1 labels for 10 classes"),
+        ("anywidth.labels", "cat", "metadata anywidth.labels: is not the expected JSON"),
+        ("anywidth.format", "2", "metadata anywidth.format: is 2; this version reads 1"),
+        ("anywidth.accuracy", "[[1.0, 90]]", "metadata anywidth.accuracy: 90 is not from 0 to 1"),
+        ("anywidth.accuracy", "[[1.5, 0.9]]", "metadata anywidth.accuracy: width 1.5: out of range"),
+        ("anywidth.accuracy", "[[1, 0.9], [0.5, 0.8]]", "metadata anywidth.accuracy: widths must ascend"),
+        ("anywidth.temperature", "[[1, 0]]", "metadata anywidth.temperature: 0 is not between"),
+    ] {
+        let said = refusal(lenet().metadata(key, value));
+        assert!(said.starts_with(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_weight_above_the_triangle_is_named_with_layer_row_and_column() {
+    let mut file = lenet();
+    let weights = file.graph().initializer.iter_mut().find(|tensor| tensor.dims == [12, 12, 3, 3]).unwrap();
+    let at = (4 * 12 + 9) * 9 + 5;
+    weights.raw_data[4 * at..4 * at + 4].copy_from_slice(&0.25f32.to_le_bytes());
+    assert_eq!(
+        refusal(&mut file),
+        "layer conv4 is not triangular: row 4, column 9 is 0.25, but output channel 4 may read only the first 5 of 12 \
+         input channels"
+    );
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let said = refusal(lenet().node("Softmax"));
+    assert!(said.starts_with("node softmax12: operator Softmax is not supported; supported are Add,"), "{said}");
+
+    let mut file = lenet();
+    file.graph().node[2].domain = "com.example".into();
+    assert!(refusal(&mut file).starts_with("node conv2: operator Conv is not supported"));
+
+    let mut old = OnnxFile::new([1, 8, 8], "N", 12);
+    assert_eq!(refusal(old.node("Flatten").gemm(2)), "not a readable ONNX file: operator set 12; 13 or later is read");
+
+    let mut bare = OnnxFile::new([1, 8, 8], "N", 17);
+    assert_eq!(refusal(bare.conv(3, 3, 0)), "the output must come from a linear layer; conv0 is none");
+}
+
+#[test]
+fn impossible_tensors_are_refused_by_name() {
+    let mut absurd = lenet();
+    absurd.graph().initializer[2].dims = vec![1 << 40, 1 << 40, 3, 3];
+    assert!(refusal(&mut absurd).starts_with("node constant2: dimensions [1099511627776, 1099511627776, 3, 3] are"));
+
+    let mut short = lenet();
+    short.graph().initializer[2].raw_data.truncate(40);
+    let said = refusal(&mut short);
+    assert_eq!(said, "node constant2: dimensions [12, 3, 3, 3] ask for 324 values, but 10 are there");
+
+    let mut external = lenet();
+    external.graph().initializer[2].data_location = Some(1);
+    assert!(refusal(&mut external).contains("its data lie in another file"));
+
+    let mut poisoned = lenet();
+    poisoned.graph().initializer[2].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    assert_eq!(refusal(&mut poisoned), "node conv2: weight 0 is NaN, not a finite number");
+
+    let mut tall = OnnxFile::new([3, 100_000, 8], "N", 17);
+    assert_eq!(refusal(tall.node("Relu")), "the image's height is 100000; at most 4096 is served");
+}
+
+#[test]
+fn what_is_no_model_is_refused_with_a_reason() {
+    for bytes in [&b""[..], b"To whom it may concern", &[0; 64], &[0xff; 64]] {
+        let error = Model::from_onnx(bytes).unwrap_err();
+        assert!(error.to_string().starts_with("not a readable ONNX file: "), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_truncated_file_is_refused(keep in any::<prop::sample::Index>()) {
+        let bytes = OnnxFile::lenet([1, 16, 16], 4, 3).bytes();
+        prop_assert!(Model::from_onnx(&bytes[..keep.index(bytes.len())]).is_err());
+    }
+
+    /// Refused or read, but never a crash, whatever a stranger changes.
+    #[test]
+    fn a_damaged_file_crashes_nothing(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut bytes = OnnxFile::lenet([1, 16, 16], 4, 3).bytes();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let _: Result<Model, LoadError> = Model::from_onnx(&bytes);
+    }
+}

@@ -1,0 +1,4 @@
+//! What several test files share.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
+
+pub mod onnx;

@@ -1,0 +1,202 @@
+//! Writes small ONNX files with triangular weights, layer by layer, for tests that need one of their own.
+
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
+};
+
+use anywidth::engine::reads;
+
+/// An ONNX file under construction. `proto` is public so that a test can spoil it.
+pub struct OnnxFile {
+    pub proto: ModelProto,
+    /// The tensor that the next layer reads.
+    top: String,
+    /// Its `[channels, height, width]`.
+    shape: [usize; 3],
+    /// Has a layer before made its channels follow the width?
+    sliced: bool,
+    state: u64,
+}
+
+impl OnnxFile {
+    /// A file whose image has the given `[channels, height, width]`; `batch` is a number or a symbol.
+    pub fn new(image: [usize; 3], batch: &str, opset: i64) -> OnnxFile {
+        let input = tensor_info("image", std::iter::once(batch.to_string()).chain(image.map(|d| d.to_string())));
+        let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
+        let graph = GraphProto { name: "net".into(), input: vec![input], ..GraphProto::default() };
+        let proto = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..ModelProto::default() };
+        OnnxFile { proto, top: "image".into(), shape: image, sliced: false, state: 7 }
+    }
+
+    /// LeNet-3C1L with `channels` channels and random weights, the normalisation of the image included.
+    pub fn lenet(image: [usize; 3], channels: usize, classes: usize) -> OnnxFile {
+        let mut file = OnnxFile::new(image, "N", 17);
+        file.rescale("Sub", 0.45).rescale("Div", 0.25);
+        file.conv(channels, 3, 0).node("Relu").conv(channels, 3, 0).node("Relu").max_pool();
+        file.conv(channels, 5, 0).node("Relu").max_pool().node("Flatten").gemm(classes);
+        file
+    }
+
+    /// The finished file.
+    pub fn bytes(&mut self) -> Vec<u8> {
+        let top = self.top.clone();
+        self.graph().output = vec![tensor_info(&top, ["N".to_string(), "classes".to_string()].into_iter())];
+        self.proto.encode_to_vec()
+    }
+
+    /// Sets an entry of `metadata_props`.
+    pub fn metadata(&mut self, key: &str, value: &str) -> &mut OnnxFile {
+        self.proto.metadata_props.push(StringStringEntryProto { key: key.into(), value: value.into() });
+        self
+    }
+
+    /// A convolution with padding and triangular weights, stride 1.
+    pub fn conv(&mut self, outputs: usize, kernel: usize, pad: usize) -> &mut OnnxFile {
+        let [inputs, height, width] = self.shape;
+        let weights = self.triangular(outputs, inputs, kernel * kernel);
+        let (weights, bias) =
+            (self.constant(&[outputs, inputs, kernel, kernel], weights), self.random_constant(&[outputs]));
+        let attributes = vec![ints("kernel_shape", &[kernel; 2]), ints("pads", &[pad; 4])];
+        self.add("Conv", vec![weights, bias], attributes);
+        (self.shape, self.sliced) = ([outputs, height + 2 * pad + 1 - kernel, width + 2 * pad + 1 - kernel], true);
+        self
+    }
+
+    /// BatchNormalization with random statistics.
+    pub fn batch_norm(&mut self) -> &mut OnnxFile {
+        let channels = self.shape[0];
+        let mut inputs: Vec<String> = (0..3).map(|_| self.random_constant(&[channels])).collect();
+        let variance = self.numbers(channels).iter().map(|number| number.abs() + 0.5).collect();
+        inputs.push(self.constant(&[channels], variance));
+        self.add("BatchNormalization", inputs, vec![]);
+        self
+    }
+
+    /// Halves rows and columns.
+    pub fn max_pool(&mut self) -> &mut OnnxFile {
+        self.add("MaxPool", vec![], vec![ints("kernel_shape", &[2; 2]), ints("strides", &[2; 2])]);
+        self.shape = [self.shape[0], self.shape[1] / 2, self.shape[2] / 2];
+        self
+    }
+
+    /// The mean over rows and columns, in the way that `operator` does it.
+    pub fn global_pool(&mut self, operator: &str) -> &mut OnnxFile {
+        let attributes = if operator == "ReduceMean" { vec![ints("axes", &[2, 3])] } else { vec![] };
+        self.add(operator, vec![], attributes);
+        self.shape = [self.shape[0], 1, 1];
+        self
+    }
+
+    /// An operator with one input and no attributes.
+    pub fn node(&mut self, operator: &str) -> &mut OnnxFile {
+        self.add(operator, vec![], vec![]);
+        self
+    }
+
+    /// `Add`, `Sub`, `Mul` or `Div` with one number for all channels.
+    pub fn rescale(&mut self, operator: &str, number: f32) -> &mut OnnxFile {
+        let constant = self.constant(&[1], vec![number]);
+        self.add(operator, vec![constant], vec![]);
+        self
+    }
+
+    /// Bounds the values from below and above.
+    pub fn clip(&mut self, low: f32, high: f32) -> &mut OnnxFile {
+        let bounds = vec![self.constant(&[], vec![low]), self.constant(&[], vec![high])];
+        self.add("Clip", bounds, vec![]);
+        self
+    }
+
+    /// The head as one node.
+    pub fn gemm(&mut self, classes: usize) -> &mut OnnxFile {
+        let features = self.shape.iter().product();
+        let inputs = vec![self.random_constant(&[classes, features]), self.random_constant(&[classes])];
+        self.add("Gemm", inputs, vec![int("transB", 1)]);
+        self
+    }
+
+    /// The head as a product and a sum.
+    pub fn matmul_add(&mut self, classes: usize) -> &mut OnnxFile {
+        let features = self.shape.iter().product();
+        let (weights, bias) = (self.random_constant(&[features, classes]), self.random_constant(&[classes]));
+        self.add("MatMul", vec![weights], vec![]);
+        self.add("Add", vec![bias], vec![]);
+        self
+    }
+
+    /// The graph, to be spoilt.
+    pub fn graph(&mut self) -> &mut GraphProto {
+        self.proto.graph.as_mut().unwrap()
+    }
+
+    fn add(&mut self, operator: &str, constants: Vec<String>, attribute: Vec<AttributeProto>) {
+        let name = format!("{}{}", operator.to_lowercase(), self.graph().node.len());
+        let input = std::iter::once(std::mem::replace(&mut self.top, name.clone())).chain(constants).collect();
+        let node = NodeProto {
+            name: name.clone(),
+            op_type: operator.into(),
+            input,
+            output: vec![name],
+            attribute,
+            ..NodeProto::default()
+        };
+        self.graph().node.push(node);
+    }
+
+    fn triangular(&mut self, outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
+        let (numbers, sliced) = (self.numbers(outputs * inputs * taps), self.sliced);
+        let scale = (3.0 / (inputs * taps) as f32).sqrt();
+        let allowed = |at: usize| !sliced || reads(at / (inputs * taps), at / taps % inputs, inputs, outputs);
+        numbers.iter().enumerate().map(|(at, number)| if allowed(at) { scale * number } else { 0.0 }).collect()
+    }
+
+    fn random_constant(&mut self, dims: &[usize]) -> String {
+        let numbers = self.numbers(dims.iter().product());
+        self.constant(dims, numbers)
+    }
+
+    fn constant(&mut self, dims: &[usize], values: Vec<f32>) -> String {
+        let name = format!("constant{}", self.graph().initializer.len());
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let dims = dims.iter().map(|&dim| dim as i64).collect();
+        let data_type = tensor_proto::DataType::Float as i32;
+        self.graph().initializer.push(TensorProto {
+            name: name.clone(),
+            dims,
+            data_type,
+            raw_data,
+            ..TensorProto::default()
+        });
+        name
+    }
+
+    /// Numbers in -0.5..0.5: a linear congruential generator with Knuth's constants for MMIX.
+    pub fn numbers(&mut self, count: usize) -> Vec<f32> {
+        let mut next = || {
+            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        (0..count).map(|_| next()).collect()
+    }
+}
+
+fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    let ints = values.iter().map(|&value| value as i64).collect();
+    AttributeProto { name: name.into(), r#type: 7, ints, ..AttributeProto::default() }
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: 2, i: value, ..AttributeProto::default() }
+}
+
+fn tensor_info(name: &str, dims: impl Iterator<Item = String>) -> ValueInfoProto {
+    use tensor_shape_proto::{Dimension, dimension::Value};
+    let value = |dim: String| dim.parse().map(Value::DimValue).unwrap_or(Value::DimParam(dim));
+    let dim = dims.map(|dim| Dimension { value: Some(value(dim)), ..Dimension::default() }).collect();
+    let shape = Some(TensorShapeProto { dim });
+    let tensor = type_proto::Tensor { elem_type: tensor_proto::DataType::Float as i32, shape };
+    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..ValueInfoProto::default() }
+}
