@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anywidth::engine::width::Width;
+use anywidth::engine::{Model, Width};
 
 use crate::evaluate::area_under_curve;
 use crate::model::Network;
@@ -30,10 +30,10 @@ pub struct Card<'a> {
 }
 
 impl Card<'_> {
-    /// The card's text.
-    pub fn text(&self, network: &Network) -> String {
+    /// The card's text, for `network` and the file of it that `served` was read from.
+    pub fn text(&self, network: &Network, served: &Model) -> String {
         let mut text = self.head(network);
-        text.push_str(&self.table(network));
+        text.push_str(&self.table(served));
         text.push_str(&self.how());
         text
     }
@@ -59,15 +59,15 @@ impl Card<'_> {
         )
     }
 
-    fn table(&self, network: &Network) -> String {
-        let channels = network.channels();
+    fn table(&self, served: &Model) -> String {
+        let channels = self.test.len();
         let mut text = String::from(
             "| width | channels | test accuracy | validation accuracy | temperature | parameters | multiply-adds |\n\
              |---|---|---|---|---|---|---|\n",
         );
         for width in named_widths() {
             let active = width.active(channels);
-            let cost = network.cost(width);
+            let cost = served.cost(width);
             writeln!(
                 text,
                 "| {width} | {active} | {:.2} % | {:.2} % | {:.2} | {} | {} |",
@@ -99,8 +99,8 @@ impl Card<'_> {
         let narrowest = recipe.loss_weights.narrowest;
         let mut text = format!(
             "Parameters count what is held (nothing above the triangles, BatchNorm folded), multiply-adds what one \
-             image needs. The accuracies and temperatures inside the file are those of the validation split: {} \
-             training images, chosen by the seed, that the network was not trained on. The test set was measured once, \
+             image needs, both with the normalisation. The accuracies and temperatures inside the file are those of \
+             the validation split: {} training images, chosen by the seed, that the network was not trained on. The test set was measured once, \
              after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
@@ -129,7 +129,7 @@ fn largest_drop(accuracy: &[f64], narrowest: Width) -> f64 {
 }
 
 /// `1234567` as `1,234,567`.
-fn thousands(number: usize) -> String {
+fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
     groups.join(",")

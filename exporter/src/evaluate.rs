@@ -1,6 +1,6 @@
 //! What a network is worth at every width, measured in one pass over the images.
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use tch::{Reduction, Tensor};
 
 use crate::data::Images;

@@ -5,11 +5,13 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anywidth::engine::width::{Width, reads};
+use anywidth::engine::{Width, reads};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, type_proto};
 
-use common::{TOLERANCE, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract};
+use common::{
+    TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
+};
 
 /// `models/<name>/<version>/model.onnx`.
 fn models() -> Vec<PathBuf> {
@@ -71,6 +73,20 @@ fn every_runtime_gives_the_logits_of_libtorch_at_full_width() {
         for (runtime, logits) in [("ONNX Runtime", onnx_runtime(&path, &images)), ("tract", tract(&path, &images))] {
             let difference = largest_difference(&logits, &expected);
             assert!(difference < TOLERANCE, "{}: {runtime} differs by {difference}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_engine_gives_the_logits_of_the_sliced_network_at_every_width() {
+    for path in models() {
+        let model = decode(&path);
+        let [channels, height, width] = image_size(&model);
+        let images = random_images([3, channels, height, width], 4);
+        for millionths in [1, 125_000, 250_000, 333_333, 500_000, 750_000, 900_000, 1_000_000] {
+            let width = Width::from_millionths(millionths).expect("a width");
+            let difference = largest_difference(&anywidth(&path, &images, width), &sliced(&model, &images, width));
+            assert!(difference < TOLERANCE, "{}: width {width} differs by {difference}", path.display());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The identity that one-pass training rests on: one pass at full width gives the loss and the gradient that a separate
 //! pass through every sliced network would give.
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};

@@ -2,14 +2,17 @@
 
 mod common;
 
+use std::fs;
 use std::path::PathBuf;
 
-use anywidth::engine::width::{Width, reads};
+use anywidth::engine::{Width, reads};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
-use common::{TOLERANCE, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract};
+use common::{
+    TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
+};
 use exporter::data::Dataset;
 use exporter::model::{Architecture, Mode, Network, Normalisation, lenet};
 use exporter::onnx::{self, Metadata};
@@ -37,8 +40,13 @@ fn randomised(dataset: Dataset, channels: [usize; 3]) -> Network {
 fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
     let path = folder.path().join("model.onnx");
     let widths = vec![(Width::FULL, 0.5)];
-    let metadata = Metadata { labels: vec!["a".into()], accuracy: widths.clone(), temperature: widths, training: None };
-    onnx::write(network, &metadata, &path).expect("the file is written");
+    let metadata = Metadata {
+        labels: ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(String::from).into(),
+        accuracy: widths.clone(),
+        temperature: widths,
+        training: None,
+    };
+    fs::write(&path, onnx::model(network, &metadata)).expect("the file is written");
     path
 }
 
@@ -57,15 +65,17 @@ fn other_runtimes_give_the_logits_of_libtorch_at_full_width() {
 }
 
 #[test]
-fn the_file_sliced_at_any_width_gives_the_logits_of_the_sliced_network() {
+fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_width() {
     let network = randomised(Dataset::Cifar10, [10, 14, 9]);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = decode(&exported(&network, &folder));
+    let path = exported(&network, &folder);
+    let model = decode(&path);
     let images = random_images([2, 3, 32, 32], 2);
     for active in 1..=9 {
         let width = Width::of_channels(active, 9);
         let expected = tch::no_grad(|| network.logits(&images, width, Mode::EVALUATION));
         assert!(largest_difference(&sliced(&model, &images, width), &expected) < TOLERANCE, "width {width}");
+        assert!(largest_difference(&anywidth(&path, &images, width), &expected) < TOLERANCE, "engine, width {width}");
     }
 }
 
@@ -94,7 +104,7 @@ fn metadata_says_what_a_server_needs_as_json() {
     let entries: Vec<_> = model.metadata_props.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
     let expected = [
         ("anywidth.format", "1"),
-        ("anywidth.labels", r#"["a"]"#),
+        ("anywidth.labels", r#"["a","b","c","d","e","f","g","h","i","j"]"#),
         ("anywidth.accuracy", "[[1.0,0.5]]"),
         ("anywidth.temperature", "[[1.0,0.5]]"),
     ];

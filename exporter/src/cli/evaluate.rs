@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 
 use exporter::data::split;
 use exporter::evaluate::{accuracies, area_under_curve};

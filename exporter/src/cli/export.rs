@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use anywidth::engine::Model;
 
 use exporter::card::Card;
 use exporter::data::split;
@@ -60,8 +61,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         temperature: Metadata::by_width(&temperature),
         training: Some(Training { recipe: recipe.clone(), exporter_version: env!("CARGO_PKG_VERSION") }),
     };
-    let model = args.out.join(&name).join("1").join("model.onnx");
-    onnx::write(network, &metadata, &model).with_context(|| model.display().to_string())?;
+    let path = args.out.join(&name).join("1").join("model.onnx");
+    let bytes = onnx::model(network, &metadata);
+    let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
+    write_whole(&path, &bytes).with_context(|| path.display().to_string())?;
+    println!("{}", path.display());
 
     let commit = args.commit.clone().or_else(commit);
     let card = Card {
@@ -75,8 +79,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         notes: &args.note,
     };
     let path = args.out.join(&name).join("README.md");
-    write_whole(&path, card.text(network).as_bytes()).with_context(|| path.display().to_string())?;
-    println!("{}\n{}\ntest {}", model.display(), path.display(), by_width(&test));
+    write_whole(&path, card.text(network, &served).as_bytes()).with_context(|| path.display().to_string())?;
+    println!("{}\ntest {}", path.display(), by_width(&test));
     Ok(())
 }
 

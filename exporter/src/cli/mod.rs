@@ -54,6 +54,6 @@ fn checkpoint(run: &std::path::Path) -> PathBuf {
 }
 
 /// Where the area under the accuracy-width curve begins.
-fn quarter() -> anywidth::engine::width::Width {
+fn quarter() -> anywidth::engine::Width {
     exporter::train::named_widths()[0]
 }

@@ -2,7 +2,7 @@
 //!
 //! A layer reads as many channels as its input has and writes those that exist at the width that it is run at.
 
-use anywidth::engine::width::{Width, limit, reads};
+use anywidth::engine::{Width, limit, reads};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Kind, Tensor};

@@ -4,11 +4,10 @@
 //! [`Network::layers`]. Weights are held in full and masked when they are used, so a gradient can never fill the
 //! upper triangle.
 
-pub mod cost;
 mod layers;
 pub mod lenet;
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

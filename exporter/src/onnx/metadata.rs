@@ -1,6 +1,6 @@
 //! What the file says about itself, as JSON strings; a server trusts none of it.
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use serde::Serialize;
 
 use crate::train::Recipe;

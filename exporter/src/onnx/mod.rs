@@ -5,12 +5,9 @@
 mod graph;
 mod metadata;
 
-use std::path::Path;
-
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
-use crate::file::write_whole;
 use crate::model::Network;
 
 pub use metadata::{Metadata, Training};
@@ -33,12 +30,4 @@ pub fn model(network: &Network, metadata: &Metadata) -> Vec<u8> {
         ..ModelProto::default()
     };
     model.encode_to_vec()
-}
-
-/// Writes the ONNX file of `network` to `path`, whole or not at all.
-///
-/// # Errors
-/// What the system said.
-pub fn write(network: &Network, metadata: &Metadata, path: &Path) -> std::io::Result<()> {
-    write_whole(path, &model(network, metadata))
 }

@@ -1,6 +1,6 @@
 //! The loss of all widths from one pass, how much each width counts in it, and what that does to a channel.
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 

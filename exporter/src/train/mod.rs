@@ -13,7 +13,7 @@ pub mod schedule;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use anywidth::engine::width::Width;
+use anywidth::engine::Width;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Epoch, named_widths};

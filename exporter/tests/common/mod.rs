@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use anywidth::engine::width::Width;
+use anywidth::engine::{Model, Pass, Width};
 use prost::Message;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -62,6 +63,19 @@ pub(crate) fn tract(model: &Path, images: &Tensor) -> Tensor {
     let outputs = runnable.run(tvec!(input.into_tensor().into())).expect("tract runs the file");
     let logits: Vec<f32> = outputs[0].to_plain_array_view::<f32>().expect("floats").iter().copied().collect();
     Tensor::from_slice(&logits).view([images.size()[0], -1])
+}
+
+/// The logits of anywidth's own engine at `width`.
+pub(crate) fn anywidth(model: &Path, images: &Tensor, width: Width) -> Tensor {
+    let bytes = fs::read(model).expect("the model is there");
+    let model = Model::from_onnx(&bytes).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
+    let classes = model.classes() as i64;
+    let count = images.size()[0] as usize;
+    let mut pass = Pass::new(Arc::new(model), count);
+    floats(images).chunks_exact(images.numel() / count).for_each(|image| _ = pass.push(image));
+    pass.widen(&vec![width; count]);
+    let logits: Vec<f32> = (0..count).flat_map(|item| pass.logits(item).to_vec()).collect();
+    Tensor::from_slice(&logits).view([-1, classes])
 }
 
 /// A file's content.
