@@ -1,2 +1,3 @@
 //! anywidth
 pub mod engine;
+pub mod picture;
