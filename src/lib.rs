@@ -1,2 +1,47 @@
-//! anywidth
+//! An inference server for Any-Width Networks: one ONNX file, one packed copy of its weights, and every request
+//! answered at the width that it asks for.
+//!
+//! # Map
+//!
+//! Each module uses only those above it.
+//!
+//! | module | what it does | what it must not know |
+//! |---|---|---|
+//! | [`engine`] | runs a network at any width | clocks, threads, files, images |
+//! | [`picture`] | a stranger's bytes become a model's input | models, requests |
+//! | [`telemetry`] | the table of metrics, the logs | who counts what |
+//! | [`repository`] | models by name and version | requests |
+//! | [`scheduler`] | one bounded queue, worker threads, replies | protocols, status codes |
+//! | [`config`] | settings, typed and validated | where they are used |
+//! | [`server`] | HTTP: wire types and status codes | how anything is computed |
+//! | [`cli`] | the subcommands of the binary | |
+//!
+//! `engine` and `picture` are pure, and all there is without the feature `server`: the exporter uses them so.
+//!
+//! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; a
+//! worker thread takes a batch, decodes it with [`picture::Picture`], runs it with [`engine::Pass`], and replies to
+//! the handler, which writes the answer.
+
 pub mod engine;
+pub mod picture;
+
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod repository;
+#[cfg(feature = "server")]
+pub mod scheduler;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod telemetry;
+
+// Unit tests write model files as the tests in `tests/` do, with the same builder.
+#[cfg(test)]
+extern crate self as anywidth;
+#[cfg(test)]
+#[path = "../tests/support/onnx.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
+mod test_onnx;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: see [`anywidth::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    anywidth::cli::run()
+}

@@ -2,3 +2,6 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
 pub mod onnx;
+pub mod pictures;
+pub mod server;
+pub mod workers;

@@ -1,0 +1,103 @@
+//! `anywidth inspect`: a model's layers, and what each width costs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::table::table;
+use super::{Failure, find_model, print};
+use crate::engine::{Model, Shape, Width};
+use crate::repository::ServedModel;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// ONNX file, or the name of a served model [default: cifar10, else the first by name]
+    #[arg(value_name = "NAME|FILE")]
+    model: Option<String>,
+
+    /// Folder of models, as of the server; without this the built-in models are known
+    #[arg(long, env = "ANYWIDTH_MODELS", value_name = "FOLDER")]
+    models: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let served = find_model(arguments.model.as_deref(), arguments.models.as_ref())?;
+    Ok(print(&describe(&served))?)
+}
+
+fn describe(served: &ServedModel) -> String {
+    let model = &served.model;
+    let layers = model.layers();
+    let rows = layers
+        .iter()
+        .map(|layer| vec![layer.name.to_string(), layer.kind.to_string(), shape(layer.input), shape(layer.output)]);
+    format!(
+        "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\n{layers}\n{widths}",
+        name = served.name,
+        input = shape(model.input()),
+        classes = model.classes(),
+        packed = bytes(model.packed_bytes() as u64),
+        layers = table(&["layer", "kind", "input", "output"], rows.collect()),
+        widths = table(
+            &["width", "multiply-adds", "of full", "parameters", "activations", "accuracy"],
+            shown_widths(model).into_iter().map(|width| cost(model, width)).collect(),
+        ),
+    )
+}
+
+/// A grid may have dozens of steps: as many as a screen bears, evenly chosen, with the last.
+fn shown_widths(model: &Model) -> Vec<Width> {
+    const MOST: usize = 16;
+    let grid = model.grid();
+    let every = grid.len().div_ceil(MOST).max(1);
+    grid.iter().rev().step_by(every).rev().copied().collect()
+}
+
+fn cost(model: &Model, width: Width) -> Vec<String> {
+    let (cost, full) = (model.cost(width), model.cost(Width::FULL));
+    let accuracy = model.metadata().accuracy.iter().find(|(measured, _)| *measured == width);
+    vec![
+        width.to_string(),
+        grouped(cost.multiply_adds),
+        format!("{:.1} %", 100.0 * cost.multiply_adds as f64 / full.multiply_adds.max(1) as f64),
+        grouped(cost.parameters),
+        bytes(cost.activation_bytes),
+        accuracy.map_or("-".to_owned(), |(_, accuracy)| format!("{:.2} %", accuracy * 100.0)),
+    ]
+}
+
+fn shape(shape: Shape) -> String {
+    format!("{} x {} x {}", shape.channels, shape.height, shape.width)
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..10_240 => format!("{} B", grouped(count)),
+        10_240..10_485_760 => format!("{} KiB", grouped(count >> 10)),
+        _ => format!("{} MiB", grouped(count >> 20)),
+    }
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1000, 1234567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([10, 20_480, 20 << 20].map(bytes), ["10 B", "20 KiB", "20 MiB"]);
+    }
+}

@@ -1,0 +1,49 @@
+//! `anywidth profile`: what the model sees in one image at every width, from a single pass.
+
+use clap::Args;
+use serde_json::json;
+
+use super::subject::{Seen, Subject};
+use super::table::table;
+use super::{Failure, print};
+use crate::engine::Width;
+use crate::scheduler::Prediction;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// Write the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let seen = arguments.subject.see(Width::FULL)?;
+    let steps = seen.pass.profile(0);
+    let steps: Vec<_> = steps.iter().map(|(width, logits)| (*width, seen.predict(logits, *width, 2))).collect();
+    let text = if arguments.json { as_json(&seen, &steps) } else { as_text(&seen, &steps) };
+    Ok(print(&text)?)
+}
+
+fn as_json(seen: &Seen, steps: &[(Width, Vec<Prediction>)]) -> String {
+    let step = |(width, predictions): &(Width, Vec<Prediction>)| json!({ "width": width, "predictions": seen.as_json(predictions) });
+    let answer = json!({
+        "model": seen.served.name,
+        "version": seen.served.version.to_string(),
+        "profile": steps.iter().map(step).collect::<Vec<_>>(),
+    });
+    format!("{answer}\n")
+}
+
+fn as_text(seen: &Seen, steps: &[(Width, Vec<Prediction>)]) -> String {
+    let row = |(width, predictions): &(Width, Vec<Prediction>)| {
+        let classes = predictions
+            .iter()
+            .flat_map(|prediction| [seen.label(prediction), format!("{:.2} %", prediction.probability * 100.0)]);
+        std::iter::once(width.to_string()).chain(classes).collect()
+    };
+    let head = ["width", "likeliest", "", "next", ""];
+    format!("{}\n\n{}", seen.served.name, table(&head, steps.iter().map(row).collect()))
+}

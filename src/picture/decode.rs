@@ -1,0 +1,136 @@
+//! Bytes to upright, opaque, 8-bit pixels.
+
+use std::io::Cursor;
+
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
+use image::{
+    ColorType, DynamicImage, GrayAlphaImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Pixel, RgbImage,
+    RgbaImage,
+};
+
+use super::{Limits, PictureError, Pixels, jpeg};
+
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, PictureError> {
+    if bytes.is_empty() {
+        return Err(PictureError::Empty);
+    }
+    if bytes.len() > limits.max_bytes {
+        return Err(PictureError::TooManyBytes { bytes: bytes.len(), max_bytes: limits.max_bytes });
+    }
+    let (mut image, orientation) = match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits)?,
+        Ok(ImageFormat::Png) => {
+            let broken = |error| broken("PNG", error);
+            if let Some(size) = png_size(bytes) {
+                check_size("PNG", size, limits)?;
+            }
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), allocation(limits)).map_err(broken)?;
+            finish("PNG", decoder, limits)?
+        }
+        Ok(ImageFormat::WebP) => {
+            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
+            finish("WebP", decoder, limits)?
+        }
+        other => return Err(PictureError::Unsupported { looks_like: looks_like(bytes, other.ok()) }),
+    };
+    image.apply_orientation(orientation);
+    Ok(opaque(image))
+}
+
+/// Refuses a picture whose header claims nothing, or more than the limit.
+pub(super) fn check_size(
+    format: &'static str,
+    (width, height): (u32, u32),
+    limits: &Limits,
+) -> Result<(), PictureError> {
+    match u64::from(width) * u64::from(height) {
+        0 => Err(PictureError::broken(format, "it has no pixels")),
+        pixels if pixels > limits.max_pixels => {
+            Err(PictureError::TooManyPixels { width, height, max_pixels: limits.max_pixels })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The size in a PNG's first chunk; the decoder would answer an absurd one with its memory limit.
+fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let side = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    Some((side(16)?, side(20)?))
+}
+
+fn finish(
+    format: &'static str,
+    mut decoder: impl ImageDecoder,
+    limits: &Limits,
+) -> Result<(DynamicImage, Orientation), PictureError> {
+    check_size(format, decoder.dimensions(), limits)?;
+    decoder.set_limits(allocation(limits)).map_err(|error| broken(format, error))?;
+    // A damaged EXIF block is no reason to refuse a picture that decodes.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))?;
+    Ok((image, orientation))
+}
+
+/// The decoders' own memory limit: RGBA at 16 bits of every pixel allowed, and as much again for their scratch.
+fn allocation(limits: &Limits) -> image::Limits {
+    let mut allocation = image::Limits::no_limits();
+    allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(1 << 20));
+    allocation
+}
+
+fn broken(format: &'static str, error: ImageError) -> PictureError {
+    match error {
+        // The format is named already; what matters is the cause below it.
+        ImageError::Decoding(error) => match std::error::Error::source(&error) {
+            Some(cause) => PictureError::broken(format, cause),
+            None => PictureError::broken(format, error),
+        },
+        other => PictureError::broken(format, other),
+    }
+}
+
+fn looks_like(bytes: &[u8], format: Option<ImageFormat>) -> String {
+    if let Some(format) = format {
+        return format!("it looks like {}", format.extensions_str().first().unwrap_or(&"another image type"));
+    }
+    let start = &bytes[..bytes.len().min(16)];
+    match std::str::from_utf8(start) {
+        Ok(text) => format!("it begins with the text {text:?}"),
+        Err(_) => {
+            let hexadecimal: Vec<String> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("it begins with the bytes {}", hexadecimal.join(" "))
+        }
+    }
+}
+
+/// Eight bits per channel, transparency laid on white.
+fn opaque(image: DynamicImage) -> Pixels {
+    match image.color() {
+        ColorType::L8 | ColorType::L16 => Pixels::Grey(image.into_luma8()),
+        ColorType::La8 | ColorType::La16 => Pixels::Grey(grey_on_white(&image.into_luma_alpha8())),
+        ColorType::Rgba8 | ColorType::Rgba16 | ColorType::Rgba32F => Pixels::Rgb(rgb_on_white(&image.into_rgba8())),
+        _ => Pixels::Rgb(image.into_rgb8()),
+    }
+}
+
+fn grey_on_white(image: &GrayAlphaImage) -> GrayImage {
+    GrayImage::from_fn(image.width(), image.height(), |x, y| {
+        let [grey, alpha] = image.get_pixel(x, y).0;
+        image::Luma([on_white(grey, alpha)])
+    })
+}
+
+fn rgb_on_white(image: &RgbaImage) -> RgbImage {
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let pixel = image.get_pixel(x, y);
+        pixel.to_rgb().map(|channel| on_white(channel, pixel[3]))
+    })
+}
+
+fn on_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    // A weighted mean of two bytes is a byte.
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}

@@ -1,0 +1,131 @@
+//! Pixels of any size to the one size and colour that a model reads.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use thiserror::Error;
+
+use super::Pixels;
+
+/// The colours that a model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// One channel.
+    Grey,
+    /// Three channels: red, green, blue.
+    Rgb,
+}
+
+/// What a model reads: a picture of this size and these colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    colour: Colour,
+    height: u32,
+    width: u32,
+}
+
+/// Why a model's input is not a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// Neither grey nor colour.
+    #[error("the model's input has {0} channels; a picture has 1 (grey) or 3 (colour)")]
+    Channels(usize),
+    /// Sides of nothing, or far beyond any model.
+    #[error("the model's input is {height} x {width} pixels; each side must be from 1 to {MAX_SIDE}")]
+    Size {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+}
+
+/// The longest side of a model's input.
+const MAX_SIDE: usize = 4096;
+
+impl Frame {
+    /// The frame of an input `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// [`FrameError`] unless there are 1 or 3 channels and sides of 1 to 4096 pixels.
+    pub fn new(channels: usize, height: usize, width: usize) -> Result<Frame, FrameError> {
+        let colour = match channels {
+            1 => Colour::Grey,
+            3 => Colour::Rgb,
+            _ => return Err(FrameError::Channels(channels)),
+        };
+        let sides = 1..=MAX_SIDE;
+        if !sides.contains(&height) || !sides.contains(&width) {
+            return Err(FrameError::Size { height, width });
+        }
+        Ok(Frame { colour, height: height as u32, width: width as u32 })
+    }
+
+    /// Grey or colour.
+    pub fn colour(&self) -> Colour {
+        self.colour
+    }
+
+    /// Number of values: channels times height times width.
+    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(&self) -> usize {
+        self.channels() * self.area()
+    }
+
+    fn channels(&self) -> usize {
+        match self.colour {
+            Colour::Grey => 1,
+            Colour::Rgb => 3,
+        }
+    }
+
+    fn area(&self) -> usize {
+        self.height as usize * self.width as usize
+    }
+}
+
+pub(super) fn input(pixels: &Pixels, frame: &Frame) -> Vec<f32> {
+    let scaled = scale(pixels, frame);
+    let bytes = match (&scaled, frame.colour) {
+        (Pixels::Grey(image), Colour::Grey) => planes::<1>(image),
+        (Pixels::Rgb(image), Colour::Rgb) => planes::<3>(image),
+        (Pixels::Grey(image), Colour::Rgb) => planes::<1>(image).repeat(3),
+        (Pixels::Rgb(image), Colour::Grey) => planes::<1>(&image::imageops::grayscale(image)),
+    };
+    bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect()
+}
+
+/// `[H, W, C]` to `[C, H, W]`.
+fn planes<const CHANNELS: usize>(interleaved: &[u8]) -> Vec<u8> {
+    (0..CHANNELS).flat_map(|channel| interleaved.iter().skip(channel).step_by(CHANNELS).copied()).collect()
+}
+
+/// Covers the frame and cuts at the centre, in the picture's own colours: few pixels are left to convert afterwards.
+fn scale(pixels: &Pixels, frame: &Frame) -> Pixels {
+    let (width, height) = (frame.width, frame.height);
+    let message = "as many pixels as the size says";
+    match pixels {
+        Pixels::Grey(image) if image.dimensions() != (width, height) => {
+            let scaled = resize(image, image.dimensions(), PixelType::U8, (width, height));
+            Pixels::Grey(image::GrayImage::from_raw(width, height, scaled).expect(message))
+        }
+        Pixels::Rgb(image) if image.dimensions() != (width, height) => {
+            let scaled = resize(image, image.dimensions(), PixelType::U8x3, (width, height));
+            Pixels::Rgb(image::RgbImage::from_raw(width, height, scaled).expect(message))
+        }
+        same => same.clone(),
+    }
+}
+
+fn resize(bytes: &[u8], (from_width, from_height): (u32, u32), kind: PixelType, to: (u32, u32)) -> Vec<u8> {
+    let source =
+        ImageRef::new(from_width, from_height, bytes, kind).expect("a picture has as many bytes as its size says");
+    let mut target = Image::new(to.0, to.1, kind);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .fit_into_destination(Some((0.5, 0.5)))
+        .use_alpha(false);
+    Resizer::new()
+        .resize(&source, &mut target, &options)
+        .expect("the cut lies inside the picture, and the types agree");
+    target.into_vec()
+}

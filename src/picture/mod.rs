@@ -1,0 +1,84 @@
+//! A stranger's bytes become the numbers that a model reads: type, limits, decoding, orientation, scale and cut.
+//!
+//! Pure, and shared with the exporter, so that a model is evaluated on exactly what it will be served.
+//! Promises that whatever the bytes are, the outcome is a picture or a [`PictureError`], and that the limits are
+//! checked before anything is decoded. Knows nothing of requests, files or models.
+
+mod decode;
+mod error;
+mod fit;
+mod jpeg;
+
+pub use error::PictureError;
+pub use fit::{Colour, Frame, FrameError};
+
+use image::{GrayImage, RgbImage};
+
+/// What a picture may be at most; both are checked before it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The encoded file's size.
+    pub max_bytes: usize,
+    /// Width times height.
+    pub max_pixels: u64,
+}
+
+impl Default for Limits {
+    /// 16 MiB and 50 megapixels.
+    fn default() -> Limits {
+        Limits { max_bytes: 16 << 20, max_pixels: 50_000_000 }
+    }
+}
+
+/// A decoded picture: upright, opaque, 8 bits per channel, at its full size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture(Pixels);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pixels {
+    Grey(GrayImage),
+    Rgb(RgbImage),
+}
+
+impl Picture {
+    /// Decodes a JPEG, PNG or WebP file, whose type its first bytes tell.
+    ///
+    /// EXIF orientation is honoured, an animation gives its first frame, transparency is laid on white, 16-bit
+    /// channels are reduced to 8 and CMYK is converted to RGB. Colour profiles are ignored: pixels are taken as sRGB.
+    ///
+    /// # Errors
+    /// [`PictureError`] says what is wrong with the bytes: none, too many, of another type, broken.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, PictureError> {
+        decode::decode(bytes, limits).map(Picture)
+    }
+
+    /// A picture from grey values in rows from the top; `None` when `pixels` is not `width * height` long.
+    pub fn from_grey(width: u32, height: u32, pixels: Vec<u8>) -> Option<Picture> {
+        GrayImage::from_raw(width, height, pixels).map(Pixels::Grey).map(Picture)
+    }
+
+    /// A picture from RGB triples in rows from the top; `None` when `pixels` is not `3 * width * height` long.
+    pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Option<Picture> {
+        RgbImage::from_raw(width, height, pixels).map(Pixels::Rgb).map(Picture)
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        match &self.0 {
+            Pixels::Grey(image) => image.dimensions(),
+            Pixels::Rgb(image) => image.dimensions(),
+        }
+    }
+
+    /// The picture as a model reads it: `[C, H, W]` values in 0..1, `frame.len()` of them.
+    ///
+    /// It is scaled until it just covers the frame, and cut at the centre: nothing is distorted, nothing is padded.
+    /// A picture that has the frame's size already keeps every pixel exactly (its value over 255). Scaling is a
+    /// bilinear convolution, which averages when it shrinks. Colour becomes grey by its luma (Rec. 709).
+    pub fn input(&self, frame: &Frame) -> Vec<f32> {
+        fit::input(&self.0, frame)
+    }
+}
+
+#[cfg(test)]
+mod tests;

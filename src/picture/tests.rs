@@ -1,0 +1,273 @@
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage};
+use proptest::prelude::*;
+
+use super::*;
+
+const FORMATS: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
+    Picture::decode(bytes, &Limits::default())
+}
+
+/// Something with detail in every corner, so that no block of an encoding is empty.
+fn checkered(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(x * 37 + y * 11) as u8, (x * 5) as u8 ^ (y * 29) as u8, (x * y) as u8])
+    })
+}
+
+/// A PNG header that claims `width` x `height` RGB pixels, with hardly any data behind it.
+fn bomb(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = encoded(&checkered(1, 1).into(), ImageFormat::Png);
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
+    let checksum = crc32(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(crc & 1)))
+    })
+}
+
+/// A little-endian TIFF block with nothing but the orientation.
+fn exif(orientation: u8) -> Vec<u8> {
+    let entry = [0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
+    [&b"II*\0\x08\0\0\0\x01\0"[..], &entry, &[0; 4]].concat()
+}
+
+#[test]
+fn lossless_types_keep_every_pixel() {
+    let image = checkered(13, 7);
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        let picture = decode(&encoded(&image.clone().into(), format)).unwrap();
+        assert_eq!(Some(picture), Picture::from_rgb(13, 7, image.as_raw().clone()), "{format:?}");
+    }
+}
+
+#[test]
+fn a_jpeg_comes_back_much_as_it_was() {
+    let image = RgbImage::from_fn(32, 24, |x, _| if x < 16 { Rgb([200, 30, 60]) } else { Rgb([20, 90, 220]) });
+    let Picture(Pixels::Rgb(decoded)) = decode(&encoded(&image.clone().into(), ImageFormat::Jpeg)).unwrap() else {
+        panic!("a colour picture");
+    };
+    for (at, before, after) in [(2, 2), (29, 20)].map(|at: (u32, u32)| (at, image[at], decoded[at])) {
+        assert!(before.0.iter().zip(after.0).all(|(a, b)| a.abs_diff(b) < 12), "{at:?}: {before:?} became {after:?}");
+    }
+}
+
+#[test]
+fn a_grey_jpeg_stays_grey() {
+    let image = GrayImage::from_pixel(9, 9, Luma([77]));
+    let picture = decode(&encoded(&image.into(), ImageFormat::Jpeg)).unwrap();
+    assert!(matches!(picture.0, Pixels::Grey(_)));
+}
+
+#[test]
+fn a_cmyk_jpeg_is_converted() {
+    // One colour, 8 x 8, written by Pillow: cyan 0, magenta 255, yellow 255, key 0 is red.
+    let picture = decode(include_bytes!("fixtures/red-cmyk.jpg")).unwrap();
+    let Pixels::Rgb(image) = picture.0 else { panic!("a colour picture") };
+    let [red, green, blue] = image[(4, 4)].0;
+    assert!(red > 230 && green < 25 && blue < 25, "{:?}", image[(4, 4)]);
+}
+
+#[test]
+fn transparency_is_laid_on_white_and_sixteen_bits_become_eight() {
+    let pixels = [0u8, 0, 0, 0, /**/ 255, 0, 0, 255, /**/ 0, 0, 0, 128];
+    let rgba = DynamicImage::ImageRgba8(image::RgbaImage::from_raw(3, 1, pixels.to_vec()).unwrap());
+    let white_red_grey = Picture::from_rgb(3, 1, vec![255, 255, 255, 255, 0, 0, 127, 127, 127]);
+    assert_eq!(decode(&encoded(&rgba, ImageFormat::Png)).ok(), white_red_grey);
+    assert_eq!(decode(&encoded(&rgba, ImageFormat::WebP)).ok(), white_red_grey);
+
+    let deep = DynamicImage::ImageLumaA16(image::ImageBuffer::from_raw(2, 1, vec![0, 0, 0x8080, 0xFFFF]).unwrap());
+    assert_eq!(decode(&encoded(&deep, ImageFormat::Png)).ok(), Picture::from_grey(2, 1, vec![255, 0x80]));
+}
+
+#[test]
+fn every_exif_orientation_is_honoured_in_every_type() {
+    // The upright picture is red on the left, and taller than wide.
+    let upright = RgbImage::from_fn(16, 24, |x, _| if x < 8 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
+    let undo = [
+        (1, DynamicImage::from(upright.clone())),
+        (3, DynamicImage::from(upright.clone()).rotate180()),
+        (6, DynamicImage::from(upright.clone()).rotate270()),
+        (8, DynamicImage::from(upright.clone()).rotate90()),
+    ];
+    for (orientation, stored) in undo {
+        let rgb = stored.to_rgb8();
+        let (width, height) = rgb.dimensions();
+        let write = |encoder: &mut dyn FnMut(Vec<u8>) -> Vec<u8>| encoder(exif(orientation));
+        let files = [
+            write(&mut |exif| {
+                let mut bytes = Vec::new();
+                let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 100);
+                encoder.set_exif_metadata(exif).unwrap();
+                encoder.encode_image(&rgb).unwrap();
+                bytes
+            }),
+            write(&mut |exif| {
+                let mut bytes = Vec::new();
+                let mut encoder = PngEncoder::new(&mut bytes);
+                encoder.set_exif_metadata(exif).unwrap();
+                encoder.write_image(&rgb, width, height, ExtendedColorType::Rgb8).unwrap();
+                bytes
+            }),
+            write(&mut |exif| {
+                let mut bytes = Vec::new();
+                let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+                encoder.set_exif_metadata(exif).unwrap();
+                encoder.encode(&rgb, width, height, ExtendedColorType::Rgb8).unwrap();
+                bytes
+            }),
+        ];
+        for (file, format) in files.iter().zip(FORMATS) {
+            let picture = decode(file).unwrap();
+            assert_eq!(picture.size(), (16, 24), "{format:?}, orientation {orientation}");
+            let Pixels::Rgb(image) = picture.0 else { panic!("a colour picture") };
+            assert!(image[(1, 12)][0] > 200 && image[(14, 12)][2] > 200, "{format:?}, orientation {orientation}");
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_broken_in_every_type() {
+    for format in FORMATS {
+        let whole = encoded(&checkered(40, 40).into(), format);
+        assert!(decode(&whole).is_ok());
+        // What says nothing about pixels may be missing: PNG's last chunk, and the byte that makes WebP's length even.
+        let silent = match format {
+            ImageFormat::Png => 12,
+            ImageFormat::WebP => 1,
+            _ => 0,
+        };
+        for length in 16..whole.len() - silent {
+            let broken = matches!(decode(&whole[..length]), Err(PictureError::Broken { .. }));
+            assert!(broken, "{format:?}: {length} of {} bytes", whole.len());
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_may_be_followed_by_something_else() {
+    let mut bytes = encoded(&checkered(20, 20).into(), ImageFormat::Jpeg);
+    bytes.extend(b"trailing text");
+    assert!(decode(&bytes).is_ok());
+}
+
+#[test]
+fn other_types_are_unsupported_and_the_error_says_what_they_look_like() {
+    let says = |bytes: &[u8]| match decode(bytes) {
+        Err(error @ PictureError::Unsupported { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(says(b"GIF89a\x01\0\x01\0").ends_with("it looks like gif"));
+    assert!(says(b"{\"width\": 1}").ends_with(r#"it begins with the text "{\"width\": 1}""#));
+    assert!(says(&[0xFE, 0xED]).ends_with("it begins with the bytes fe ed"));
+    assert_eq!(decode(b""), Err(PictureError::Empty));
+}
+
+#[test]
+fn the_limits_hold_before_anything_is_decoded() {
+    let limits = Limits { max_bytes: 300, max_pixels: 99 };
+    let png = bomb(10, 10);
+    let too_many = PictureError::TooManyPixels { width: 10, height: 10, max_pixels: 99 };
+    assert_eq!(Picture::decode(&png, &limits), Err(too_many));
+    let large = vec![0; 301];
+    assert_eq!(Picture::decode(&large, &limits), Err(PictureError::TooManyBytes { bytes: 301, max_bytes: 300 }));
+    for side in [60_000, 0x7FFF_FFFF] {
+        let outcome = decode(&bomb(side, side));
+        assert!(matches!(outcome, Err(PictureError::TooManyPixels { .. })), "{side}: {outcome:?}");
+    }
+    assert!(matches!(decode(&bomb(0, 7)), Err(PictureError::Broken { .. })));
+}
+
+#[test]
+fn a_frame_is_grey_or_colour_and_of_a_sensible_size() {
+    assert_eq!(Frame::new(2, 8, 8), Err(FrameError::Channels(2)));
+    assert_eq!(Frame::new(3, 0, 8), Err(FrameError::Size { height: 0, width: 8 }));
+    assert_eq!(Frame::new(3, 8, 5000), Err(FrameError::Size { height: 8, width: 5000 }));
+    assert_eq!(Frame::new(3, 8, 9).unwrap().len(), 216);
+}
+
+#[test]
+fn the_cut_keeps_the_centre() {
+    // Three stripes, each as wide as the picture is high: only the middle one is left.
+    let stripes = RgbImage::from_fn(90, 30, |x, _| match x / 30 {
+        1 => Rgb([0, 255, 0]),
+        _ => Rgb([255, 0, 0]),
+    });
+    let input = Picture::from_rgb(90, 30, stripes.into_raw()).unwrap().input(&Frame::new(3, 10, 10).unwrap());
+    // The filter mixes in what lies just outside at the border columns.
+    let inner = |plane: usize| (0..100).filter(|at| (1..9).contains(&(at % 10))).map(move |at| plane * 100 + at);
+    assert!(inner(0).all(|at| input[at] < 0.01) && inner(1).all(|at| input[at] > 0.99));
+}
+
+#[test]
+fn colour_becomes_grey_by_luma_and_grey_fills_all_three_channels() {
+    let green = Picture::from_rgb(1, 1, vec![0, 255, 0]).unwrap();
+    let luma = green.input(&Frame::new(1, 1, 1).unwrap())[0];
+    assert!((luma - 0.7152).abs() < 0.004, "{luma}");
+    let grey = Picture::from_grey(2, 1, vec![0, 51]).unwrap();
+    assert_eq!(grey.input(&Frame::new(3, 1, 2).unwrap()), [0.0, 0.2, 0.0, 0.2, 0.0, 0.2]);
+}
+
+proptest! {
+    #[test]
+    fn a_picture_of_the_frames_size_keeps_every_pixel_exactly(
+        (width, height, bytes) in (1u32..20, 1u32..20).prop_flat_map(|(width, height)| {
+            (Just(width), Just(height), proptest::collection::vec(any::<u8>(), (width * height * 3) as usize))
+        }),
+    ) {
+        let frame = Frame::new(3, height as usize, width as usize).unwrap();
+        let input = Picture::from_rgb(width, height, bytes.clone()).unwrap().input(&frame);
+        let area = (width * height) as usize;
+        for (at, value) in input.into_iter().enumerate() {
+            prop_assert_eq!(value, f32::from(bytes[(at % area) * 3 + at / area]) / 255.0);
+        }
+    }
+
+    #[test]
+    fn any_size_fits_any_frame_and_one_colour_stays_that_colour(
+        size in (1u32..300, 1u32..300), frame in (1usize..70, 1usize..70), value: u8, colour: bool,
+    ) {
+        let picture = if colour {
+            Picture::from_rgb(size.0, size.1, vec![value; (size.0 * size.1 * 3) as usize]).unwrap()
+        } else {
+            Picture::from_grey(size.0, size.1, vec![value; (size.0 * size.1) as usize]).unwrap()
+        };
+        let frame = Frame::new(if colour { 3 } else { 1 }, frame.0, frame.1).unwrap();
+        let input = picture.input(&frame);
+        prop_assert_eq!(input.len(), frame.len());
+        prop_assert!(input.iter().all(|&pixel| (pixel - f32::from(value) / 255.0).abs() < 0.005));
+    }
+
+    #[test]
+    fn damaged_bytes_never_do_worse_than_an_error(
+        format in 0..3usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut bytes = encoded(&checkered(24, 24).into(), FORMATS[format]);
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let limits = Limits { max_bytes: 1 << 20, max_pixels: 10_000 };
+        if let Ok(picture) = Picture::decode(&bytes, &limits) {
+            let (width, height) = picture.size();
+            prop_assert!(u64::from(width) * u64::from(height) <= limits.max_pixels);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A folder of models: `<name>/<version>/model.onnx`.
+
+use std::io;
+use std::path::Path;
+
+use super::{MAX_MODELS, ModelError, Rejected, RepositoryError, ServedModel, is_name, read};
+
+/// The one file of a version.
+const FILE: &str = "model.onnx";
+
+/// Name and version of a file that lies as in a folder of models.
+pub(super) fn identity(path: &Path) -> Option<(&str, u64)> {
+    let mut parts = path.iter().rev().map(|part| part.to_str());
+    let (FILE, text, name) = (parts.next()??, parts.next()??, parts.next()??) else { return None };
+    Some((name, version(text)?))
+}
+
+/// The good models of the folder and the reasons against the others; at least one good one.
+pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), RepositoryError> {
+    let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
+    let (mut models, mut rejected) = (Vec::new(), Vec::new());
+    for name in names {
+        load_versions(path, &name, &mut models, &mut rejected);
+    }
+    if models.is_empty() {
+        return Err(RepositoryError::NoModel { path: path.to_owned(), rejected });
+    }
+    Ok((models, rejected))
+}
+
+fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejected: &mut Vec<Rejected>) {
+    let mut reject = |place: String, reason| rejected.push(Rejected { place, reason });
+    if !is_name(name) {
+        return reject(name.to_owned(), ModelError::BadName);
+    }
+    let versions = match folders(&root.join(name)) {
+        Ok(versions) if versions.is_empty() => return reject(name.to_owned(), ModelError::NoVersion),
+        Ok(versions) => versions,
+        Err(error) => return reject(name.to_owned(), error.into()),
+    };
+    for text in versions {
+        let model = match version(&text) {
+            _ if models.len() == MAX_MODELS => Err(ModelError::TooMany),
+            None => Err(ModelError::BadVersion),
+            Some(version) => read(&root.join(name).join(&text).join(FILE))
+                .and_then(|bytes| ServedModel::from_onnx(name, version, &bytes)),
+        };
+        match model {
+            Ok(model) => models.push(model),
+            Err(reason) => reject(format!("{name}/{text}"), reason),
+        }
+    }
+}
+
+/// The visible folders directly below `path`, by name. Files beside them, such as a model's card, are left alone.
+fn folders(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Not `file_type`, which does not follow links: Kubernetes mounts volumes as links.
+        if !name.starts_with('.') && entry.path().is_dir() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn version(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| plain)
+}

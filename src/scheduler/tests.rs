@@ -1,0 +1,176 @@
+use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use image::{DynamicImage, ImageFormat};
+use prometheus::Registry;
+
+use super::*;
+use crate::engine::{Pass, Width};
+use crate::picture::{Limits, Picture, PictureError};
+use crate::test_onnx::OnnxFile;
+
+fn tiny() -> Arc<ServedModel> {
+    let bytes = OnnxFile::lenet([1, 28, 28], 8, 10).bytes();
+    Arc::new(ServedModel::from_onnx("tiny", 1, &bytes).unwrap())
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new(&Registry::new()).unwrap())
+}
+
+fn png(shade: u8) -> Bytes {
+    let image = image::GrayImage::from_fn(28, 28, |x, y| image::Luma([shade.wrapping_add((x * y) as u8)]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    DynamicImage::from(image).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner().into()
+}
+
+fn job(model: &Arc<ServedModel>, image: Bytes, width: &str) -> Job {
+    Job { model: model.clone(), image, width: width.parse().unwrap(), top_k: 3, profile: false }
+}
+
+fn start(
+    settings: Settings,
+    model: &Arc<ServedModel>,
+    metrics: &Arc<Metrics>,
+    wrap: impl Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync + 'static,
+) -> Scheduler {
+    let counts = metrics.clone();
+    let new_worker: NewWorker =
+        Arc::new(move || wrap(EngineWorker::new(settings.max_batch, Limits::default(), counts.clone())));
+    Scheduler::start(settings, vec![model.clone()], metrics.clone(), new_worker).unwrap()
+}
+
+const ONE_WORKER: Settings = Settings { workers: 1, max_batch: 4, queue_limit: 8 };
+
+/// A worker that fails at images that are no image at all but this text.
+struct Fragile(EngineWorker);
+const FAIL: &[u8] = b"please fail";
+
+impl Execute for Fragile {
+    fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
+        self.0.warm_up(models);
+    }
+
+    fn execute(&mut self, batch: Batch) {
+        assert!(batch.jobs.iter().all(|queued| queued.job.image != FAIL), "asked to fail");
+        self.0.execute(batch);
+    }
+}
+
+/// A worker that waits for a word before each batch, and tells how many images it got.
+struct Gated {
+    inner: EngineWorker,
+    gate: Arc<Mutex<mpsc::Receiver<()>>>,
+    sizes: mpsc::Sender<usize>,
+}
+
+impl Execute for Gated {
+    fn warm_up(&mut self, _: &[Arc<ServedModel>]) {}
+
+    fn execute(&mut self, batch: Batch) {
+        self.sizes.send(batch.jobs.len()).unwrap();
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap();
+        self.inner.execute(batch);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_what_the_engine_says_at_that_width() {
+    let model = tiny();
+    let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
+    let widths = ["1", "0.25", "0.6"];
+    let jobs = widths.iter().zip(0..).map(|(width, shade)| job(&model, png(shade * 50), width)).collect();
+    let tickets = scheduler.submit(jobs).unwrap();
+    for ((ticket, width), shade) in tickets.into_iter().zip(widths).zip(0..) {
+        let answer = ticket.answer().await.unwrap();
+        let width: Width = width.parse().unwrap();
+        let mut pass = Pass::new(model.model.clone(), 1);
+        pass.push(&Picture::decode(&png(shade * 50), &Limits::default()).unwrap().input(&model.frame));
+        pass.widen(&[width]);
+        let expected = predict(pass.logits(0), width, model.model.metadata(), 3);
+        assert_eq!((answer.width, answer.predictions.len()), (width, 3));
+        for (got, expected) in answer.predictions.iter().zip(&expected) {
+            assert_eq!(got.index, expected.index);
+            assert!((got.probability - expected.probability).abs() < 1e-5);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_profile_has_every_step_up_to_the_width() {
+    let model = tiny();
+    let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
+    let job = Job { profile: true, ..job(&model, png(1), "1") };
+    let answer = scheduler.submit(vec![job]).unwrap().remove(0).answer().await.unwrap();
+    let profile = answer.profile.unwrap();
+    assert_eq!(profile.iter().map(|(width, _)| *width).collect::<Vec<_>>(), model.model.grid());
+    assert_eq!(profile.last().unwrap().1[0].index, answer.predictions[0].index);
+}
+
+#[tokio::test]
+async fn a_broken_image_spoils_no_other_of_its_batch() {
+    let model = tiny();
+    let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
+    let jobs = vec![job(&model, png(1), "1"), job(&model, Bytes::from("text"), "1"), job(&model, png(2), "0.5")];
+    let mut outcomes = Vec::new();
+    for ticket in scheduler.submit(jobs).unwrap() {
+        outcomes.push(ticket.answer().await);
+    }
+    assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
+    assert!(matches!(outcomes[1], Err(JobError::Picture(PictureError::Unsupported { .. }))));
+}
+
+#[tokio::test]
+async fn a_worker_that_panics_answers_with_an_error_is_counted_and_works_on() {
+    let (model, metrics) = (tiny(), metrics());
+    let scheduler = start(ONE_WORKER, &model, &metrics, |worker| Box::new(Fragile(worker)));
+    scheduler.ready().await;
+    for panics in 1..=2 {
+        let bad = scheduler.submit(vec![job(&model, Bytes::from_static(FAIL), "1")]).unwrap().remove(0);
+        assert_eq!(bad.answer().await, Err(JobError::WorkerFailed));
+        let good = scheduler.submit(vec![job(&model, png(1), "1")]).unwrap().remove(0);
+        assert!(good.answer().await.is_ok());
+        assert_eq!(metrics.worker_panics.get(), panics);
+    }
+    assert!(scheduler.is_ready());
+}
+
+#[tokio::test]
+async fn what_waits_runs_together_and_a_full_queue_refuses() {
+    let (model, metrics) = (tiny(), metrics());
+    let ((open, gate), (sizes, seen)) = (mpsc::channel(), mpsc::channel());
+    let gate = Arc::new(Mutex::new(gate));
+    let scheduler = start(ONE_WORKER, &model, &metrics, move |inner| {
+        Box::new(Gated { inner, gate: gate.clone(), sizes: sizes.clone() })
+    });
+    let submit = |count: usize| scheduler.submit(vec![job(&model, png(1), "0.5"); count]);
+    // The worker holds one, alone: it did not wait for more.
+    let mut tickets = submit(1).unwrap();
+    assert_eq!(seen.recv().unwrap(), 1);
+    // Eight wait; the ninth is refused.
+    tickets.extend(submit(8).unwrap());
+    assert_eq!(submit(1).unwrap_err(), Refused::QueueFull { waiting: 8, limit: 8, wanted: 1 });
+    // One of the eight leaves; the rest come in batches of at most four.
+    tickets.pop();
+    for _ in 0..3 {
+        open.send(()).unwrap();
+    }
+    assert_eq!([seen.recv().unwrap(), seen.recv().unwrap()], [4, 3]);
+    for ticket in tickets {
+        assert!(ticket.answer().await.is_ok());
+    }
+    assert_eq!(metrics.jobs_abandoned.get(), 1);
+}
+
+#[tokio::test]
+async fn dropping_the_scheduler_still_answers_what_was_accepted() {
+    let model = tiny();
+    let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
+    let tickets = scheduler.submit(vec![job(&model, png(3), "1"); 8]).unwrap();
+    drop(scheduler);
+    for ticket in tickets {
+        assert!(ticket.answer().await.is_ok());
+    }
+}

@@ -1,0 +1,143 @@
+//! `POST /classify`: images in, classes out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use prometheus::IntGauge;
+
+use super::answer::{self, Reason};
+use super::body::{Images, Incoming};
+use super::error::ApiError;
+use super::parameters::Parameters;
+use crate::engine::Width;
+use crate::repository::ServedModel;
+use crate::scheduler::{Answer, Job};
+use crate::server::Service;
+use crate::telemetry::{NONE, observe};
+
+/// What is asked of every image of a request.
+struct Ask {
+    model: Arc<ServedModel>,
+    width: Width,
+    reason: Reason,
+    top_k: usize,
+    profile: bool,
+}
+
+/// As many classes are named where the request does not say how many.
+const USUAL_TOP_K: usize = 5;
+
+pub(super) async fn classify(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let started_at = Instant::now();
+    let _under_way = UnderWay::begin(&service.metrics.requests_in_flight);
+    let (parts, body) = request.into_parts();
+    let mut body = Incoming::new(body, &service.limits);
+
+    let ask = Ask::read(&service, &parts);
+    let outcome = match &ask {
+        Ok(ask) => answer(&service, ask, &mut body, parts.clone(), started_at).await,
+        Err(error) => Err(error.clone()),
+    };
+    let response = match outcome {
+        Ok(response) => response,
+        Err(error) => {
+            body.discard(&parts).await;
+            if let Some(reason) = error.refusal() {
+                service.metrics.refusals.with_label_values(&[reason]).inc();
+            }
+            error.into_response()
+        }
+    };
+    count(&service, ask.ok().as_ref(), &response, started_at);
+    response
+}
+
+impl Ask {
+    fn read(service: &Service, parts: &Parts) -> Result<Ask, ApiError> {
+        let parameters = Parameters::read(parts.uri.query().unwrap_or_default(), &parts.headers)?;
+        let model = service.repository.find(parameters.model.as_deref(), parameters.version)?.clone();
+        let classes = model.model.classes();
+        let top_k = match parameters.top_k {
+            Some(number) => number.within(1..=classes)?,
+            None => USUAL_TOP_K.min(classes),
+        };
+        let (width, reason) = match parameters.width {
+            Some(width) => (width, Reason::Requested),
+            None => (Width::FULL, Reason::Full),
+        };
+        Ok(Ask { model, width, reason, top_k, profile: parameters.profile })
+    }
+
+    fn job(&self, image: Bytes) -> Job {
+        Job { model: self.model.clone(), image, width: self.width, top_k: self.top_k, profile: self.profile }
+    }
+}
+
+async fn answer(
+    service: &Service,
+    ask: &Ask,
+    body: &mut Incoming<'_>,
+    parts: Parts,
+    started_at: Instant,
+) -> Result<Response, ApiError> {
+    let max_bytes = service.limits.max_bytes_in_flight;
+    let _reserved = service.memory.reserve(body.most_bytes()?).ok_or(ApiError::MemoryFull { max_bytes })?;
+    match body.images(parts).await? {
+        Images::One(image) => {
+            let answers = run(service, vec![ask.job(image)], |_| None).await?;
+            Ok(answer::one(&ask.model, ask.reason, &answers[0], started_at))
+        }
+        Images::Several(files) => {
+            let (names, images): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+            let jobs = images.into_iter().map(|image| ask.job(image)).collect();
+            let answers = run(service, jobs, |index| Some(names[index].clone())).await?;
+            Ok(answer::several(&ask.model, ask.reason, &names, &answers, started_at))
+        }
+    }
+}
+
+/// The answers to all jobs in their order, or the first error; the other jobs are then abandoned.
+async fn run(
+    service: &Service,
+    jobs: Vec<Job>,
+    name: impl Fn(usize) -> Option<String>,
+) -> Result<Vec<Answer>, ApiError> {
+    let tickets = service.scheduler.submit(jobs)?;
+    let mut answers = Vec::with_capacity(tickets.len());
+    for (index, ticket) in tickets.into_iter().enumerate() {
+        answers.push(ticket.answer().await.map_err(|error| ApiError::of_job(error, name(index)))?);
+    }
+    Ok(answers)
+}
+
+fn count(service: &Service, ask: Option<&Ask>, response: &Response, started_at: Instant) {
+    let (model, width) = match ask {
+        Some(ask) => (ask.model.name.as_str(), ask.model.model.step(ask.width).to_string()),
+        None => (NONE, NONE.to_owned()),
+    };
+    let (metrics, status) = (&service.metrics, response.status());
+    metrics.requests.with_label_values(&[model, &width, status.as_str()]).inc();
+    if status.is_success() {
+        observe(&metrics.request_duration.with_label_values(&[model, &width]), started_at.elapsed());
+    }
+}
+
+/// Counts a request for as long as it is under way, also when its caller leaves and it is dropped.
+struct UnderWay<'a>(&'a IntGauge);
+
+impl<'a> UnderWay<'a> {
+    fn begin(gauge: &'a IntGauge) -> UnderWay<'a> {
+        gauge.inc();
+        UnderWay(gauge)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,138 @@
+//! Every error that a caller can see: its status, its stable code word, its message.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::PATHS;
+use crate::picture::PictureError;
+use crate::repository::NotFound;
+use crate::scheduler::{JobError, Refused};
+
+/// What went wrong with a request. The message is for people, the code for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum ApiError {
+    #[error("bad value {value:?} of {place}: {reason}; allowed: {allowed}")]
+    BadValue { value: String, place: String, reason: &'static str, allowed: String },
+    #[error("unknown query parameter {name:?}{}; known: {known}", did_you_mean(.nearest))]
+    UnknownParameter { name: String, nearest: Option<&'static str>, known: String },
+    #[error("the query parameter {name:?} stands there more than once")]
+    RepeatedParameter { name: &'static str },
+    #[error("the body is empty; send an image (JPEG, PNG or WebP) as body, or as files of a multipart form")]
+    EmptyBody,
+    #[error("the body did not arrive in full")]
+    BrokenBody,
+    #[error("the multipart form cannot be read: {reason}")]
+    BadMultipart { reason: String },
+    #[error("the form field {name:?} is not a file; parameters stand in the query, as in /classify?width=0.5")]
+    FieldWithoutFile { name: String },
+    #[error(transparent)]
+    NoSuchModel(#[from] NotFound),
+    #[error("there is nothing at {path:?}; there are: {PATHS}")]
+    NoSuchPath { path: String },
+    #[error("{path} does not take {method}; the Allow header says what it takes")]
+    NoSuchMethod { method: String, path: String },
+    #[error("the body did not arrive within {timeout_ms} ms")]
+    SlowBody { timeout_ms: u128 },
+    #[error("the body has more than {max_bytes} bytes, the most that is allowed")]
+    BodyTooLarge { max_bytes: usize },
+    #[error("the form has more than {max_files} files, the most that is allowed")]
+    TooManyFiles { max_files: usize },
+    #[error("{}{error}", of_file(.file))]
+    Picture { file: Option<String>, error: PictureError },
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
+    MemoryFull { max_bytes: usize },
+    #[error("a fault of this server; its log says more")]
+    Internal,
+}
+
+/// What every error looks like on the wire.
+#[derive(Serialize)]
+struct Body {
+    error: String,
+    code: &'static str,
+}
+
+/// Until the wait is computed from the backlog.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+impl ApiError {
+    /// The error of the job of a file; `file` is its name where there are several.
+    pub(super) fn of_job(error: JobError, file: Option<String>) -> ApiError {
+        match error {
+            JobError::Picture(error) => ApiError::Picture { file, error },
+            JobError::WorkerFailed => ApiError::Internal,
+        }
+    }
+
+    /// Status and code word, side by side.
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            ApiError::BadValue { .. } => (StatusCode::BAD_REQUEST, "bad_value"),
+            ApiError::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
+            ApiError::RepeatedParameter { .. } => (StatusCode::BAD_REQUEST, "repeated_parameter"),
+            ApiError::EmptyBody => (StatusCode::BAD_REQUEST, "empty_body"),
+            ApiError::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
+            ApiError::BadMultipart { .. } => (StatusCode::BAD_REQUEST, "bad_multipart"),
+            ApiError::FieldWithoutFile { .. } => (StatusCode::BAD_REQUEST, "field_without_file"),
+            ApiError::NoSuchModel(_) => (StatusCode::NOT_FOUND, "no_such_model"),
+            ApiError::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "no_such_path"),
+            ApiError::NoSuchMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "no_such_method"),
+            ApiError::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
+            ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ApiError::TooManyFiles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_files"),
+            ApiError::Picture { error, .. } => picture_kind(error),
+            ApiError::Refused(Refused::QueueFull { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
+            ApiError::Refused(Refused::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
+            ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// The reason of a refusal: a request with which nothing is wrong.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        let (status, code) = self.kind();
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(code)
+    }
+}
+
+fn picture_kind(error: &PictureError) -> (StatusCode, &'static str) {
+    match error {
+        PictureError::Empty => (StatusCode::BAD_REQUEST, "empty_image"),
+        PictureError::TooManyBytes { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "image_too_large"),
+        PictureError::TooManyPixels { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels"),
+        PictureError::Unsupported { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
+        PictureError::Broken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "broken_image"),
+    }
+}
+
+fn did_you_mean(nearest: &Option<&'static str>) -> String {
+    nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default()
+}
+
+fn of_file(file: &Option<String>) -> String {
+    file.as_ref().map(|name| format!("file {name:?}: ")).unwrap_or_default()
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.kind();
+        let retry = self.refusal().is_some();
+        let mut response = (status, Json(Body { error: self.to_string(), code })).into_response();
+        if retry {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        // For the log line.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// For callers that need a function.
+pub(super) fn into_response(error: ApiError) -> Response {
+    error.into_response()
+}

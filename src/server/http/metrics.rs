@@ -1,0 +1,22 @@
+//! `/metrics`, for Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus::{TEXT_FORMAT, TextEncoder};
+use tracing::error;
+
+use super::error::ApiError;
+use crate::server::Service;
+
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    match TextEncoder::new().encode_to_string(&service.registry.gather()) {
+        Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Err(reason) => {
+            error!(%reason, "the metrics cannot be written");
+            ApiError::Internal.into_response()
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! HTTP: one file per area, and the routes that lead there.
+
+mod answer;
+mod body;
+mod classify;
+mod error;
+mod health;
+mod home;
+mod metrics;
+mod models;
+mod observe;
+mod parameters;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+
+use super::Service;
+use error::ApiError;
+
+/// Every path, for the error that names them.
+const PATHS: &str = "/, /classify, /models, /metrics, /livez, /readyz";
+
+pub(super) fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/", get(home::home))
+        // The handler has limits of its own.
+        .route("/classify", post(classify::classify).layer(DefaultBodyLimit::disable()))
+        .route("/models", get(models::models))
+        .route("/metrics", get(metrics::metrics))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(service)
+        // The layer added last is the outermost.
+        .layer(CatchPanicLayer::custom(|_| error::into_response(ApiError::Internal)))
+        .layer(from_fn(observe::observe))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(from_fn(observe::check_request_id))
+}
+
+async fn no_such_path(request: Request) -> ApiError {
+    ApiError::NoSuchPath { path: path(&request) }
+}
+
+async fn no_such_method(request: Request) -> ApiError {
+    ApiError::NoSuchMethod { method: request.method().to_string(), path: path(&request) }
+}
+
+/// The path, cut to a length that an error message bears.
+fn path(request: &Request) -> String {
+    request.uri().path().chars().take(100).collect()
+}

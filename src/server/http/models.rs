@@ -1,0 +1,91 @@
+//! `/models`: what is served, and what each model reads and answers.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::engine::Width;
+use crate::repository::{Rejected, ServedModel};
+use crate::server::Service;
+
+#[derive(Serialize)]
+pub(super) struct Listing {
+    /// The name that answers when a request names none.
+    default: String,
+    models: Vec<Listed>,
+    /// The models of the folder that do not load.
+    rejected: Vec<Refusal>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    /// Of the version that answers when a request names none, as all below.
+    version: String,
+    /// Every version, ascending.
+    versions: Vec<String>,
+    input: Input,
+    classes: usize,
+    labels: Vec<String>,
+    /// Any width above 0 and up to 1 can be asked for; these are the steps at which the work changes.
+    widths: Vec<Width>,
+    /// Measured by whoever made the model, on held-out data; empty where the file does not say.
+    accuracy: Vec<Accuracy>,
+    training: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Input {
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+#[derive(Serialize)]
+struct Accuracy {
+    width: Width,
+    accuracy: f64,
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    place: String,
+    error: String,
+}
+
+pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Listing> {
+    let repository = service.repository();
+    Json(Listing {
+        default: repository.default_name().to_owned(),
+        models: repository.by_name().filter_map(|(_, versions)| Listed::of(versions)).collect(),
+        rejected: repository.rejected().iter().map(Refusal::of).collect(),
+    })
+}
+
+impl Listed {
+    /// `None` only without any version.
+    fn of(versions: &[Arc<ServedModel>]) -> Option<Listed> {
+        let ServedModel { name, version, model, .. } = versions.last()?.as_ref();
+        let (input, metadata) = (model.input(), model.metadata());
+        let accuracy = metadata.accuracy.iter().map(|&(width, accuracy)| Accuracy { width, accuracy });
+        Some(Listed {
+            name: name.clone(),
+            version: version.to_string(),
+            versions: versions.iter().map(|served| served.version.to_string()).collect(),
+            input: Input { channels: input.channels, height: input.height, width: input.width },
+            classes: model.classes(),
+            labels: (0..model.classes()).map(|class| metadata.label(class)).collect(),
+            widths: model.grid().to_vec(),
+            accuracy: accuracy.collect(),
+            training: metadata.training.clone(),
+        })
+    }
+}
+
+impl Refusal {
+    fn of(rejected: &Rejected) -> Refusal {
+        Refusal { place: rejected.place.clone(), error: rejected.reason.to_string() }
+    }
+}

@@ -1,0 +1,242 @@
+//! The parameters of a request: which there are, where they may stand, and what their values may be.
+
+use std::ops::RangeInclusive;
+
+use axum::http::HeaderMap;
+use form_urlencoded::parse;
+
+use super::error::ApiError;
+use crate::engine::{Width, WidthError};
+
+/// What a request to classify asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Parameters {
+    /// A pinned width; `None` leaves the choice to the server.
+    pub(super) width: Option<Width>,
+    /// How many classes the answer names; `None` for the usual few.
+    pub(super) top_k: Option<Number>,
+    pub(super) model: Option<String>,
+    pub(super) version: Option<u64>,
+    pub(super) profile: bool,
+}
+
+/// A number, with what was typed: its range depends on the model, and is checked when that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Number {
+    text: String,
+    place: String,
+}
+
+const KNOWN: [&str; 5] = ["width", "top_k", "model", "version", "profile"];
+const WIDTH_HEADER: &str = "x-width";
+/// How alike an unknown name and a known one must be (from 0 to 1) to suggest the one for the other.
+const ALIKE: f64 = 0.75;
+
+impl Parameters {
+    /// Reads the query and the headers; a query parameter beats its header.
+    pub(super) fn read(query: &str, headers: &HeaderMap) -> Result<Parameters, ApiError> {
+        let mut values: [Option<String>; KNOWN.len()] = Default::default();
+        for (name, value) in parse(query.as_bytes()) {
+            let Some(index) = KNOWN.iter().position(|known| *known == name) else {
+                return Err(unknown(&name));
+            };
+            if values[index].replace(value.into_owned()).is_some() {
+                return Err(ApiError::RepeatedParameter { name: KNOWN[index] });
+            }
+        }
+        let [width, top_k, model, version, profile] = values;
+        let width = match width {
+            Some(text) => Some((text, in_query("width"))),
+            None => header(headers, WIDTH_HEADER)?,
+        };
+        Ok(Parameters {
+            width: width.map(|(text, place)| read_width(&text, &place)).transpose()?.flatten(),
+            top_k: top_k.map(|text| Number { text, place: in_query("top_k") }),
+            model: model.map(read_name).transpose()?,
+            version: version.map(read_version).transpose()?,
+            profile: profile.map(read_switch).transpose()?.unwrap_or(false),
+        })
+    }
+}
+
+impl Number {
+    /// The number, if it is one in this range.
+    pub(super) fn within(&self, range: RangeInclusive<usize>) -> Result<usize, ApiError> {
+        let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
+        let bad = |reason| bad_value(&self.text, &self.place, reason, allowed());
+        match self.text.parse() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            Ok(_) => Err(bad("out of range")),
+            Err(_) => Err(bad(if self.text.is_empty() { "empty" } else { "not a whole number" })),
+        }
+    }
+}
+
+fn read_width(text: &str, place: &str) -> Result<Option<Width>, ApiError> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| {
+        let reason = match error {
+            _ if text.is_empty() => "empty",
+            WidthError::NotDecimal => "not a decimal number",
+            WidthError::OutOfRange => "out of range",
+        };
+        bad_value(text, place, reason, "a decimal number above 0 and up to 1, or auto".to_owned())
+    })
+}
+
+fn read_name(text: String) -> Result<String, ApiError> {
+    match text.is_empty() {
+        true => Err(bad_value(&text, &in_query("model"), "empty", "a model's name, see /models".to_owned())),
+        false => Ok(text),
+    }
+}
+
+fn read_version(text: String) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| {
+        let reason = if text.is_empty() { "empty" } else { "not a whole number" };
+        bad_value(&text, &in_query("version"), reason, "a model's version, see /models".to_owned())
+    })
+}
+
+fn read_switch(text: String) -> Result<bool, ApiError> {
+    text.parse().map_err(|_| {
+        let reason = if text.is_empty() { "empty" } else { "neither true nor false" };
+        bad_value(&text, &in_query("profile"), reason, "true or false".to_owned())
+    })
+}
+
+/// The one value of a header, with its place.
+fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<(String, String)>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let place = format!("the header {name}");
+    if values.next().is_some() {
+        return Err(bad_value(&text, &place, "repeated", "one value".to_owned()));
+    }
+    Ok(Some((text, place)))
+}
+
+fn unknown(name: &str) -> ApiError {
+    let likeness = |known: &&str| strsim::jaro_winkler(&name.to_lowercase(), known);
+    let nearest = KNOWN.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let nearest = nearest.filter(|known| likeness(known) >= ALIKE);
+    ApiError::UnknownParameter { name: shortened(name), nearest, known: KNOWN.join(", ") }
+}
+
+fn in_query(name: &str) -> String {
+    format!("the query parameter {name:?}")
+}
+
+fn bad_value(text: &str, place: &str, reason: &'static str, allowed: String) -> ApiError {
+    ApiError::BadValue { value: shortened(text), place: place.to_owned(), reason, allowed }
+}
+
+/// What a stranger typed, cut to a length that an error message bears.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(query: &str) -> Result<Parameters, ApiError> {
+        Parameters::read(query, &HeaderMap::new())
+    }
+
+    fn with_header(query: &str, values: &[&'static str]) -> Result<Parameters, ApiError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("X-Width", HeaderValue::from_static(value));
+        }
+        Parameters::read(query, &headers)
+    }
+
+    #[test]
+    fn every_parameter_is_read() {
+        let parameters = read("width=0.50&top_k=3&model=a%2Db&version=2&profile=true").unwrap();
+        assert_eq!(parameters.width.map(|width| width.to_string()).as_deref(), Some("0.5"));
+        assert_eq!(parameters.top_k.unwrap().within(1..=10), Ok(3));
+        assert_eq!((parameters.model.as_deref(), parameters.version, parameters.profile), (Some("a-b"), Some(2), true));
+        assert_eq!(read("").unwrap(), Parameters::default());
+        assert_eq!(read("width=auto").unwrap().width, None);
+    }
+
+    #[test]
+    fn the_query_beats_the_header() {
+        let half = "0.5".parse().ok();
+        assert_eq!(with_header("", &["0.5"]).unwrap().width, half);
+        assert_eq!(with_header("width=1", &["0.5"]).unwrap().width, Some(Width::FULL));
+        assert_eq!(with_header("width=0.5", &["rubbish"]).unwrap().width, half);
+        assert_eq!(with_header("width=auto", &["0.5"]).unwrap().width, None);
+    }
+
+    #[test]
+    fn a_bad_value_names_itself_its_place_and_what_is_allowed() {
+        let widths = "a decimal number above 0 and up to 1, or auto";
+        for (text, reason) in [
+            ("0", "out of range"),
+            ("1.01", "out of range"),
+            ("1.0000001", "out of range"),
+            ("NaN", "not a decimal number"),
+            ("wide", "not a decimal number"),
+            ("-0.5", "not a decimal number"),
+            ("", "empty"),
+        ] {
+            assert_eq!(
+                read(&format!("width={text}")).unwrap_err().to_string(),
+                format!("bad value {text:?} of the query parameter \"width\": {reason}; allowed: {widths}")
+            );
+        }
+        assert_eq!(
+            with_header("", &["wide"]).unwrap_err().to_string(),
+            format!("bad value \"wide\" of the header x-width: not a decimal number; allowed: {widths}")
+        );
+        assert!(with_header("", &["1", "1"]).unwrap_err().to_string().contains("repeated"));
+        for query in ["version=x", "version=", "version=-1", "profile=yes", "profile=", "model="] {
+            assert!(matches!(read(query), Err(ApiError::BadValue { .. })), "{query}");
+        }
+        for text in ["0", "11", "-1", "x", "", "99999999999999999999999"] {
+            let top_k = read(&format!("top_k={text}")).unwrap().top_k.unwrap();
+            let error = top_k.within(1..=10).unwrap_err().to_string();
+            assert!(error.ends_with("; allowed: a whole number from 1 to 10"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_stands_there_once() {
+        assert_eq!(read("width=1&width=1"), Err(ApiError::RepeatedParameter { name: "width" }));
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_told_the_nearest_known_one() {
+        let nearest = |query: &str| match read(query) {
+            Err(ApiError::UnknownParameter { nearest, .. }) => nearest,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(nearest("widht=0.5"), Some("width"));
+        assert_eq!(nearest("Width=0.5"), Some("width"));
+        assert_eq!(nearest("topk=3"), Some("top_k"));
+        assert_eq!(nearest("budget_ms=3"), None);
+        assert_eq!(nearest("=3"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_does_worse_than_an_error_of_readable_length(query in ".{0,300}") {
+            if let Err(error) = read(&query) {
+                prop_assert!(error.to_string().len() < 800, "{}", error);
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Structured logs on standard error: text for people, JSON for machines.
+
+use std::io::{IsTerminal, stderr};
+
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people: one line, coloured on a terminal.
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// Why a text does not say what to log.
+#[derive(Debug, Error)]
+#[error("not a log filter, such as `info` or `anywidth=debug`: {0}")]
+pub struct LogFilterError(#[from] tracing_subscriber::filter::ParseError);
+
+/// Reads what to log: a level, or levels per module (`info`, `warn,anywidth::server=debug`).
+///
+/// # Errors
+/// [`LogFilterError`] when the text is none of these.
+pub fn log_filter(text: &str) -> Result<EnvFilter, LogFilterError> {
+    Ok(EnvFilter::builder().parse(text)?)
+}
+
+/// What receives the log lines; the binary installs it, tests need none.
+pub fn subscriber(format: LogFormat, filter: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    match format {
+        LogFormat::Text => Box::new(registry.with(lines.with_ansi(stderr().is_terminal()))),
+        LogFormat::Json => Box::new(registry.with(lines.json().flatten_event(true))),
+    }
+}

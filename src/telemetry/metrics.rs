@@ -1,0 +1,164 @@
+//! The one table of metrics.
+//!
+//! Base units, `_total` on counters, and labels of bounded sets only: models that are served, widths of their grids,
+//! status codes, reasons. Knows nothing of how the numbers come about.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// The label of what a request did not get as far as having: a model, a width.
+pub const NONE: &str = "none";
+
+/// Every metric of the server. See the constructor for names and meanings.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is explained once, in the help text that scrapers see")]
+pub struct Metrics {
+    pub requests: IntCounterVec,
+    pub request_duration: HistogramVec,
+    pub requests_in_flight: IntGauge,
+    pub refusals: IntCounterVec,
+    pub queue_length: IntGauge,
+    pub queue_duration: HistogramVec,
+    pub decode_duration: HistogramVec,
+    pub inference_duration: HistogramVec,
+    pub batch_size: HistogramVec,
+    pub jobs_abandoned: IntCounter,
+    pub worker_panics: IntCounter,
+    pub workers_ready: IntGauge,
+    pub models_rejected: IntGauge,
+}
+
+/// From 0.1 ms to 10 s: a narrow pass of a small network to a queue that is far too long.
+const DURATIONS_SECONDS: [f64; 16] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+impl Metrics {
+    /// Creates every metric in `registry`.
+    ///
+    /// # Errors
+    /// When the registry holds metrics of these names already.
+    pub fn new(registry: &Registry) -> prometheus::Result<Metrics> {
+        let table = Table(registry);
+        let model_width = &["model", "width"];
+        let build = table.gauges("build_info", "Always 1; the version is in the label.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Metrics {
+            requests: table.counters(
+                "requests_total",
+                "Requests to classify, by model, width (the grid step at or above the one that ran) and status code.",
+                &["model", "width", "code"],
+            )?,
+            request_duration: table.histograms(
+                "request_duration_seconds",
+                "From a request's head to its answer, for requests that were answered with 200.",
+                model_width,
+                &DURATIONS_SECONDS,
+            )?,
+            requests_in_flight: table.gauge("requests_in_flight", "Requests to classify that are not answered yet.")?,
+            refusals: table.counters(
+                "refusals_total",
+                "Requests refused although nothing is wrong with them, by reason.",
+                &["reason"],
+            )?,
+            queue_length: table.gauge("queue_length", "Images that wait for a worker.")?,
+            queue_duration: table.histograms(
+                "queue_duration_seconds",
+                "How long an image waited for a worker.",
+                &["model"],
+                &DURATIONS_SECONDS,
+            )?,
+            decode_duration: table.histograms(
+                "decode_duration_seconds",
+                "How long a batch's images took to become the model's input.",
+                &["model"],
+                &DURATIONS_SECONDS,
+            )?,
+            inference_duration: table.histograms(
+                "inference_duration_seconds",
+                "How long a batch took to run, counted once for each of its images.",
+                model_width,
+                &DURATIONS_SECONDS,
+            )?,
+            batch_size: table.histograms("batch_size", "Images that ran together.", &["model"], &BATCH_SIZES)?,
+            jobs_abandoned: table
+                .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had left.")?,
+            worker_panics: table.counter(
+                "worker_panics_total",
+                "Workers that failed, answered their batch with an error, and were rebuilt.",
+            )?,
+            workers_ready: table.gauge("workers_ready", "Workers that are warmed up.")?,
+            models_rejected: table.gauge("models_rejected", "Models of the folder that do not load.")?,
+        })
+    }
+}
+
+/// Creates metrics with the project's prefix, registered.
+struct Table<'a>(&'a Registry);
+
+impl Table<'_> {
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.register(IntCounter::with_opts(options(name, help))?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.register(IntCounterVec::new(options(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.register(IntGauge::with_opts(options(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(options(name, help), labels)?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts { common_opts: options(name, help), buckets: buckets.to_vec() };
+        self.register(HistogramVec::new(options, labels)?)
+    }
+
+    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("anywidth")
+}
+
+/// Observes a duration in seconds, the unit of every duration here.
+pub(crate) fn observe(histogram: &Histogram, duration: Duration) {
+    histogram.observe(duration.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_servers_can_live_in_one_process() {
+        let (one, two) = (Registry::new(), Registry::new());
+        Metrics::new(&one).unwrap().worker_panics.inc();
+        assert_eq!(Metrics::new(&two).unwrap().worker_panics.get(), 0);
+        assert!(Metrics::new(&one).is_err(), "the same names twice in one registry");
+    }
+
+    #[test]
+    fn every_name_has_the_prefix_and_every_metric_a_help_text() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.requests.with_label_values(&["m", "0.5", "200"]).inc();
+        metrics.batch_size.with_label_values(&["m"]).observe(3.0);
+        for family in registry.gather() {
+            assert!(family.name().starts_with("anywidth_"), "{}", family.name());
+            assert!(family.help().ends_with('.'), "{}", family.name());
+            let counts = family.get_field_type() == prometheus::proto::MetricType::COUNTER;
+            assert_eq!(family.name().ends_with("_total"), counts, "{}", family.name());
+        }
+    }
+}

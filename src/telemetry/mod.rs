@@ -1,0 +1,8 @@
+//! What operators see: metrics and logs. Both are handed in where they are used; nothing here is global.
+
+mod logs;
+mod metrics;
+
+pub use logs::{LogFilterError, LogFormat, log_filter, subscriber};
+pub(crate) use metrics::observe;
+pub use metrics::{Metrics, NONE};

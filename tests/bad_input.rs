@@ -1,0 +1,147 @@
+//! What strangers may send: always a clear error, never a crash.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use image::ImageFormat;
+use proptest::prelude::*;
+use support::pictures::{bomb, file, png};
+use support::server::{Options, Server};
+
+#[test]
+fn a_bad_width_names_the_value_its_place_and_what_is_allowed() {
+    let server = Server::start();
+    for width in ["0", "1.01", "NaN", "wide", "", "-1", "1.0000001", "inf", "1e-1"] {
+        let message = server.post(&format!("/classify?width={width}"), &png(0)).error(400, "bad_value");
+        assert!(message.contains(&format!("{width:?} of the query parameter \"width\"")), "{message}");
+        assert!(message.ends_with("allowed: a decimal number above 0 and up to 1, or auto"), "{message}");
+    }
+}
+
+#[test]
+fn other_bad_parameters_are_named_as_well() {
+    let server = Server::start();
+    let error = |query: &str, status, code| server.post(&format!("/classify?{query}"), &png(0)).error(status, code);
+    assert!(error("top_k=0", 400, "bad_value").ends_with("a whole number from 1 to 10"));
+    assert!(error("top_k=11", 400, "bad_value").ends_with("a whole number from 1 to 10"));
+    assert!(error("model=grey&top_k=5", 400, "bad_value").ends_with("a whole number from 1 to 4"));
+    assert!(error("profile=maybe", 400, "bad_value").ends_with("true or false"));
+    assert!(error("width=1&width=1", 400, "repeated_parameter").contains("\"width\""));
+    assert!(error("widht=1", 400, "unknown_parameter").contains("did you mean \"width\"?"));
+    assert!(error("budget_ms=5", 400, "unknown_parameter").contains("known: width"));
+    assert!(error("model=cat", 404, "no_such_model").ends_with("there are: grey, tiny"));
+    assert!(error("version=3", 404, "no_such_model").ends_with("there are: 1, 2"));
+}
+
+#[test]
+fn a_body_that_is_no_image_is_refused_by_what_it_is() {
+    let server = Server::start();
+    let error = |body: &[u8], status, code| server.post("/classify", body).error(status, code);
+    error(b"", 400, "empty_body");
+    assert!(error(b"this is no image at all", 415, "unsupported_type").contains("\"this is no image\""));
+    assert!(error(b"GIF89a\x01\0\x01\0", 415, "unsupported_type").contains("it looks like gif"));
+    let jpeg = file(64, 64, 1, ImageFormat::Jpeg);
+    error(&jpeg[..jpeg.len() / 2], 422, "broken_image");
+    error(&jpeg[..jpeg.len() - 2], 422, "broken_image");
+    let large = "the image has 60000 x 60000 pixels, at most 1000000 pixels are allowed";
+    assert_eq!(error(&bomb(), 413, "too_many_pixels"), large);
+    // A content type says nothing about an image.
+    let answer = server.send("POST", "/classify", &[("content-type", "text/plain")], &png(0));
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn one_bad_file_among_several_is_named() {
+    let server = Server::start();
+    let jpeg = file(64, 64, 1, ImageFormat::Jpeg);
+    let files: [(&str, &[u8]); 3] = [("good.png", &png(0)), ("bad.jpg", &jpeg[..300]), ("good.png", &png(1))];
+    let message = server.post_files("/classify", &files).error(422, "broken_image");
+    assert!(message.starts_with("file \"bad.jpg\": the JPEG image is broken: "), "{message}");
+    let message = server.post_files("/classify", &[("good.png", &png(0)), ("none.png", b"")]).error(400, "empty_image");
+    assert_eq!(message, "file \"none.png\": the image is empty");
+}
+
+#[test]
+fn a_form_that_cannot_be_read_is_refused() {
+    let server = Server::start();
+    let send = |kind: &str, body: &[u8]| server.send("POST", "/classify", &[("content-type", kind)], body);
+    let form = "multipart/form-data; boundary=edge";
+    send(form, b"no form at all").error(400, "bad_multipart");
+    send("multipart/form-data; border=edge", b"--edge--").error(400, "bad_multipart");
+    send(form, b"--edge\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\nhalf")
+        .error(400, "bad_multipart");
+    send(form, b"--edge--\r\n").error(400, "empty_body");
+    let field = b"--edge\r\nContent-Disposition: form-data; name=\"width\"\r\n\r\n0.5\r\n--edge--\r\n";
+    assert!(send(form, field).error(400, "field_without_file").contains("\"width\""));
+    let files = vec![("a.png", &b"x"[..]); 9];
+    assert!(server.post_files("/classify", &files).error(413, "too_many_files").contains("more than 8 files"));
+}
+
+#[test]
+fn a_body_above_the_limit_is_refused_whether_its_length_is_told_or_not() {
+    let server = Server::start();
+    let large = vec![0; (1 << 20) + 1];
+    server.post("/classify", &large).error(413, "body_too_large");
+
+    let mut chunked = TcpStream::connect(server.address).unwrap();
+    chunked
+        .write_all(b"POST /classify HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    chunked.write_all(format!("{:x}\r\n", large.len()).as_bytes()).unwrap();
+    chunked.write_all(&large).unwrap();
+    chunked.write_all(b"\r\n0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    chunked.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_not_waited_for_forever() {
+    let mut options = Options::default();
+    options.limits.read_timeout = Duration::from_millis(20);
+    let server = Server::with(options);
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    slow.write_all(b"POST /classify HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf")
+        .unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow_body"), "{answer}");
+}
+
+#[test]
+fn unknown_paths_and_methods_are_errors_like_all_others() {
+    let server = Server::start();
+    assert!(server.get("/clasify").error(404, "no_such_path").contains("/classify"));
+    let answer = server.get("/classify?width=0.5");
+    answer.error(405, "no_such_method");
+    assert_eq!(answer.header("allow"), "POST");
+    let answer = server.post("/models", b"");
+    answer.error(405, "no_such_method");
+    assert_eq!(answer.header("allow"), "GET,HEAD");
+    server.send("DELETE", "/", &[], b"").error(405, "no_such_method");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn nothing_that_is_sent_is_the_servers_fault(
+        query in "[ -~]{0,40}", body in proptest::collection::vec(any::<u8>(), 0..400), format in 0..4usize,
+    ) {
+        let formats = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
+        // A real file, damaged in its middle; or nothing but noise.
+        let mut bytes = formats.get(format).map(|&format| file(24, 24, 5, format)).unwrap_or_default();
+        let middle = bytes.len() / 2;
+        bytes.splice(middle..middle, body);
+        let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        thread_local!(static SERVER: Server = Server::start());
+        let status = SERVER.with(|server| server.post(&format!("/classify?width=0.5&top_k={query}"), &bytes).status);
+        prop_assert!(status < 500, "{}", status);
+        let status = SERVER.with(|server| server.post("/classify", &bytes).status);
+        prop_assert!(status < 500, "{}", status);
+    }
+}

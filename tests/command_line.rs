@@ -1,0 +1,172 @@
+//! The binary: what it prints, and the codes that it ends with.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use support::onnx::OnnxFile;
+use support::pictures::png;
+use tempfile::TempDir;
+
+fn anywidth(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    anywidth(arguments).output().unwrap()
+}
+
+/// Checks that the command ends with this code, and gives what it wrote on standard error.
+fn fails(arguments: &[&str], code: i32) -> String {
+    let output = run(arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+/// A folder with `tiny.onnx`, `text.onnx`, `picture.png`, and a folder of models with one that is broken.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Files {
+        let root = tempfile::tempdir().unwrap();
+        let model = OnnxFile::lenet([3, 32, 32], 8, 10).bytes();
+        for (path, bytes) in [
+            ("tiny.onnx", &model[..]),
+            ("text.onnx", b"some text"),
+            ("picture.png", &png(1)),
+            ("models/good/1/model.onnx", &model),
+            ("models/bad/1/model.onnx", b"some text"),
+            ("none/bad/1/model.onnx", b"some text"),
+        ] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        Files(root)
+    }
+
+    fn path(&self, name: &str) -> String {
+        let path: PathBuf = self.0.path().join(name);
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn an_image_is_classified_without_a_server() {
+    let files = Files::new();
+    let (model, picture) = (files.path("tiny.onnx"), files.path("picture.png"));
+    let output = run(&["classify", &picture, "--model", &model, "--width", "0.5", "--top-k", "3"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.starts_with("tiny at width 0.5\n"), "{text}");
+    assert_eq!(text.lines().count(), 4, "{text}");
+
+    let folder = files.path("models");
+    let output = run(&["classify", &picture, "--models", &folder, "--model", "good", "--json"]);
+    let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&body["model"], body["predictions"].as_array().unwrap().len()), (&Value::from("good"), 5));
+}
+
+#[test]
+fn an_image_is_shown_as_the_model_sees_it_at_every_width() {
+    let files = Files::new();
+    let (model, picture) = (files.path("tiny.onnx"), files.path("picture.png"));
+    let output = run(&["profile", &picture, "--model", &model, "--json"]);
+    let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = body["profile"].as_array().unwrap();
+    assert_eq!(steps.last().unwrap()["width"].as_f64(), Some(1.0));
+    let text = String::from_utf8(run(&["profile", &picture, "--model", &model]).stdout).unwrap();
+    // The name, an empty line, the head, and one line for each step.
+    assert_eq!(text.lines().count(), 3 + steps.len(), "{text}");
+}
+
+#[test]
+fn a_model_is_shown_with_its_layers_and_what_each_width_costs() {
+    let files = Files::new();
+    let output = run(&["inspect", &files.path("tiny.onnx")]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    for part in ["tiny: 3 x 32 x 32 to 10 classes", "conv 3x3", "8 x 30 x 30", "multiply-adds", "100.0 %"] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_one_line_and_code_1() {
+    let files = Files::new();
+    let (model, picture, text) = (files.path("tiny.onnx"), files.path("picture.png"), files.path("text.onnx"));
+    let one_line = |arguments: &[&str], part: &str| {
+        let error = fails(arguments, 1);
+        assert!(error.starts_with("error: ") && error.contains(part) && error.lines().count() == 1, "{error}");
+    };
+    one_line(&["classify", "/nowhere/photo.jpg", "--model", &model], "cannot read /nowhere/photo.jpg");
+    one_line(&["classify", &text, "--model", &model], "not a JPEG, PNG or WebP file");
+    one_line(&["classify", &picture, "--model", &text], "text.onnx");
+    one_line(&["inspect", &text], "text.onnx");
+    one_line(&["inspect", "cat", "--models", &files.path("models")], "there is no model \"cat\"; there are: good");
+    one_line(&["--port", "0", "--model", &text], "text.onnx");
+    one_line(&["--port", "0", "--models", &files.path("none")], "bad/1: ");
+    one_line(&["--port", "0", "--models", "/nowhere"], "cannot list the models in /nowhere");
+    one_line(&["--port", "0", "--model", &model, "--default-model", "cat"], "there are: tiny");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    one_line(&["--port", &port, "--model", &model], &format!("cannot listen on 127.0.0.1:{port}"));
+}
+
+#[test]
+fn what_makes_no_sense_is_code_2() {
+    assert!(fails(&["--prot", "1"], 2).contains("--port"));
+    assert!(fails(&["--port", "70000"], 2).contains("70000"));
+    assert!(fails(&["--threads", "0"], 2).contains("--threads is 0: it must be from 1 to 1024"));
+    assert!(fails(&["classify", "photo.jpg", "--width", "1.01"], 2).contains("out of range"));
+    let output = anywidth(&[]).env("ANYWIDTH_MAX_BATCH", "many").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// A server that is ended with the test, whatever happens.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_server_says_what_to_try_serves_the_good_models_and_stops_cleanly() {
+    let files = Files::new();
+    let mut command = anywidth(&["serve", "--log-format", "json"]);
+    command.env("ANYWIDTH_PORT", "0").env("ANYWIDTH_MODELS", files.path("models"));
+    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let greeting = BufReader::new(running.0.stdout.take().unwrap());
+    let mut lines = greeting.lines().map_while(Result::ok);
+    let first = lines.next().unwrap();
+    let url = first.split_once("listens on ").unwrap().1.to_owned();
+    let shown: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Stop:")).collect();
+    let shown = shown.join("\n");
+    assert!(shown.contains("good (default): 32x32 colour, 10 classes"), "{shown}");
+    assert!(shown.contains("not served: bad/1: "), "{shown}");
+    assert!(shown.contains(&format!("curl --data-binary @photo.jpg '{url}/classify?width=0.5'")), "{shown}");
+
+    let answer = ureq::post(format!("{url}/classify?width=0.5")).send(&png(1)[..]).unwrap();
+    assert_eq!(answer.headers()["x-width"], "0.5");
+
+    let pid = running.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    let log = BufReader::new(running.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let log: Vec<Value> = log.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    let answered = log.iter().find(|line| line["message"] == "answered").unwrap();
+    assert_eq!((&answered["status"], &answered["width"]), (&Value::from(200), &Value::from("0.5")));
+    assert!(answered["span"]["id"].is_string() && answered["inference_ms"].is_number(), "{answered}");
+    assert!(log.iter().any(|line| line["message"] == "stopped"));
+}

@@ -1,0 +1,204 @@
+//! What operators see: readiness, metrics, overload, failing workers, callers who leave, and the end.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anywidth::scheduler::Settings;
+use serde_json::json;
+use support::pictures::png;
+use support::server::{Options, Server};
+use support::workers::{FAIL, Fragile, Gate, Gated};
+
+/// One worker, behind a gate that has let it warm up.
+fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
+    let (gate, wrap) = Gated::behind_gate();
+    let mut options = Options { wrap: Box::new(wrap), ..Options::default() };
+    change(&mut options);
+    let server = Server::with(options);
+    assert_eq!(gate.arrived.recv(), Ok("warming up"));
+    gate.open.send(()).unwrap();
+    server.await_ready();
+    (server, gate)
+}
+
+/// A request to classify, sent, its answer not awaited.
+fn send_only(server: &Server) -> TcpStream {
+    let image = png(1);
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        image.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&image).unwrap();
+    stream
+}
+
+fn answer_of(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_server_is_ready_only_when_its_workers_are_warm() {
+    let (gate, wrap) = Gated::behind_gate();
+    let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
+    assert_eq!(gate.arrived.recv(), Ok("warming up"));
+    assert_eq!(server.get("/livez").status, 200);
+    let answer = server.get("/readyz");
+    assert_eq!((answer.status, &answer.json()["ready"]), (503, &json!(false)));
+    gate.open.send(()).unwrap();
+    server.await_ready();
+    assert_eq!(server.metric("anywidth_workers_ready"), Some(1.0));
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
+    let (server, gate) = gated(|options| {
+        options.scheduler = Settings { workers: 1, max_batch: 1, queue_limit: 2 };
+    });
+    let mut waiting = vec![send_only(&server)];
+    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    waiting.extend([send_only(&server), send_only(&server)]);
+    server.until(|| server.metric("anywidth_queue_length") == Some(2.0));
+
+    let refused = server.post("/classify", &png(1));
+    assert!(refused.error(503, "queue_full").contains("2 of at most 2 images wait"));
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(server.metric("anywidth_refusals_total{reason=\"queue_full\"}"), Some(1.0));
+
+    for _ in 0..3 {
+        gate.open.send(()).unwrap();
+    }
+    for stream in waiting {
+        assert!(answer_of(stream).starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[test]
+fn more_bytes_at_once_than_the_limit_are_refused() {
+    let image = png(1).len();
+    let (server, gate) = gated(|options| {
+        options.limits.max_body_bytes = image;
+        // In whole KiB there is room for one image, and not for two.
+        options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
+    });
+    let under_way = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    server.post("/classify", &png(1)).error(503, "memory_full");
+    gate.open.send(()).unwrap();
+    assert!(answer_of(under_way).starts_with("HTTP/1.1 200 "));
+    gate.open.send(()).unwrap();
+    server.until(|| server.metric("anywidth_requests_in_flight") == Some(0.0));
+    assert_eq!(server.post("/classify", &png(1)).status, 200);
+}
+
+#[test]
+fn a_caller_who_leaves_costs_nothing() {
+    let (server, gate) = gated(|_| {});
+    let first = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    let second = send_only(&server);
+    server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
+    drop(second);
+    server.until(|| server.metric("anywidth_requests_in_flight") == Some(1.0));
+    gate.open.send(()).unwrap();
+    assert!(answer_of(first).starts_with("HTTP/1.1 200 "));
+    server.until(|| server.metric("anywidth_jobs_abandoned_total") == Some(1.0));
+    assert_eq!(server.metric("anywidth_queue_length"), Some(0.0));
+}
+
+#[test]
+fn a_worker_that_fails_is_an_error_of_one_request_only() {
+    let options = Options { wrap: Box::new(|worker| Box::new(Fragile(worker))), ..Options::default() };
+    let server = Server::with(options);
+    server.await_ready();
+    let message = server.post("/classify", FAIL).error(500, "internal");
+    assert!(!message.contains("asked to fail"), "what failed is for the log: {message}");
+    assert_eq!(server.post("/classify", &png(1)).status, 200);
+    assert_eq!(server.metric("anywidth_worker_panics_total"), Some(1.0));
+    assert_eq!(server.get("/readyz").status, 200);
+}
+
+#[test]
+fn requests_are_counted_by_model_step_and_status() {
+    let server = Server::start();
+    server.post("/classify?width=0.51", &png(1));
+    server.post("/classify?width=0.51&model=grey", &png(1));
+    server.post("/classify?width=0.5", b"text");
+    server.post("/classify?width=2", &png(1));
+    let text = server.get("/metrics").text;
+    let listed = server.get("/models").json();
+    let steps = listed["models"][1]["widths"].as_array().unwrap();
+    let step = steps.iter().map(|step| step.as_f64().unwrap()).find(|&step| step >= 0.51).unwrap();
+    for line in [
+        format!("anywidth_requests_total{{code=\"200\",model=\"tiny\",width=\"{step}\"}} 1"),
+        "anywidth_requests_total{code=\"400\",model=\"none\",width=\"none\"} 1".to_owned(),
+        format!("anywidth_request_duration_seconds_count{{model=\"tiny\",width=\"{step}\"}} 1"),
+        format!("anywidth_inference_duration_seconds_count{{model=\"tiny\",width=\"{step}\"}} 1"),
+        "anywidth_batch_size_sum{model=\"grey\"} 1".to_owned(),
+        format!("anywidth_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("code=\"415\",model=\"tiny\""), "{text}");
+}
+
+#[test]
+fn the_models_are_listed_with_what_they_read_and_answer() {
+    let server = Server::start();
+    let body = server.get("/models").json();
+    assert_eq!((&body["default"], &body["rejected"]), (&json!("tiny"), &json!([])));
+    let tiny = &body["models"][1];
+    assert_eq!((&tiny["name"], &tiny["versions"], &tiny["version"]), (&json!("tiny"), &json!(["1", "2"]), &json!("2")));
+    assert_eq!(tiny["input"], json!({ "channels": 3, "height": 32, "width": 32 }));
+    assert_eq!((&tiny["classes"], &tiny["labels"][9]), (&json!(10), &json!("class 9")));
+    assert_eq!(tiny["accuracy"], json!([{ "width": 0.5, "accuracy": 0.6 }, { "width": 1.0, "accuracy": 0.75 }]));
+    assert_eq!(tiny["widths"].as_array().unwrap().last().unwrap().as_f64(), Some(1.0));
+
+    let home = server.get("/").json();
+    assert_eq!((&home["name"], &home["models"]), (&json!("anywidth"), &json!(["grey", "tiny"])));
+    for path in ["/", "/models", "/metrics", "/livez", "/readyz"] {
+        let head = server.send("HEAD", path, &[], &[]);
+        assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
+    }
+}
+
+#[test]
+fn every_answer_has_a_request_id_the_callers_own_where_it_can_be_logged() {
+    let server = Server::start();
+    let id =
+        |sent: &str| server.send("GET", "/livez", &[("x-request-id", sent)], &[]).header("x-request-id").to_owned();
+    assert_eq!(id("abc-123"), "abc-123");
+    assert_eq!(server.send("GET", "/nowhere", &[("x-request-id", "abc")], &[]).header("x-request-id"), "abc");
+    assert_ne!(id(&"x".repeat(129)).len(), 129);
+    assert_ne!(id("two words"), "two words");
+    let (one, two) = (server.get("/livez"), server.get("/livez"));
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+}
+
+#[test]
+fn at_the_end_requests_under_way_are_answered() {
+    let (mut server, gate) = gated(|_| {});
+    let under_way = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    server.stop();
+    server.until(|| TcpStream::connect(server.address).is_err());
+    gate.open.send(()).unwrap();
+    assert!(answer_of(under_way).starts_with("HTTP/1.1 200 "));
+    server.stopped();
+}
+
+#[test]
+fn the_end_does_not_wait_longer_than_it_may() {
+    let (mut server, gate) = gated(|options| options.drain_timeout = Duration::ZERO);
+    let _under_way = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    server.stop();
+    server.stopped();
+}

@@ -1,0 +1,203 @@
+//! A server on a port of its own, as long as the test runs, and a client for it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anywidth::config::RequestLimits;
+use anywidth::picture::Limits;
+use anywidth::repository::{Repository, ServedModel};
+use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings};
+use anywidth::server::{Service, serve};
+use anywidth::telemetry::Metrics;
+use prometheus::Registry;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use ureq::http::{HeaderMap, Request, Response};
+
+use super::onnx::OnnxFile;
+
+/// How a test's server differs from the usual one.
+pub struct Options {
+    pub scheduler: Settings,
+    pub limits: RequestLimits,
+    pub max_pixels: u64,
+    pub drain_timeout: Duration,
+    pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            scheduler: Settings { workers: 1, max_batch: 4, queue_limit: 16 },
+            limits: RequestLimits {
+                max_body_bytes: 1 << 20,
+                max_files: 8,
+                read_timeout: Duration::from_secs(60),
+                max_bytes_in_flight: 64 << 20,
+            },
+            max_pixels: 1_000_000,
+            drain_timeout: Duration::from_secs(60),
+            wrap: Box::new(|worker| Box::new(worker)),
+        }
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    agent: ureq::Agent,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<std::io::Result<()>>>,
+    runtime: Runtime,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+/// The models that every test's server has: `tiny` (the default, two versions, colour) and `grey`.
+pub fn models() -> Vec<ServedModel> {
+    // Reading a model takes longer than all else that a test does.
+    static MODELS: OnceLock<Vec<ServedModel>> = OnceLock::new();
+    let load = || {
+        let labels: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
+        let mut tiny = OnnxFile::lenet([3, 32, 32], 8, 10);
+        tiny.metadata("anywidth.labels", &serde_json::to_string(&labels).unwrap());
+        tiny.metadata("anywidth.accuracy", "[[0.5, 0.6], [1.0, 0.75]]");
+        let tiny = ServedModel::from_onnx("tiny", 1, &tiny.bytes()).unwrap();
+        let grey = ServedModel::from_onnx("grey", 1, &OnnxFile::lenet([1, 28, 28], 8, 4).bytes()).unwrap();
+        vec![ServedModel { version: 2, ..tiny.clone() }, tiny, grey]
+    };
+    MODELS.get_or_init(load).clone()
+}
+
+impl Server {
+    /// A server with the usual options, warmed up.
+    pub fn start() -> Server {
+        let server = Server::with(Options::default());
+        server.await_ready();
+        server
+    }
+
+    /// A server with these options, listening; its workers may still warm up.
+    pub fn with(options: Options) -> Server {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(&registry).unwrap());
+        let repository = Repository::new(models(), vec![], Some("tiny")).unwrap();
+        let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
+        let (max_batch, counts, wrap) = (options.scheduler.max_batch, metrics.clone(), options.wrap);
+        let new_worker: NewWorker = Arc::new(move || wrap(EngineWorker::new(max_batch, limits, counts.clone())));
+        let all = repository.all().cloned().collect();
+        let scheduler = Scheduler::start(options.scheduler, all, metrics.clone(), new_worker).unwrap();
+        let service = Arc::new(Service::new(repository, scheduler, metrics, registry, options.limits));
+
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.unwrap_or(()) };
+        let task = runtime.spawn(serve(listener, service, shutdown, options.drain_timeout));
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Server { address, agent, stop: Some(stop), task: Some(task), runtime }
+    }
+
+    /// Asks until the server says that it is ready.
+    pub fn await_ready(&self) {
+        self.until(|| self.get("/readyz").status == 200);
+    }
+
+    /// Tries again until it holds.
+    pub fn until(&self, holds: impl Fn() -> bool) {
+        while !holds() {
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], &[])
+    }
+
+    pub fn post(&self, path: &str, body: &[u8]) -> Answer {
+        self.send("POST", path, &[], body)
+    }
+
+    /// Several files as a form.
+    pub fn post_files(&self, path: &str, files: &[(&str, &[u8])]) -> Answer {
+        self.send("POST", path, &[("content-type", "multipart/form-data; boundary=edge")], &form(files))
+    }
+
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let bodiless = matches!(method, "GET" | "HEAD");
+        let response = match bodiless {
+            true => self.agent.run(request.body(()).unwrap()),
+            false => self.agent.run(request.body(body).unwrap()),
+        };
+        Answer::read(response.unwrap_or_else(|error| panic!("{method} {path}: {error}")))
+    }
+
+    /// The value of the first metric whose line begins so.
+    pub fn metric(&self, begins: &str) -> Option<f64> {
+        let text = self.get("/metrics").text;
+        let line = text.lines().find(|line| line.starts_with(begins))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Asks the server to stop, without waiting for it.
+    pub fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    /// Waits until the server has stopped.
+    pub fn stopped(&mut self) {
+        self.runtime.block_on(self.task.take().unwrap()).unwrap().unwrap();
+    }
+}
+
+impl Answer {
+    fn read(response: Response<ureq::Body>) -> Answer {
+        let (parts, mut body) = response.into_parts();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text: body.read_to_string().unwrap() }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
+    }
+
+    /// Checks that this is an error as every error should be, and gives its message.
+    pub fn error(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/json");
+        let body = self.json();
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+        body["error"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A form's body, with the boundary `edge`.
+pub fn form(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, bytes) in files {
+        let head = format!("--edge\r\nContent-Disposition: form-data; name=\"image\"; filename=\"{name}\"\r\n\r\n");
+        body.extend(head.as_bytes());
+        body.extend(*bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--edge--\r\n");
+    body
+}
