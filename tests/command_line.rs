@@ -76,6 +76,20 @@ fn an_image_is_classified_without_a_server() {
 }
 
 #[test]
+fn the_embedded_models_name_the_samples_at_every_width() {
+    for (model, sample, label) in
+        [("mnist", "seven", "7"), ("fashion-mnist", "shirt", "T-shirt/top"), ("cifar10", "ship", "ship")]
+    {
+        let sample = format!("{}/samples/{sample}.png", env!("CARGO_MANIFEST_DIR"));
+        for width in ["1", "0.5", "0.25"] {
+            let output = run(&["classify", &sample, "--model", model, "--width", width, "--json"]);
+            let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(body["predictions"][0]["label"], label, "{model} at width {width}");
+        }
+    }
+}
+
+#[test]
 fn an_image_is_shown_as_the_model_sees_it_at_every_width() {
     let files = Files::new();
     let (model, picture) = (files.path("tiny.onnx"), files.path("picture.png"));

@@ -97,3 +97,11 @@ fn one_file_is_served_under_its_own_name() {
     assert!(matches!(load("text.onnx"), Err(RepositoryError::File { reason: ModelError::Load(_), .. })));
     assert!(matches!(load("missing.onnx"), Err(RepositoryError::File { reason: ModelError::Unreadable(_), .. })));
 }
+
+#[test]
+fn the_embedded_models_load() {
+    let repository = Repository::load(&Source::Embedded, None).unwrap();
+    let names: Vec<_> = repository.by_name().map(|(name, _)| name).collect();
+    assert_eq!(names, ["cifar10", "fashion-mnist", "mnist"]);
+    assert_eq!(repository.default_name(), "cifar10");
+}

@@ -113,11 +113,14 @@ impl Server {
         self.until(|| self.get("/readyz").status == 200);
     }
 
-    /// Tries again until it holds.
+    /// Tries again until it holds, so often that it never will if it does not then.
     pub fn until(&self, holds: impl Fn() -> bool) {
-        while !holds() {
+        const TRIES: usize = 100_000;
+        let held = (0..TRIES).any(|_| {
             std::thread::yield_now();
-        }
+            holds()
+        });
+        assert!(held, "it still does not hold");
     }
 
     pub fn get(&self, path: &str) -> Answer {
