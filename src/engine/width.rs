@@ -134,9 +134,9 @@ impl fmt::Display for Width {
 }
 
 impl serde::Serialize for Width {
-    /// As a JSON number.
+    /// As a number, without trailing zeros: full width is `1`, not `1.0`.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.as_f64())
+        if *self == Width::FULL { serializer.serialize_u64(1) } else { serializer.serialize_f64(self.as_f64()) }
     }
 }
 
