@@ -105,8 +105,8 @@ fn metadata_says_what_a_server_needs_as_json() {
     let expected = [
         ("anywidth.format", "1"),
         ("anywidth.labels", r#"["a","b","c","d","e","f","g","h","i","j"]"#),
-        ("anywidth.accuracy", "[[1.0,0.5]]"),
-        ("anywidth.temperature", "[[1.0,0.5]]"),
+        ("anywidth.accuracy", "[[1,0.5]]"),
+        ("anywidth.temperature", "[[1,0.5]]"),
     ];
     assert_eq!(entries, expected);
 }
