@@ -3,6 +3,8 @@
 //!
 //! The upper triangle is not stored: a panel ends at the last input channel that its last row may read.
 
+use std::ops::Range;
+
 use super::graph::{Conv, Linear};
 use super::width::limit;
 
@@ -21,12 +23,11 @@ pub(crate) struct Panels {
     /// Output channels of a panel: 4, 5 or 6.
     pub(crate) rows: usize,
     reach: Reach,
-    taps: usize,
     /// Panel after panel, each `[input channels][taps][rows]`.
     weights: Vec<f32>,
     /// Where each panel begins.
     starts: Vec<usize>,
-    /// `[panels][rows]`
+    /// `[output channels]`
     bias: Vec<f32>,
 }
 
@@ -70,16 +71,34 @@ impl Panels {
                 weights.extend((first..first + rows).map(of_row));
             }
         }
-        let mut bias = conv.bias.clone();
-        bias.resize(starts.len() * rows, 0.0);
-        Panels { rows, reach, taps, weights, starts, bias }
+        let bias = conv.bias.clone();
+        Panels { rows, reach, weights, starts, bias }
     }
 
-    /// Weights and bias of panel `index`, cut at what the panel's first `end` rows read.
-    pub(crate) fn panel(&self, index: usize, end: usize) -> (&[f32], &[f32]) {
-        let channels = self.reach.of(index * self.rows + end - 1);
-        let weights = &self.weights[self.starts[index]..][..channels * self.taps * self.rows];
-        (weights, &self.bias[index * self.rows..][..self.rows])
+    /// The panels that hold any of the rows `from..to`.
+    pub(crate) fn covering(&self, from: usize, to: usize) -> Range<usize> {
+        from / self.rows..to.div_ceil(self.rows)
+    }
+
+    /// The rows of panel `index` that are among `from..to`.
+    pub(crate) fn rows_of(&self, index: usize, from: usize, to: usize) -> Range<usize> {
+        let first = index * self.rows;
+        first.max(from)..(first + self.rows).min(to)
+    }
+
+    /// How many input channels row `row` reads.
+    pub(crate) fn channels(&self, row: usize) -> usize {
+        self.reach.of(row)
+    }
+
+    /// The weights of panel `index` from row `row` of the layer on: the next input channel's are `rows * taps` further.
+    pub(crate) fn weights_from(&self, index: usize, row: usize) -> &[f32] {
+        &self.weights[self.starts[index] + row % self.rows..]
+    }
+
+    /// The biases of some rows.
+    pub(crate) fn bias(&self, rows: Range<usize>) -> &[f32] {
+        &self.bias[rows]
     }
 
     /// Bytes of the packed weights and biases.

@@ -41,8 +41,8 @@ pub(crate) struct Geometry {
     pub(crate) pixels: usize,
 }
 
-/// Weights of this many bytes are better read again for every tile than every input plane for every panel.
-const CACHED_BYTES: usize = 24 << 10;
+/// Bytes of input that all panels go over before the next are read: what the second-level cache surely holds.
+const STRIP_BYTES: usize = 384 << 10;
 
 impl ConvStep {
     /// Computes channels `from..to` of the output.
@@ -55,22 +55,21 @@ impl ConvStep {
         }
     }
 
-    /// Panel `index`, as far as channels `from..to` need it.
+    /// The rows of panel `index` that are among channels `from..to`, and where they are written.
     #[inline(always)]
-    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, from: usize, to: usize) -> Panel<'a> {
-        let row = index * panels.rows;
-        let (first, end) = (from.saturating_sub(row), (to - row).min(panels.rows));
-        let (weights, bias) = panels.panel(index, end);
-        Panel {
-            weights,
-            bias,
+    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, from: usize, to: usize) -> (Panel<'a>, usize) {
+        let rows = panels.rows_of(index, from, to);
+        let panel = Panel {
+            weights: panels.weights_from(index, rows.start),
+            stride: panels.rows,
+            bias: panels.bias(rows.clone()),
+            channels: panels.channels(rows.end - 1),
             taps: &self.geometry.taps,
             input_plane: self.geometry.plane,
             output_plane: self.output.plane,
-            first,
-            end,
             clamp: self.clamp,
-        }
+        };
+        (panel, self.output.row(rows.start, 0))
     }
 }
 
@@ -96,24 +95,16 @@ impl Run<'_> {
     #[inline(always)]
     fn panels<S: Simd>(self, simd: S, panels: &Panels) {
         let Run { step, input, output, from, to } = self;
-        let (rows, geometry) = (panels.rows, &step.geometry);
-        let most = (((S::REGISTERS - 1) / (rows + 1)).clamp(1, 4)) * S::LANES;
-        let all = from / rows..to.div_ceil(rows);
+        let pixels = step.geometry.pixels;
+        let most = S::LANES * vectors_at_once::<S>(panels.rows);
+        let strip = STRIP_BYTES / size_of::<f32>() / panels.channels(to - 1) / most * most;
         // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
-        if panels.bytes() > CACHED_BYTES {
-            for index in all {
-                for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most) {
-                    let panel = step.panel(panels, index, from, to);
-                    let output = &mut output[step.output.row(index * rows, 0) + start..];
-                    tile_of(simd, rows, &panel, &input[start..], output, pixels);
-                }
-            }
-        } else {
-            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most) {
-                for index in all.clone() {
-                    let panel = step.panel(panels, index, from, to);
-                    let output = &mut output[step.output.row(index * rows, 0) + start..];
-                    tile_of(simd, rows, &panel, &input[start..], output, pixels);
+        for (first, len) in Tiles::new(pixels, most, strip.max(most)) {
+            for index in panels.covering(from, to) {
+                let (panel, row) = step.panel(panels, index, from, to);
+                for (start, pixels) in Tiles::new(len, S::LANES, most) {
+                    let start = first + start;
+                    tile_of(simd, &panel, &input[start..], &mut output[row + start..], pixels);
                 }
             }
         }
@@ -127,18 +118,18 @@ impl Run<'_> {
         for channel in from..to {
             let panel = Panel {
                 weights: &weights[channel * taps..][..taps],
+                stride: 1,
                 bias: &bias[channel..=channel],
+                channels: 1,
                 taps: &geometry.taps,
                 input_plane: geometry.plane,
                 output_plane: step.output.plane,
-                first: 0,
-                end: 1,
                 clamp: step.clamp,
             };
             let input = &input[channel * geometry.plane..];
             let output = &mut output[step.output.row(channel, 0)..];
             for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, 4 * S::LANES) {
-                tile_of(simd, 1, &panel, &input[start..], &mut output[start..], pixels);
+                tile_of(simd, &panel, &input[start..], &mut output[start..], pixels);
             }
         }
     }
@@ -176,16 +167,22 @@ impl Iterator for Tiles {
     }
 }
 
+/// Vectors of a tile of `rows` rows, so that its sums, its input and a weight stay in registers.
+#[inline(always)]
+fn vectors_at_once<S: Simd>(rows: usize) -> usize {
+    ((S::REGISTERS - 1) / (rows + 1)).clamp(1, 4)
+}
+
 /// The tile of the right height and number of vectors.
 #[inline(always)]
-fn tile_of<S: Simd>(simd: S, rows: usize, panel: &Panel<'_>, input: &[f32], output: &mut [f32], pixels: usize) {
+fn tile_of<S: Simd>(simd: S, panel: &Panel<'_>, input: &[f32], output: &mut [f32], pixels: usize) {
     macro_rules! tiles {
         ($($rows:literal: $($vectors:literal)*;)*) => {
-            match (rows, pixels.div_ceil(S::LANES)) {
+            match (panel.bias.len(), pixels.div_ceil(S::LANES)) {
                 $($(($rows, $vectors) => tile::<S, $rows, $vectors>(simd, panel, input, output, pixels),)*)*
                 (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
             }
         };
     }
-    tiles! { 1: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4; 6: 1 2 3 4; }
+    tiles! { 1: 1 2 3 4; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4; 6: 1 2 3 4; }
 }

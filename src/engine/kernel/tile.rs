@@ -6,30 +6,30 @@
 use super::simd::Simd;
 use crate::engine::graph::Clamp;
 
-/// What the tiles of one panel have in common.
+/// What the tiles of some rows of one panel have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a> {
-    /// `[input channels][taps][ROWS]`
+    /// `[input channels][taps][stride]`, from the first row that is computed.
     pub(crate) weights: &'a [f32],
-    /// `[ROWS]`
+    /// Weights from one tap to the next: the rows that the panel was packed with.
+    pub(crate) stride: usize,
+    /// One for each row that is computed.
     pub(crate) bias: &'a [f32],
+    /// Input channels that are read.
+    pub(crate) channels: usize,
     /// Where each tap's pixel lies, relative to the tap at the top left, within an input channel.
     pub(crate) taps: &'a [usize],
     /// Floats from one input channel to the next.
     pub(crate) input_plane: usize,
     /// Floats from one output channel to the next.
     pub(crate) output_plane: usize,
-    /// The rows of the panel that are written.
-    pub(crate) first: usize,
-    /// One past the last row that is written.
-    pub(crate) end: usize,
     pub(crate) clamp: Clamp,
 }
 
-/// Computes `pixels` pixels, at most `P` vectors of them and more than `P - 1`, of a panel's rows.
+/// Computes `pixels` pixels, at most `P` vectors of them and more than `P - 1`, of `ROWS` rows.
 ///
 /// `input` begins at the first pixel's top left tap in the first input channel, `output` at the first pixel of the
-/// panel's first row. Reads whole vectors, writes only `pixels` floats per row.
+/// first row. Reads whole vectors, writes only `pixels` floats per row.
 ///
 /// # Panics
 /// If `input`, `output`, `weights` or `bias` are too short.
@@ -41,12 +41,13 @@ pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
     output: &mut [f32],
     pixels: usize,
 ) {
-    let taps = panel.taps;
-    let channels = panel.weights.len() / (taps.len() * ROWS);
+    let Panel { channels, taps, stride, input_plane, .. } = *panel;
     let farthest = taps.iter().max().copied().unwrap_or(0);
-    assert!(pixels <= P * S::LANES && pixels > (P - 1) * S::LANES && panel.end <= ROWS && panel.bias.len() >= ROWS);
-    assert!(channels == 0 || input.len() >= (channels - 1) * panel.input_plane + farthest + P * S::LANES);
-    assert!(panel.first < panel.end && output.len() >= (panel.end - 1) * panel.output_plane + pixels);
+    let steps = channels * taps.len();
+    assert!(pixels <= P * S::LANES && pixels > (P - 1) * S::LANES && panel.bias.len() == ROWS);
+    assert!(steps > 0 && input.len() >= (channels - 1) * input_plane + farthest + P * S::LANES);
+    assert!(panel.weights.len() >= (steps - 1) * stride + ROWS);
+    assert!(output.len() >= (ROWS - 1) * panel.output_plane + pixels);
 
     // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
     let mut sums = [[simd.splat(0.0); P]; ROWS];
@@ -58,7 +59,7 @@ pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
     for _ in 0..channels {
         for &tap in taps {
             // SAFETY: a channel's plane, the tap in it and `P` vectors from there end inside `input`, by the second
-            // assertion; the weights are read `channels * taps * ROWS` times, which is at most their number.
+            // assertion; the weights of this step end inside `panel.weights`, by the third.
             unsafe {
                 let mut pixels = [simd.splat(0.0); P];
                 for (p, pixels) in pixels.iter_mut().enumerate() {
@@ -70,11 +71,11 @@ pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
                         *sum = simd.mul_add(pixels, weight, *sum);
                     }
                 }
-                weights = weights.add(ROWS);
             }
+            // After the last step this may point outside, and is not read.
+            weights = weights.wrapping_add(stride);
         }
-        // One past the last plane is never read, and may lie outside the slice.
-        plane = plane.wrapping_add(panel.input_plane);
+        plane = plane.wrapping_add(input_plane);
     }
     write(simd, panel, &sums, output, pixels);
 }
@@ -89,11 +90,7 @@ fn write<S: Simd, const ROWS: usize, const P: usize>(
 ) {
     let (low, high) = (simd.splat(panel.clamp.low), simd.splat(panel.clamp.high));
     let last = pixels - (P - 1) * S::LANES;
-    // A plain loop over all rows keeps the sums in registers: an index that is not a constant would spill them.
     for (row, sums) in sums.iter().enumerate() {
-        if row < panel.first || row >= panel.end {
-            continue;
-        }
         let start = output[row * panel.output_plane..][..pixels].as_mut_ptr();
         for (p, &sum) in sums.iter().enumerate() {
             let value = simd.clamp(sum, low, high);
