@@ -5,7 +5,7 @@
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::split;
-use super::tile::{Panel, tile};
+use super::tile::{Panel, Tile};
 use crate::engine::graph::Clamp;
 use crate::engine::pack::Panels;
 use crate::engine::place::Place;
@@ -41,8 +41,29 @@ pub(crate) struct Geometry {
     pub(crate) pixels: usize,
 }
 
+/// Most vectors of any tile.
+const MAX_VECTORS: usize = 4;
 /// Bytes of input that all panels go over before the next are read: what the second-level cache surely holds.
 const STRIP_BYTES: usize = 384 << 10;
+
+/// The tile with as many rows and vectors as it is asked for.
+///
+/// Each is a function of its own: all of them in one would take the compiler minutes. A combination that the instruction set
+/// never uses is no code, for the conditions are constants.
+macro_rules! any_tile {
+    ($simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr, $($rows:literal)*) => {
+        any_tile!(@ $simd: $set, $most, $panel, $input, $output, $pixels, $(($rows, 1) ($rows, 2) ($rows, 3) ($rows, 4))*)
+    };
+    (@ $simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr,
+        $(($rows:literal, $vectors:literal))*) => {
+        match ($panel.bias.len(), $pixels.div_ceil($set::LANES)) {
+            $(($rows, $vectors) if const { $vectors <= $most } => {
+                $simd.call(Tile::<$rows, $vectors> { panel: $panel, input: $input, output: $output, pixels: $pixels })
+            })*
+            (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
+        }
+    };
+}
 
 impl ConvStep {
     /// Computes channels `from..to` of the output.
@@ -96,7 +117,7 @@ impl Run<'_> {
     fn panels<S: Simd>(self, simd: S, panels: &Panels) {
         let Run { step, input, output, from, to } = self;
         let pixels = step.geometry.pixels;
-        let most = S::LANES * vectors_at_once::<S>(panels.rows);
+        let most = S::LANES * most_vectors::<S>(panels.rows);
         let strip = STRIP_BYTES / size_of::<f32>() / panels.channels(to - 1) / most * most;
         // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
         for (first, len) in Tiles::new(pixels, most, strip.max(most)) {
@@ -104,7 +125,8 @@ impl Run<'_> {
                 let (panel, row) = step.panel(panels, index, from, to);
                 for (start, pixels) in Tiles::new(len, S::LANES, most) {
                     let start = first + start;
-                    tile_of(simd, &panel, &input[start..], &mut output[row + start..], pixels);
+                    let (input, output) = (&input[start..], &mut output[row + start..]);
+                    any_tile!(simd: S, most_vectors::<S>(4), &panel, input, output, pixels, 1 2 3 4 5 6);
                 }
             }
         }
@@ -128,8 +150,8 @@ impl Run<'_> {
             };
             let input = &input[channel * geometry.plane..];
             let output = &mut output[step.output.row(channel, 0)..];
-            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, 4 * S::LANES) {
-                tile_of(simd, &panel, &input[start..], &mut output[start..], pixels);
+            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, MAX_VECTORS * S::LANES) {
+                any_tile!(simd: S, MAX_VECTORS, &panel, &input[start..], &mut output[start..], pixels, 1);
             }
         }
     }
@@ -167,22 +189,14 @@ impl Iterator for Tiles {
     }
 }
 
-/// Vectors of a tile of `rows` rows, so that its sums, its input and a weight stay in registers.
-#[inline(always)]
-fn vectors_at_once<S: Simd>(rows: usize) -> usize {
-    ((S::REGISTERS - 1) / (rows + 1)).clamp(1, 4)
-}
-
-/// The tile of the right height and number of vectors.
-#[inline(always)]
-fn tile_of<S: Simd>(simd: S, panel: &Panel<'_>, input: &[f32], output: &mut [f32], pixels: usize) {
-    macro_rules! tiles {
-        ($($rows:literal: $($vectors:literal)*;)*) => {
-            match (panel.bias.len(), pixels.div_ceil(S::LANES)) {
-                $($(($rows, $vectors) => tile::<S, $rows, $vectors>(simd, panel, input, output, pixels),)*)*
-                (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
-            }
-        };
+/// Most vectors of a tile of `rows` rows: its sums, its input and a weight must stay in registers.
+const fn most_vectors<S: Simd>(rows: usize) -> usize {
+    let vectors = (S::REGISTERS - 1) / (rows + 1);
+    if vectors > MAX_VECTORS {
+        MAX_VECTORS
+    } else if vectors == 0 {
+        1
+    } else {
+        vectors
     }
-    tiles! { 1: 1 2 3 4; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4; 6: 1 2 3 4; }
 }

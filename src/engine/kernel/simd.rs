@@ -19,6 +19,8 @@ pub(crate) trait Simd: Copy {
     /// One vector of `f32`.
     type V: Copy;
 
+    /// Runs `kernel` in a function of its own, compiled for this instruction set.
+    fn call<K: Kernel>(self, kernel: K);
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::V;
     /// `a * b + c`, lane by lane.
@@ -107,30 +109,15 @@ impl InstructionSet {
 
 /// Runs `kernel` with the instructions of `set`, or portably where the processor lacks them.
 pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        fn avx512<K: Kernel>(kernel: K) {
-            kernel.run(Avx512(()));
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2<K: Kernel>(kernel: K) {
-            kernel.run(Avx2(()));
-        }
-        if set == InstructionSet::Avx512 && set.is_available() {
-            // SAFETY: the processor has AVX-512F.
-            return unsafe { avx512(kernel) };
-        }
-        if set == InstructionSet::Avx2 && set.is_available() {
-            // SAFETY: the processor has AVX2 and FMA.
-            return unsafe { avx2(kernel) };
-        }
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 if set.is_available() => Avx512(()).call(kernel),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 if set.is_available() => Avx2(()).call(kernel),
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => Neon(()).call(kernel),
+        _ => Portable(()).call(kernel),
     }
-    #[cfg(target_arch = "aarch64")]
-    if set == InstructionSet::Neon {
-        return kernel.run(Neon(()));
-    }
-    kernel.run(Portable(()));
 }
 
 /// Plain arrays.
@@ -143,6 +130,11 @@ impl Simd for Portable {
     const REGISTERS: usize = 8;
     const FUSED: bool = false;
     type V = [f32; 8];
+
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) {
+        kernel.run(self);
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
@@ -184,7 +176,7 @@ impl Simd for Portable {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! simd {
     (
-        $(#[$doc:meta])* $token:ident, $vector:ty, lanes $lanes:literal, registers $registers:literal,
+        $(#[$doc:meta])* $token:ident, $features:literal, $vector:ty, lanes $lanes:literal, registers $registers:literal,
         $splat:ident, $load:ident, $store:ident, $max:ident, $min:ident, |$a:ident, $b:ident, $c:ident| $mul_add:expr
         $(, |$to:ident, $value:ident, $count:ident| $store_first:expr)?
     ) => {
@@ -197,6 +189,17 @@ macro_rules! simd {
             const REGISTERS: usize = $registers;
             const FUSED: bool = true;
             type V = $vector;
+
+            #[inline(always)]
+            fn call<K: Kernel>(self, kernel: K) {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                fn compiled_for<K: Kernel>(simd: $token, kernel: K) {
+                    kernel.run(simd);
+                }
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { compiled_for(self, kernel) }
+            }
 
             #[inline(always)]
             fn splat(self, value: f32) -> Self::V {
@@ -242,7 +245,7 @@ macro_rules! simd {
 #[cfg(target_arch = "x86_64")]
 simd! {
     /// Sixteen lanes, thirty-two registers.
-    Avx512, __m512, lanes 16, registers 32,
+    Avx512, "avx512f", __m512, lanes 16, registers 32,
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_max_ps, _mm512_min_ps,
     |a, b, c| _mm512_fmadd_ps(a, b, c),
     |to, value, count| _mm512_mask_storeu_ps(to, ((1u32 << count) - 1) as __mmask16, value)
@@ -251,7 +254,7 @@ simd! {
 #[cfg(target_arch = "x86_64")]
 simd! {
     /// Eight lanes, sixteen registers.
-    Avx2, __m256, lanes 8, registers 16,
+    Avx2, "avx2,fma", __m256, lanes 8, registers 16,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_max_ps, _mm256_min_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c)
 }
@@ -259,7 +262,7 @@ simd! {
 #[cfg(target_arch = "aarch64")]
 simd! {
     /// Four lanes, thirty-two registers.
-    Neon, float32x4_t, lanes 4, registers 32,
+    Neon, "neon", float32x4_t, lanes 4, registers 32,
     vdupq_n_f32, vld1q_f32, vst1q_f32, vmaxq_f32, vminq_f32,
     |a, b, c| vfmaq_f32(c, a, b)
 }

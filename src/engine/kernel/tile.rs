@@ -3,7 +3,7 @@
 //! For each tap it loads `P` vectors of input, broadcasts `ROWS` weights and does `ROWS * P` multiply-adds in registers.
 //! Bounds are checked once per tile, not once per load. With [`super::simd`] this is the only file with `unsafe`.
 
-use super::simd::Simd;
+use super::simd::{Kernel, Simd};
 use crate::engine::graph::Clamp;
 
 /// What the tiles of some rows of one panel have in common.
@@ -26,15 +26,28 @@ pub(crate) struct Panel<'a> {
     pub(crate) clamp: Clamp,
 }
 
-/// Computes `pixels` pixels, at most `P` vectors of them and more than `P - 1`, of `ROWS` rows.
+/// A tile: `pixels` pixels, at most `P` vectors of them and more than `P - 1`, of `ROWS` rows.
 ///
-/// `input` begins at the first pixel's top left tap in the first input channel, `output` at the first pixel of the
-/// first row. Reads whole vectors, writes only `pixels` floats per row.
-///
-/// # Panics
-/// If `input`, `output`, `weights` or `bias` are too short.
+/// Running it panics if `input`, `output`, or the panel's weights or bias are too short.
+pub(crate) struct Tile<'a, const ROWS: usize, const P: usize> {
+    pub(crate) panel: &'a Panel<'a>,
+    /// From the first pixel's top left tap in the first input channel on; whole vectors are read.
+    pub(crate) input: &'a [f32],
+    /// From the first pixel of the first row on; only `pixels` floats of each row are written.
+    pub(crate) output: &'a mut [f32],
+    pub(crate) pixels: usize,
+}
+
+impl<const ROWS: usize, const P: usize> Kernel for Tile<'_, ROWS, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Tile { panel, input, output, pixels } = self;
+        compute::<S, ROWS, P>(simd, panel, input, output, pixels);
+    }
+}
+
 #[inline(always)]
-pub(crate) fn tile<S: Simd, const ROWS: usize, const P: usize>(
+fn compute<S: Simd, const ROWS: usize, const P: usize>(
     simd: S,
     panel: &Panel<'_>,
     input: &[f32],
