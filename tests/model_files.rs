@@ -164,6 +164,40 @@ fn impossible_tensors_are_refused_by_name() {
 }
 
 #[test]
+fn what_would_take_the_machines_memory_is_refused_before_it_does() {
+    for (outputs, expected) in [
+        (0, "node conv0: it has no outputs"),
+        (1_000_001, "the number of output channels of conv0 is 1000001; at most"),
+    ] {
+        let said = refusal(OnnxFile::new([1, 1, 1], "N", 17).conv(outputs, 1, 0).node("Flatten").gemm(1));
+        assert!(said.starts_with(expected), "{said}");
+    }
+    let said = refusal(OnnxFile::new([1, 8, 8], "N", 17).node("Flatten").gemm(0));
+    assert_eq!(said, "node gemm1: it has no outputs");
+
+    let mut large = OnnxFile::new([1, 4096, 4096], "N", 17);
+    let said = refusal(large.conv(2, 1, 0).node("Flatten").gemm(0));
+    assert!(said.starts_with("the number of values that one image's layers hold is"), "{said}");
+
+    // A wide kernel with a stride reads one copy of its input for each of its columns.
+    let mut wide = OnnxFile::new([1, 1024, 1024], "N", 17);
+    wide.conv_with(1, [1, 513], [1, 2]).global_pool("GlobalAveragePool").node("Flatten").gemm(1);
+    assert!(refusal(&mut wide).starts_with("the number of values that the memory of one image holds is"));
+
+    // Two vectors whose product is a matrix of 160 GB.
+    let mut bomb = lenet();
+    bomb.constant_product(200_000);
+    assert!(refusal(&mut bomb).starts_with("the size of the constant that node bomb computes is 40000000000; at most"));
+}
+
+#[test]
+fn weights_that_overflow_when_they_are_folded_are_refused() {
+    let mut file = OnnxFile::new([1, 8, 8], "N", 17);
+    file.rescale("Add", 1.0).conv(3, 3, 0).rescale("Mul", 3e38).rescale("Mul", 3e38).node("Flatten").gemm(2);
+    assert_eq!(refusal(&mut file), "node conv1: its weights overflow when the rescaling after it is folded into them");
+}
+
+#[test]
 fn what_is_no_model_is_refused_with_a_reason() {
     for bytes in [&b""[..], b"To whom it may concern", &[0; 64], &[0xff; 64]] {
         let error = Model::from_onnx(bytes).unwrap_err();

@@ -32,6 +32,8 @@ pub struct MetadataError {
     pub what: String,
 }
 
+/// Longest entry, in bytes.
+const MAX_ENTRY_BYTES: usize = 1 << 20;
 /// Longest label, in bytes.
 const MAX_LABEL_BYTES: usize = 256;
 /// The version of these keys that is read.
@@ -77,6 +79,9 @@ struct Entries<'a>(&'a HashMap<String, String>);
 impl Entries<'_> {
     fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, MetadataError> {
         let Some(text) = self.0.get(key) else { return Ok(None) };
+        if text.len() > MAX_ENTRY_BYTES {
+            return Err(error(key, format!("has {} bytes; at most {MAX_ENTRY_BYTES} are read", text.len())));
+        }
         serde_json::from_str(text).map(Some).map_err(|cause| error(key, format!("is not the expected JSON: {cause}")))
     }
 

@@ -1,7 +1,5 @@
 //! A network in memory: read, proved triangular, packed once, and then never changed.
 
-use serde::Serialize;
-
 use super::graph::{Graph, Op, Shape};
 use super::metadata::Metadata;
 use super::onnx::{self, LoadError};
@@ -21,7 +19,7 @@ pub struct Model {
 }
 
 /// One layer, as `inspect` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LayerSummary {
     /// Its name in the model file.
     pub name: String,
@@ -31,12 +29,11 @@ pub struct LayerSummary {
     pub input: Shape,
     /// Extent of what it computes, at full width.
     pub output: Shape,
-    #[serde(skip)]
     work: Work,
 }
 
 /// What one image takes at some width.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiplications of an activation by a weight; those above the triangle do not exist.
     pub multiply_adds: u64,
@@ -73,13 +70,9 @@ impl Model {
 
     pub(crate) fn new(graph: &Graph, metadata: Metadata) -> Result<Model, LoadError> {
         triangular::prove(graph)?;
-        Ok(Model {
-            plan: Plan::new(graph),
-            metadata,
-            input: graph.input(),
-            grid: grid(graph),
-            layers: summarise(graph),
-        })
+        let plan = Plan::new(graph);
+        onnx::at_most("the number of values that the memory of one image holds", plan.item_len, onnx::MAX_ITEM_LEN)?;
+        Ok(Model { plan, metadata, input: graph.input(), grid: grid(graph), layers: summarise(graph) })
     }
 
     /// Extent of the image that the network reads.

@@ -49,11 +49,6 @@ impl Pass {
         &self.model
     }
 
-    /// Most items that it takes.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Items in it.
     pub fn len(&self) -> usize {
         self.len
@@ -137,35 +132,25 @@ impl Pass {
     }
 
     /// An item's class scores at every width of the grid up to its own, and at its own: all from what is computed already.
+    /// Nothing before the first [`Pass::widen`].
     ///
     /// # Panics
     /// If there is no such item.
     pub fn profile(&self, item: usize) -> Vec<(Width, Vec<f32>)> {
-        let grid = self.model.grid().iter().copied();
-        self.logits_at(item, grid)
-    }
-
-    /// An item's class scores at each of `widths`, ascending, that is narrower than its own, and at its own.
-    ///
-    /// # Panics
-    /// If there is no such item, or the widths do not ascend.
-    pub fn logits_at(&self, item: usize, widths: impl IntoIterator<Item = Width>) -> Vec<(Width, Vec<f32>)> {
         let item = self.item(item);
         let head = &self.model.plan.head;
         let Some(own) = item.width else { return vec![] };
         let mut sums = head.blocks.bias.as_chunks::<BLOCK>().0.to_vec();
         let mut features = vec![];
         let mut from = 0;
-        let widths = widths.into_iter().take_while(|&width| width < own).chain([own]);
-        widths
-            .map(|width| {
-                let to = head.input.active(Some(width));
-                assert!(from <= to, "widths must ascend");
-                add_channels(&self.model, self.set, &item.values, &mut features, &mut sums, from, to);
-                from = to;
-                (width, sums.as_flattened()[..head.classes].to_vec())
-            })
-            .collect()
+        let narrower = self.model.grid().iter().copied().take_while(|&width| width < own);
+        let at = |width| {
+            let to = head.input.active(Some(width));
+            add_channels(&self.model, self.set, &item.values, &mut features, &mut sums, from, to);
+            from = to;
+            (width, sums.as_flattened()[..head.classes].to_vec())
+        };
+        narrower.chain([own]).map(at).collect()
     }
 
     fn item(&self, index: usize) -> &Item {

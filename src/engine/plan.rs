@@ -50,7 +50,7 @@ impl Plan {
     /// Plans a network and packs its weights.
     pub(crate) fn new(graph: &Graph) -> Plan {
         let (layers, places) = fuse(graph);
-        let layout = Layout::new(&layers, graph.input(), places[graph.head.source]);
+        let layout = Layout::new(&layers);
         let mut steps = vec![];
         for (index, layer) in layers.iter().enumerate() {
             if let Some(gather) = &layout.gathers[index] {

@@ -134,7 +134,7 @@ impl fmt::Display for Width {
 }
 
 impl serde::Serialize for Width {
-    /// As a number, without trailing zeros: full width is `1`, not `1.0`.
+    /// As a number, without trailing zeros: full width is `1`, not `1.0`. (JSON writes those below 0.00001 with an exponent.)
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if *self == Width::FULL { serializer.serialize_u64(1) } else { serializer.serialize_f64(self.as_f64()) }
     }

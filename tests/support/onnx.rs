@@ -52,16 +52,35 @@ impl OnnxFile {
         self
     }
 
-    /// A convolution with padding and triangular weights, stride 1.
+    /// A convolution with a square kernel, padding and triangular weights, stride 1.
     pub fn conv(&mut self, outputs: usize, kernel: usize, pad: usize) -> &mut OnnxFile {
+        self.convolution(outputs, [kernel; 2], [1; 2], pad)
+    }
+
+    /// A convolution with triangular weights and no padding.
+    pub fn conv_with(&mut self, outputs: usize, kernel: [usize; 2], strides: [usize; 2]) -> &mut OnnxFile {
+        self.convolution(outputs, kernel, strides, 0)
+    }
+
+    fn convolution(&mut self, outputs: usize, kernel: [usize; 2], strides: [usize; 2], pad: usize) -> &mut OnnxFile {
         let [inputs, height, width] = self.shape;
-        let weights = self.triangular(outputs, inputs, kernel * kernel);
-        let (weights, bias) =
-            (self.constant(&[outputs, inputs, kernel, kernel], weights), self.random_constant(&[outputs]));
-        let attributes = vec![ints("kernel_shape", &[kernel; 2]), ints("pads", &[pad; 4])];
+        let weights = self.triangular(outputs, inputs, kernel[0] * kernel[1]);
+        let weights = self.constant(&[outputs, inputs, kernel[0], kernel[1]], weights);
+        let bias = self.random_constant(&[outputs]);
+        let attributes = vec![ints("kernel_shape", &kernel), ints("pads", &[pad; 4]), ints("strides", &strides)];
         self.add("Conv", vec![weights, bias], attributes);
-        (self.shape, self.sliced) = ([outputs, height + 2 * pad + 1 - kernel, width + 2 * pad + 1 - kernel], true);
+        let extent = |axis: usize, len: usize| (len + 2 * pad - kernel[axis]) / strides[axis] + 1;
+        (self.shape, self.sliced) = ([outputs, extent(0, height), extent(1, width)], true);
         self
+    }
+
+    /// A node `bomb` that multiplies two vectors of `len` numbers into a matrix that nothing reads.
+    pub fn constant_product(&mut self, len: usize) {
+        let input = vec![self.constant(&[len, 1], vec![1.0; len]), self.constant(&[1, len], vec![1.0; len])];
+        let (name, op_type) = ("bomb".to_string(), "Mul".into());
+        self.graph()
+            .node
+            .insert(0, NodeProto { name: name.clone(), op_type, input, output: vec![name], ..NodeProto::default() });
     }
 
     /// BatchNormalization with random statistics.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::parse::{Constant, File, Operand, ParsedNode};
-use super::{LoadError, MAX_ACTIVATIONS, MAX_CHANNELS, at_most};
+use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, at_most};
 use crate::engine::graph::{Affine, Clamp, Conv, Graph, Head, Linear, Node, NodeId, Op, Pool, PoolKind, Shape, Window};
 
 /// What became of a parsed node: the value it names, and whether its pixels have been flattened into features.
@@ -33,13 +33,13 @@ pub(super) fn lower(file: &File) -> Result<Graph, LoadError> {
         let value = lowering.node(node)?;
         lowering.values.push(value);
         let values = lowering.nodes.iter().map(|node| node.shape.len()).sum();
-        at_most("the number of values that one image's layers hold", values, MAX_ACTIVATIONS)?;
+        at_most("the number of values that one image's layers hold", values, MAX_ITEM_LEN)?;
     }
     let output = match file.output {
         Operand::Node(index) => lowering.values[index],
         _ => return Err(LoadError::NotAClassifier("the output does not depend on the image".into())),
     };
-    let (nodes, output) = fold_affine(lowering.nodes, output.id);
+    let (nodes, output) = fold_affine(lowering.nodes, output.id)?;
     take_head(nodes, output)
 }
 
@@ -105,7 +105,7 @@ impl Lowering {
         let [outputs, inputs_per_group, ref kernel @ ..] = constant.dims[..] else {
             return Err(malformed(node, format!("weights {:?} are not those of a convolution", constant.dims)));
         };
-        at_most(format!("the number of channels of {}", node.name), outputs, MAX_CHANNELS)?;
+        check_outputs(node, outputs)?;
         let window = window(node, kernel)?;
         let groups = int(node, "group", 1)?;
         let depthwise = groups != 1;
@@ -150,7 +150,7 @@ impl Lowering {
         if inputs != features {
             return Err(malformed(node, format!("weights {:?} do not fit {features} features", constant.dims)));
         }
-        at_most(format!("the number of outputs of {}", node.name), outputs, MAX_CHANNELS)?;
+        check_outputs(node, outputs)?;
         let weights = match transposed {
             true => constant.values.clone(),
             false => transpose(&constant.values, outputs),
@@ -272,7 +272,7 @@ impl Lowering {
 }
 
 /// Moves every rescaling into the layer before it, where nothing else reads that layer.
-fn fold_affine(nodes: Vec<Node>, output: NodeId) -> (Vec<Node>, NodeId) {
+fn fold_affine(nodes: Vec<Node>, output: NodeId) -> Result<(Vec<Node>, NodeId), LoadError> {
     let mut readers = vec![0; nodes.len()];
     nodes.iter().flat_map(|node| &node.inputs).chain([&output]).for_each(|&id| readers[id] += 1);
     let mut kept: Vec<Node> = Vec::with_capacity(nodes.len());
@@ -285,13 +285,17 @@ fn fold_affine(nodes: Vec<Node>, output: NodeId) -> (Vec<Node>, NodeId) {
             && let Some((weights, bias)) = kept[at].op.rows()
         {
             affine.fold_into(weights, bias);
+            if !weights.iter().chain(bias.iter()).all(|number| number.is_finite()) {
+                let what = "its weights overflow when the rescaling after it is folded into them".into();
+                return Err(LoadError::Malformed { node: kept[at].name.clone(), what });
+            }
             moved.push((at, readers[old]));
             continue;
         }
         moved.push((kept.len(), readers[old]));
         kept.push(node);
     }
-    (kept, moved[output].0)
+    Ok((kept, moved[output].0))
 }
 
 impl Op {
@@ -320,6 +324,13 @@ fn take_head(mut nodes: Vec<Node>, output: NodeId) -> Result<Graph, LoadError> {
         node.inputs.iter_mut().for_each(|input| *input -= usize::from(*input > output));
     }
     Ok(Graph { head: Head { name: last.name, source: last.inputs[0], linear }, nodes })
+}
+
+fn check_outputs(node: &ParsedNode, outputs: usize) -> Result<(), LoadError> {
+    if outputs == 0 {
+        return Err(malformed(node, "it has no outputs".into()));
+    }
+    at_most(format!("the number of output channels of {}", node.name), outputs, MAX_CHANNELS)
 }
 
 /// The window that a node's attributes describe.

@@ -16,12 +16,16 @@ use super::triangular::NotTriangular;
 pub const MAX_FILE_BYTES: usize = 512 << 20;
 /// Most nodes in a graph.
 const MAX_NODES: usize = 4096;
-/// Most channels of a layer, or features of a linear layer.
-const MAX_CHANNELS: usize = 1 << 20;
+/// Most channels of a layer, or outputs of a linear layer: widths are exact for so many.
+const MAX_CHANNELS: usize = 1_000_000;
 /// Most rows or columns of an image.
 const MAX_SIDE: usize = 4096;
-/// Most values that the activations of one image may take together.
-const MAX_ACTIVATIONS: usize = 1 << 28;
+/// Most numbers that the memory of one image may hold: 128 MiB.
+pub(super) const MAX_ITEM_LEN: usize = 1 << 25;
+/// Most numbers that a constant may hold which the file computes from others.
+const MAX_FOLDED: usize = 1 << 28;
+/// Longest name of a node that is kept, in characters.
+const MAX_NAME: usize = 200;
 
 /// Why a model file was refused.
 #[derive(Debug, Error)]
@@ -85,6 +89,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Graph, Metadata), LoadError> {
     Ok((graph, metadata))
 }
 
-fn at_most(what: impl Into<String>, value: usize, limit: usize) -> Result<usize, LoadError> {
-    if value <= limit { Ok(value) } else { Err(LoadError::Limit { what: what.into(), value, limit }) }
+pub(super) fn at_most(what: impl Into<String>, value: usize, limit: usize) -> Result<(), LoadError> {
+    if value <= limit { Ok(()) } else { Err(LoadError::Limit { what: what.into(), value, limit }) }
 }

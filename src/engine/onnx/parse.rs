@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tract_hir::infer::Factoid;
 use tract_hir::internal::DimLike;
 use tract_onnx::Onnx;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, tensor_proto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, tensor_proto};
 use tract_onnx::prelude::{
     DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, OutletId, TractError, TractResult,
 };
 
-use super::{LoadError, MAX_CHANNELS, MAX_NODES, MAX_SIDE, at_most};
+use super::{LoadError, MAX_CHANNELS, MAX_FOLDED, MAX_NAME, MAX_NODES, MAX_SIDE, at_most};
 
 /// The oldest operator set that is read.
 const OLDEST_OPSET: i64 = 13;
@@ -161,7 +161,39 @@ fn check(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
         .iter()
         .chain(attributes.filter_map(|attribute| attribute.t.as_ref()))
         .try_for_each(check_tensor)?;
+    check_folding(graph)?;
     Ok(graph)
+}
+
+/// Refuses constants that are computed from others and would be larger than anybody needs: tract folds them at once.
+fn check_folding(graph: &GraphProto) -> Result<(), LoadError> {
+    let volume = |tensor: &TensorProto| tensor.dims.iter().map(|&dim| dim as usize).product();
+    let mut volumes: HashMap<&str, usize> = graph.initializer.iter().map(|t| (t.name.as_str(), volume(t))).collect();
+    for node in &graph.node {
+        let inputs = node.input.iter().filter(|name| !name.is_empty());
+        let inputs: Option<Vec<usize>> = inputs.map(|name| volumes.get(name.as_str()).copied()).collect();
+        let Some(inputs) = inputs else { continue };
+        let len = match node.op_type.as_str() {
+            "Constant" => constant_len(node, volume),
+            // Broadcasting gives no more than the product.
+            "Add" | "Sub" | "Mul" | "Div" => inputs.iter().fold(1, |product: usize, &len| product.saturating_mul(len)),
+            "Conv" | "Gemm" | "MatMul" | "AveragePool" | "MaxPool" => {
+                let (what, allowed) = (format!("{} of constants alone", node.op_type), "arithmetic is".into());
+                return Err(LoadError::Unsupported { node: name_of(node), what, allowed });
+            }
+            _ => inputs.first().copied().unwrap_or(0),
+        };
+        at_most(format!("the size of the constant that node {} computes", name_of(node)), len, MAX_FOLDED)?;
+        volumes.extend(node.output.iter().map(|name| (name.as_str(), len)));
+    }
+    Ok(())
+}
+
+fn constant_len(node: &NodeProto, volume: impl Fn(&TensorProto) -> usize) -> usize {
+    let len = |attribute: &AttributeProto| {
+        attribute.t.as_ref().map_or(attribute.floats.len().max(attribute.ints.len()).max(1), &volume)
+    };
+    node.attribute.iter().map(len).sum()
 }
 
 fn check_tensor(tensor: &TensorProto) -> Result<(), LoadError> {
@@ -226,7 +258,8 @@ fn operand(name: &str, operands: &HashMap<&str, Operand>, typed: &Typed) -> Resu
 }
 
 fn name_of(node: &NodeProto) -> String {
-    if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() }
+    let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
+    name.chars().take(MAX_NAME).collect()
 }
 
 /// tract's knowledge of every tensor of the graph.

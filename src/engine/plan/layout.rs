@@ -46,9 +46,8 @@ struct Needs {
 const BEARABLE_JUNK: f64 = 0.15;
 
 impl Layout {
-    /// Places the values of `layers`; `head` is the layer that the head reads.
-    pub(super) fn new(layers: &[Fused<'_>], image: Shape, head: usize) -> Layout {
-        debug_assert!(image == layers[0].shape && head < layers.len());
+    /// Places the values of `layers`.
+    pub(super) fn new(layers: &[Fused<'_>]) -> Layout {
         let (needs, gathered) = needs(layers);
         let mut layout = Layout { places: vec![], gathers: vec![], item_len: 0 };
         for (index, layer) in layers.iter().enumerate() {
