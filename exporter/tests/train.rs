@@ -124,7 +124,7 @@ fn the_network_of_a_run_with_an_average_is_the_mean_of_its_last_steps() {
     let path = folder.path().join("checkpoint");
     let recipe = Recipe { average: 0.999, ..recipe() };
     let plain = Recipe { average: 0.0, ..recipe.clone() };
-    let after = |recipe: &Recipe, steps: usize| {
+    let after = |recipe: &Recipe, steps: i32| {
         let mut run = Run::new(recipe.clone(), path.clone());
         let left = Cell::new(steps);
         train(&mut run, &|| left.replace(left.get() - 1) == 0).expect("an interrupted run");

@@ -248,3 +248,32 @@ fn normal(count: usize, deviation: f64, random: &mut impl Rng) -> impl Iterator<
 fn leaf(values: &[f64], size: &[i64], kind: Kind) -> Tensor {
     Tensor::from_slice(values).to_kind(kind).view(size).set_requires_grad(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+
+    #[test]
+    fn a_split_convolution_gives_what_the_masked_weights_give_in_one() {
+        let mut random = ChaCha8Rng::seed_from_u64(2);
+        let mode = Mode { training: false, precision: Kind::Double };
+        for (c_out, c_in, millionths) in
+            [(64, 64, 1_000_000), (100, 70, 1_000_000), (70, 100, 950_000), (130, 9, 500_000)]
+        {
+            let width = Width::from_millionths(millionths).expect("a width");
+            let size = [c_out, c_in, 3];
+            let convolution = Convolution::new(1, Input::Channels, size, 1, Kind::Double, &mut random);
+            let [rows, columns] = [c_out, c_in].map(|channels| width.active(channels) as i64);
+            assert!(rows >= WORTH_SPLITTING);
+            let values: Vec<f64> = normal(2 * columns as usize * 20, 1.0, &mut random).collect();
+            let input = Tensor::from_slice(&values).view([2, columns, 4, 5]);
+            let weight = convolution.masked().narrow(0, 0, rows).narrow(1, 0, columns);
+            let expected = input.conv2d(&weight, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            let difference = (convolution.forward(&input, width, mode) - expected).abs().max().double_value(&[]);
+            assert!(difference < 1e-12, "{c_out} of {c_in} at {width}: {difference}");
+        }
+    }
+}
