@@ -8,7 +8,7 @@ use crate::evaluate::area_under_curve;
 use crate::model::Network;
 use crate::train::{Recipe, named_widths};
 
-/// What a card tells beyond the network itself. Lists are by the last hidden layer's channel count, from 1 on.
+/// What a card tells beyond the network itself. Lists are by the network's widths, narrow to wide.
 #[derive(Debug)]
 pub struct Card<'a> {
     /// The model's name.
@@ -33,23 +33,23 @@ impl Card<'_> {
     /// The card's text, for `network` and the file of it that `served` was read from.
     pub fn text(&self, network: &Network, served: &Model) -> String {
         let mut text = self.head(network);
-        text.push_str(&self.table(served));
+        text.push_str(&self.table(network, served));
         text.push_str(&self.how());
         text
     }
 
     fn head(&self, network: &Network) -> String {
-        let channels = network.channels();
         let images = network.image;
         let labels = self.recipe.dataset.labels();
         format!(
             "# {name}\n\n\
-             An any-width {architecture} with {channels} channels in every hidden layer, trained on {data}. It reads \
+             An any-width {architecture} with {channels}, trained on {data}. It reads \
              images of {columns}x{rows} pixels, {colour}, in 0..1 and tells {classes} classes apart: {labels}.\n\n\
              The file is `1/model.onnx` (ONNX, opset 17; the normalisation is inside the graph). Any ONNX runtime \
              runs it at full width; anywidth runs it at every width.\n\n",
             name = self.name,
             architecture = network.architecture.name(),
+            channels = network.architecture.size(),
             data = self.recipe.dataset.title(),
             columns = images.width,
             rows = images.height,
@@ -59,21 +59,21 @@ impl Card<'_> {
         )
     }
 
-    fn table(&self, served: &Model) -> String {
-        let channels = self.test.len();
+    fn table(&self, network: &Network, served: &Model) -> String {
         let mut text = String::from(
             "| width | channels | test accuracy | validation accuracy | temperature | parameters | multiply-adds |\n\
              |---|---|---|---|---|---|---|\n",
         );
         for width in named_widths() {
-            let active = width.active(channels);
+            let index = width.active(self.test.len()) - 1;
             let cost = served.cost(width);
             writeln!(
                 text,
-                "| {width} | {active} | {:.2} % | {:.2} % | {:.2} | {} | {} |",
-                100.0 * self.test[active - 1],
-                100.0 * self.validation[active - 1],
-                self.temperature[active - 1],
+                "| {width} | {} | {:.2} % | {:.2} % | {:.2} | {} | {} |",
+                width.active(network.channels()),
+                100.0 * self.test[index],
+                100.0 * self.validation[index],
+                self.temperature[index],
                 thousands(cost.parameters),
                 thousands(cost.multiply_adds),
             )
@@ -84,8 +84,8 @@ impl Card<'_> {
         writeln!(
             text,
             "\nMean accuracy over all widths from {quarter} to 1 (area under the accuracy-width curve): {:.2} % on the \
-             test set, {:.2} % on the validation split. Largest loss of test accuracy from one channel count to the \
-             next in that range: {:.2} points.\n",
+             test set, {:.2} % on the validation split. Largest loss of test accuracy from one width to the next \
+             in that range: {:.2} points.\n",
             area(self.test),
             area(self.validation),
             100.0 * largest_drop(self.test, quarter),

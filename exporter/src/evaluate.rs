@@ -9,8 +9,7 @@ use crate::model::{Mode, Network};
 /// Images in one pass.
 const BATCH: usize = 250;
 
-/// The logits of `images` at every channel count of the last hidden layer, `[channels, N, classes]`, and their labels
-/// `[N]`.
+/// The logits of `images` at each of the network's widths, `[widths, N, classes]`, and their labels `[N]`.
 pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Tensor) {
     let (mut logits, mut labels) = (Vec::new(), Vec::new());
     tch::no_grad(|| {
@@ -23,24 +22,24 @@ pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Te
     })
 }
 
-/// The share of `images` that are classified correctly, by the last hidden layer's channel count from 1 on.
+/// The share of `images` that are classified correctly at each of the network's widths.
 pub fn accuracies(network: &Network, images: &Images, mode: Mode) -> Vec<f64> {
     let (logits, labels) = all_logits(network, images, mode);
     accuracies_of(&logits, &labels)
 }
 
-/// The share of correct answers in `logits` (`[channels, N, classes]`) for `labels` (`[N]`), by channel count.
+/// The share of correct answers in `logits` (`[widths, N, classes]`) for `labels` (`[N]`), by width.
 pub fn accuracies_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     let correct = logits.argmax(-1, false).eq_tensor(&labels.unsqueeze(0)).to_kind(tch::Kind::Double);
     let shares = correct.mean_dim([1i64].as_slice(), false, None);
-    Vec::try_from(shares).expect("one number for each channel count")
+    Vec::try_from(shares).expect("one number for each width")
 }
 
 /// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids
-/// between the channel counts), divided by its length.
+/// between evenly spaced widths), divided by its length.
 ///
 /// # Panics
-/// If `narrowest` leaves no two channel counts.
+/// If `narrowest` leaves no two widths.
 pub fn area_under_curve(accuracy: &[f64], narrowest: Width) -> f64 {
     let curve = &accuracy[narrowest.active(accuracy.len()) - 1..];
     assert!(curve.len() > 1, "a curve of {} points has no area", curve.len());
@@ -48,7 +47,7 @@ pub fn area_under_curve(accuracy: &[f64], narrowest: Width) -> f64 {
     pairs.sum::<f64>() / (curve.len() - 1) as f64
 }
 
-/// The temperature for each channel count: what the logits are divided by so that the mean cross entropy of `labels`
+/// The temperature for each width: what the logits are divided by so that the mean cross entropy of `labels`
 /// is smallest (Guo et al., "On Calibration of Modern Neural Networks", 2017).
 pub fn temperatures(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     (0..logits.size()[0]).map(|row| temperature(&logits.get(row).to_kind(tch::Kind::Double), labels)).collect()

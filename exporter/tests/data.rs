@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::TempDir;
 
-use exporter::data::{Augmentation, DataError, Dataset, Images, Shape, cifar, idx, split};
+use exporter::data::{Augmentation, Border, DataError, Dataset, Images, Shape, cifar, idx, split};
 
 const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
 const PIXELS: [u8; 12] = [0, 51, 102, 153, 204, 255, 1, 2, 3, 4, 5, 6];
@@ -140,21 +140,38 @@ fn the_split_is_the_same_for_a_seed_and_loses_no_image() {
 }
 
 proptest! {
-    /// The oracle: some shift of at most `pad`, mirrored or not, gives every pixel its source or black.
+    /// The oracle: some shift of at most `pad`, mirrored or not, gives every pixel its source or the border's.
     #[test]
     fn augmentation_is_one_shift_of_the_whole_image_and_perhaps_its_mirror_image(
-        pad in 0usize..3, flip in any::<bool>(), seed in any::<u64>(),
+        pad in 0usize..3,
+        border in prop_oneof![Just(Border::Black), Just(Border::Reflect)],
+        flip in any::<bool>(),
+        seed in any::<u64>(),
     ) {
         let shape = Shape { channels: 2, height: 3, width: 4 };
         let source: Vec<u8> = (1..=shape.len() as u8).collect();
         let mut image = source.clone();
-        Augmentation { pad, flip }.apply(&mut image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
+        let augmentation = Augmentation { pad, border, flip, cutout: 0 };
+        augmentation.apply(&mut image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
+        // Walks from pixel to pixel and turns round at the image's edge.
+        let reflected = |place: isize, length: isize| {
+            let (mut at, mut step) = (0, if place < 0 { -1 } else { 1 });
+            for _ in 0..place.abs() {
+                step = if (0..length).contains(&(at + step)) { step } else { -step };
+                at += step;
+            }
+            at
+        };
         let moved = |down: isize, right: isize, mirrored: bool| -> Vec<u8> {
             let at = |channel: usize, row: isize, column: isize| {
                 let (height, width) = (shape.height as isize, shape.width as isize);
                 let inside = (0..height).contains(&row) && (0..width).contains(&column);
+                if !inside && border == Border::Black {
+                    return 0;
+                }
+                let (row, column) = (reflected(row, height), reflected(column, width));
                 let column = if mirrored { width - 1 - column } else { column };
-                if inside { source[channel * 12 + (row * width + column) as usize] } else { 0 }
+                source[channel * 12 + (row * width + column) as usize]
             };
             let places = (0..2).flat_map(|c| (0..3).flat_map(move |y| (0..4).map(move |x| (c, y, x))));
             places.map(|(channel, row, column)| at(channel, row + down, column + right)).collect()
@@ -164,5 +181,22 @@ proptest! {
             shifts.clone().any(|right| [false, flip].iter().any(|&mirrored| moved(down, right, mirrored) == image))
         });
         prop_assert!(found, "{image:?}");
+    }
+
+    #[test]
+    fn cutout_covers_one_square_in_all_channels_and_nothing_else(cutout in 1usize..=3, seed in any::<u64>()) {
+        let shape = Shape { channels: 2, height: 3, width: 4 };
+        let source: Vec<u8> = (1..=shape.len() as u8).collect();
+        let mut image = source.clone();
+        let augmentation = Augmentation { cutout, ..Augmentation::default() };
+        augmentation.apply(&mut image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
+        let covered: Vec<usize> = (0..shape.len()).filter(|&place| image[place] != source[place]).collect();
+        prop_assert_eq!(covered.len(), 2 * cutout * cutout);
+        let (top, left) = (covered[0] / 4, covered[0] % 4);
+        for place in covered {
+            let (row, column) = (place / 4 % 3, place % 4);
+            prop_assert!((top..top + cutout).contains(&row) && (left..left + cutout).contains(&column));
+            prop_assert_eq!(image[place], 128);
+        }
     }
 }

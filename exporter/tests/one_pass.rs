@@ -1,14 +1,13 @@
 //! The identity that one-pass training rests on: one pass at full width gives the loss and the gradient that a separate
 //! pass through every sliced network would give.
 
-use anywidth::engine::Width;
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
 use exporter::data::Shape;
-use exporter::model::{Architecture, Mode, Network, Normalisation, lenet};
+use exporter::model::{Architecture, Mode, Network, Normalisation, lenet, vgg8};
 use exporter::train::loss::{LossWeights, Weighting};
 
 const IMAGES: i64 = 5;
@@ -16,12 +15,30 @@ const CLASSES: usize = 4;
 const SHAPE: Shape = Shape { channels: 3, height: 18, width: 16 };
 const TOLERANCE: f64 = 1e-10;
 
-fn network(channels: [usize; 3], seed: u64) -> Network {
+/// Which layers, with three channel counts that may differ.
+#[derive(Debug, Clone, Copy)]
+enum Kin {
+    Lenet,
+    Vgg8,
+}
+
+fn network(kin: Kin, channels: [usize; 3], seed: u64) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let (layers, classifier) = lenet::layers(channels, SHAPE, CLASSES, Kind::Double, &mut random);
     let normalisation = Normalisation { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.25] };
-    let architecture = Architecture::Lenet { channels: channels[2] };
+    let (architecture, (layers, classifier)) = match kin {
+        Kin::Lenet => (
+            Architecture::Lenet { channels: channels[2] },
+            lenet::layers(channels, SHAPE, CLASSES, Kind::Double, &mut random),
+        ),
+        Kin::Vgg8 => {
+            (Architecture::Vgg8 { channels }, vgg8::layers(channels, SHAPE, CLASSES, Kind::Double, &mut random))
+        }
+    };
     Network { architecture, image: SHAPE, normalisation, layers, classifier }
+}
+
+fn any_kin() -> impl Strategy<Value = Kin> {
+    prop_oneof![Just(Kin::Lenet), Just(Kin::Vgg8)]
 }
 
 fn images_and_labels(seed: u64) -> (Tensor, Tensor) {
@@ -53,22 +70,24 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn one_pass_gives_the_loss_and_gradient_of_separate_passes_through_all_sliced_networks(
-        channels in [1usize..9, 1usize..9, 2usize..9],
+        kin in any_kin(),
+        channels in [2usize..9, 1usize..9, 2usize..9],
         seed in any::<u64>(),
         training in any::<bool>(),
         smoothing in prop_oneof![Just(0.0), 0.0..0.5],
         narrowest in 0.01f64..1.0,
         share in 0.0f64..0.9,
     ) {
-        let network = network(channels, seed);
+        let network = network(kin, channels, seed);
+        let widths = network.architecture.widths();
         let (images, labels) = images_and_labels(seed ^ 1);
         let mode = Mode { training, precision: Kind::Double };
         let weighting = Weighting { narrowest, emphasis: vec![(0.25, share)] };
-        let weights = LossWeights::new(&weighting, channels[2]).expect("weights in range");
+        let weights = LossWeights::new(&weighting, widths.len()).expect("weights in range");
 
         let all_logits = network.all_logits(&images, mode);
         let one_pass = weights.loss(&all_logits, &labels, smoothing);
@@ -76,8 +95,7 @@ proptest! {
         let one_pass_gradients = gradients(&network);
 
         let mut separate = 0.0;
-        for (index, weight) in weights.as_slice().iter().enumerate() {
-            let width = Width::of_channels(index + 1, channels[2]);
+        for (index, (&width, weight)) in widths.iter().zip(weights.as_slice()).enumerate() {
             let logits = network.logits(&images, width, mode);
             prop_assert!(largest_difference(&logits, &all_logits.get(index as i64)) < TOLERANCE);
             let loss = cross_entropy(&logits, &labels, smoothing) * *weight;
@@ -93,15 +111,17 @@ proptest! {
 
     #[test]
     fn scaled_gradients_are_those_of_the_mean_loss_of_the_widths_that_have_the_channel(
-        channels in [1usize..9, 1usize..9, 2usize..9],
+        kin in any_kin(),
+        channels in [2usize..9, 1usize..9, 2usize..9],
         seed in any::<u64>(),
         share in 0.0f64..0.9,
     ) {
-        let network = network(channels, seed);
+        let network = network(kin, channels, seed);
+        let widths = network.architecture.widths();
         let (images, labels) = images_and_labels(seed ^ 1);
         let mode = Mode { training: true, precision: Kind::Double };
         let weighting = Weighting { narrowest: 0.01, emphasis: vec![(1.0, share)] };
-        let weights = LossWeights::new(&weighting, channels[2]).expect("weights in range");
+        let weights = LossWeights::new(&weighting, widths.len()).expect("weights in range");
         weights.loss(&network.all_logits(&images, mode), &labels, 0.0).backward();
         let scales = weights.gradient_scales(&network);
         let scaled = gradients(&network).into_iter().zip(scales).map(|((name, gradient), scale)| {
@@ -110,11 +130,11 @@ proptest! {
         let scaled: Vec<_> = scaled.collect();
 
         // The widest channel of the first convolution exists at some widths only: their loss alone must give its row.
-        let row = channels[0] - 1;
+        let rows = scaled[0].1.size()[0] as usize;
+        let row = rows - 1;
         let (mut loss, mut total) = (Tensor::from(0.0), 0.0);
-        for (index, weight) in weights.as_slice().iter().enumerate() {
-            let width = Width::of_channels(index + 1, channels[2]);
-            if width.active(channels[0]) > row {
+        for (&width, weight) in widths.iter().zip(weights.as_slice()) {
+            if width.active(rows) > row {
                 loss += cross_entropy(&network.logits(&images, width, mode), &labels, 0.0) * *weight;
                 total += weight;
             }

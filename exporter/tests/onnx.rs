@@ -14,18 +14,32 @@ use common::{
     TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
 };
 use exporter::data::Dataset;
-use exporter::model::{Architecture, Mode, Network, Normalisation, lenet};
+use exporter::model::{Architecture, Classifier, Layer, Mode, Network, Normalisation, lenet, vgg8};
 use exporter::onnx::{self, Metadata};
 
-/// A network with unequal channel counts whose every tensor, BatchNorm's statistics too, is random.
-fn randomised(dataset: Dataset, channels: [usize; 3]) -> Network {
+/// A LeNet-3C1L with unequal channel counts whose every tensor, BatchNorm's statistics too, is random.
+fn lenet(dataset: Dataset, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let image = dataset.shape();
-    let (layers, classifier) = lenet::layers(channels, image, 10, Kind::Float, &mut random);
+    let parts = lenet::layers(channels, dataset.shape(), 10, Kind::Float, &mut random);
+    randomised(dataset, Architecture::Lenet { channels: channels[2] }, parts, &mut random)
+}
+
+/// A vgg-8, likewise.
+fn vgg8(dataset: Dataset, channels: [usize; 3]) -> Network {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let parts = vgg8::layers(channels, dataset.shape(), 10, Kind::Float, &mut random);
+    randomised(dataset, Architecture::Vgg8 { channels }, parts, &mut random)
+}
+
+fn randomised(
+    dataset: Dataset,
+    architecture: Architecture,
+    (layers, classifier): (Vec<Layer>, Classifier),
+    random: &mut ChaCha8Rng,
+) -> Network {
     let (mean, std) = dataset.statistics();
-    let architecture = Architecture::Lenet { channels: channels[2] };
     let normalisation = Normalisation { mean, std };
-    let network = Network { architecture, image, normalisation, layers, classifier };
+    let network = Network { architecture, image: dataset.shape(), normalisation, layers, classifier };
     tch::no_grad(|| {
         for (name, tensor) in network.tensors().into_iter().filter(|(name, _)| name.starts_with("norm")) {
             // Factors of either sign: a negative one must not make -0.0 of a zero.
@@ -52,8 +66,12 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
 
 #[test]
 fn other_runtimes_give_the_logits_of_libtorch_at_full_width() {
-    for (dataset, channels) in [(Dataset::Mnist, [12, 12, 12]), (Dataset::Cifar10, [10, 14, 9])] {
-        let network = randomised(dataset, channels);
+    for (dataset, network) in [
+        (Dataset::Mnist, lenet(Dataset::Mnist, [12, 12, 12])),
+        (Dataset::Cifar10, lenet(Dataset::Cifar10, [10, 14, 9])),
+        (Dataset::Mnist, vgg8(Dataset::Mnist, [5, 9, 4])),
+        (Dataset::Cifar10, vgg8(Dataset::Cifar10, [64, 128, 256])),
+    ] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = exported(&network, &folder);
         let shape = dataset.shape();
@@ -66,33 +84,44 @@ fn other_runtimes_give_the_logits_of_libtorch_at_full_width() {
 
 #[test]
 fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_width() {
-    let network = randomised(Dataset::Cifar10, [10, 14, 9]);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = exported(&network, &folder);
-    let model = decode(&path);
     let images = random_images([2, 3, 32, 32], 2);
-    for active in 1..=9 {
-        let width = Width::of_channels(active, 9);
-        let expected = tch::no_grad(|| network.logits(&images, width, Mode::EVALUATION));
-        assert!(largest_difference(&sliced(&model, &images, width), &expected) < TOLERANCE, "width {width}");
-        assert!(largest_difference(&anywidth(&path, &images, width), &expected) < TOLERANCE, "engine, width {width}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for network in [
+        lenet(Dataset::Cifar10, [10, 14, 9]),
+        vgg8(Dataset::Cifar10, [7, 10, 9]),
+        vgg8(Dataset::Cifar10, [64, 128, 256]),
+    ] {
+        let path = exported(&network, &folder);
+        let model = decode(&path);
+        for millionths in [1, 125_000, 333_333, 500_000, 650_000, 888_888, 1_000_000] {
+            let width = Width::from_millionths(millionths).expect("a width");
+            let expected = tch::no_grad(|| network.logits(&images, width, Mode::EVALUATION));
+            for (what, logits) in
+                [("the file", sliced(&model, &images, width)), ("the engine", anywidth(&path, &images, width))]
+            {
+                let difference = largest_difference(&logits, &expected);
+                assert!(difference < TOLERANCE, "{what}, {:?}, width {width}: {difference}", network.architecture);
+            }
+        }
     }
 }
 
 #[test]
 fn weights_above_the_triangle_are_exact_positive_zeros() {
-    let network = randomised(Dataset::Cifar10, [10, 14, 9]);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let weights = initializers(&decode(&exported(&network, &folder)));
-    for name in ["conv2.weight", "conv3.weight"] {
-        let weight = &weights[name];
-        let [c_out, c_in, side, _] = weight.size()[..] else { panic!("{name} has four axes") };
-        let values: Vec<f32> = Vec::try_from(weight.view([-1])).expect("floats");
-        let taps = (side * side) as usize;
-        for (place, kernel) in values.chunks_exact(taps).enumerate() {
-            let (i, j) = (place / c_in as usize, place % c_in as usize);
-            let zero = kernel.iter().all(|value| value.to_bits() == 0);
-            assert_eq!(zero, !reads(i, j, c_in as usize, c_out as usize), "{name}: row {i}, column {j}");
+    for network in [lenet(Dataset::Cifar10, [10, 14, 9]), vgg8(Dataset::Cifar10, [7, 10, 9])] {
+        let weights = initializers(&decode(&exported(&network, &folder)));
+        let hidden = |name: &&String| name.starts_with("conv") && name.ends_with("weight") && *name != "conv1.weight";
+        for name in weights.keys().filter(hidden) {
+            let weight = &weights[name];
+            let [c_out, c_in, side, _] = weight.size()[..] else { panic!("{name} has four axes") };
+            let values: Vec<f32> = Vec::try_from(weight.view([-1])).expect("floats");
+            let taps = (side * side) as usize;
+            for (place, kernel) in values.chunks_exact(taps).enumerate() {
+                let (i, j) = (place / c_in as usize, place % c_in as usize);
+                let zero = kernel.iter().all(|value| value.to_bits() == 0);
+                assert_eq!(zero, !reads(i, j, c_in as usize, c_out as usize), "{name}: row {i}, column {j}");
+            }
         }
     }
 }
@@ -100,7 +129,7 @@ fn weights_above_the_triangle_are_exact_positive_zeros() {
 #[test]
 fn metadata_says_what_a_server_needs_as_json() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = decode(&exported(&randomised(Dataset::Mnist, [4, 4, 4]), &folder));
+    let model = decode(&exported(&lenet(Dataset::Mnist, [4, 4, 4]), &folder));
     let entries: Vec<_> = model.metadata_props.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
     let expected = [
         ("anywidth.format", "1"),

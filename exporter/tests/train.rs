@@ -13,12 +13,13 @@ use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Method, Outcome, Precision, Recipe, Run, TrainError};
+use exporter::train::{Method, Outcome, Precision, Recipe, Run, Start, TrainError};
 
 fn recipe() -> Recipe {
     Recipe {
         dataset: Dataset::Mnist,
         architecture: Architecture::Lenet { channels: 6 },
+        start: Start::default(),
         method: Method::OnePass,
         epochs: 3,
         batch: 20,
@@ -27,7 +28,8 @@ fn recipe() -> Recipe {
         loss_weights: Weighting { narrowest: 0.3, emphasis: vec![(0.5, 0.2)] },
         label_smoothing: 0.0,
         coverage: true,
-        augmentation: Augmentation { pad: 1, flip: false },
+        average: 0.0,
+        augmentation: Augmentation { pad: 1, ..Augmentation::default() },
         held_out: 0,
         seed: 5,
         precision: Precision::Float32,
@@ -78,16 +80,33 @@ fn a_run_learns_a_simple_data_set_at_every_trained_width() {
     assert!(last.accuracy[1..].iter().all(|&share| share > 0.8), "{:?}", last.accuracy);
 }
 
+/// A recipe with everything that keeps a state of its own or depends on the images.
+fn full_recipe() -> Recipe {
+    Recipe {
+        architecture: Architecture::Vgg8 { channels: [8, 10, 12] },
+        start: Start { copies: true, whitened_stem: true },
+        average: 0.7,
+        label_smoothing: 0.1,
+        ..recipe()
+    }
+}
+
 #[test]
 fn a_resumed_run_gives_the_same_network_as_an_uninterrupted_one() {
+    for recipe in [recipe(), full_recipe()] {
+        resumes_as_if_uninterrupted(&recipe);
+    }
+}
+
+fn resumes_as_if_uninterrupted(recipe: &Recipe) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut whole = Run::new(recipe(), folder.path().join("whole"));
+    let mut whole = Run::new(recipe.clone(), folder.path().join("whole"));
     assert_eq!(train(&mut whole, &never).expect("a run"), Outcome::Finished);
 
-    // Five steps an epoch: stopped within the first, within the second, and at the border after it.
+    // Five steps an epoch: stopped before the first step, within the first epoch, within the second, and at the border after it.
     let path = folder.path().join("parts");
-    let mut run = Run::new(recipe(), path.clone());
-    for steps in [3, 4, 3] {
+    let mut run = Run::new(recipe.clone(), path.clone());
+    for steps in [0, 3, 4, 3] {
         let left = Cell::new(steps);
         let stop = || left.replace(left.get() - 1) == 0;
         assert_eq!(train(&mut run, &stop).expect("a part"), Outcome::Interrupted);
@@ -97,6 +116,28 @@ fn a_resumed_run_gives_the_same_network_as_an_uninterrupted_one() {
     assert_eq!(bytes(run.network()), bytes(whole.network()));
     assert_eq!(without_seconds(&run), without_seconds(&whole));
     assert_eq!(bytes(Run::resume(path).expect("a checkpoint").network()), bytes(whole.network()));
+}
+
+#[test]
+fn the_network_of_a_run_with_an_average_is_the_mean_of_its_last_steps() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    let recipe = Recipe { average: 0.999, ..recipe() };
+    let plain = Recipe { average: 0.0, ..recipe.clone() };
+    let after = |recipe: &Recipe, steps: i32| {
+        let mut run = Run::new(recipe.clone(), path.clone());
+        let left = Cell::new(steps);
+        train(&mut run, &|| left.replace(left.get() - 1) == 0).expect("an interrupted run");
+        bytes(run.network())
+    };
+    // Of two early steps, the first one (step 0) is kept with the share 1 / (1 + 10).
+    let (first, second, averaged) = (after(&plain, 1), after(&plain, 2), after(&recipe, 2));
+    assert_eq!(after(&recipe, 1), first);
+    for ((first, second), averaged) in
+        first.iter().flatten().zip(second.iter().flatten()).zip(averaged.iter().flatten())
+    {
+        assert!((first / 11.0 + second * 10.0 / 11.0 - averaged).abs() < 1e-6, "{first}, {second}: {averaged}");
+    }
 }
 
 #[test]
@@ -142,6 +183,9 @@ fn settings_out_of_range_are_refused_before_the_first_step() {
         (Recipe { batch: 0, ..recipe() }, "batch: 0"),
         (Recipe { batch: 101, ..recipe() }, "batch: 101"),
         (Recipe { label_smoothing: 1.0, ..recipe() }, "label smoothing: 1"),
+        (Recipe { average: 1.0, ..recipe() }, "average: 1"),
+        (Recipe { augmentation: Augmentation { pad: 28, ..recipe().augmentation }, ..recipe() }, "pad: 28"),
+        (Recipe { augmentation: Augmentation { cutout: 29, ..recipe().augmentation }, ..recipe() }, "cutout: 29"),
         (Recipe { dataset: Dataset::Cifar10, ..recipe() }, "images of 1x28x28"),
         (Recipe { loss_weights: emphasis((0.5, 1.0)), ..recipe() }, "emphasis"),
         (Recipe { loss_weights: emphasis((0.5, -0.1)), ..recipe() }, "emphasis"),

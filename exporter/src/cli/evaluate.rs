@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anywidth::engine::Width;
-
 use exporter::data::split;
 use exporter::evaluate::{accuracies, area_under_curve};
 use exporter::model::Mode;
@@ -33,8 +31,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let accuracy = accuracies(run.network(), &images, Mode::EVALUATION);
     println!("channels  width     accuracy");
-    for (index, share) in accuracy.iter().enumerate() {
-        println!("{:8}  {:<8}  {:.2} %", index + 1, Width::of_channels(index + 1, accuracy.len()), 100.0 * share);
+    for (width, share) in recipe.architecture.widths().into_iter().zip(&accuracy) {
+        println!("{:8}  {width:<8}  {:.2} %", width.active(run.network().channels()), 100.0 * share);
     }
     let quarter = super::quarter();
     println!("mean accuracy over widths {quarter} to 1: {:.2} %", 100.0 * area_under_curve(&accuracy, quarter));

@@ -3,6 +3,7 @@
 mod data;
 mod evaluate;
 mod export;
+mod standard;
 mod train;
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `exporter train`: flags and the data set's defaults become a recipe, the recipe becomes a run.
+//! `exporter train`: flags, over what the network and the data set have of their own, become a recipe, the recipe a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 
-use exporter::data::{Augmentation, Dataset, split};
+use exporter::data::{Augmentation, Border, Dataset, split};
 use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::{Progress, by_width};
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Method, Outcome, Precision, Recipe, Run};
+use exporter::train::{Method, Outcome, Precision, Recipe, Run, Start};
 
-/// Flags of `exporter train`. What is not given comes from the data set's own recipe.
+use super::standard::{Family, Standard};
+
+/// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The data set.
@@ -32,9 +34,13 @@ pub(crate) struct Args {
     /// Processor threads. Only one thread gives the same network every time.
     #[arg(long, default_value_t = 1)]
     threads: u16,
-    /// Channels of every hidden layer; 45 is the usual 32 times the root of 2, because the triangle halves the weights.
-    #[arg(long, default_value_t = 45)]
-    channels: usize,
+    /// The network.
+    #[arg(long, value_enum, default_value_t = Family::Lenet)]
+    network: Family,
+    /// Channels of every hidden layer (LeNet-3C1L; 45 is the usual 32 times the root of 2, because the triangle halves
+    /// the weights) or of the three stages (vgg-8) [default: 45, or 64,128,256].
+    #[arg(long, value_delimiter = ',', value_parser = channels)]
+    channels: Vec<usize>,
     /// Times that every image is seen; more is better, with less and less gain.
     #[arg(long)]
     epochs: Option<usize>,
@@ -47,9 +53,9 @@ pub(crate) struct Args {
     /// Share of all steps in which the learning rate rises.
     #[arg(long, default_value_t = 0.15)]
     warm_up: f64,
-    /// How the learning rate falls.
-    #[arg(long, value_enum, default_value_t = Decay::Cosine)]
-    decay: Decay,
+    /// How the learning rate falls [default: cosine, for vgg-8 linear].
+    #[arg(long, value_enum)]
+    decay: Option<Decay>,
     /// Share of the last step's direction that is kept.
     #[arg(long, default_value_t = 0.9)]
     momentum: f64,
@@ -59,41 +65,57 @@ pub(crate) struct Args {
     /// Pull towards zero, on all weights but BatchNorm's.
     #[arg(long, default_value_t = 5e-4)]
     weight_decay: f64,
-    /// Share of the target that is spread over all classes.
-    #[arg(long, default_value_t = 0.0)]
-    label_smoothing: f64,
+    /// Share of the target that is spread over all classes [default: 0, for vgg-8 0.1].
+    #[arg(long)]
+    label_smoothing: Option<f64>,
     /// The narrowest width that is trained.
     #[arg(long, default_value_t = 0.125)]
     narrowest: f64,
     /// A width that counts for more, as WIDTH=SHARE of the whole loss; may be repeated. The rest is spread evenly over
-    /// all channel counts [default: 0.25=0.2 0.5=0.1 1=0.1].
+    /// all widths that are trained [default: 0.25=0.2 0.5=0.1 1=0.1].
     #[arg(long, value_parser = emphasis)]
     emphasis: Vec<(f64, f64)>,
     /// Leave gradients as they are, instead of dividing each channel's by the share of the loss in which it takes part.
     #[arg(long)]
     no_coverage: bool,
+    /// Begin with rows that pass one channel through, where the channel counts allow it [default: false, for vgg-8 true].
+    #[arg(long)]
+    copies: Option<bool>,
+    /// Begin with the components of the training images' patches in the first layer [default: false, for vgg-8 true].
+    #[arg(long)]
+    whitened_stem: Option<bool>,
+    /// Measure and export an average over the last steps, of which each one leaves this share [default: 0, which is no
+    /// average, for vgg-8 0.998].
+    #[arg(long)]
+    average: Option<f64>,
     /// Pixels that images are shifted by at most.
     #[arg(long)]
     pad: Option<usize>,
+    /// What comes in where an image was shifted away [default: black, for vgg-8 reflect].
+    #[arg(long, value_enum)]
+    border: Option<Border>,
     /// Mirror every second image.
     #[arg(long)]
     flip: Option<bool>,
+    /// Side in pixels of a grey square that covers a part of each image; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    cutout: usize,
     /// Training images that are kept for validation.
     #[arg(long, default_value_t = 5000)]
     held_out: usize,
     /// Seed of everything that is random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What the convolutions compute in while training.
-    #[arg(long, value_enum, default_value_t = Precision::Bfloat16)]
-    precision: Precision,
+    /// What the convolutions compute in while training [default: bfloat16, for vgg-8, whose maps it slows down, float32].
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tch::set_num_threads(i32::from(args.threads));
     let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(args.dataset.name()));
     let checkpoint = super::checkpoint(&folder);
-    let recipe = args.recipe();
+    let recipe = args.recipe()?;
     let images = args.dataset.train(&super::data_folder(args.data.as_ref(), args.dataset))?;
     ensure!(recipe.held_out < images.len(), "held out: {} is not below {} images", recipe.held_out, images.len());
     let (train, validation) = split::split(&images, recipe.held_out, recipe.seed);
@@ -132,49 +154,68 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    fn recipe(&self) -> Recipe {
-        let (epochs, pad, flip) = match self.dataset {
-            Dataset::Mnist => (18, 2, false),
-            Dataset::FashionMnist => (26, 2, true),
-            Dataset::Cifar10 => (38, 4, true),
-        };
+    fn recipe(&self) -> anyhow::Result<Recipe> {
+        let standard = Standard::of(self.network, self.dataset);
         let emphasis = if self.emphasis.is_empty() { DEFAULT_EMPHASIS.into() } else { self.emphasis.clone() };
-        Recipe {
+        Ok(Recipe {
             dataset: self.dataset,
-            architecture: Architecture::Lenet { channels: self.channels },
+            architecture: self.architecture()?,
+            start: Start {
+                copies: self.copies.unwrap_or(standard.start.copies),
+                whitened_stem: self.whitened_stem.unwrap_or(standard.start.whitened_stem),
+            },
             method: Method::OnePass,
-            epochs: self.epochs.unwrap_or(epochs),
+            epochs: self.epochs.unwrap_or(standard.epochs),
             batch: self.batch,
-            schedule: Schedule { peak: self.rate, warm_up: self.warm_up, decay: self.decay },
+            schedule: Schedule { peak: self.rate, warm_up: self.warm_up, decay: self.decay.unwrap_or(standard.decay) },
             sgd: Settings { momentum: self.momentum, nesterov: !self.no_nesterov, weight_decay: self.weight_decay },
             loss_weights: Weighting { narrowest: self.narrowest, emphasis },
-            label_smoothing: self.label_smoothing,
+            label_smoothing: self.label_smoothing.unwrap_or(standard.label_smoothing),
             coverage: !self.no_coverage,
-            augmentation: Augmentation { pad: self.pad.unwrap_or(pad), flip: self.flip.unwrap_or(flip) },
+            average: self.average.unwrap_or(standard.average),
+            augmentation: Augmentation {
+                pad: self.pad.unwrap_or(standard.augmentation.pad),
+                border: self.border.unwrap_or(standard.augmentation.border),
+                flip: self.flip.unwrap_or(standard.augmentation.flip),
+                cutout: self.cutout,
+            },
             held_out: self.held_out,
             seed: self.seed,
-            precision: self.precision,
-        }
+            precision: self.precision.unwrap_or(standard.precision),
+        })
+    }
+
+    fn architecture(&self) -> anyhow::Result<Architecture> {
+        Ok(match (self.network, &self.channels[..]) {
+            (Family::Lenet, []) => Architecture::Lenet { channels: 45 },
+            (Family::Lenet, &[channels]) => Architecture::Lenet { channels },
+            (Family::Lenet, more) => bail!("channels: {} numbers, LeNet-3C1L has one", more.len()),
+            (Family::Vgg8, []) => Architecture::Vgg8 { channels: [64, 128, 256] },
+            (Family::Vgg8, &[1, ..]) => bail!("channels: 1 in the first stage leaves none for the stem, at least 2"),
+            (Family::Vgg8, &[first, second, third]) => Architecture::Vgg8 { channels: [first, second, third] },
+            (Family::Vgg8, others) => bail!("channels: {} numbers, vgg-8 has three", others.len()),
+        })
     }
 }
 
 /// The command that trains by `recipe`, with every flag said.
 pub(crate) fn command(recipe: &Recipe) -> String {
-    let Architecture::Lenet { channels } = recipe.architecture;
-    let mut flags = format!(
-        "exporter train {} --channels {channels} --epochs {} --batch {} --rate {} --warm-up {} --decay {}",
-        recipe.dataset.name(),
-        recipe.epochs,
-        recipe.batch,
-        recipe.schedule.peak,
-        recipe.schedule.warm_up,
-        flag(recipe.schedule.decay),
-    );
+    let (network, channels) = match recipe.architecture {
+        Architecture::Lenet { channels } => (Family::Lenet, channels.to_string()),
+        Architecture::Vgg8 { channels } => (Family::Vgg8, channels.map(|count| count.to_string()).join(",")),
+    };
+    let mut flags = format!("exporter train {} --network {}", recipe.dataset.name(), flag(network));
     let mut add = |text: String| flags.push_str(&text);
+    add(format!(" --channels {channels} --epochs {} --batch {}", recipe.epochs, recipe.batch));
+    let Schedule { peak, warm_up, decay } = recipe.schedule;
+    add(format!(" --rate {peak} --warm-up {warm_up} --decay {}", flag(decay)));
     add(format!(" --momentum {} --weight-decay {}", recipe.sgd.momentum, recipe.sgd.weight_decay));
     add(format!(" --label-smoothing {} --narrowest {}", recipe.label_smoothing, recipe.loss_weights.narrowest));
     recipe.loss_weights.emphasis.iter().for_each(|(width, share)| add(format!(" --emphasis {width}={share}")));
-    add(format!(" --pad {} --flip {}", recipe.augmentation.pad, recipe.augmentation.flip));
+    add(format!(" --copies {} --whitened-stem {}", recipe.start.copies, recipe.start.whitened_stem));
+    add(format!(" --average {}", recipe.average));
+    let Augmentation { pad, border, flip, cutout } = recipe.augmentation;
+    add(format!(" --pad {pad} --border {} --flip {flip} --cutout {cutout}", flag(border)));
     add(format!(" --held-out {} --seed {} --precision {}", recipe.held_out, recipe.seed, flag(recipe.precision)));
     if !recipe.sgd.nesterov {
         add(" --no-nesterov".into());
@@ -190,6 +231,15 @@ fn flag(value: impl ValueEnum) -> String {
 }
 
 const DEFAULT_EMPHASIS: [(f64, f64); 3] = [(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)];
+
+/// More channels than this in a layer are a slip of the finger.
+const MOST_CHANNELS: usize = 4096;
+
+fn channels(text: &str) -> Result<usize, String> {
+    let count = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    let allowed = (1..=MOST_CHANNELS).contains(&count);
+    if allowed { Ok(count) } else { Err(format!("{count} is not between 1 and {MOST_CHANNELS}")) }
+}
 
 fn emphasis(text: &str) -> Result<(f64, f64), String> {
     let (width, share) = text.split_once('=').ok_or("expected WIDTH=SHARE, such as 0.25=0.2")?;
@@ -210,15 +260,53 @@ mod tests {
         }
     }
 
+    fn recipe(line: &str) -> Recipe {
+        parsed(line).recipe().expect("flags that go together")
+    }
+
     #[test]
     fn the_command_on_a_card_gives_the_recipe_of_the_card() {
         for line in [
             "exporter train mnist",
             "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
             "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
+            "exporter train cifar10 --network vgg-8",
+            "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
         ] {
-            let recipe = parsed(line).recipe();
-            assert_eq!(parsed(&command(&recipe)).recipe(), recipe, "{line}");
+            let recipe = recipe(line);
+            assert_eq!(self::recipe(&command(&recipe)), recipe, "{line}");
+        }
+    }
+
+    /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
+    #[test]
+    fn the_commands_on_the_cards_of_the_shipped_models_still_mean_their_recipes() {
+        for name in ["mnist", "fashion-mnist", "cifar10"] {
+            let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models").join(name).join("README.md");
+            let card = std::fs::read_to_string(&path).expect("a card");
+            let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);
+            let stated: Recipe = serde_json::from_str(line("{")).expect("a recipe");
+            assert_eq!(recipe(line("exporter train")), stated, "{name}");
+        }
+    }
+
+    #[test]
+    fn channels_that_no_network_has_are_refused_with_the_reason() {
+        let reason = |flags: &str| {
+            let line = format!("exporter train cifar10 {flags}");
+            let args = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
+            let Command::Train(args) = args.command else { panic!("the command is train") };
+            args.recipe().map(|_| ()).map_err(|error| error.to_string())
+        };
+        for (flags, expected) in [
+            ("--channels 0", "0 is not between 1 and 4096"),
+            ("--channels 5000", "5000 is not between 1 and 4096"),
+            ("--channels 4,5", "2 numbers, LeNet-3C1L has one"),
+            ("--network vgg-8 --channels 64", "1 numbers, vgg-8 has three"),
+            ("--network vgg-8 --channels 1,8,8", "1 in the first stage"),
+        ] {
+            let message = reason(flags).expect_err(flags);
+            assert!(message.contains(expected), "{flags}: {message}");
         }
     }
 

@@ -12,8 +12,10 @@ use super::{Mode, Parameter};
 /// One hidden layer.
 #[derive(Debug)]
 pub enum Layer {
-    /// A convolution and the batch normalisation of what it gives.
+    /// A convolution without a bias.
     Convolution(Convolution),
+    /// Batch normalisation.
+    Norm(BatchNorm),
     /// `max(x, 0)`.
     Relu,
     /// The maximum of each square of `size` x `size` pixels, without overlap; a rest at the border is dropped.
@@ -21,21 +23,24 @@ pub enum Layer {
         /// Side of the square.
         size: usize,
     },
+    /// The maximum of each whole map.
+    GlobalMaxPool,
 }
 
-/// A convolution (stride 1) whose rows read the input channels that they may; its bias is the normalisation's.
+/// A convolution (stride 1) whose rows read the input channels that they may; its bias is that of the normalisation
+/// that follows.
 #[derive(Debug)]
 pub struct Convolution {
     /// Unique within the network.
     pub name: String,
+    /// What it reads.
+    pub input: Input,
     /// `[C_out, C_in, K, K]`, not masked.
     pub weight: Tensor,
     /// `[C_out, C_in, 1, 1]`: 1 where a row may read, 0 above the triangle.
     pub mask: Tensor,
     /// Rows and columns of zeros around the input.
     pub padding: usize,
-    /// What follows.
-    pub norm: BatchNorm,
 }
 
 /// Batch normalisation with one set of statistics for all widths.
@@ -71,31 +76,39 @@ pub enum Input {
     Channels,
 }
 
+/// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one.
+const WORTH_SPLITTING: i64 = 64;
+
 impl Layer {
     pub(super) fn forward(&self, input: &Tensor, width: Width, mode: Mode) -> Tensor {
         match self {
-            Layer::Convolution(convolution) => convolution.norm.forward(&convolution.forward(input, width, mode), mode),
+            Layer::Convolution(convolution) => convolution.forward(input, width, mode),
+            Layer::Norm(norm) => norm.forward(input, mode),
             Layer::Relu => input.relu(),
             Layer::MaxPool { size } => {
                 let size = *size as i64;
                 input.max_pool2d([size, size], [size, size], [0, 0], [1, 1], false)
             }
+            Layer::GlobalMaxPool => input.amax([2i64, 3].as_slice(), true),
         }
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
-        let Layer::Convolution(Convolution { name, weight, norm, .. }) = self else { return Vec::new() };
         let parameter = |name: String, tensor, decays| Parameter { name, tensor, channel_axis: Some(0), decays };
-        vec![
-            parameter(format!("{name}.weight"), weight, true),
-            parameter(format!("{}.gamma", norm.name), &norm.gamma, false),
-            parameter(format!("{}.beta", norm.name), &norm.beta, false),
-        ]
+        match self {
+            Layer::Convolution(Convolution { name, weight, .. }) => {
+                vec![parameter(format!("{name}.weight"), weight, true)]
+            }
+            Layer::Norm(BatchNorm { name, gamma, beta, .. }) => {
+                vec![parameter(format!("{name}.gamma"), gamma, false), parameter(format!("{name}.beta"), beta, false)]
+            }
+            Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool => Vec::new(),
+        }
     }
 
     pub(super) fn buffers(&self) -> Vec<(String, &Tensor)> {
-        let Layer::Convolution(Convolution { norm, .. }) = self else { return Vec::new() };
-        vec![(format!("{}.mean", norm.name), &norm.mean), (format!("{}.variance", norm.name), &norm.variance)]
+        let Layer::Norm(BatchNorm { name, mean, variance, .. }) = self else { return Vec::new() };
+        vec![(format!("{name}.mean"), mean), (format!("{name}.variance"), variance)]
     }
 }
 
@@ -122,10 +135,10 @@ impl Convolution {
         let [rows, columns, side] = [c_out, c_in, kernel].map(|length| length as i64);
         Convolution {
             name: format!("conv{index}"),
+            input,
             weight: leaf(&weight, &[rows, columns, side, side], kind),
             mask: Tensor::from_slice(&mask).to_kind(kind).view([rows, columns, 1, 1]),
             padding,
-            norm: BatchNorm::new(format!("norm{index}"), c_out, kind),
         }
     }
 
@@ -134,33 +147,45 @@ impl Convolution {
         &self.weight * &self.mask
     }
 
-    /// Weights `[C_out, C_in, K, K]` and bias `[C_out]` of one convolution that does what this one and its
-    /// normalisation do in evaluation. What the mask forbids is exactly `+0.0`.
-    pub fn folded(&self) -> (Tensor, Tensor) {
-        let scale = &self.norm.gamma / (&self.norm.variance + BatchNorm::EPSILON).sqrt();
-        let bias = &self.norm.beta - &self.norm.mean * &scale;
+    /// Weights `[C_out, C_in, K, K]` and bias `[C_out]` of one convolution that does what this one and the
+    /// normalisation right after it do in evaluation. What the mask forbids is exactly `+0.0`.
+    pub fn folded(&self, norm: &BatchNorm) -> (Tensor, Tensor) {
+        let scale = &norm.gamma / (&norm.variance + BatchNorm::EPSILON).sqrt();
+        let bias = &norm.beta - &norm.mean * &scale;
         // A negative scale makes -0.0 of a zero; adding 0.0 makes +0.0 of it.
         (self.masked() * scale.view([-1, 1, 1, 1]) + 0.0, bias)
     }
 
     fn forward(&self, input: &Tensor, width: Width, mode: Mode) -> Tensor {
-        let (rows, columns) = (width.active(self.weight.size()[0] as usize) as i64, input.size()[1]);
-        let weight = self.masked().narrow(0, 0, rows).narrow(1, 0, columns).to_kind(mode.precision);
+        let [c_out, c_in, ..] = self.weight.size()[..] else { unreachable!("four axes") };
+        let rows = width.active(c_out as usize) as i64;
+        let weight = self.masked().narrow(0, 0, rows).narrow(1, 0, input.size()[1]).to_kind(mode.precision);
+        let input = input.to_kind(mode.precision);
         let padding = [self.padding as i64; 2];
-        input.to_kind(mode.precision).conv2d(&weight, None::<Tensor>, [1, 1], padding, [1, 1], 1)
+        let convolve =
+            |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, [1, 1], padding, [1, 1], 1);
+        if self.input == Input::Image || rows < WORTH_SPLITTING {
+            return convolve(&input, &weight);
+        }
+        // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
+        let upper = rows / 2;
+        let read = limit(upper as usize - 1, c_in as usize, c_out as usize) as i64;
+        let narrow = convolve(&input.narrow(1, 0, read), &weight.narrow(0, 0, upper).narrow(1, 0, read));
+        Tensor::cat(&[narrow, convolve(&input, &weight.narrow(0, upper, rows - upper))], 1)
     }
 }
 
 impl BatchNorm {
     /// Added to the variance before its root is taken.
-    const EPSILON: f64 = 1e-5;
+    pub const EPSILON: f64 = 1e-5;
     /// How far one batch moves the running statistics.
     const MOMENTUM: f64 = 0.1;
 
-    fn new(name: String, channels: usize, kind: Kind) -> BatchNorm {
+    /// The layer `norm<index>`, which changes nothing yet.
+    pub(super) fn new(index: usize, channels: usize, kind: Kind) -> BatchNorm {
         let filled = |value: f64| Tensor::from_slice(&vec![value; channels]).to_kind(kind);
         BatchNorm {
-            name,
+            name: format!("norm{index}"),
             gamma: filled(1.0).set_requires_grad(true),
             beta: filled(0.0).set_requires_grad(true),
             mean: filled(0.0),
@@ -222,4 +247,33 @@ fn normal(count: usize, deviation: f64, random: &mut impl Rng) -> impl Iterator<
 
 fn leaf(values: &[f64], size: &[i64], kind: Kind) -> Tensor {
     Tensor::from_slice(values).to_kind(kind).view(size).set_requires_grad(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+
+    #[test]
+    fn a_split_convolution_gives_what_the_masked_weights_give_in_one() {
+        let mut random = ChaCha8Rng::seed_from_u64(2);
+        let mode = Mode { training: false, precision: Kind::Double };
+        for (c_out, c_in, millionths) in
+            [(64, 64, 1_000_000), (100, 70, 1_000_000), (70, 100, 950_000), (130, 9, 500_000)]
+        {
+            let width = Width::from_millionths(millionths).expect("a width");
+            let size = [c_out, c_in, 3];
+            let convolution = Convolution::new(1, Input::Channels, size, 1, Kind::Double, &mut random);
+            let [rows, columns] = [c_out, c_in].map(|channels| width.active(channels) as i64);
+            assert!(rows >= WORTH_SPLITTING);
+            let values: Vec<f64> = normal(2 * columns as usize * 20, 1.0, &mut random).collect();
+            let input = Tensor::from_slice(&values).view([2, columns, 4, 5]);
+            let weight = convolution.masked().narrow(0, 0, rows).narrow(1, 0, columns);
+            let expected = input.conv2d(&weight, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            let difference = (convolution.forward(&input, width, mode) - expected).abs().max().double_value(&[]);
+            assert!(difference < 1e-12, "{c_out} of {c_in} at {width}: {difference}");
+        }
+    }
 }

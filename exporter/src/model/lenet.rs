@@ -3,7 +3,7 @@
 use rand::Rng;
 use tch::Kind;
 
-use super::layers::{Classifier, Convolution, Input, Layer};
+use super::layers::{BatchNorm, Classifier, Convolution, Input, Layer};
 use crate::data::Shape;
 
 /// Pixels a side that leave one position for the last layer.
@@ -24,13 +24,17 @@ pub fn layers(
     let [first, second, third] = channels;
     let mut convolution =
         |index, input, size| Layer::Convolution(Convolution::new(index, input, size, 0, kind, random));
+    let norm = |index, channels| Layer::Norm(BatchNorm::new(index, channels, kind));
     let layers = vec![
         convolution(1, Input::Image, [first, image.channels, 3]),
+        norm(1, first),
         Layer::Relu,
         convolution(2, Input::Channels, [second, first, 3]),
+        norm(2, second),
         Layer::Relu,
         Layer::MaxPool { size: 2 },
         convolution(3, Input::Channels, [third, second, 5]),
+        norm(3, third),
         Layer::Relu,
         Layer::MaxPool { size: 2 },
     ];

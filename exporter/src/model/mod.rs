@@ -6,6 +6,8 @@
 
 mod layers;
 pub mod lenet;
+pub mod start;
+pub mod vgg8;
 
 use anywidth::engine::Width;
 use rand::SeedableRng;
@@ -26,6 +28,12 @@ pub enum Architecture {
     Lenet {
         /// Channels of every hidden layer.
         channels: usize,
+    },
+    /// Seven convolutions and a linear layer (vgg-8).
+    #[serde(rename = "vgg-8")]
+    Vgg8 {
+        /// Channels of the three stages.
+        channels: [usize; 3],
     },
 }
 
@@ -80,7 +88,27 @@ impl Architecture {
     pub fn name(self) -> &'static str {
         match self {
             Architecture::Lenet { .. } => "LeNet-3C1L",
+            Architecture::Vgg8 { .. } => "vgg-8",
         }
+    }
+
+    /// Its size in model cards, as in "with 45 channels in every hidden layer".
+    pub fn size(self) -> String {
+        match self {
+            Architecture::Lenet { channels } => format!("{channels} channels in every hidden layer"),
+            Architecture::Vgg8 { channels: [first, second, third] } => {
+                format!("{first}, {second} and {third} channels in its three stages")
+            }
+        }
+    }
+
+    /// The widths at which it is trained and measured, evenly spaced, narrow to wide, the last one full.
+    pub fn widths(self) -> Vec<Width> {
+        let count = match self {
+            Architecture::Lenet { channels } => channels,
+            Architecture::Vgg8 { .. } => vgg8::WIDTHS,
+        };
+        (1..=count).map(|step| Width::of_channels(step, count)).collect()
     }
 }
 
@@ -107,6 +135,7 @@ impl Network {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (layers, classifier) = match architecture {
             Architecture::Lenet { channels } => lenet::layers([channels; 3], image, classes, kind, &mut random),
+            Architecture::Vgg8 { channels } => vgg8::layers(channels, image, classes, kind, &mut random),
         };
         Network { architecture, image, normalisation, layers, classifier }
     }
@@ -116,15 +145,18 @@ impl Network {
         self.classifier.logits(&self.features(images, width, mode))
     }
 
-    /// The logits of every channel count of the last hidden layer from one pass: `[channels, N, classes]`.
+    /// The logits at each of [`Architecture::widths`] from one pass: `[widths, N, classes]`.
     ///
-    /// Row `n - 1` is what [`Network::logits`] gives at the width of `n` channels: the activations of a narrower
-    /// network are the first channels of a wider one's, and the last layer is a sum over channels.
+    /// Each row is what [`Network::logits`] gives at its width: the activations of a narrower network are the first
+    /// channels of a wider one's, and the last layer is a sum over channels.
     pub fn all_logits(&self, images: &Tensor, mode: Mode) -> Tensor {
-        self.classifier.running_logits(&self.features(images, Width::FULL, mode))
+        let last = |width: &Width| width.active(self.channels()) as i64 - 1;
+        let rows: Vec<i64> = self.architecture.widths().iter().map(last).collect();
+        let running = self.classifier.running_logits(&self.features(images, Width::FULL, mode));
+        running.index_select(0, &Tensor::from_slice(&rows))
     }
 
-    /// Channels of the last hidden layer: the number of rows of [`Network::all_logits`].
+    /// Channels of the last hidden layer.
     pub fn channels(&self) -> usize {
         self.classifier.channels()
     }
@@ -141,9 +173,12 @@ impl Network {
     }
 
     fn features(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
+        self.layers.iter().fold(self.normalised(images), |input, layer| layer.forward(&input, width, mode))
+    }
+
+    fn normalised(&self, images: &Tensor) -> Tensor {
         let constants =
             |values: &[f64]| Tensor::from_slice(values).to_kind(images.kind()).view([1, values.len() as i64, 1, 1]);
-        let normalised = (images - constants(&self.normalisation.mean)) / constants(&self.normalisation.std);
-        self.layers.iter().fold(normalised, |input, layer| layer.forward(&input, width, mode))
+        (images - constants(&self.normalisation.mean)) / constants(&self.normalisation.std)
     }
 }

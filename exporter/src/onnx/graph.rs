@@ -8,7 +8,7 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
-use crate::model::{Layer, Network};
+use crate::model::{BatchNorm, Convolution, Layer, Network};
 
 /// The name of the graph's input, `[N, C, H, W]` in 0..1.
 const IMAGE: &str = "image";
@@ -27,8 +27,16 @@ struct Builder {
 pub(super) fn graph(network: &Network) -> GraphProto {
     let mut builder = Builder { nodes: Vec::new(), initializers: Vec::new(), last: IMAGE.into() };
     builder.normalise(&network.normalisation.mean, &network.normalisation.std);
-    for (index, layer) in network.layers.iter().enumerate() {
-        builder.layer(index, layer);
+    let mut layers = network.layers.iter().enumerate().peekable();
+    while let Some((index, layer)) = layers.next() {
+        match (layer, layers.peek()) {
+            (Layer::Convolution(convolution), Some((_, Layer::Norm(norm)))) => {
+                let (weight, bias) = convolution.folded(norm);
+                builder.convolution(convolution, weight, Some(bias));
+                layers.next();
+            }
+            _ => builder.layer(index, layer),
+        }
     }
     builder.push("flatten", "Flatten", vec![integer("axis", 1)], Vec::new());
     let weight = network.classifier.weight.flatten(1, 2);
@@ -58,16 +66,15 @@ impl Builder {
     fn layer(&mut self, index: usize, layer: &Layer) {
         match layer {
             Layer::Convolution(convolution) => {
-                let name = &convolution.name;
-                let (weight, bias) = convolution.folded();
-                let side = weight.size()[2];
-                let attributes = vec![
-                    integers("kernel_shape", &[side, side]),
-                    integers("pads", &[convolution.padding as i64; 4]),
-                    integers("strides", &[1, 1]),
-                ];
-                let parameters = vec![(format!("{name}.weight"), weight), (format!("{name}.bias"), bias)];
-                self.push(name, "Conv", attributes, parameters);
+                // The mask makes -0.0 of a negative weight; adding 0.0 makes +0.0 of it.
+                self.convolution(convolution, convolution.masked() + 0.0, None);
+            }
+            Layer::Norm(norm) => {
+                let tensors =
+                    [("gamma", &norm.gamma), ("beta", &norm.beta), ("mean", &norm.mean), ("variance", &norm.variance)];
+                let named = tensors.map(|(what, tensor)| (format!("{}.{what}", norm.name), tensor.shallow_clone()));
+                let epsilon = float("epsilon", BatchNorm::EPSILON as f32);
+                self.push(&norm.name, "BatchNormalization", vec![epsilon], named.into());
             }
             Layer::Relu => self.push(&format!("relu_{index}"), "Relu", Vec::new(), Vec::new()),
             Layer::MaxPool { size } => {
@@ -75,7 +82,21 @@ impl Builder {
                 let attributes = vec![integers("kernel_shape", &sides), integers("strides", &sides)];
                 self.push(&format!("pool_{index}"), "MaxPool", attributes, Vec::new());
             }
+            Layer::GlobalMaxPool => self.push(&format!("pool_{index}"), "GlobalMaxPool", Vec::new(), Vec::new()),
         }
+    }
+
+    fn convolution(&mut self, convolution: &Convolution, weight: Tensor, bias: Option<Tensor>) {
+        let name = &convolution.name;
+        let side = weight.size()[2];
+        let attributes = vec![
+            integers("kernel_shape", &[side, side]),
+            integers("pads", &[convolution.padding as i64; 4]),
+            integers("strides", &[1, 1]),
+        ];
+        let mut parameters = vec![(format!("{name}.weight"), weight)];
+        parameters.extend(bias.map(|bias| (format!("{name}.bias"), bias)));
+        self.push(name, "Conv", attributes, parameters);
     }
 
     /// A node that reads the last value and `parameters`, and writes the value `name`.
@@ -110,6 +131,10 @@ fn initializer(name: &str, tensor: &Tensor) -> TensorProto {
 
 fn integer(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
+}
+
+fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f: value, ..AttributeProto::default() }
 }
 
 fn integers(name: &str, values: &[i64]) -> AttributeProto {

@@ -34,7 +34,7 @@ const FORMAT: &str = "1";
 const MOST_WIDTHS: usize = 64;
 
 impl Metadata {
-    /// Of one value for each channel count (from 1 on), those that go into the file, with their widths.
+    /// Of one value for each of evenly spaced widths, those that go into the file, with their widths.
     pub fn by_width(values: &[f64]) -> Vec<(Width, f64)> {
         let stride = values.len().div_ceil(MOST_WIDTHS);
         let counts = (1..=values.len()).rev().step_by(stride);

@@ -1,4 +1,5 @@
-//! The ONNX file of a network: opset 17, BatchNorm folded, exact zeros above the triangles, the metadata of a server.
+//! The ONNX file of a network: opset 17, BatchNorm folded where it follows a convolution, exact
+//! zeros above the triangles, the metadata of a server.
 //!
 //! Walks the network's list of layers; knows nothing of how it was trained.
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use thiserror::Error;
 
+use super::average::Average;
 use super::optimiser::Sgd;
 use super::{Epoch, Recipe};
 use crate::file::write_whole;
@@ -21,6 +22,9 @@ use crate::model::Network;
 const STATE: &str = "anywidth.run";
 /// Before the names of the optimiser's tensors.
 const VELOCITY: &str = "velocity/";
+
+/// Before the names of the averaged network's tensors.
+const AVERAGE: &str = "average/";
 
 /// Where a run stands, apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,8 @@ pub struct Checkpoint {
     pub network: Network,
     /// Its optimiser.
     pub sgd: Sgd,
+    /// The average of its network, if the recipe wants one.
+    pub average: Option<Average>,
 }
 
 /// Why a checkpoint could not be written or read.
@@ -83,7 +89,8 @@ impl Checkpoint {
 
         let network = state.recipe.network();
         let sgd = Sgd::new(state.recipe.sgd, &network.parameters());
-        for (name, tensor) in named(&network, &sgd) {
+        let average = state.recipe.average();
+        for (name, tensor) in named(&network, &sgd, average.as_ref()) {
             let view = tensors.tensor(&name).map_err(|error| content(format!("{name}: {error}")))?;
             let stored = Tensor::try_from(view).map_err(|error| content(format!("{name}: {error}")))?;
             if stored.size() != tensor.size() || stored.kind() != tensor.kind() {
@@ -92,7 +99,7 @@ impl Checkpoint {
             }
             tch::no_grad(|| tensor.shallow_clone().copy_(&stored));
         }
-        Ok(Checkpoint { state, network, sgd })
+        Ok(Checkpoint { state, network, sgd, average })
     }
 }
 
@@ -101,12 +108,18 @@ impl Checkpoint {
 ///
 /// # Errors
 /// [`CheckpointError::Io`] with what the system said.
-pub fn save(path: &Path, state: &State, network: &Network, sgd: &Sgd) -> Result<(), CheckpointError> {
+pub fn save(
+    path: &Path,
+    state: &State,
+    network: &Network,
+    sgd: &Sgd,
+    average: Option<&Average>,
+) -> Result<(), CheckpointError> {
     let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
     let io = |source| CheckpointError::Io { path: path.into(), source };
     let json = serde_json::to_string(state).map_err(|error| content(error.to_string()))?;
     let stored: Vec<(String, Vec<usize>, tch::Kind, Vec<u8>)> =
-        named(network, sgd).into_iter().map(|(name, tensor)| stored(name, &tensor)).collect();
+        named(network, sgd, average).into_iter().map(|(name, tensor)| stored(name, &tensor)).collect();
     let mut views = Vec::new();
     for (name, shape, kind, bytes) in &stored {
         let kind = (*kind).try_into().map_err(|error| content(format!("{name}: {error}")))?;
@@ -118,10 +131,12 @@ pub fn save(path: &Path, state: &State, network: &Network, sgd: &Sgd) -> Result<
     write_whole(path, &bytes).map_err(io)
 }
 
-fn named(network: &Network, sgd: &Sgd) -> Vec<(String, Tensor)> {
+fn named(network: &Network, sgd: &Sgd, average: Option<&Average>) -> Vec<(String, Tensor)> {
     let of_network = network.tensors().into_iter().map(|(name, tensor)| (name, tensor.shallow_clone()));
     let of_sgd = sgd.tensors().iter().map(|(name, tensor)| (format!("{VELOCITY}{name}"), tensor.shallow_clone()));
-    of_network.chain(of_sgd).collect()
+    let averaged = average.map_or_else(Vec::new, |average| average.network().tensors());
+    let of_average = averaged.into_iter().map(|(name, tensor)| (format!("{AVERAGE}{name}"), tensor.shallow_clone()));
+    of_network.chain(of_sgd).chain(of_average).collect()
 }
 
 fn stored(name: String, tensor: &Tensor) -> (String, Vec<usize>, tch::Kind, Vec<u8>) {

@@ -9,48 +9,48 @@ use crate::model::Network;
 /// How much each width's loss counts, as a user says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weighting {
-    /// The narrowest width that is trained; all channel counts from there on count alike.
+    /// The narrowest width that is trained; all of the network's widths from there on count alike.
     pub narrowest: f64,
     /// Widths that count for more: `(width, share of the whole loss)`.
     pub emphasis: Vec<(f64, f64)>,
 }
 
-/// How much the loss at each channel count of the last hidden layer counts; the weights add up to 1.
+/// How much the loss at each of a number of evenly spaced widths counts; the weights add up to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossWeights(Vec<f64>);
 
 impl LossWeights {
-    /// The weights for a last hidden layer of `channels` channels.
+    /// The weights for `widths` evenly spaced widths, the last one full.
     ///
     /// # Errors
     /// A message that names the width or the share that is out of range.
-    pub fn new(weighting: &Weighting, channels: usize) -> Result<LossWeights, String> {
+    pub fn new(weighting: &Weighting, widths: usize) -> Result<LossWeights, String> {
         let width = |value: f64| Width::try_from(value).map_err(|error| format!("width {value}: {error}, 0 < w <= 1"));
-        let narrowest = width(weighting.narrowest)?.active(channels);
+        let narrowest = width(weighting.narrowest)?.active(widths);
         let extra: f64 = weighting.emphasis.iter().map(|&(_, share)| share).sum();
         if weighting.emphasis.iter().any(|&(_, share)| share.is_nan() || share < 0.0) || extra >= 1.0 {
             return Err(format!(
                 "emphasis: the shares must be positive and leave some of the loss, they sum to {extra}"
             ));
         }
-        let mut weights = vec![0.0; channels];
-        weights[narrowest - 1..].fill((1.0 - extra) / (channels - narrowest + 1) as f64);
+        let mut weights = vec![0.0; widths];
+        weights[narrowest - 1..].fill((1.0 - extra) / (widths - narrowest + 1) as f64);
         for &(value, share) in &weighting.emphasis {
-            weights[width(value)?.active(channels) - 1] += share;
+            weights[width(value)?.active(widths) - 1] += share;
         }
         Ok(LossWeights(weights))
     }
 
-    /// The weights, from one channel on.
+    /// The weights, narrow to wide.
     pub fn as_slice(&self) -> &[f64] {
         &self.0
     }
 
-    /// The weighted mean over widths of the cross entropy of `logits` (`[channels, N, classes]`) with `labels` (`[N]`).
+    /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with `labels` (`[N]`).
     pub fn loss(&self, logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> Tensor {
         let log_probabilities = logits.log_softmax(-1, None);
-        let [channels, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
-        let index = labels.view([1, images, 1]).expand([channels, images, 1], false);
+        let [widths, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
+        let index = labels.view([1, images, 1]).expand([widths, images, 1], false);
         let of_label = log_probabilities.gather(-1, &index, false).squeeze_dim(-1);
         let of_all = log_probabilities.mean_dim([-1i64].as_slice(), false, None);
         let likelihood = of_label * (1.0 - label_smoothing) + of_all * label_smoothing;
@@ -88,9 +88,9 @@ impl LossWeights {
 mod tests {
     use super::*;
 
-    fn weights(narrowest: f64, emphasis: &[(f64, f64)], channels: usize) -> Vec<f64> {
+    fn weights(narrowest: f64, emphasis: &[(f64, f64)], widths: usize) -> Vec<f64> {
         let weighting = Weighting { narrowest, emphasis: emphasis.into() };
-        LossWeights::new(&weighting, channels).expect("weights in range").0
+        LossWeights::new(&weighting, widths).expect("weights in range").0
     }
 
     fn assert_close(found: &[f64], expected: &[f64]) {
@@ -104,7 +104,7 @@ mod tests {
     fn all_trained_widths_count_alike_but_for_those_that_are_emphasised() {
         assert_close(&weights(0.5, &[], 4), &[0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]);
         assert_close(&weights(0.1, &[(0.25, 0.2), (1.0, 0.4)], 4), &[0.3, 0.1, 0.1, 0.5]);
-        // Two widths with the same channels add up; a width below the narrowest may be emphasised.
+        // Widths that are rounded up to the same one add up; a width below the narrowest may be emphasised.
         assert_close(&weights(1.0, &[(0.1, 0.1), (0.2, 0.1)], 4), &[0.2, 0.0, 0.0, 0.8]);
     }
 

@@ -3,6 +3,7 @@
 //! A run is a pure function of its [`Recipe`], its images and its seed (on one thread): what is random in a step is
 //! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
 
+pub mod average;
 pub mod checkpoint;
 pub mod loss;
 pub mod optimiser;
@@ -25,19 +26,20 @@ use crate::data::{Batch, Images};
 use crate::evaluate;
 use crate::model::{Mode, Network};
 
+use average::Average;
 use checkpoint::{Checkpoint, CheckpointError};
 use loss::LossWeights;
 use optimiser::Sgd;
 use progress::Progress;
 
-pub use recipe::{Method, Precision, Recipe};
+pub use recipe::{Method, Precision, Recipe, Start};
 
 /// What an epoch did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Mean training loss.
     pub loss: f64,
-    /// Share of the validation images that are classified correctly, by the last layer's channel count from 1 on.
+    /// Share of the validation images that are classified correctly, at each of the network's widths.
     pub accuracy: Vec<f64>,
     /// Time taken, in seconds.
     pub seconds: f64,
@@ -77,6 +79,7 @@ pub struct Run {
     recipe: Recipe,
     network: Network,
     sgd: Sgd,
+    average: Option<Average>,
     /// Steps done.
     step: usize,
     history: Vec<Epoch>,
@@ -93,7 +96,8 @@ impl Run {
     pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
         let network = recipe.network();
         let sgd = Sgd::new(recipe.sgd, &network.parameters());
-        Run { recipe, network, sgd, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
+        let average = recipe.average();
+        Run { recipe, network, sgd, average, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
     }
 
     /// The run that the file `checkpoint` holds.
@@ -107,6 +111,7 @@ impl Run {
             recipe: state.recipe,
             network: loaded.network,
             sgd: loaded.sgd,
+            average: loaded.average,
             step: state.step,
             history: state.history,
             loss_sum: state.loss_sum,
@@ -114,9 +119,9 @@ impl Run {
         })
     }
 
-    /// The network as it is now.
+    /// The network to measure and export: as it is now, or its average if the recipe wants one.
     pub fn network(&self) -> &Network {
-        &self.network
+        self.average.as_ref().map_or(&self.network, Average::network)
     }
 
     /// The recipe that it follows.
@@ -141,12 +146,15 @@ impl Run {
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
-        let channels = self.network.channels();
-        let weights = LossWeights::new(&self.recipe.loss_weights, channels).map_err(TrainError::Setting)?;
+        let widths = self.recipe.architecture.widths().len();
+        let weights = LossWeights::new(&self.recipe.loss_weights, widths).map_err(TrainError::Setting)?;
         let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };
         let steps_per_epoch = train.len() / self.recipe.batch;
         let steps = self.recipe.epochs * steps_per_epoch;
 
+        if self.step == 0 {
+            self.recipe.begin(&self.network, train);
+        }
         while self.step < steps {
             let begin = Instant::now();
             let epoch = self.step / steps_per_epoch;
@@ -170,7 +178,7 @@ impl Run {
                 }
             }
             let mode = Mode { training: false, precision: self.recipe.precision.kind() };
-            let accuracy = evaluate::accuracies(&self.network, validation, mode);
+            let accuracy = evaluate::accuracies(self.network(), validation, mode);
             let loss = std::mem::take(&mut self.loss_sum) / steps_per_epoch as f64;
             self.history.push(Epoch { loss, accuracy, seconds: begin.elapsed().as_secs_f64() });
             self.save()?;
@@ -187,6 +195,9 @@ impl Run {
         if value.is_finite() {
             loss.backward();
             self.sgd.step(&self.network.parameters(), scales, rate);
+            if let Some(average) = &mut self.average {
+                average.update(&self.network, self.step);
+            }
         }
         value
     }
@@ -218,7 +229,7 @@ impl Run {
             history: self.history.clone(),
             loss_sum: self.loss_sum,
         };
-        checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd)
+        checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())
     }
 }
 

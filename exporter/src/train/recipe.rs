@@ -4,10 +4,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
+use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
 use crate::data::{Augmentation, Dataset, Images};
-use crate::model::{Architecture, Network, Normalisation};
+use crate::model::{Architecture, Network, Normalisation, start};
 
 /// Everything that decides how a network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Recipe {
     pub dataset: Dataset,
     /// The network.
     pub architecture: Architecture,
+    /// Which weights it starts from.
+    #[serde(default)]
+    pub start: Start,
     /// How the widths are trained.
     pub method: Method,
     /// Times that every training image is seen.
@@ -32,6 +36,10 @@ pub struct Recipe {
     pub label_smoothing: f64,
     /// Is the gradient of each channel divided by the share of the loss in which it takes part?
     pub coverage: bool,
+    /// The network that is measured and exported is an average over the last steps, of which each one leaves this share;
+    /// 0 for none.
+    #[serde(default)]
+    pub average: f64,
     /// How images are changed.
     pub augmentation: Augmentation,
     /// Training images that are kept for validation.
@@ -40,6 +48,15 @@ pub struct Recipe {
     pub seed: u64,
     /// What the convolutions compute in while training.
     pub precision: Precision,
+}
+
+/// Which weights a network starts from; what is not said is random, each row drawn for its own number of inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Start {
+    /// Do rows of the later convolutions pass one input channel through? ([`start::pass_through`])
+    pub copies: bool,
+    /// Are the rows of the first convolution the components of the training images' patches? ([`start::whitened_stem`])
+    pub whitened_stem: bool,
 }
 
 /// How the widths of a network are trained together.
@@ -70,18 +87,39 @@ impl Precision {
     }
 }
 
+/// The training images whose patches give a whitened stem: a million patches at 32x32.
+const WHITENED_BY: usize = 1000;
+
 impl Recipe {
-    /// The network that this recipe starts from.
+    /// The network that this recipe starts from, before it has seen an image.
     pub fn network(&self) -> Network {
         let (mean, std) = self.dataset.statistics();
         let classes = self.dataset.labels().len();
         let normalisation = Normalisation { mean, std };
-        Network::new(self.architecture, self.dataset.shape(), classes, normalisation, self.seed, Kind::Float)
+        let shape = self.dataset.shape();
+        let network = Network::new(self.architecture, shape, classes, normalisation, self.seed, Kind::Float);
+        if self.start.copies {
+            start::pass_through(&network);
+        }
+        network
+    }
+
+    /// The average that a run by this recipe keeps, if any.
+    pub fn average(&self) -> Option<Average> {
+        (self.average > 0.0).then(|| Average::new(self.average, self.network()))
+    }
+
+    /// Gives `network` what the training images decide about its first weights.
+    pub(super) fn begin(&self, network: &Network, train: &Images) {
+        if self.start.whitened_stem {
+            start::whitened_stem(network, &train.batch(0..train.len().min(WHITENED_BY)).images);
+        }
     }
 
     pub(super) fn validate(&self, train: &Images, validation: &Images) -> Result<(), String> {
         let wrong = |what: &str| Err(what.to_owned());
         let (count, expected) = (train.len(), self.dataset.shape());
+        let side = expected.height.min(expected.width);
         match self {
             _ if train.shape() != expected || validation.shape() != expected => {
                 wrong(&format!("images of {}, expected {expected}", train.shape()))
@@ -93,6 +131,13 @@ impl Recipe {
             }
             _ if !(0.0..1.0).contains(&self.label_smoothing) => {
                 wrong(&format!("label smoothing: {} is not in 0..1", self.label_smoothing))
+            }
+            _ if !(0.0..1.0).contains(&self.average) => wrong(&format!("average: {} is not in 0..1", self.average)),
+            _ if self.augmentation.pad >= side => {
+                wrong(&format!("pad: {} is not below the images' {side} pixels", self.augmentation.pad))
+            }
+            _ if self.augmentation.cutout > side => {
+                wrong(&format!("cutout: {} is above the images' {side} pixels", self.augmentation.cutout))
             }
             _ => Ok(()),
         }

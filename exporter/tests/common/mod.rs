@@ -106,9 +106,17 @@ pub(crate) fn sliced(model: &ModelProto, images: &Tensor, width: Width) -> Tenso
             "Conv" => {
                 let rows = width.active(parameter(1).size()[0] as usize) as i64;
                 let weight = parameter(1).narrow(0, 0, rows).narrow(1, 0, input.size()[1]);
+                let bias = (node.input.len() > 2).then(|| parameter(2).narrow(0, 0, rows));
                 let padding = &integers(node, "pads")[..2];
-                input.conv2d(&weight, Some(parameter(2).narrow(0, 0, rows)), [1, 1], padding, [1, 1], 1)
+                input.conv2d(&weight, bias, [1, 1], padding, [1, 1], 1)
             }
+            "BatchNormalization" => {
+                let [gamma, beta, mean, variance] =
+                    [1, 2, 3, 4].map(|index| Some(parameter(index).narrow(0, 0, input.size()[1])));
+                let epsilon = node.attribute.iter().find(|found| found.name == "epsilon").expect("epsilon").f;
+                input.batch_norm(gamma, beta, mean, variance, false, 0.0, f64::from(epsilon), false)
+            }
+            "GlobalMaxPool" => input.adaptive_max_pool2d([1, 1]).0,
             // Features are channel-major, so those of the first channels are the first columns.
             "Gemm" => input.matmul(&parameter(1).narrow(1, 0, input.size()[1]).tr()) + parameter(2),
             other => panic!("{}: {other} is not known to this test", node.name),

@@ -1,0 +1,81 @@
+//! Where training starts: other weights than random ones, for a head start.
+
+use tch::{Kind, Tensor};
+
+use super::{Convolution, Layer, Network};
+
+/// Makes rows of the later convolutions copies: output channel `i` passes input channel `i * C_in / C_out` through, where
+/// that is a whole number. The other rows stay as they are.
+///
+/// That channel is the last that the row may read, so narrow widths get copies of what they have.
+pub fn pass_through(network: &Network) {
+    tch::no_grad(|| {
+        for convolution in network.layers.iter().filter_map(convolution).skip(1) {
+            let [c_out, c_in, side, _] = convolution.weight.size()[..] else { unreachable!("four axes") };
+            for row in (0..c_out).filter(|row| row * c_in % c_out == 0) {
+                let mut weight = convolution.weight.get(row);
+                let _ = weight.zero_();
+                let _ = weight.get(row * c_in / c_out).get(side / 2).get(side / 2).fill_(1.0);
+            }
+        }
+    });
+}
+
+/// Makes the first convolution's rows the principal components of the patches of `images` (`[N, C, H, W]` in 0..1),
+/// each with both signs side by side; rows beyond the last component stay as they are.
+///
+/// Batch normalisation follows and scales what a row gives to variance 1, which makes the components white. So all rows
+/// get the length that random ones have on average, and learn as fast. Components of brightness and of colour are mixed,
+/// each kind in the order of its variance, so that the narrowest widths see both.
+pub fn whitened_stem(network: &Network, images: &Tensor) {
+    let stem = network.layers.iter().find_map(convolution).expect("a network begins with a convolution");
+    tch::no_grad(|| {
+        let [rows, channels, side, _] = stem.weight.size()[..] else { unreachable!("four axes") };
+        let components = components(&network.normalised(images), side);
+        let [count, ..] = components.size()[..] else { unreachable!("four axes") };
+        let order = mixed(&(0..count).map(|index| is_brightness(&components.get(index))).collect::<Vec<bool>>());
+        debug_assert_eq!(components.size()[1], channels);
+        for row in 0..rows.min(2 * count) {
+            let component = components.get(order[row as usize / 2] as i64);
+            let sign = if row % 2 == 0 { 1.0 } else { -1.0 };
+            stem.weight.get(row).copy_(&(component * (sign * 2f64.sqrt())));
+        }
+    });
+}
+
+/// The principal components of the patches of `images`, `[C * side * side, C, side, side]`, largest variance first, each
+/// of length 1 and with its largest value positive.
+fn components(images: &Tensor, side: i64) -> Tensor {
+    let channels = images.size()[1];
+    let patches = images.im2col([side, side], [1, 1], [0, 0], [1, 1]).permute([1, 0, 2]).flatten(1, 2);
+    let centred = &patches - patches.mean_dim([1i64].as_slice(), true, None);
+    let covariance = centred.matmul(&centred.tr()).to_kind(Kind::Double) / patches.size()[1] as f64;
+    let vectors = covariance.linalg_eigh("L").1.tr().flip([0]);
+    let largest = vectors.gather(1, &vectors.abs().argmax(1, true), false);
+    (vectors * largest.sign()).view([-1, channels, side, side])
+}
+
+/// Does most of the component (`[C, K, K]`, of length 1) lie where all of the image's channels are alike?
+fn is_brightness(component: &Tensor) -> bool {
+    let channels = component.size()[0] as f64;
+    let alike = component.mean_dim([0i64].as_slice(), false, None).square().sum(Kind::Double).double_value(&[]);
+    alike * channels > 0.5
+}
+
+/// The indices of both kinds, each kind in its order: every third place is colour's, the second one first.
+fn mixed(brightness: &[bool]) -> Vec<usize> {
+    let of_kind = |kind| (0..brightness.len()).filter(move |&index| brightness[index] == kind);
+    let (mut light, mut colour) = (of_kind(true), of_kind(false));
+    let pick = |place: usize| match place % 3 {
+        1 => colour.next().or_else(|| light.next()),
+        _ => light.next().or_else(|| colour.next()),
+    };
+    (0..brightness.len()).map_while(pick).collect()
+}
+
+fn convolution(layer: &Layer) -> Option<&Convolution> {
+    match layer {
+        Layer::Convolution(convolution) => Some(convolution),
+        _ => None,
+    }
+}
