@@ -1,7 +1,8 @@
 //! Pixels of any size to the one size and colour that a model reads.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
 use super::Pixels;
@@ -105,27 +106,29 @@ fn scale(pixels: &Pixels, frame: &Frame) -> Pixels {
     let message = "as many pixels as the size says";
     match pixels {
         Pixels::Grey(image) if image.dimensions() != (width, height) => {
-            let scaled = resize(image, image.dimensions(), PixelType::U8, (width, height));
+            let scaled = resize::<U8>(image, image.dimensions(), (width, height));
             Pixels::Grey(image::GrayImage::from_raw(width, height, scaled).expect(message))
         }
         Pixels::Rgb(image) if image.dimensions() != (width, height) => {
-            let scaled = resize(image, image.dimensions(), PixelType::U8x3, (width, height));
+            let scaled = resize::<U8x3>(image, image.dimensions(), (width, height));
             Pixels::Rgb(image::RgbImage::from_raw(width, height, scaled).expect(message))
         }
         same => same.clone(),
     }
 }
 
-fn resize(bytes: &[u8], (from_width, from_height): (u32, u32), kind: PixelType, to: (u32, u32)) -> Vec<u8> {
-    let source =
-        ImageRef::new(from_width, from_height, bytes, kind).expect("a picture has as many bytes as its size says");
-    let mut target = Image::new(to.0, to.1, kind);
+/// Typed, because the form that takes any pixel would compile the code of all seventeen kinds: three megabytes.
+fn resize<P: PixelTrait>(bytes: &[u8], (from_width, from_height): (u32, u32), to: (u32, u32)) -> Vec<u8> {
+    let message = "a picture has as many bytes as its size says";
+    let source = TypedImageRef::<P>::from_buffer(from_width, from_height, bytes).expect(message);
+    let mut scaled = vec![0; to.0 as usize * to.1 as usize * P::size()];
+    let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .fit_into_destination(Some((0.5, 0.5)))
         .use_alpha(false);
     Resizer::new()
-        .resize(&source, &mut target, &options)
+        .resize_typed(&source, &mut target, &options)
         .expect("the cut lies inside the picture, and the types agree");
-    target.into_vec()
+    scaled
 }
