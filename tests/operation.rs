@@ -222,6 +222,37 @@ fn at_the_end_requests_under_way_are_answered() {
 }
 
 #[test]
+fn at_the_bound_new_connections_wait_until_one_ends() {
+    // One is for the metrics, and stays open; one is left.
+    let (server, gate) = gated(|options| options.limits.max_connections = 2);
+    let first = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    let second = send_only(&server);
+    for _ in 0..100 {
+        assert_eq!(server.metric("anywidth_requests_in_flight"), Some(1.0));
+    }
+    gate.open.send(()).unwrap();
+    assert!(answer_of(first).starts_with("HTTP/1.1 200 "));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    gate.open.send(()).unwrap();
+    assert!(answer_of(second).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_end_does_not_wait_for_callers_who_ask_nothing() {
+    let (mut server, _gate) = gated(|_| {});
+    let mut idle = TcpStream::connect(server.address).unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    idle.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    server.stop();
+    server.stopped();
+    let mut rest = String::new();
+    idle.read_to_string(&mut rest).unwrap();
+}
+
+#[test]
 fn the_end_does_not_wait_longer_than_it_may() {
     let (mut server, gate) = gated(|options| options.drain_timeout = Duration::ZERO);
     let _under_way = send_only(&server);

@@ -11,7 +11,9 @@ pub(super) struct Memory(Arc<Semaphore>);
 
 /// A part of the budget; it is given back when this and all bytes that it holds are dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Reserved(Arc<OwnedSemaphorePermit>);
+pub(super) struct Reserved {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
 /// Bytes with the part of the budget that they stand for.
 struct Held {
@@ -27,7 +29,7 @@ impl Memory {
     /// Reserves so many; `None` when there is not so much left.
     pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let permit = self.0.clone().try_acquire_many_owned(kibibytes(bytes)).ok()?;
-        Some(Reserved(Arc::new(permit)))
+        Some(Reserved { _permit: Arc::new(permit) })
     }
 }
 
