@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
@@ -31,7 +32,7 @@ pub struct Flags {
     pub models: Option<PathBuf>,
 
     /// Serve this one ONNX file instead of a folder
-    #[arg(long, env = "ANYWIDTH_MODEL", value_name = "FILE", conflicts_with = "models")]
+    #[arg(long, env = "ANYWIDTH_MODEL", value_name = "FILE")]
     pub model: Option<PathBuf>,
 
     /// Model that answers when a request names none [default: cifar10, else the first by name]
@@ -50,6 +51,10 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_QUEUE_LIMIT", default_value_t = 512, value_name = "N")]
     pub queue_limit: usize,
 
+    /// Most connections open at once, others wait until one ends; within what the system lets a process open
+    #[arg(long, env = "ANYWIDTH_MAX_CONNECTIONS", default_value_t = 1024, value_name = "N")]
+    pub max_connections: usize,
+
     /// Largest request body; raise it for large photographs or many files at once
     #[arg(long, env = "ANYWIDTH_MAX_BODY_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
     pub max_body_bytes: usize,
@@ -66,7 +71,7 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_MAX_FILES", default_value_t = 64, value_name = "N")]
     pub max_files: usize,
 
-    /// Longest time to wait for a request's body; raise it for callers with slow connections
+    /// Longest time to wait for a request's head, and then for its body; raise it for callers with slow connections
     #[arg(long, env = "ANYWIDTH_READ_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
     pub read_timeout_ms: u64,
 
@@ -108,17 +113,19 @@ pub struct Config {
     pub log_filter: EnvFilter,
 }
 
-/// What a request may be at most.
+/// What a request may be at most, and all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
     /// Bytes of its body.
     pub max_body_bytes: usize,
     /// Files in its body.
     pub max_files: usize,
-    /// Time that its body may take to arrive.
+    /// Time that its head may take to arrive, and then its body.
     pub read_timeout: Duration,
     /// Bytes of all bodies under way together; at least as many as one body may have.
     pub max_bytes_in_flight: usize,
+    /// Connections open at once; at least one.
+    pub max_connections: usize,
 }
 
 /// Why settings do not hold.
@@ -136,6 +143,9 @@ pub enum ConfigError {
         /// The most allowed.
         most: u64,
     },
+    /// Both a folder and a file to serve.
+    #[error("models come from a folder (--models, ANYWIDTH_MODELS) or one file (--model, ANYWIDTH_MODEL), not both")]
+    TwoSources,
     /// A request that could never be taken.
     #[error("--max-files is {max_files}, but only {queue_limit} images may wait (--queue-limit)")]
     FilesBeyondQueue {
@@ -153,6 +163,17 @@ const MOST_THREADS: u64 = 1024;
 const HOUR_MS: u64 = 3_600_000;
 
 impl Flags {
+    /// Of a folder and a file, drops the one that only a variable names where the other was typed.
+    pub fn prefer_typed(mut self, matches: &ArgMatches) -> Flags {
+        let typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        match (typed("models"), typed("model")) {
+            (true, false) => self.model = None,
+            (false, true) => self.models = None,
+            _ => {}
+        }
+        self
+    }
+
     /// Checks every value. `cores` is how many worker threads there are by default.
     ///
     /// # Errors
@@ -162,6 +183,7 @@ impl Flags {
         range("--threads", threads as u64, 1, MOST_THREADS)?;
         range("--max-batch", self.max_batch as u64, 1, 1024)?;
         range("--queue-limit", self.queue_limit as u64, 1, 1 << 20)?;
+        range("--max-connections", self.max_connections as u64, 1, 1 << 20)?;
         range("--max-body-bytes", self.max_body_bytes as u64, 1, 1 << 32)?;
         range("--max-bytes-in-flight", self.max_bytes_in_flight as u64, self.max_body_bytes as u64, 1 << 40)?;
         range("--max-pixels", self.max_pixels, 1, 1 << 32)?;
@@ -173,7 +195,8 @@ impl Flags {
             return Err(ConfigError::FilesBeyondQueue { max_files, queue_limit });
         }
         let source = match (self.models, self.model) {
-            (Some(folder), _) => Source::Folder(folder),
+            (Some(_), Some(_)) => return Err(ConfigError::TwoSources),
+            (Some(folder), None) => Source::Folder(folder),
             (None, Some(file)) => Source::File(file),
             (None, None) => Source::Embedded,
         };
@@ -189,6 +212,7 @@ impl Flags {
                 max_files: self.max_files,
                 read_timeout: Duration::from_millis(self.read_timeout_ms),
                 max_bytes_in_flight: self.max_bytes_in_flight,
+                max_connections: self.max_connections,
             },
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
             log_format: self.log_format,
@@ -237,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_folder_and_a_file_exclude_each_other() {
-        assert!(Command::try_parse_from(["anywidth", "--models", "a", "--model", "b"]).is_err());
+        assert!(matches!(validate(&["--models", "a", "--model", "b"]), Err(ConfigError::TwoSources)));
         assert_eq!(validate(&["--model", "b.onnx"]).unwrap().source, Source::File("b.onnx".into()));
     }
 }

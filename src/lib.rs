@@ -38,10 +38,14 @@ pub mod server;
 #[cfg(feature = "server")]
 pub mod telemetry;
 
-// Unit tests write model files as the tests in `tests/` do, with the same builder.
+// Unit tests share with the tests in `tests/` the builder of model files, and the workers.
 #[cfg(test)]
 extern crate self as anywidth;
 #[cfg(test)]
 #[path = "../tests/support/onnx.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod test_onnx;
+#[cfg(all(test, feature = "server"))]
+#[path = "../tests/support/workers.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
+mod test_workers;

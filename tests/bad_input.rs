@@ -72,6 +72,9 @@ fn a_form_that_cannot_be_read_is_refused() {
     let form = "multipart/form-data; boundary=edge";
     send(form, b"no form at all").error(400, "bad_multipart");
     send("multipart/form-data; border=edge", b"--edge--").error(400, "bad_multipart");
+    for kind in ["multipart/form-data", "Multipart/Form-Data;", "multipart/form-data ; border=edge"] {
+        send(kind, &png(0)).error(400, "bad_multipart");
+    }
     send(form, b"--edge\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\nhalf")
         .error(400, "bad_multipart");
     send(form, b"--edge--\r\n").error(400, "empty_body");
@@ -110,6 +113,20 @@ fn a_body_that_does_not_arrive_is_not_waited_for_forever() {
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow_body"), "{answer}");
+}
+
+#[test]
+fn a_head_that_does_not_arrive_is_not_waited_for_forever() {
+    let mut options = Options::default();
+    options.limits.read_timeout = Duration::from_millis(20);
+    let server = Server::with(options);
+    for half in [&b""[..], b"POST /classify HTTP/1.1\r\nHost: he"] {
+        let mut slow = TcpStream::connect(server.address).unwrap();
+        slow.write_all(half).unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "");
+    }
 }
 
 #[test]

@@ -126,6 +126,10 @@ fn what_cannot_be_done_is_one_line_and_code_1() {
     one_line(&["classify", &picture, "--model", &text], "text.onnx");
     one_line(&["inspect", &text], "text.onnx");
     one_line(&["inspect", "cat", "--models", &files.path("models")], "there is no model \"cat\"; there are: good");
+    for missing in ["nosuch.onnx", "no/such"] {
+        one_line(&["inspect", missing], "No such file");
+        one_line(&["classify", &picture, "--model", missing], "No such file");
+    }
     one_line(&["--port", "0", "--model", &text], "text.onnx");
     one_line(&["--port", "0", "--models", &files.path("none")], "bad/1: ");
     one_line(&["--port", "0", "--models", "/nowhere"], "cannot list the models in /nowhere");
@@ -141,8 +145,36 @@ fn what_makes_no_sense_is_code_2() {
     assert!(fails(&["--port", "70000"], 2).contains("70000"));
     assert!(fails(&["--threads", "0"], 2).contains("--threads is 0: it must be from 1 to 1024"));
     assert!(fails(&["classify", "photo.jpg", "--width", "1.01"], 2).contains("out of range"));
-    let output = anywidth(&[]).env("ANYWIDTH_MAX_BATCH", "many").output().unwrap();
+    assert!(fails(&["--models", "folder", "--model", "file"], 2).contains("not both"));
+    let (files, output) = (Files::new(), anywidth(&[]).env("ANYWIDTH_MAX_BATCH", "many").output().unwrap());
     assert_eq!(output.status.code(), Some(2));
+    for top_k in ["0", "11"] {
+        let arguments = ["classify", &files.path("picture.png"), "--model", &files.path("tiny.onnx"), "--top-k", top_k];
+        assert!(fails(&arguments, 2).contains(&format!("--top-k is {top_k}: it must be from 1 to 10")));
+    }
+}
+
+#[test]
+fn a_flag_that_was_typed_beats_the_variable_of_the_flag_that_it_excludes() {
+    let error = |arguments: &[&str], variable: &str| {
+        let output = anywidth(arguments).env(variable, "/nowhere/variable").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for serve in [&[][..], &["serve"]] {
+        let typed = |flag| [serve, &["--port", "0", flag, "/nowhere/typed"]].concat();
+        assert!(error(&typed("--model"), "ANYWIDTH_MODELS").contains("/nowhere/typed"));
+        assert!(error(&typed("--models"), "ANYWIDTH_MODEL").contains("/nowhere/typed"));
+    }
+}
+
+#[test]
+fn the_servers_variables_are_no_matter_of_the_other_commands() {
+    let inspect = |variable: &str| anywidth(&["inspect", "mnist"]).env(variable, "abc").output().unwrap();
+    assert!(inspect("ANYWIDTH_PORT").status.success());
+    assert!(inspect("ANYWIDTH_MAX_BATCH").status.success());
+    let serve = anywidth(&["serve"]).env("ANYWIDTH_PORT", "abc").output().unwrap();
+    assert_eq!(serve.status.code(), Some(2));
 }
 
 /// A server that is ended with the test, whatever happens.

@@ -11,7 +11,7 @@ use anywidth::scheduler::Settings;
 use serde_json::json;
 use support::pictures::png;
 use support::server::{Options, Server};
-use support::workers::{FAIL, Fragile, Gate, Gated};
+use support::workers::{FAIL, Fragile, Gate, Gated, Step};
 
 /// One worker, behind a gate that has let it warm up.
 fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
@@ -19,7 +19,7 @@ fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
     let mut options = Options { wrap: Box::new(wrap), ..Options::default() };
     change(&mut options);
     let server = Server::with(options);
-    assert_eq!(gate.arrived.recv(), Ok("warming up"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
     gate.open.send(()).unwrap();
     server.await_ready();
     (server, gate)
@@ -48,7 +48,7 @@ fn answer_of(mut stream: TcpStream) -> String {
 fn the_server_is_ready_only_when_its_workers_are_warm() {
     let (gate, wrap) = Gated::behind_gate();
     let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
-    assert_eq!(gate.arrived.recv(), Ok("warming up"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
     assert_eq!(server.get("/livez").status, 200);
     let answer = server.get("/readyz");
     assert_eq!((answer.status, &answer.json()["ready"]), (503, &json!(false)));
@@ -63,7 +63,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
         options.scheduler = Settings { workers: 1, max_batch: 1, queue_limit: 2 };
     });
     let mut waiting = vec![send_only(&server)];
-    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     waiting.extend([send_only(&server), send_only(&server)]);
     server.until(|| server.metric("anywidth_queue_length") == Some(2.0));
 
@@ -89,7 +89,7 @@ fn more_bytes_at_once_than_the_limit_are_refused() {
         options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
     });
     let under_way = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     server.post("/classify", &png(1)).error(503, "memory_full");
     gate.open.send(()).unwrap();
     assert!(answer_of(under_way).starts_with("HTTP/1.1 200 "));
@@ -99,10 +99,37 @@ fn more_bytes_at_once_than_the_limit_are_refused() {
 }
 
 #[test]
+fn callers_who_leave_give_no_bytes_back_that_are_still_there() {
+    let image = png(1).len();
+    let (server, gate) = gated(|options| {
+        options.limits.max_body_bytes = image;
+        options.limits.max_bytes_in_flight = 2 * image.next_multiple_of(1024);
+    });
+    let running = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    let waiting = send_only(&server);
+    server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
+    drop((running, waiting));
+    server.until(|| server.metric("anywidth_requests_in_flight") == Some(0.0));
+    // The worker has the one image, the queue the other.
+    let refused = send_only(&server);
+    server.until(|| server.metric("anywidth_refusals_total{reason=\"memory_full\"}") == Some(1.0));
+    assert!(answer_of(refused).starts_with("HTTP/1.1 503 "));
+    gate.open.send(()).unwrap();
+    server.until(|| server.metric("anywidth_jobs_abandoned_total") == Some(2.0));
+    let (one, two) = (send_only(&server), send_only(&server));
+    gate.open.send(()).unwrap();
+    gate.open.send(()).unwrap();
+    for stream in [one, two] {
+        assert!(answer_of(stream).starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[test]
 fn a_caller_who_leaves_costs_nothing() {
     let (server, gate) = gated(|_| {});
     let first = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     let second = send_only(&server);
     server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
     drop(second);
@@ -186,7 +213,7 @@ fn every_answer_has_a_request_id_the_callers_own_where_it_can_be_logged() {
 fn at_the_end_requests_under_way_are_answered() {
     let (mut server, gate) = gated(|_| {});
     let under_way = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     server.stop();
     server.until(|| TcpStream::connect(server.address).is_err());
     gate.open.send(()).unwrap();
@@ -195,10 +222,41 @@ fn at_the_end_requests_under_way_are_answered() {
 }
 
 #[test]
+fn at_the_bound_new_connections_wait_until_one_ends() {
+    // One is for the metrics, and stays open; one is left.
+    let (server, gate) = gated(|options| options.limits.max_connections = 2);
+    let first = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    let second = send_only(&server);
+    for _ in 0..100 {
+        assert_eq!(server.metric("anywidth_requests_in_flight"), Some(1.0));
+    }
+    gate.open.send(()).unwrap();
+    assert!(answer_of(first).starts_with("HTTP/1.1 200 "));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    gate.open.send(()).unwrap();
+    assert!(answer_of(second).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_end_does_not_wait_for_callers_who_ask_nothing() {
+    let (mut server, _gate) = gated(|_| {});
+    let mut idle = TcpStream::connect(server.address).unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    idle.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    server.stop();
+    server.stopped();
+    let mut rest = String::new();
+    idle.read_to_string(&mut rest).unwrap();
+}
+
+#[test]
 fn the_end_does_not_wait_longer_than_it_may() {
     let (mut server, gate) = gated(|options| options.drain_timeout = Duration::ZERO);
     let _under_way = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok("a batch"));
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     server.stop();
     server.stopped();
 }

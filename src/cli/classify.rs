@@ -1,9 +1,11 @@
 //! `anywidth classify`: one image, without a server.
 
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
 use super::subject::{Seen, Subject};
+use super::table::printable;
 use super::{Failure, print};
 use crate::engine::{Width, WidthError};
 use crate::scheduler::Prediction;
@@ -17,9 +19,9 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "1", value_parser = read_width)]
     width: Width,
 
-    /// How many classes to name
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    top_k: u16,
+    /// How many classes to name [default: 5, or as many as there are]
+    #[arg(long, value_name = "N")]
+    top_k: Option<usize>,
 
     /// Write the answer as JSON
     #[arg(long)]
@@ -29,12 +31,21 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let width = arguments.width;
     let seen = arguments.subject.see(width)?;
-    let predictions = seen.predict(seen.pass.logits(0), width, usize::from(arguments.top_k));
+    let top_k = top_k(arguments.top_k, seen.served.model.classes())?;
+    let predictions = seen.predict(seen.pass.logits(0), width, top_k);
     let text = match arguments.json {
         true => as_json(&seen, width, &predictions),
         false => as_text(&seen, width, &predictions),
     };
     Ok(print(&text)?)
+}
+
+fn top_k(asked: Option<usize>, classes: usize) -> Result<usize, Failure> {
+    match asked {
+        None => Ok(classes.min(5)),
+        Some(top_k) if (1..=classes).contains(&top_k) => Ok(top_k),
+        Some(top_k) => Err(Failure::Usage(anyhow!("--top-k is {top_k}: it must be from 1 to {classes}"))),
+    }
 }
 
 fn read_width(text: &str) -> Result<Width, WidthError> {
@@ -52,7 +63,7 @@ fn as_json(seen: &Seen, width: Width, predictions: &[Prediction]) -> String {
 }
 
 fn as_text(seen: &Seen, width: Width, predictions: &[Prediction]) -> String {
-    let labels: Vec<_> = predictions.iter().map(|prediction| seen.label(prediction)).collect();
+    let labels: Vec<_> = predictions.iter().map(|prediction| printable(&seen.label(prediction))).collect();
     let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let mut text = format!("{} at width {width}\n", seen.served.name);
     for (label, prediction) in labels.iter().zip(predictions) {

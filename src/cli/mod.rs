@@ -7,11 +7,13 @@ mod serve;
 mod subject;
 mod table;
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Flags;
 use crate::repository::{Repository, ServedModel, Source};
@@ -55,10 +57,14 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Runs the command line of this process, and says how it ended.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = command(std::env::args_os().nth(1)).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = match arguments.command {
-        None => serve::run(arguments.serve),
-        Some(Command::Serve(flags)) => serve::run(*flags),
+        None => serve::run(arguments.serve.prefer_typed(&matches)),
+        Some(Command::Serve(flags)) => {
+            let (_, matches) = matches.subcommand().expect("it was read from there");
+            serve::run(flags.prefer_typed(matches))
+        }
         Some(Command::Classify(arguments)) => classify::run(&arguments),
         Some(Command::Profile(arguments)) => profile::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
@@ -72,6 +78,16 @@ pub fn run() -> ExitCode {
     code
 }
 
+/// The command line's grammar. Where its `first` word is a subcommand, the variables of the flags beside the
+/// subcommands are not read: whatever they hold is no matter of `inspect`.
+fn command(first: Option<OsString>) -> clap::Command {
+    let command = Arguments::command();
+    match first.is_some_and(|first| command.find_subcommand(first).is_some()) {
+        true => command.mut_args(|flag| flag.env(Resettable::Reset)),
+        false => command,
+    }
+}
+
 /// Writes to standard output. Whoever reads it may have seen enough: that is no error.
 fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
@@ -80,14 +96,19 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// The model that a person means: a file, where there is one of that name, else a model by its name.
+/// The model that a person means: a file, where it looks like a path or there is one of that name, else a model by
+/// its name.
 fn find_model(model: Option<&str>, folder: Option<&PathBuf>) -> anyhow::Result<ServedModel> {
     let source = match (model, folder) {
-        (Some(path), _) if Path::new(path).is_file() => Source::File(path.into()),
+        (Some(path), _) if is_file(path) => Source::File(path.into()),
         (_, Some(folder)) => Source::Folder(folder.clone()),
         (_, None) => Source::Embedded,
     };
     let repository = Repository::load(&source, None)?;
     let name = model.filter(|_| !matches!(source, Source::File(_)));
     Ok(repository.find(name, None)?.as_ref().clone())
+}
+
+fn is_file(text: &str) -> bool {
+    text.contains('/') || text.ends_with(".onnx") || Path::new(text).is_file()
 }

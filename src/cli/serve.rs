@@ -46,7 +46,7 @@ async fn listen(config: Config, repository: Repository) -> anyhow::Result<()> {
         warm.warmed_up().await;
         info!("warmed up: ready");
     });
-    serve(listener, service, stop_signal()?, config.drain_timeout).await?;
+    serve(listener, service, stop_signal()?, config.drain_timeout).await;
     info!("stopped");
     Ok(())
 }

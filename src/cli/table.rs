@@ -3,7 +3,8 @@
 /// Columns as wide as their widest cell; the first to the left, the others to the right. A row may end early.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = head.iter().map(|&title| title.to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let printable = |row: Vec<String>| row.iter().map(|cell| printable(cell)).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).map(printable).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..rows[0].len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
@@ -18,9 +19,26 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
+/// A model's own text with what a terminal would obey, or not show, escaped.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\'' | '"' | '\\' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_models_text_cannot_command_the_terminal() {
+        assert_eq!(printable("it's a\\b \u{1b}[2J\n\u{202e}"), "it's a\\b \\u{1b}[2J\\n\\u{202e}");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -19,7 +19,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, PictureErr
     if bytes.len() > limits.max_bytes {
         return Err(PictureError::TooManyBytes { bytes: bytes.len(), max_bytes: limits.max_bytes });
     }
-    let (mut image, orientation) = match image::guess_format(bytes) {
+    let (image, orientation) = match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits)?,
         Ok(ImageFormat::Png) => {
             let broken = |error| broken("PNG", error);
@@ -35,8 +35,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, PictureErr
         }
         other => return Err(PictureError::Unsupported { looks_like: looks_like(bytes, other.ok()) }),
     };
-    image.apply_orientation(orientation);
-    Ok(opaque(image))
+    // Turning makes a copy, so it comes when the pixels are smallest.
+    Ok(upright(opaque(image), orientation))
 }
 
 /// Refuses a picture whose header claims nothing, or more than the limit.
@@ -112,6 +112,17 @@ fn opaque(image: DynamicImage) -> Pixels {
         ColorType::La8 | ColorType::La16 => Pixels::Grey(grey_on_white(&image.into_luma_alpha8())),
         ColorType::Rgba8 | ColorType::Rgba16 | ColorType::Rgba32F => Pixels::Rgb(rgb_on_white(&image.into_rgba8())),
         _ => Pixels::Rgb(image.into_rgb8()),
+    }
+}
+
+fn upright(pixels: Pixels, orientation: Orientation) -> Pixels {
+    let turned = |mut image: DynamicImage| {
+        image.apply_orientation(orientation);
+        image
+    };
+    match pixels {
+        Pixels::Grey(image) => Pixels::Grey(turned(image.into()).into_luma8()),
+        Pixels::Rgb(image) => Pixels::Rgb(turned(image.into()).into_rgb8()),
     }
 }
 

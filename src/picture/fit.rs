@@ -9,7 +9,7 @@ use super::Pixels;
 
 /// The colours that a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
+enum Colour {
     /// One channel.
     Grey,
     /// Three channels: red, green, blue.
@@ -59,11 +59,6 @@ impl Frame {
             return Err(FrameError::Size { height, width });
         }
         Ok(Frame { colour, height: height as u32, width: width as u32 })
-    }
-
-    /// Grey or colour.
-    pub fn colour(&self) -> Colour {
-        self.colour
     }
 
     /// Number of values: channels times height times width.

@@ -10,7 +10,7 @@ mod fit;
 mod jpeg;
 
 pub use error::PictureError;
-pub use fit::{Colour, Frame, FrameError};
+pub use fit::{Frame, FrameError};
 
 use image::{GrayImage, RgbImage};
 

@@ -42,6 +42,11 @@ impl Execute for EngineWorker {
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
         let mut jobs: Vec<QueuedJob> = Vec::with_capacity(batch.jobs.len());
         for queued in batch.jobs {
+            if queued.is_abandoned() {
+                drop(queued);
+                self.metrics.jobs_abandoned.inc();
+                continue;
+            }
             match Picture::decode(&queued.job.image, &self.limits) {
                 Ok(picture) => {
                     pass.push(&picture.input(&served.frame));

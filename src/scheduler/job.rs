@@ -100,6 +100,8 @@ impl QueuedJob {
 
     /// Hands the outcome to the caller.
     pub fn reply(self, outcome: Result<Answer, JobError>) {
+        // Whoever has the answer can count on the image's memory.
+        drop(self.job);
         // The caller may leave at any moment; then nobody misses the answer.
         let _ = self.caller.send(outcome);
     }

@@ -1,6 +1,3 @@
-use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat};
 use prometheus::Registry;
@@ -9,6 +6,7 @@ use super::*;
 use crate::engine::{Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
 use crate::test_onnx::OnnxFile;
+use crate::test_workers::{FAIL, Fragile, Gate, Gated, Step};
 
 fn tiny() -> Arc<ServedModel> {
     let bytes = OnnxFile::lenet([1, 28, 28], 8, 10).bytes();
@@ -43,38 +41,6 @@ fn start(
 }
 
 const ONE_WORKER: Settings = Settings { workers: 1, max_batch: 4, queue_limit: 8 };
-
-/// A worker that fails at images that are no image at all but this text.
-struct Fragile(EngineWorker);
-const FAIL: &[u8] = b"please fail";
-
-impl Execute for Fragile {
-    fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
-        self.0.warm_up(models);
-    }
-
-    fn execute(&mut self, batch: Batch) {
-        assert!(batch.jobs.iter().all(|queued| queued.job.image != FAIL), "asked to fail");
-        self.0.execute(batch);
-    }
-}
-
-/// A worker that waits for a word before each batch, and tells how many images it got.
-struct Gated {
-    inner: EngineWorker,
-    gate: Arc<Mutex<mpsc::Receiver<()>>>,
-    sizes: mpsc::Sender<usize>,
-}
-
-impl Execute for Gated {
-    fn warm_up(&mut self, _: &[Arc<ServedModel>]) {}
-
-    fn execute(&mut self, batch: Batch) {
-        self.sizes.send(batch.jobs.len()).unwrap();
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap();
-        self.inner.execute(batch);
-    }
-}
 
 #[tokio::test]
 async fn an_answer_is_what_the_engine_says_at_that_width() {
@@ -123,45 +89,70 @@ async fn a_broken_image_spoils_no_other_of_its_batch() {
 }
 
 #[tokio::test]
-async fn a_worker_that_panics_answers_with_an_error_is_counted_and_works_on() {
+async fn a_panic_fails_every_job_of_its_batch_and_the_next_batch_is_served() {
     let (model, metrics) = (tiny(), metrics());
     let scheduler = start(ONE_WORKER, &model, &metrics, |worker| Box::new(Fragile(worker)));
     scheduler.ready().await;
     for panics in 1..=2 {
-        let bad = scheduler.submit(vec![job(&model, Bytes::from_static(FAIL), "1")]).unwrap().remove(0);
-        assert_eq!(bad.answer().await, Err(JobError::WorkerFailed));
-        let good = scheduler.submit(vec![job(&model, png(1), "1")]).unwrap().remove(0);
-        assert!(good.answer().await.is_ok());
+        // What is submitted in one call, and is not too much for one batch, runs together.
+        let jobs = [png(1), Bytes::from_static(FAIL), png(2)].map(|image| job(&model, image, "1"));
+        for ticket in scheduler.submit(jobs.to_vec()).unwrap() {
+            assert_eq!(ticket.answer().await, Err(JobError::WorkerFailed));
+        }
+        for ticket in scheduler.submit(vec![job(&model, png(1), "1"); 2]).unwrap() {
+            assert!(ticket.answer().await.is_ok());
+        }
         assert_eq!(metrics.worker_panics.get(), panics);
     }
     assert!(scheduler.is_ready());
 }
 
+/// One worker behind a gate that has let it warm up.
+async fn gated(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler, Gate) {
+    let (gate, wrap) = Gated::behind_gate();
+    let scheduler = start(ONE_WORKER, model, metrics, wrap);
+    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    gate.open.send(()).unwrap();
+    scheduler.ready().await;
+    (scheduler, gate)
+}
+
 #[tokio::test]
 async fn what_waits_runs_together_and_a_full_queue_refuses() {
     let (model, metrics) = (tiny(), metrics());
-    let ((open, gate), (sizes, seen)) = (mpsc::channel(), mpsc::channel());
-    let gate = Arc::new(Mutex::new(gate));
-    let scheduler = start(ONE_WORKER, &model, &metrics, move |inner| {
-        Box::new(Gated { inner, gate: gate.clone(), sizes: sizes.clone() })
-    });
+    let (scheduler, gate) = gated(&model, &metrics).await;
     let submit = |count: usize| scheduler.submit(vec![job(&model, png(1), "0.5"); count]);
     // The worker holds one, alone: it did not wait for more.
     let mut tickets = submit(1).unwrap();
-    assert_eq!(seen.recv().unwrap(), 1);
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     // Eight wait; the ninth is refused.
     tickets.extend(submit(8).unwrap());
     assert_eq!(submit(1).unwrap_err(), Refused::QueueFull { waiting: 8, limit: 8, wanted: 1 });
     // One of the eight leaves; the rest come in batches of at most four.
     tickets.pop();
     for _ in 0..3 {
-        open.send(()).unwrap();
+        gate.open.send(()).unwrap();
     }
-    assert_eq!([seen.recv().unwrap(), seen.recv().unwrap()], [4, 3]);
+    assert_eq!([gate.arrived.recv(), gate.arrived.recv()], [Ok(Step::Batch(4)), Ok(Step::Batch(3))]);
     for ticket in tickets {
         assert!(ticket.answer().await.is_ok());
     }
     assert_eq!(metrics.jobs_abandoned.get(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_a_batch_that_was_taken_is_not_worked_for() {
+    let (model, metrics) = (tiny(), metrics());
+    let (scheduler, gate) = gated(&model, &metrics).await;
+    let mut tickets = scheduler.submit(vec![job(&model, png(1), "1"); 3]).unwrap();
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(3)));
+    tickets.remove(1);
+    gate.open.send(()).unwrap();
+    for ticket in tickets {
+        assert!(ticket.answer().await.is_ok());
+    }
+    let ran = metrics.batch_size.with_label_values(&[&model.name]).get_sample_sum();
+    assert_eq!((metrics.jobs_abandoned.get(), ran), (1, 2.0));
 }
 
 #[tokio::test]

@@ -1,23 +1,71 @@
 //! The memory that all bodies under way may take together.
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A budget of bytes, counted in KiB, of which each request reserves what its body may take.
 #[derive(Debug)]
-pub(super) struct Memory(Semaphore);
+pub(super) struct Memory(Arc<Semaphore>);
+
+/// A part of the budget; it is given back when this and all bytes that it holds are dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Reserved {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Bytes with the part of the budget that they stand for.
+struct Held {
+    bytes: Bytes,
+    _reserved: Reserved,
+}
 
 impl Memory {
     pub(super) fn new(bytes: usize) -> Memory {
-        Memory(Semaphore::new(kibibytes(bytes) as usize))
+        Memory(Arc::new(Semaphore::new(kibibytes(bytes) as usize)))
     }
 
-    /// Reserves until the permit is dropped; `None` when there is not so much left.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        self.0.try_acquire_many(kibibytes(bytes)).ok()
+    /// Reserves so many; `None` when there is not so much left.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        let permit = self.0.clone().try_acquire_many_owned(kibibytes(bytes)).ok()?;
+        Some(Reserved { _permit: Arc::new(permit) })
+    }
+}
+
+impl Reserved {
+    /// The same bytes, not copied. Wherever they go, also after their caller has left, they stay counted.
+    pub(super) fn hold(&self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _reserved: self.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 /// Rounded up, so that the sum of the parts is never below the whole.
 fn kibibytes(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_given_back_with_the_last_of_its_bytes() {
+        let memory = Memory::new(4096);
+        let reserved = memory.reserve(3000).unwrap();
+        let (one, two) = (reserved.hold(Bytes::from_static(b"one")), reserved.hold(Bytes::from_static(b"two")));
+        drop(reserved);
+        let slice = one.slice(1..);
+        drop((one, two));
+        assert_eq!(&slice[..], b"ne");
+        assert!(memory.reserve(3000).is_none());
+        drop(slice);
+        assert!(memory.reserve(4096).is_some());
+    }
 }

@@ -4,10 +4,10 @@
 //! request, hand its images to the scheduler, wait, and write the answer; they never compute.
 
 mod http;
+mod listen;
 mod memory;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::RequestLimits;
@@ -73,35 +73,19 @@ pub fn app(service: Arc<Service>) -> Router {
 
 /// Serves until `shutdown` completes; then `/readyz` says no, no connection is taken, and requests under way get
 /// `drain_timeout` to finish.
-///
-/// # Errors
-/// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
     shutdown: impl Future<Output = ()> + Send + 'static,
     drain_timeout: Duration,
-) -> io::Result<()> {
-    let draining = Arc::new(Notify::new());
-    let signal = {
-        let (service, draining) = (service.clone(), draining.clone());
-        async move {
-            shutdown.await;
-            info!("stopping: requests under way finish");
-            service.stopping.store(true, Ordering::Relaxed);
-            draining.notify_one();
-        }
+) {
+    let stopping = async {
+        shutdown.await;
+        info!("stopping: requests under way finish");
+        service.stopping.store(true, Ordering::Relaxed);
     };
-    let server = axum::serve(listener, app(service)).with_graceful_shutdown(signal);
-    let overdue = async {
-        draining.notified().await;
-        tokio::time::sleep(drain_timeout).await;
-    };
-    tokio::select! {
-        outcome = async { server.await } => outcome,
-        () = overdue => {
-            warn!(drain_timeout_ms = drain_timeout.as_millis() as u64, "stopping: some requests did not finish in time");
-            Ok(())
-        }
+    let open = listen::until(stopping, listener, app(service.clone()), &service.limits).await;
+    if timeout(drain_timeout, open.shutdown()).await.is_err() {
+        warn!(drain_timeout_ms = drain_timeout.as_millis() as u64, "stopping: some requests did not finish in time");
     }
 }

@@ -38,6 +38,7 @@ impl Default for Options {
                 max_files: 8,
                 read_timeout: Duration::from_secs(60),
                 max_bytes_in_flight: 64 << 20,
+                max_connections: 64,
             },
             max_pixels: 1_000_000,
             drain_timeout: Duration::from_secs(60),
@@ -50,7 +51,7 @@ pub struct Server {
     pub address: SocketAddr,
     agent: ureq::Agent,
     stop: Option<oneshot::Sender<()>>,
-    task: Option<JoinHandle<std::io::Result<()>>>,
+    task: Option<JoinHandle<()>>,
     runtime: Runtime,
 }
 
@@ -163,7 +164,7 @@ impl Server {
 
     /// Waits until the server has stopped.
     pub fn stopped(&mut self) {
-        self.runtime.block_on(self.task.take().unwrap()).unwrap().unwrap();
+        self.runtime.block_on(self.task.take().unwrap()).unwrap();
     }
 }
 

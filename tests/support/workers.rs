@@ -1,7 +1,7 @@
 //! Workers that a test holds still, or makes fail.
 
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anywidth::repository::ServedModel;
 use anywidth::scheduler::{Batch, EngineWorker, Execute};
@@ -27,14 +27,22 @@ impl Execute for Fragile {
 pub struct Gate {
     pub open: Sender<()>,
     /// Tells when a worker stands before the gate.
-    pub arrived: Receiver<&'static str>,
+    pub arrived: Receiver<Step>,
+}
+
+/// What a worker is about to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    WarmUp,
+    /// So many images together.
+    Batch(usize),
 }
 
 /// Waits for a word before warming up and before every batch.
 pub struct Gated {
     inner: EngineWorker,
     gate: Arc<Mutex<Receiver<()>>>,
-    arrived: Sender<&'static str>,
+    arrived: Sender<Step>,
 }
 
 impl Gated {
@@ -47,21 +55,21 @@ impl Gated {
         (Gate { open, arrived }, wrap)
     }
 
-    fn pass(&self, step: &'static str) {
+    fn pass(&self, step: Step) {
         // Once the test is over, both ends are gone and nothing is held back.
         let _ = self.arrived.send(step);
-        let _ = self.gate.lock().unwrap().recv();
+        let _ = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
     }
 }
 
 impl Execute for Gated {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
-        self.pass("warming up");
+        self.pass(Step::WarmUp);
         self.inner.warm_up(models);
     }
 
     fn execute(&mut self, batch: Batch) {
-        self.pass("a batch");
+        self.pass(Step::Batch(batch.jobs.len()));
         self.inner.execute(batch);
     }
 }

@@ -47,9 +47,7 @@ impl<'a> Incoming<'a> {
 
     /// Reads the whole body and finds its images. Content-Type tells a form apart; all else is one image.
     pub(super) async fn images(&mut self, parts: Parts) -> Result<Images, ApiError> {
-        let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
-            kind.as_bytes().get(..20).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/form-data;"))
-        });
+        let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()));
         let bytes = self.read().await?;
         match bytes {
             bytes if bytes.is_empty() => Err(ApiError::EmptyBody),
@@ -94,12 +92,18 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// The files of a form.
+/// Does a Content-Type say so, whatever parameters it has?
+fn is_form(kind: &[u8]) -> bool {
+    let media_type = kind.split(|&byte| byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(b"multipart/form-data")
+}
+
+/// The files of a form, all in one copy of its body: the body itself is dropped when that is made.
 async fn files(request: Request, max_files: usize) -> Result<Images, ApiError> {
     let bad = |reason: &dyn ToString| ApiError::BadMultipart { reason: reason.to_string() };
     let mut form = Multipart::from_request(request, &()).await.map_err(|error| bad(&error.body_text()))?;
     let mut files = Vec::new();
-    while let Some(field) = form.next_field().await.map_err(|error| bad(&error.body_text()))? {
+    while let Some(mut field) = form.next_field().await.map_err(|error| bad(&error.body_text()))? {
         let Some(name) = field.file_name() else {
             let name = field.name().unwrap_or_default().chars().take(MAX_NAME).collect();
             return Err(ApiError::FieldWithoutFile { name });
@@ -108,7 +112,12 @@ async fn files(request: Request, max_files: usize) -> Result<Images, ApiError> {
             return Err(ApiError::TooManyFiles { max_files });
         }
         let name = name.chars().take(MAX_NAME).collect();
-        files.push((name, field.bytes().await.map_err(|error| bad(&error.body_text()))?));
+        // As the whole body is there, a file comes in one piece: a slice, where `bytes` would copy it.
+        let mut file = Bytes::new();
+        while let Some(piece) = field.chunk().await.map_err(|error| bad(&error.body_text()))? {
+            file = if file.is_empty() { piece } else { [file, piece].concat().into() };
+        }
+        files.push((name, file));
     }
     match files.len() {
         0 => Err(ApiError::EmptyBody),

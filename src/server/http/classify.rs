@@ -85,15 +85,15 @@ async fn answer(
     started_at: Instant,
 ) -> Result<Response, ApiError> {
     let max_bytes = service.limits.max_bytes_in_flight;
-    let _reserved = service.memory.reserve(body.most_bytes()?).ok_or(ApiError::MemoryFull { max_bytes })?;
+    let reserved = service.memory.reserve(body.most_bytes()?).ok_or(ApiError::MemoryFull { max_bytes })?;
     match body.images(parts).await? {
         Images::One(image) => {
-            let answers = run(service, vec![ask.job(image)], |_| None).await?;
+            let answers = run(service, vec![ask.job(reserved.hold(image))], |_| None).await?;
             Ok(answer::one(&ask.model, ask.reason, &answers[0], started_at))
         }
         Images::Several(files) => {
             let (names, images): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-            let jobs = images.into_iter().map(|image| ask.job(image)).collect();
+            let jobs = images.into_iter().map(|image| ask.job(reserved.hold(image))).collect();
             let answers = run(service, jobs, |index| Some(names[index].clone())).await?;
             Ok(answer::several(&ask.model, ask.reason, &names, &answers, started_at))
         }
