@@ -1,6 +1,6 @@
 //! A stranger's bytes become the numbers that a model reads: type, limits, decoding, orientation, scale and cut.
 //!
-//! Pure, and shared with the exporter, so that a model is evaluated on exactly what it will be served.
+//! Pure, so that a trainer can evaluate a model on exactly what it will be served.
 //! Promises that whatever the bytes are, the outcome is a picture or a [`PictureError`], and that the limits are
 //! checked before anything is decoded. Knows nothing of requests, files or models.
 
