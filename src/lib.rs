@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`engine`] | runs a network at any width | clocks, threads, files, images |
 //! | [`picture`] | a stranger's bytes become a model's input | models, requests |
+//! | [`dataset`] | lists a folder of labelled pictures | what a picture is, models |
 //! | [`telemetry`] | the table of metrics, the logs | who counts what |
 //! | [`repository`] | models by name and version | requests |
 //! | [`scheduler`] | one bounded queue, worker threads, replies | protocols, status codes |
@@ -16,12 +17,14 @@
 //! | [`server`] | HTTP: wire types and status codes | how anything is computed |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! `engine` and `picture` are pure, and all there is without the feature `server`: the exporter uses them so.
+//! The first three are all there is without the feature `server`: the exporter uses them so. `engine` and `picture` are
+//! pure.
 //!
 //! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; a
 //! worker thread takes a batch, decodes it with [`picture::Picture`], runs it with [`engine::Pass`], and replies to
 //! the handler, which writes the answer.
 
+pub mod dataset;
 pub mod engine;
 pub mod picture;
 

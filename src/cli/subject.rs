@@ -1,14 +1,13 @@
 //! What `classify` and `profile` work on: one image and one model.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::find_model;
+use crate::dataset;
 use crate::engine::{Pass, Width};
 use crate::picture::{Limits, Picture};
 use crate::repository::ServedModel;
@@ -38,8 +37,7 @@ impl Subject {
     /// Runs the model on the image at this width.
     pub(super) fn see(&self, width: Width) -> anyhow::Result<Seen> {
         let limits = Limits::default();
-        let bytes =
-            read(&self.image, limits.max_bytes).with_context(|| format!("cannot read {}", self.image.display()))?;
+        let bytes = dataset::read(&self.image, limits.max_bytes)?;
         let picture =
             Picture::decode(&bytes, &limits).with_context(|| format!("cannot use {}", self.image.display()))?;
         let served = find_model(self.model.as_deref(), self.models.as_ref())?;
@@ -71,11 +69,4 @@ impl Seen {
         };
         predictions.iter().map(labelled).collect()
     }
-}
-
-fn read(path: &Path, max_bytes: usize) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() <= max_bytes, "the file has more than {max_bytes} bytes, the most that is allowed");
-    Ok(bytes)
 }
