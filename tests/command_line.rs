@@ -108,7 +108,14 @@ fn a_model_is_shown_with_its_layers_and_what_each_width_costs() {
     let output = run(&["inspect", &files.path("tiny.onnx")]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for part in ["tiny: 3 x 32 x 32 to 10 classes", "conv 3x3", "8 x 30 x 30", "multiply-adds", "100.0 %"] {
+    for part in [
+        "tiny: 3 x 32 x 32 to 10 classes",
+        "conv 3x3",
+        "8 x 30 x 30",
+        "pictures: crop 1, black 0, white 1",
+        "multiply-adds",
+        "100.0 %",
+    ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
 }

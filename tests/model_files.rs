@@ -104,6 +104,7 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
         ("anywidth.accuracy", "[[1.0, 90]]", "metadata anywidth.accuracy: 90 is not from 0 to 1"),
         ("anywidth.accuracy", "[[1.5, 0.9]]", "metadata anywidth.accuracy: width 1.5: out of range"),
         ("anywidth.accuracy", "[[1, 0.9], [0.5, 0.8]]", "metadata anywidth.accuracy: widths must ascend"),
+        ("anywidth.picture", "centre", "metadata anywidth.picture: is not the expected JSON"),
         ("anywidth.temperature", "[[1, 0]]", "metadata anywidth.temperature: 0 is not between"),
     ] {
         let said = refusal(lenet().metadata(key, value));

@@ -26,17 +26,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn describe(served: &ServedModel) -> String {
-    let model = &served.model;
+    let (model, preparation) = (&served.model, served.frame.preparation());
+    let [black, white] = preparation.range();
     let layers = model.layers();
     let rows = layers
         .iter()
         .map(|layer| vec![layer.name.to_string(), layer.kind.to_string(), shape(layer.input), shape(layer.output)]);
     format!(
-        "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\n{layers}\n{widths}",
+        "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\
+         pictures: crop {crop}, black {black}, white {white}\n\n{layers}\n{widths}",
         name = served.name,
         input = shape(model.input()),
         classes = model.classes(),
         packed = bytes(model.packed_bytes() as u64),
+        crop = preparation.crop(),
         layers = table(&["layer", "kind", "input", "output"], rows.collect()),
         widths = table(
             &["width", "multiply-adds", "of full", "parameters", "activations", "accuracy"],

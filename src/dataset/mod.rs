@@ -50,7 +50,7 @@ pub enum DatasetError {
         files: usize,
     },
     /// More folders than any model has classes.
-    #[error("{path} holds {classes} folders: one per class is expected, and at most {MAX_CLASSES}", path = path.display())]
+    #[error("{path} holds {classes} folders: one per class is expected, at most {MAX_CLASSES}", path = path.display())]
     TooManyClasses {
         /// The folder.
         path: PathBuf,

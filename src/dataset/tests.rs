@@ -99,7 +99,7 @@ fn what_is_no_folder_of_classes_is_refused_with_the_reason() {
 
     let classes = |count: usize| folder((0..count).map(|class| format!("{class}/")));
     assert_eq!(list(classes(1000).path()).unwrap().classes.len(), 1000);
-    assert!(error(classes(1001).path()).contains("holds 1001 folders: one per class is expected, and at most 1000"));
+    assert!(error(classes(1001).path()).contains("holds 1001 folders: one per class is expected, at most 1000"));
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub struct Metadata {
     pub accuracy: Vec<(Width, f64)>,
     /// What the scores are divided by before the softmax, by ascending width; empty where the file says nothing.
     pub temperature: Vec<(Width, f64)>,
+    /// How a picture becomes the input, `anywidth.picture`: `{"crop": 0.875, "range": [0, 1]}`. The engine knows no
+    /// pictures; `crate::picture::Preparation` says what it means.
+    pub picture: Option<serde_json::Value>,
     /// Data set, method, epochs, seed and version of the trainer, as the trainer wrote them.
     pub training: Option<serde_json::Value>,
 }
@@ -52,6 +55,7 @@ impl Metadata {
             labels: entries.json("anywidth.labels")?.map(|labels| check_labels(labels, classes)).transpose()?,
             accuracy: entries.curve("anywidth.accuracy", |accuracy| (0.0..=1.0).contains(&accuracy), "from 0 to 1")?,
             temperature: entries.curve("anywidth.temperature", |t| t > 1e-3 && t < 1e3, "between 0.001 and 1000")?,
+            picture: entries.json("anywidth.picture")?,
             training: entries.json("anywidth.training")?,
         })
     }

@@ -64,7 +64,7 @@ impl Pass {
         self.len = 0;
     }
 
-    /// Adds an image, `[C, H, W]` in 0..1, and returns its index; nothing is computed yet.
+    /// Adds an image, `[C, H, W]` as the network reads it, and returns its index; nothing is computed yet.
     ///
     /// # Panics
     /// If the pass is full, or the image is not of the network's extent.

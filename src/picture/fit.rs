@@ -2,10 +2,10 @@
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{CropBox, FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
-use super::Pixels;
+use super::{Pixels, Preparation};
 
 /// The colours that a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +16,13 @@ enum Colour {
     Rgb,
 }
 
-/// What a model reads: a picture of this size and these colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a model reads: a picture of this size and these colours, prepared in this way.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frame {
     colour: Colour,
     height: u32,
     width: u32,
+    preparation: Preparation,
 }
 
 /// Why a model's input is not a picture.
@@ -44,7 +45,7 @@ pub enum FrameError {
 const MAX_SIDE: usize = 4096;
 
 impl Frame {
-    /// The frame of an input `[channels, height, width]`.
+    /// The frame of an input `[channels, height, width]`, with the usual [`Preparation`].
     ///
     /// # Errors
     /// [`FrameError`] unless there are 1 or 3 channels and sides of 1 to 4096 pixels.
@@ -58,7 +59,17 @@ impl Frame {
         if !sides.contains(&height) || !sides.contains(&width) {
             return Err(FrameError::Size { height, width });
         }
-        Ok(Frame { colour, height: height as u32, width: width as u32 })
+        Ok(Frame { colour, height: height as u32, width: width as u32, preparation: Preparation::default() })
+    }
+
+    /// The same frame, for pictures that are prepared so.
+    pub fn prepared(self, preparation: Preparation) -> Frame {
+        Frame { preparation, ..self }
+    }
+
+    /// How pictures are prepared.
+    pub fn preparation(&self) -> Preparation {
+        self.preparation
     }
 
     /// Number of values: channels times height times width.
@@ -79,15 +90,14 @@ impl Frame {
     }
 }
 
-pub(super) fn input(pixels: &Pixels, frame: &Frame) -> Vec<f32> {
+pub(super) fn pixels(pixels: &Pixels, frame: &Frame) -> Vec<u8> {
     let scaled = scale(pixels, frame);
-    let bytes = match (&scaled, frame.colour) {
+    match (&scaled, frame.colour) {
         (Pixels::Grey(image), Colour::Grey) => planes::<1>(image),
         (Pixels::Rgb(image), Colour::Rgb) => planes::<3>(image),
         (Pixels::Grey(image), Colour::Rgb) => planes::<1>(image).repeat(3),
         (Pixels::Rgb(image), Colour::Grey) => planes::<1>(&image::imageops::grayscale(image)),
-    };
-    bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect()
+    }
 }
 
 /// `[H, W, C]` to `[C, H, W]`.
@@ -100,30 +110,39 @@ fn scale(pixels: &Pixels, frame: &Frame) -> Pixels {
     let (width, height) = (frame.width, frame.height);
     let message = "as many pixels as the size says";
     match pixels {
-        Pixels::Grey(image) if image.dimensions() != (width, height) => {
-            let scaled = resize::<U8>(image, image.dimensions(), (width, height));
+        Pixels::Grey(image) => {
+            let scaled = resize::<U8>(image, image.dimensions(), frame);
             Pixels::Grey(image::GrayImage::from_raw(width, height, scaled).expect(message))
         }
-        Pixels::Rgb(image) if image.dimensions() != (width, height) => {
-            let scaled = resize::<U8x3>(image, image.dimensions(), (width, height));
+        Pixels::Rgb(image) => {
+            let scaled = resize::<U8x3>(image, image.dimensions(), frame);
             Pixels::Rgb(image::RgbImage::from_raw(width, height, scaled).expect(message))
         }
-        same => same.clone(),
     }
 }
 
 /// Typed, because the form that takes any pixel would compile the code of all seventeen kinds: three megabytes.
-fn resize<P: PixelTrait>(bytes: &[u8], (from_width, from_height): (u32, u32), to: (u32, u32)) -> Vec<u8> {
+fn resize<P: PixelTrait>(bytes: &[u8], (from_width, from_height): (u32, u32), frame: &Frame) -> Vec<u8> {
     let message = "a picture has as many bytes as its size says";
     let source = TypedImageRef::<P>::from_buffer(from_width, from_height, bytes).expect(message);
-    let mut scaled = vec![0; to.0 as usize * to.1 as usize * P::size()];
-    let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
+    let mut scaled = vec![0; frame.area() * P::size()];
+    let mut target = TypedImage::<P>::from_buffer(frame.width, frame.height, &mut scaled).expect(message);
+    let kept = kept((from_width, from_height), frame);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .fit_into_destination(Some((0.5, 0.5)))
+        .crop(kept.left, kept.top, kept.width, kept.height)
         .use_alpha(false);
     Resizer::new()
         .resize_typed(&source, &mut target, &options)
         .expect("the cut lies inside the picture, and the types agree");
     scaled
+}
+
+/// The part of a picture that becomes the input: the largest of the frame's proportions, less what the crop takes off.
+fn kept((width, height): (u32, u32), frame: &Frame) -> CropBox {
+    let fit = CropBox::fit_src_into_dst_size(width, height, frame.width, frame.height, Some((0.5, 0.5)));
+    let crop = f64::from(frame.preparation.crop());
+    let shrunk = |start: f64, length: f64| (start + (length - length * crop) / 2.0, length * crop);
+    let ((left, width), (top, height)) = (shrunk(fit.left, fit.width), shrunk(fit.top, fit.height));
+    CropBox { left, top, width, height }
 }

@@ -8,9 +8,11 @@ mod decode;
 mod error;
 mod fit;
 mod jpeg;
+mod prepare;
 
 pub use error::PictureError;
 pub use fit::{Frame, FrameError};
+pub use prepare::{Preparation, PreparationError};
 
 use image::{GrayImage, RgbImage};
 
@@ -70,13 +72,21 @@ impl Picture {
         }
     }
 
-    /// The picture as a model reads it: `[C, H, W]` values in 0..1, `frame.len()` of them.
+    /// The picture as a model reads it: `[C, H, W]` values, `frame.len()` of them, from 0 to 1 or in the range that the
+    /// frame's [`Preparation`] names: [`Preparation::value`] of each byte of [`Picture::pixels`].
+    pub fn input(&self, frame: &Frame) -> Vec<f32> {
+        let preparation = frame.preparation();
+        self.pixels(frame).into_iter().map(|byte| preparation.value(byte)).collect()
+    }
+
+    /// The picture at the frame's size: `[C, H, W]` bytes, `frame.len()` of them.
     ///
     /// It is scaled until it just covers the frame, and cut at the centre: nothing is distorted, nothing is padded.
-    /// A picture that has the frame's size already keeps every pixel exactly (its value over 255). Scaling is a
-    /// bilinear convolution, which averages when it shrinks. Colour becomes grey by its luma (Rec. 709).
-    pub fn input(&self, frame: &Frame) -> Vec<f32> {
-        fit::input(&self.0, frame)
+    /// Where the frame keeps only a share of it ([`Preparation::crop`]), it is scaled up by as much. What is kept of a
+    /// picture keeps every pixel exactly where it has the frame's size already. Scaling is a bilinear convolution, which
+    /// averages when it shrinks. Colour becomes grey by its luma (Rec. 709).
+    pub fn pixels(&self, frame: &Frame) -> Vec<u8> {
+        fit::pixels(&self.0, frame)
     }
 }
 

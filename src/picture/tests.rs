@@ -240,9 +240,35 @@ proptest! {
         }
     }
 
+    /// A picture of 16 by 16 squares, of which a crop of 7/8 keeps 14 by 14.
+    #[test]
+    fn a_crop_that_leaves_the_frames_size_keeps_the_centre_exactly(
+        (rows, columns, bytes) in (1usize..4, 1usize..4).prop_flat_map(|(rows, columns)| {
+            (Just(rows), Just(columns), proptest::collection::vec(any::<u8>(), 16 * rows * 16 * columns))
+        }),
+    ) {
+        let frame = Frame::new(1, 14 * rows, 14 * columns).unwrap();
+        let frame = frame.prepared(Preparation::new(0.875, [0.0, 1.0]).unwrap());
+        let picture = Picture::from_grey(16 * columns as u32, 16 * rows as u32, bytes.clone()).unwrap();
+        let centre = bytes.chunks(16 * columns).skip(rows).take(14 * rows).map(|row| &row[columns..][..14 * columns]);
+        prop_assert_eq!(picture.pixels(&frame), centre.flatten().copied().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn black_and_white_become_the_ends_of_the_range(low in -300f32..300.0, high in -300f32..300.0, bytes: [u8; 12]) {
+        prop_assume!(low != high);
+        let frame = Frame::new(3, 2, 2).unwrap().prepared(Preparation::new(1.0, [low, high]).unwrap());
+        let picture = Picture::from_rgb(2, 2, bytes.to_vec()).unwrap();
+        for (value, byte) in picture.input(&frame).into_iter().zip(picture.pixels(&frame)) {
+            let expected = (f64::from(low) * f64::from(255 - byte) + f64::from(high) * f64::from(byte)) / 255.0;
+            prop_assert!((f64::from(value) - expected).abs() < 1e-4, "{byte} became {value}, not {expected}");
+        }
+    }
+
     #[test]
     fn any_size_fits_any_frame_and_one_colour_stays_that_colour(
         size in (1u32..300, 1u32..300), frame in (1usize..70, 1usize..70), value: u8, colour: bool,
+        crop in prop_oneof![Just(1.0), 0.01f32..1.0, Just(0.01)],
     ) {
         let picture = if colour {
             Picture::from_rgb(size.0, size.1, vec![value; (size.0 * size.1 * 3) as usize]).unwrap()
@@ -250,6 +276,7 @@ proptest! {
             Picture::from_grey(size.0, size.1, vec![value; (size.0 * size.1) as usize]).unwrap()
         };
         let frame = Frame::new(if colour { 3 } else { 1 }, frame.0, frame.1).unwrap();
+        let frame = frame.prepared(Preparation::new(crop, [0.0, 1.0]).unwrap());
         let input = picture.input(&frame);
         prop_assert_eq!(input.len(), frame.len());
         prop_assert!(input.iter().all(|&pixel| (pixel - f32::from(value) / 255.0).abs() < 0.005));

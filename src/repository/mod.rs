@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use thiserror::Error;
 
-use crate::engine::{LoadError, MAX_FILE_BYTES, Model};
-use crate::picture::{Frame, FrameError};
+use crate::engine::{LoadError, MAX_FILE_BYTES, MetadataError, Model};
+use crate::picture::{Frame, FrameError, Preparation};
 
 /// A model under the name and version that callers know it by.
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ pub struct ServedModel {
     pub version: u64,
     /// The network.
     pub model: Arc<Model>,
-    /// The picture that it reads.
+    /// The picture that it reads, prepared as the file asks.
     pub frame: Frame,
 }
 
@@ -86,6 +87,9 @@ pub enum ModelError {
     /// The model does not read pictures.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// The file asks for a picture that cannot be made.
+    #[error(transparent)]
+    Picture(MetadataError),
 }
 
 /// Why there is nothing to serve.
@@ -258,9 +262,16 @@ impl ServedModel {
         }
         let model = Model::from_onnx(bytes)?;
         let shape = model.input();
-        let frame = Frame::new(shape.channels, shape.height, shape.width)?;
+        let frame = Frame::new(shape.channels, shape.height, shape.width)?.prepared(preparation(&model)?);
         Ok(ServedModel { name: name.to_owned(), version, model: Arc::new(model), frame })
     }
+}
+
+/// How the file wants pictures prepared: see [`crate::engine::Metadata::picture`].
+fn preparation(model: &Model) -> Result<Preparation, ModelError> {
+    let Some(entry) = &model.metadata().picture else { return Ok(Preparation::default()) };
+    Preparation::deserialize(entry)
+        .map_err(|cause| ModelError::Picture(MetadataError { key: "anywidth.picture".into(), what: cause.to_string() }))
 }
 
 fn load_file(path: &Path) -> Result<ServedModel, RepositoryError> {

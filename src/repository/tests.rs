@@ -98,6 +98,50 @@ fn one_file_is_served_under_its_own_name() {
     assert!(matches!(load("missing.onnx"), Err(RepositoryError::File { reason: ModelError::Unreadable(_), .. })));
 }
 
+fn served(picture: &str) -> Result<ServedModel, ModelError> {
+    ServedModel::from_onnx(
+        "tiny",
+        1,
+        &OnnxFile::lenet([1, 28, 28], 8, 10).metadata("anywidth.picture", picture).bytes(),
+    )
+}
+
+#[test]
+fn a_model_gets_its_pictures_as_its_file_asks() {
+    let whole = Preparation::default();
+    assert_eq!(ServedModel::from_onnx("tiny", 1, &digits()).unwrap().frame.preparation(), whole);
+    for (picture, crop, range) in [
+        ("{}", 1.0, [0.0, 1.0]),
+        (r#"{"crop": 0.875}"#, 0.875, [0.0, 1.0]),
+        (r#"{"range": [-1, 1]}"#, 1.0, [-1.0, 1.0]),
+        (r#"{"range": [255, 0], "crop": 0.5}"#, 0.5, [255.0, 0.0]),
+    ] {
+        let expected = Preparation::new(crop, range).unwrap();
+        assert_eq!(served(picture).unwrap().frame.preparation(), expected, "{picture}");
+        // What is read can be written, and is read as the same again.
+        assert_eq!(served(&serde_json::to_string(&expected).unwrap()).unwrap().frame.preparation(), expected);
+    }
+}
+
+#[test]
+fn a_file_that_asks_for_an_impossible_picture_is_refused_by_name() {
+    for (picture, what) in [
+        (r#"{"crop": 0}"#, "crop is 0; it must be from 0.01 to 1"),
+        (r#"{"crop": 1.01}"#, "crop is 1.01; it must be"),
+        (r#"{"crop": 0.009}"#, "crop is 0.009; it must be"),
+        (r#"{"range": [0.5, 0.5]}"#, "range is from 0.5 to 0.5; it must be from one finite number to another"),
+        (r#"{"range": [0, 1e39]}"#, "range is from 0 to inf; it must be"),
+        (r#"{"range": [-3e38, 3e38]}"#, "range is from"),
+        (r#"{"range": [0]}"#, "invalid length 1"),
+        (r#"{"crop": "centre"}"#, "invalid type: string"),
+        (r#"{"padding": 4}"#, "unknown field `padding`, expected `crop` or `range`"),
+        ("7", "invalid type: integer"),
+    ] {
+        let said = served(picture).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("metadata anywidth.picture: {what}")), "{picture}: {said}");
+    }
+}
+
 #[test]
 fn the_embedded_models_load() {
     let repository = Repository::load(&Source::Embedded, None).unwrap();

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use crate::engine::Width;
+use crate::picture::Preparation;
 use crate::repository::{Rejected, ServedModel};
 use crate::server::Service;
 
@@ -27,6 +28,8 @@ struct Listed {
     /// Every version, ascending.
     versions: Vec<String>,
     input: Input,
+    /// How a picture becomes the input.
+    picture: Preparation,
     classes: usize,
     labels: Vec<String>,
     /// Any width above 0 and up to 1 can be asked for; these are the steps at which the work changes.
@@ -67,7 +70,7 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Listing>
 impl Listed {
     /// `None` only without any version.
     fn of(versions: &[Arc<ServedModel>]) -> Option<Listed> {
-        let ServedModel { name, version, model, .. } = versions.last()?.as_ref();
+        let ServedModel { name, version, model, frame } = versions.last()?.as_ref();
         let (input, metadata) = (model.input(), model.metadata());
         let accuracy = metadata.accuracy.iter().map(|&(width, accuracy)| Accuracy { width, accuracy });
         Some(Listed {
@@ -75,6 +78,7 @@ impl Listed {
             version: version.to_string(),
             versions: versions.iter().map(|served| served.version.to_string()).collect(),
             input: Input { channels: input.channels, height: input.height, width: input.width },
+            picture: frame.preparation(),
             classes: model.classes(),
             labels: (0..model.classes()).map(|class| metadata.label(class)).collect(),
             widths: model.grid().to_vec(),
