@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and the exit codes.
 
 mod classify;
+mod evaluate;
 mod inspect;
 mod profile;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Classify(classify::Arguments),
     /// Show what a model sees in one image at every width
     Profile(profile::Arguments),
+    /// Measure a model at every width on a folder of labelled pictures
+    Evaluate(evaluate::Arguments),
     /// Show a model's layers, and what each width costs
     Inspect(inspect::Arguments),
 }
@@ -67,6 +70,7 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Classify(arguments)) => classify::run(&arguments),
         Some(Command::Profile(arguments)) => profile::run(&arguments),
+        Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
     };
     let (error, code) = match outcome {

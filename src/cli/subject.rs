@@ -1,6 +1,6 @@
-//! What `classify` and `profile` work on: one image and one model.
+//! What `classify` and `profile` work on, one image and one model, and how `evaluate` looks at each of many.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -18,6 +18,13 @@ pub(super) struct Subject {
     /// JPEG, PNG or WebP file
     image: PathBuf,
 
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+/// The flags that choose a model.
+#[derive(Debug, Args)]
+pub(super) struct Chosen {
     /// Model to run: the name of a served model, or an ONNX file [default: cifar10, else the first by name]
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
@@ -36,16 +43,29 @@ pub(super) struct Seen {
 impl Subject {
     /// Runs the model on the image at this width.
     pub(super) fn see(&self, width: Width) -> anyhow::Result<Seen> {
-        let limits = Limits::default();
-        let bytes = dataset::read(&self.image, limits.max_bytes)?;
-        let picture =
-            Picture::decode(&bytes, &limits).with_context(|| format!("cannot use {}", self.image.display()))?;
-        let served = find_model(self.model.as_deref(), self.models.as_ref())?;
+        let served = self.chosen.find()?;
         let mut pass = Pass::new(served.model.clone(), 1);
-        pass.push(&picture.input(&served.frame));
-        pass.widen(&[width]);
+        look(&served, &mut pass, &self.image, width)?;
         Ok(Seen { served, pass })
     }
+}
+
+impl Chosen {
+    /// The model that they mean.
+    pub(super) fn find(&self) -> anyhow::Result<ServedModel> {
+        find_model(self.model.as_deref(), self.models.as_ref())
+    }
+}
+
+/// Runs the model on the image in a file, as the only item of `pass`.
+pub(super) fn look(served: &ServedModel, pass: &mut Pass, image: &Path, width: Width) -> anyhow::Result<()> {
+    let limits = Limits::default();
+    let bytes = dataset::read(image, limits.max_bytes)?;
+    let picture = Picture::decode(&bytes, &limits).with_context(|| format!("cannot use {}", image.display()))?;
+    pass.clear();
+    pass.push(&picture.input(&served.frame));
+    pass.widen(&[width]);
+    Ok(())
 }
 
 impl Seen {

@@ -1,0 +1,85 @@
+//! A model run on every picture of a list, on several threads. The result is that of one thread.
+
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::tally::Tally;
+use crate::cli::subject::look;
+use crate::dataset::Labelled;
+use crate::engine::{Pass, Width};
+use crate::repository::ServedModel;
+use crate::scheduler::predict;
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// One for each width of the model's grid.
+    pub(super) tallies: Vec<Tally>,
+    /// How many files are no picture that can be used.
+    pub(super) broken: usize,
+    /// What is wrong with the first of them, after their place in the list.
+    pub(super) first_broken: Vec<(usize, String)>,
+}
+
+/// Broken files that are named.
+const NAMED: usize = 5;
+
+/// Runs the model on all `files`; `classes` are the model's, by the files' own.
+pub(super) fn measure(served: &ServedModel, files: &[Labelled], classes: &[usize], threads: usize) -> Measured {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut pass = Pass::new(served.model.clone(), 1);
+        let mut measured = Measured::nothing(served);
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(file) = files.get(index) else { return measured };
+            if let Err(error) = measured.add(served, &mut pass, &file.path, classes[file.class]) {
+                measured.add_broken(index, format!("{error:#}"));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let parts = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        parts.fold(Measured::nothing(served), Measured::and)
+    })
+}
+
+impl Measured {
+    fn nothing(served: &ServedModel) -> Measured {
+        let tallies = vec![Tally::default(); served.model.grid().len()];
+        Measured { tallies, broken: 0, first_broken: Vec::new() }
+    }
+
+    /// Counts the answers at every width for a picture of `class`.
+    fn add(&mut self, served: &ServedModel, pass: &mut Pass, path: &Path, class: usize) -> anyhow::Result<()> {
+        look(served, pass, path, Width::FULL)?;
+        for (tally, (width, logits)) in self.tallies.iter_mut().zip(pass.profile(0)) {
+            for answer in predict(&logits, width, served.model.metadata(), 1) {
+                tally.add(answer.probability, answer.index == class);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each thread takes ever later files, so its first few are enough to find the first few of all.
+    fn add_broken(&mut self, index: usize, reason: String) {
+        self.broken += 1;
+        if self.first_broken.len() < NAMED {
+            self.first_broken.push((index, reason));
+        }
+    }
+
+    fn and(mut self, other: Measured) -> Measured {
+        for (tally, other) in self.tallies.iter_mut().zip(&other.tallies) {
+            tally.merge(other);
+        }
+        self.broken += other.broken;
+        self.first_broken.extend(other.first_broken);
+        self.first_broken.sort();
+        self.first_broken.truncate(NAMED);
+        self
+    }
+}

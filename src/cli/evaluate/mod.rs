@@ -1,0 +1,163 @@
+//! `anywidth evaluate`: what a model is worth at every width, on a folder of labelled pictures.
+
+mod labels;
+mod measure;
+mod tally;
+
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use anyhow::{anyhow, ensure};
+use clap::Args;
+use serde_json::json;
+
+use self::labels::{LISTED, classes, first};
+use self::measure::{Measured, measure};
+use self::tally::{Tally, mean_accuracy};
+use super::subject::Chosen;
+use super::table::{printable, table};
+use super::{Failure, print};
+use crate::dataset::{self, Listing};
+use crate::engine::Width;
+use crate::repository::ServedModel;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder of JPEG, PNG or WebP files: one folder per class, named as the model's label ('_' for a '/' in it)
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+
+    #[command(flatten)]
+    chosen: Chosen,
+
+    /// Write the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What there is to say.
+struct Report {
+    served: ServedModel,
+    labels: Vec<String>,
+    listing: Listing,
+    /// The model's class of each folder.
+    classes: Vec<usize>,
+    measured: Measured,
+}
+
+/// One broken file among so many is borne.
+const BORNE: usize = 20;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let report = arguments.report()?;
+    print(&if arguments.json { report.as_json() } else { report.as_text(&arguments.data.display().to_string()) })?;
+    let (broken, all) = (report.measured.broken, report.listing.files.len());
+    if broken * BORNE > all {
+        return Err(Failure::Error(anyhow!("{broken} of {all} files are broken: more than one in {BORNE}")));
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn report(&self) -> anyhow::Result<Report> {
+        let listing = dataset::list(&self.data)?;
+        let served = self.chosen.find()?;
+        let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
+        let classes = classes(&listing.classes, &labels)?;
+        ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", self.data.display());
+        let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
+        let measured = measure(&served, &listing.files, &classes, threads);
+        if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
+            return Err(anyhow!("no file in {} can be used; the first: {reason}", self.data.display()));
+        }
+        Ok(Report { served, labels, listing, classes, measured })
+    }
+}
+
+impl Report {
+    fn rows(&self) -> impl Iterator<Item = (Width, &Tally)> {
+        self.served.model.grid().iter().copied().zip(&self.measured.tallies)
+    }
+
+    /// Where the mean over the widths begins, and the mean.
+    fn mean_accuracy(&self) -> (Width, f64) {
+        let curve: Vec<_> = self.rows().map(|(width, tally)| (width, tally.accuracy())).collect();
+        // As on the models' cards, unless the grid begins later.
+        let narrowest = curve[0].0.max(Width::of_channels(1, 4));
+        (narrowest, mean_accuracy(&curve, narrowest))
+    }
+
+    /// The labels of classes that no file has.
+    fn absent(&self) -> Vec<&str> {
+        let mut has = vec![false; self.labels.len()];
+        for file in &self.listing.files {
+            has[self.classes[file.class]] = true;
+        }
+        self.labels.iter().zip(has).filter(|(_, has)| !has).map(|(label, _)| label.as_str()).collect()
+    }
+
+    fn multiply_adds(&self, width: Width) -> u64 {
+        self.served.model.cost(width).multiply_adds
+    }
+
+    fn as_json(&self) -> String {
+        let row = |(width, tally): (Width, &Tally)| {
+            json!({
+                "width": width,
+                "accuracy": tally.accuracy(),
+                "correct": tally.correct(),
+                "calibration_error": tally.calibration_error(),
+                "multiply_adds": self.multiply_adds(width),
+            })
+        };
+        let (narrowest, mean) = self.mean_accuracy();
+        let reasons: Vec<_> = self.measured.first_broken.iter().map(|(_, reason)| reason).collect();
+        let answer = json!({
+            "model": self.served.name,
+            "version": self.served.version.to_string(),
+            "pictures": self.listing.files.len() - self.measured.broken,
+            "widths": self.rows().map(row).collect::<Vec<_>>(),
+            "mean_accuracy": { "from": narrowest, "accuracy": mean },
+            "labels_without_pictures": self.absent(),
+            "ignored": self.listing.ignored,
+            "broken": { "files": self.measured.broken, "first": reasons },
+        });
+        format!("{answer}\n")
+    }
+
+    fn as_text(&self, data: &str) -> String {
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let full = self.multiply_adds(Width::FULL).max(1);
+        let row = |(width, tally): (Width, &Tally)| {
+            vec![
+                width.to_string(),
+                percent(tally.accuracy()),
+                percent(tally.calibration_error()),
+                format!("{:.1} %", 100.0 * self.multiply_adds(width) as f64 / full as f64),
+            ]
+        };
+        let head = ["width", "accuracy", "calibration error", "multiply-adds"];
+        let (narrowest, mean) = self.mean_accuracy();
+        let (broken, all) = (self.measured.broken, self.listing.files.len());
+        let mut text = format!(
+            "{} on {}: {} pictures\n\n{}\nmean accuracy over widths {narrowest} to 1: {}\n",
+            self.served.name,
+            printable(data),
+            all - broken,
+            table(&head, self.rows().map(row).collect()),
+            percent(mean),
+        );
+        let absent = self.absent();
+        if !absent.is_empty() {
+            text += &format!("labels without a picture: {}\n", first(absent.into_iter(), LISTED));
+        }
+        if self.listing.ignored > 0 {
+            text += &format!("files that are not named as pictures, or lie in no class: {}\n", self.listing.ignored);
+        }
+        if broken > 0 {
+            text += &format!("broken files, which do not count: {broken} of {all}\n");
+            text.extend(self.measured.first_broken.iter().map(|(_, reason)| format!("  {}\n", printable(reason))));
+        }
+        text
+    }
+}

@@ -1,0 +1,140 @@
+//! `anywidth evaluate`: folders of labelled pictures, good and bad.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::onnx::OnnxFile;
+use support::pictures::png;
+use tempfile::TempDir;
+
+const SHIP: &[u8] = include_bytes!("../samples/ship.png");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_anywidth")).args(arguments).env_clear().output().unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_slice(&run(arguments).stdout).unwrap()
+}
+
+/// A folder with these files; one whose path ends with `/` is an empty folder.
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, bytes) in files {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match path.to_str().unwrap().ends_with('/') {
+            true => fs::create_dir_all(path).unwrap(),
+            false => fs::write(path, bytes).unwrap(),
+        }
+    }
+    root
+}
+
+/// The one line on standard error of a command that ends with code 1.
+fn fails(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("error: ") && text.lines().count() == 1, "{text}");
+    text
+}
+
+#[test]
+fn the_accuracy_is_what_classify_says_picture_by_picture() {
+    let files: [(&str, &[u8]); 5] = [
+        ("ship/ship.png", SHIP),
+        ("cat/1.png", &png(1)),
+        ("frog/deeper/2.png", &png(2)),
+        ("truck/3.png", &png(3)),
+        ("truck/4.png", &png(4)),
+    ];
+    let root = folder(&files);
+    let body = json(&["evaluate", "--data", root.path().to_str().unwrap(), "--model", "cifar10", "--json"]);
+    assert_eq!((&body["model"], &body["pictures"]), (&Value::from("cifar10"), &Value::from(5)));
+    let widths = body["widths"].as_array().unwrap();
+    assert_eq!(widths.last().unwrap()["width"], Value::from(1));
+    for measured in [&widths[0], &widths[widths.len() / 2], &widths[widths.len() - 1]] {
+        let right = |(path, _): &&(&str, &[u8])| {
+            let (path, width) = (root.path().join(path), measured["width"].to_string());
+            let arguments = ["classify", path.to_str().unwrap(), "--model", "cifar10", "--width", &width, "--json"];
+            let label = json(&arguments)["predictions"][0]["label"].as_str().unwrap().to_owned();
+            path.strip_prefix(root.path()).unwrap().starts_with(label)
+        };
+        let right = files.iter().filter(right).count();
+        assert_eq!(measured["correct"], Value::from(right), "{measured}");
+        assert_eq!(measured["accuracy"].as_f64(), Some(right as f64 / 5.0), "{measured}");
+    }
+    let absent: Vec<_> = body["labels_without_pictures"].as_array().unwrap().iter().collect();
+    assert_eq!(absent, ["airplane", "automobile", "bird", "deer", "dog", "horse"]);
+}
+
+#[test]
+fn a_table_names_every_width_and_what_was_left_out() {
+    let root = folder(&[("ship/ship.png", SHIP), ("dog/", b""), ("ship/notes.txt", b"?"), ("README.md", b"")]);
+    for at in 0..19 {
+        fs::write(root.path().join(format!("ship/{at}.png")), SHIP).unwrap();
+    }
+    fs::write(root.path().join("ship/torn.png"), &SHIP[..SHIP.len() / 2]).unwrap();
+    let output = run(&["evaluate", "--data", root.path().to_str().unwrap(), "--model", "cifar10"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    for part in [
+        ": 20 pictures\n",
+        "\n  1          100.00 % ",
+        "100.0 %\n",
+        "mean accuracy over widths 0.25 to 1: 100.00 %\n",
+        "labels without a picture: airplane, automobile, bird, cat, deer, dog, frog, horse, truck\n",
+        "lie in no class: 2\n",
+        "broken files, which do not count: 1 of 21\n",
+        "torn.png: the PNG image is broken",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn many_broken_files_are_an_error_after_the_table() {
+    let root = folder(&[("ship/1.png", SHIP), ("ship/2.png", b"no picture")]);
+    let output = run(&["evaluate", "--data", root.path().to_str().unwrap(), "--json"]);
+    let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&body["pictures"], &body["broken"]["files"]), (&Value::from(1), &Value::from(1)));
+    assert!(body["broken"]["first"][0].as_str().unwrap().contains("2.png: the image is not a JPEG"), "{body}");
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "error: 1 of 2 files are broken: more than one in 20\n");
+}
+
+#[test]
+fn what_cannot_be_measured_is_one_line_and_code_1() {
+    let says = |files: &[(&str, &[u8])], model: &str, part: &str| {
+        let root = folder(files);
+        let error = fails(&["evaluate", "--data", root.path().to_str().unwrap(), "--model", model]);
+        assert!(error.contains(part), "{error}");
+    };
+    says(
+        &[("boat/1.png", SHIP)],
+        "cifar10",
+        "the folder \"boat\" is no class of the model; its classes are: airplane,",
+    );
+    says(&[("1.png", SHIP)], "cifar10", "one per class is expected, and there are 1 files");
+    says(&[("ship/", b""), ("cat/notes.txt", b"")], "cifar10", "there is no picture in the folders of ");
+    says(&[("ship/1.png", b"no picture")], "cifar10", "the first: cannot use ");
+    says(&[("ship/1.png", SHIP)], "cat", "there is no model \"cat\"");
+    assert!(fails(&["evaluate", "--data", "/nowhere"]).contains("cannot list /nowhere"));
+}
+
+#[test]
+fn the_folders_of_a_model_without_labels_are_its_indices() {
+    let model = OnnxFile::lenet([3, 32, 32], 8, 3).bytes();
+    let root = folder(&[("pictures/0/a.png", &png(0)), ("pictures/2/b.png", &png(1)), ("tiny.onnx", &model)]);
+    let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let arguments = ["evaluate", "--data", &path("pictures"), "--model", &path("tiny.onnx")];
+    assert_eq!(json(&[&arguments[..], &["--json"]].concat())["pictures"], Value::from(2));
+    fs::rename(path("pictures/2"), path("pictures/3")).unwrap();
+    assert!(fails(&arguments).ends_with("the folder \"3\" is no class of the model; its classes are: 0, 1, 2\n"));
+}
