@@ -4,8 +4,8 @@
 //! computes at the end of each row is junk that falls into the output's border.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
-use super::split;
 use super::tile::{Panel, Tile};
+use super::{Run, split};
 use crate::engine::graph::Clamp;
 use crate::engine::pack::Panels;
 use crate::engine::place::Place;
@@ -94,15 +94,7 @@ impl ConvStep {
     }
 }
 
-struct Run<'a> {
-    step: &'a ConvStep,
-    input: &'a [f32],
-    output: &'a mut [f32],
-    from: usize,
-    to: usize,
-}
-
-impl Kernel for Run<'_> {
+impl Kernel for Run<'_, ConvStep> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match &self.step.filters {
@@ -112,7 +104,7 @@ impl Kernel for Run<'_> {
     }
 }
 
-impl Run<'_> {
+impl Run<'_, ConvStep> {
     #[inline(always)]
     fn panels<S: Simd>(self, simd: S, panels: &Panels) {
         let Run { step, input, output, from, to } = self;

@@ -1,7 +1,7 @@
 //! Pixel by pixel: rescaling, clamping, and the addition of two values.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
-use super::split;
+use super::{Run, split};
 use crate::engine::graph::{Affine, Clamp};
 use crate::engine::place::Place;
 
@@ -23,15 +23,7 @@ impl MapStep {
     }
 }
 
-struct Run<'a> {
-    step: &'a MapStep,
-    input: &'a [f32],
-    output: &'a mut [f32],
-    from: usize,
-    to: usize,
-}
-
-impl Kernel for Run<'_> {
+impl Kernel for Run<'_, MapStep> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Run { step, input, output, from, to } = self;

@@ -12,6 +12,17 @@ mod tile;
 
 use super::place::Place;
 
+/// A step that is to compute channels `from..to` of its output.
+struct Run<'a, Step> {
+    step: &'a Step,
+    /// The memory that the step reads, from where its input begins or from the item's start.
+    input: &'a [f32],
+    /// The memory from where its output begins.
+    output: &'a mut [f32],
+    from: usize,
+    to: usize,
+}
+
 /// The memory before `output` begins, to read from, and that from there on, to write to.
 fn split<'a>(item: &'a mut [f32], output: &Place) -> (&'a [f32], &'a mut [f32]) {
     let (before, after) = item.split_at_mut(output.start);

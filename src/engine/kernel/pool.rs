@@ -1,7 +1,7 @@
 //! Max and average pooling, with the rescaling and clamping that follow.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
-use super::split;
+use super::{Run, split};
 use crate::engine::graph::{Affine, Clamp, Pool, PoolKind, Window};
 use crate::engine::place::Place;
 
@@ -23,18 +23,10 @@ impl PoolStep {
     }
 }
 
-struct Run<'a> {
-    step: &'a PoolStep,
-    input: &'a [f32],
-    output: &'a mut [f32],
-    from: usize,
-    to: usize,
-}
-
 /// The window of nearly every network, which needs no look at the edges.
 const HALVING: Window = Window { kernel: [2, 2], stride: [2, 2], before: [0, 0], after: [0, 0] };
 
-impl Kernel for Run<'_> {
+impl Kernel for Run<'_, PoolStep> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Run { step, input, output, from, to } = self;
