@@ -1,17 +1,50 @@
 //! The models inside the binary, so that one command serves something real.
+//!
+//! They are compressed: half of a triangular layer's file is zeros. `build.rs` has the list.
 
-use super::{RepositoryError, ServedModel};
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-/// Name and contents of each; all are version 1.
-const MODELS: [(&str, &[u8]); 3] = [
-    ("cifar10", include_bytes!("../../models/cifar10/1/model.onnx")),
-    ("fashion-mnist", include_bytes!("../../models/fashion-mnist/1/model.onnx")),
-    ("mnist", include_bytes!("../../models/mnist/1/model.onnx")),
-];
+use super::{ModelError, RepositoryError, ServedModel};
+
+/// A model file; all are version 1.
+struct Embedded {
+    name: &'static str,
+    /// The file's size.
+    bytes: usize,
+    deflated: &'static [u8],
+}
+
+const MODELS: &[Embedded] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 pub(super) fn load() -> Result<Vec<ServedModel>, RepositoryError> {
-    let load = |&(name, bytes)| {
-        ServedModel::from_onnx(name, 1, bytes).map_err(|reason| RepositoryError::Embedded { name, reason })
+    let load = |embedded: &Embedded| {
+        embedded.load().map_err(|reason| RepositoryError::Embedded { name: embedded.name, reason })
     };
     MODELS.iter().map(load).collect()
+}
+
+impl Embedded {
+    fn load(&self) -> Result<ServedModel, ModelError> {
+        ServedModel::from_onnx(self.name, 1, &self.inflated())
+    }
+
+    /// The model file.
+    fn inflated(&self) -> Vec<u8> {
+        decompress_to_vec_with_limit(self.deflated, self.bytes).expect("the build compressed a file of this size")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_models_are_the_files_of_the_folder_and_small_together() {
+        for embedded in MODELS {
+            let path = format!("{}/models/{}/1/model.onnx", env!("CARGO_MANIFEST_DIR"), embedded.name);
+            assert!(embedded.inflated() == std::fs::read(path).unwrap(), "{}", embedded.name);
+        }
+        let total: usize = MODELS.iter().map(|embedded| embedded.deflated.len()).sum();
+        assert!(total < 6_000_000, "{total} bytes");
+    }
 }
