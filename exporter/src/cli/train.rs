@@ -157,7 +157,7 @@ impl Args {
     fn recipe(&self) -> anyhow::Result<Recipe> {
         let standard = Standard::of(self.network, self.dataset);
         let emphasis = if self.emphasis.is_empty() { DEFAULT_EMPHASIS.into() } else { self.emphasis.clone() };
-        Ok(Recipe {
+        let recipe = Recipe {
             dataset: self.dataset,
             architecture: self.architecture()?,
             start: Start {
@@ -182,7 +182,9 @@ impl Args {
             held_out: self.held_out,
             seed: self.seed,
             precision: self.precision.unwrap_or(standard.precision),
-        })
+        };
+        recipe.check().map_err(anyhow::Error::msg)?;
+        Ok(recipe)
     }
 
     fn architecture(&self) -> anyhow::Result<Architecture> {
@@ -191,7 +193,6 @@ impl Args {
             (Family::Lenet, &[channels]) => Architecture::Lenet { channels },
             (Family::Lenet, more) => bail!("channels: {} numbers, LeNet-3C1L has one", more.len()),
             (Family::Vgg8, []) => Architecture::Vgg8 { channels: [64, 128, 256] },
-            (Family::Vgg8, &[1, ..]) => bail!("channels: 1 in the first stage leaves none for the stem, at least 2"),
             (Family::Vgg8, &[first, second, third]) => Architecture::Vgg8 { channels: [first, second, third] },
             (Family::Vgg8, others) => bail!("channels: {} numbers, vgg-8 has three", others.len()),
         })
@@ -303,7 +304,7 @@ mod tests {
             ("--channels 5000", "5000 is not between 1 and 4096"),
             ("--channels 4,5", "2 numbers, LeNet-3C1L has one"),
             ("--network vgg-8 --channels 64", "1 numbers, vgg-8 has three"),
-            ("--network vgg-8 --channels 1,8,8", "1 in the first stage"),
+            ("--network vgg-8 --channels 1,8,8", "a layer of vgg-8 would have none, with 1, 8 and 8 channels"),
         ] {
             let message = reason(flags).expect_err(flags);
             assert!(message.contains(expected), "{flags}: {message}");

@@ -87,6 +87,7 @@ impl Checkpoint {
         let state = state.ok_or_else(|| content(format!("no metadata {STATE:?}")))?;
         let state: State = serde_json::from_str(state).map_err(|error| content(format!("{STATE}: {error}")))?;
 
+        state.recipe.check().map_err(content)?;
         let network = state.recipe.network();
         let sgd = Sgd::new(state.recipe.sgd, &network.parameters());
         let average = state.recipe.average();

@@ -93,6 +93,9 @@ const LOOK_EVERY: usize = 10;
 
 impl Run {
     /// A run from its beginning; checkpoints go to the file `checkpoint`.
+    ///
+    /// # Panics
+    /// If [`Recipe::check`] finds something wrong.
     pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
         let network = recipe.network();
         let sgd = Sgd::new(recipe.sgd, &network.parameters());

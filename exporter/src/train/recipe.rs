@@ -87,11 +87,22 @@ impl Precision {
     }
 }
 
-/// The training images whose patches give a whitened stem: a million patches at 32x32.
+/// The training images whose patches give a whitened stem: about a million patches, whatever the images' size.
 const WHITENED_BY: usize = 1000;
 
 impl Recipe {
+    /// Is there a network by this recipe?
+    ///
+    /// # Errors
+    /// A message that names the setting that is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        self.architecture.check(self.dataset.shape())
+    }
+
     /// The network that this recipe starts from, before it has seen an image.
+    ///
+    /// # Panics
+    /// If [`Recipe::check`] finds something wrong.
     pub fn network(&self) -> Network {
         let (mean, std) = self.dataset.statistics();
         let classes = self.dataset.labels().len();
