@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anywidth::engine::{Model, Width};
 
 use crate::evaluate::area_under_curve;
-use crate::model::Network;
+use crate::model::{Cost, Network};
 use crate::train::{Recipe, named_widths};
 
 /// What a card tells beyond the network itself. Lists are by the network's widths, narrow to wide.
@@ -25,8 +25,21 @@ pub struct Card<'a> {
     pub commit: Option<&'a str>,
     /// The command that trains the same network.
     pub command: &'a str,
+    /// The same network without the triangle, if there is one to compare with.
+    pub dense: Option<&'a Dense>,
     /// What else a reader should know about the data.
     pub notes: &'a [String],
+}
+
+/// A network to compare with: the same without the triangle, trained at full width alone.
+#[derive(Debug)]
+pub struct Dense {
+    /// Accuracy on the test set.
+    pub test: f64,
+    /// What one image takes.
+    pub cost: Cost,
+    /// The command that trains it.
+    pub command: String,
 }
 
 impl Card<'_> {
@@ -34,6 +47,7 @@ impl Card<'_> {
     pub fn text(&self, network: &Network, served: &Model) -> String {
         let mut text = self.head(network);
         text.push_str(&self.table(network, served));
+        text.extend(self.dense.map(Dense::text));
         text.push_str(&self.how());
         text
     }
@@ -120,6 +134,19 @@ impl Card<'_> {
             self.notes.iter().for_each(|note| writeln!(text, "- {note}").expect("writing to a string"));
         }
         text
+    }
+}
+
+impl Dense {
+    fn text(&self) -> String {
+        format!(
+            "The same network without the triangle, trained at full width alone by the same recipe: {:.2} % test \
+             accuracy, {} parameters, {} multiply-adds (`{}`).\n\n",
+            100.0 * self.test,
+            thousands(self.cost.parameters),
+            thousands(self.cost.multiply_adds),
+            self.command,
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
 use exporter::data::Shape;
-use exporter::model::{Architecture, Mode, Network, Normalisation, lenet, vgg8};
+use exporter::model::{Architecture, Mode, Network, Normalisation, Weights, lenet, vgg8};
 use exporter::train::loss::{LossWeights, Weighting};
 
 const IMAGES: i64 = 5;
@@ -37,13 +37,14 @@ fn network(kin: Kin, channels: [usize; 3], seed: u64) -> Network {
     let (architecture, (layers, classifier)) = match kin {
         Kin::Lenet => (
             Architecture::Lenet { channels: channels[2] },
-            lenet::layers(channels, kin.shape(), CLASSES, Kind::Double, &mut random),
+            lenet::layers(channels, kin.shape(), CLASSES, Weights::Triangular, Kind::Double, &mut random),
         ),
-        Kin::Vgg8(_) => {
-            (Architecture::Vgg8 { channels }, vgg8::layers(channels, kin.shape(), CLASSES, Kind::Double, &mut random))
-        }
+        Kin::Vgg8(_) => (
+            Architecture::Vgg8 { channels },
+            vgg8::layers(channels, kin.shape(), CLASSES, Weights::Triangular, Kind::Double, &mut random),
+        ),
     };
-    Network { architecture, image: kin.shape(), normalisation, layers, classifier }
+    Network { architecture, weights: Weights::Triangular, image: kin.shape(), normalisation, layers, classifier }
 }
 
 fn any_kin() -> impl Strategy<Value = Kin> {

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use anywidth::engine::{Width, reads};
+use anywidth::engine::{Model, Width, reads};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
@@ -14,7 +14,7 @@ use common::{
     TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
 };
 use exporter::data::Shape;
-use exporter::model::{Architecture, Classifier, Layer, Mode, Network, Normalisation, lenet, vgg8};
+use exporter::model::{Architecture, Classifier, Layer, Mode, Network, Normalisation, Weights, lenet, vgg8};
 use exporter::onnx::{self, Metadata};
 
 const GREY: Shape = Shape { channels: 1, height: 28, width: 28 };
@@ -27,14 +27,14 @@ const SIZES: [[usize; 2]; 9] =
 /// A LeNet-3C1L with unequal channel counts whose every tensor, BatchNorm's statistics too, is random.
 fn lenet(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let parts = lenet::layers(channels, image, 10, Kind::Float, &mut random);
+    let parts = lenet::layers(channels, image, 10, Weights::Triangular, Kind::Float, &mut random);
     randomised(image, Architecture::Lenet { channels: channels[2] }, parts, &mut random)
 }
 
 /// A vgg-8, likewise.
 fn vgg8(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let parts = vgg8::layers(channels, image, 10, Kind::Float, &mut random);
+    let parts = vgg8::layers(channels, image, 10, Weights::Triangular, Kind::Float, &mut random);
     randomised(image, Architecture::Vgg8 { channels }, parts, &mut random)
 }
 
@@ -49,7 +49,7 @@ fn randomised(
     random: &mut ChaCha8Rng,
 ) -> Network {
     let normalisation = Normalisation { mean: vec![0.4; image.channels], std: vec![0.25; image.channels] };
-    let network = Network { architecture, image, normalisation, layers, classifier };
+    let network = Network { architecture, weights: Weights::Triangular, image, normalisation, layers, classifier };
     tch::no_grad(|| {
         for (name, tensor) in network.tensors().into_iter().filter(|(name, _)| name.starts_with("norm")) {
             // Factors of either sign: a negative one must not make -0.0 of a zero.
@@ -115,6 +115,20 @@ fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_
                 assert!(difference < TOLERANCE, "{what}, {architecture:?} for {image}, width {width}: {difference}");
             }
         }
+    }
+}
+
+#[test]
+fn the_network_counts_what_it_takes_at_full_width_as_the_engine_does() {
+    let networks = [lenet(GREY, [12, 12, 12]), lenet(COLOUR, [10, 14, 9]), vgg8(GREY, [5, 9, 4])];
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for network in networks.into_iter().chain(vgg8_of_every_size()) {
+        let bytes = fs::read(exported(&network, &folder)).expect("the file is there");
+        let theirs = Model::from_onnx(&bytes).expect("a network that the engine runs").cost(Width::FULL);
+        let ours = network.cost();
+        let (architecture, image) = (network.architecture, network.image);
+        let theirs = (theirs.parameters, theirs.multiply_adds);
+        assert_eq!((ours.parameters, ours.multiply_adds), theirs, "{architecture:?} for {image}");
     }
 }
 

@@ -6,11 +6,11 @@ use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
 use exporter::data::Shape;
-use exporter::model::{Architecture, Convolution, Layer, Network, Normalisation, Window, start};
+use exporter::model::{Architecture, Convolution, Layer, Network, Normalisation, Weights, Window, start};
 
 fn network(architecture: Architecture, side: usize) -> Network {
     let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] };
-    Network::new(architecture, square(side), 10, normalisation, 3, Kind::Float)
+    Network::new(architecture, Weights::Triangular, square(side), 10, normalisation, 3, Kind::Float)
 }
 
 fn square(side: usize) -> Shape {

@@ -32,11 +32,11 @@ pub enum Layer {
 pub struct Convolution {
     /// Unique within the network.
     pub name: String,
-    /// What it reads.
-    pub input: Input,
+    /// Which inputs its rows read.
+    pub weights: Weights,
     /// `[C_out, C_in, K, K]`, not masked.
     pub weight: Tensor,
-    /// `[C_out, C_in, 1, 1]`: 1 where a row may read, 0 above the triangle.
+    /// `[C_out, C_in, 1, 1]`: 1 where a row may read, 0 above the triangle if there is one.
     pub mask: Tensor,
     /// Where its kernels are put.
     pub window: Window,
@@ -77,13 +77,13 @@ pub struct Classifier {
     pub bias: Tensor,
 }
 
-/// What a convolution reads.
+/// Which input channels the rows of a convolution read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// The image, all of whose channels exist at every width.
-    Image,
-    /// A sliced layer's channels.
-    Channels,
+pub enum Weights {
+    /// All: of an image, whose channels exist at every width, and wherever a network is run at full width only.
+    Dense,
+    /// Those that exist at the narrowest width at which the row itself exists.
+    Triangular,
 }
 
 /// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one.
@@ -127,14 +127,14 @@ impl Convolution {
     /// 2 / (the inputs it reads), after He et al., "Delving Deep into Rectifiers" (2015).
     pub(super) fn new(
         index: usize,
-        input: Input,
+        weights: Weights,
         [c_out, c_in]: [usize; 2],
         window: Window,
         kind: Kind,
         random: &mut impl Rng,
     ) -> Convolution {
-        let may_read = |i, j| input == Input::Image || reads(i, j, c_in, c_out);
-        let readable = |i| if input == Input::Image { c_in } else { limit(i, c_in, c_out) };
+        let may_read = |i, j| weights == Weights::Dense || reads(i, j, c_in, c_out);
+        let readable = |i| if weights == Weights::Dense { c_in } else { limit(i, c_in, c_out) };
         let area = window.side * window.side;
         let (mut mask, mut weight) = (Vec::new(), Vec::new());
         for i in 0..c_out {
@@ -145,7 +145,7 @@ impl Convolution {
         let [rows, columns, side] = [c_out, c_in, window.side].map(|length| length as i64);
         Convolution {
             name: format!("conv{index}"),
-            input,
+            weights,
             weight: leaf(&weight, &[rows, columns, side, side], kind),
             mask: Tensor::from_slice(&mask).to_kind(kind).view([rows, columns, 1, 1]),
             window,
@@ -174,7 +174,7 @@ impl Convolution {
         let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
-        if self.input == Input::Image || rows < WORTH_SPLITTING {
+        if self.weights == Weights::Dense || rows < WORTH_SPLITTING {
             return convolve(&input, &weight);
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
@@ -275,7 +275,8 @@ mod tests {
         {
             let width = Width::from_millionths(millionths).expect("a width");
             let window = Window { side: 3, stride, padding: 1 };
-            let convolution = Convolution::new(1, Input::Channels, [c_out, c_in], window, Kind::Double, &mut random);
+            let convolution =
+                Convolution::new(1, Weights::Triangular, [c_out, c_in], window, Kind::Double, &mut random);
             let [rows, columns] = [c_out, c_in].map(|channels| width.active(channels) as i64);
             assert!(rows >= WORTH_SPLITTING);
             let values: Vec<f64> = normal(2 * columns as usize * 20, 1.0, &mut random).collect();

@@ -4,6 +4,7 @@
 //! [`Network::layers`]. Weights are held in full and masked when they are used, so a gradient can never fill the
 //! upper triangle.
 
+mod cost;
 mod layers;
 pub mod lenet;
 pub mod start;
@@ -17,7 +18,8 @@ use tch::{Kind, Tensor};
 
 use crate::data::Shape;
 
-pub use layers::{BatchNorm, Classifier, Convolution, Input, Layer, Window};
+pub use cost::Cost;
+pub use layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
 
 /// Which network, and how large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ pub struct Normalisation {
 pub struct Network {
     /// What it was built from.
     pub architecture: Architecture,
+    /// What its hidden layers read; a dense network can be run at full width only.
+    pub weights: Weights,
     /// The shape of the images that it reads.
     pub image: Shape,
     /// What it does to an image first.
@@ -123,7 +127,7 @@ impl Architecture {
         Ok(())
     }
 
-    /// The widths at which it is trained and measured, evenly spaced, narrow to wide, the last one full.
+    /// The widths of an any-width network, evenly spaced, narrow to wide, the last one full.
     pub fn widths(self) -> Vec<Width> {
         let count = match self {
             Architecture::Lenet { channels } => channels,
@@ -147,6 +151,7 @@ impl Network {
     /// If [`Architecture::check`] finds something wrong, or `classes` is zero.
     pub fn new(
         architecture: Architecture,
+        weights: Weights,
         image: Shape,
         classes: usize,
         normalisation: Normalisation,
@@ -155,24 +160,38 @@ impl Network {
     ) -> Network {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (layers, classifier) = match architecture {
-            Architecture::Lenet { channels } => lenet::layers([channels; 3], image, classes, kind, &mut random),
-            Architecture::Vgg8 { channels } => vgg8::layers(channels, image, classes, kind, &mut random),
+            Architecture::Lenet { channels } => {
+                lenet::layers([channels; 3], image, classes, weights, kind, &mut random)
+            }
+            Architecture::Vgg8 { channels } => vgg8::layers(channels, image, classes, weights, kind, &mut random),
         };
-        Network { architecture, image, normalisation, layers, classifier }
+        Network { architecture, weights, image, normalisation, layers, classifier }
+    }
+
+    /// The widths at which it is trained and measured, evenly spaced, narrow to wide, the last one full.
+    pub fn widths(&self) -> Vec<Width> {
+        match self.weights {
+            Weights::Triangular => self.architecture.widths(),
+            Weights::Dense => vec![Width::FULL],
+        }
     }
 
     /// The logits `[N, classes]` of `images` (`[N, C, H, W]` in 0..1) at `width`, from the sliced network.
+    ///
+    /// # Panics
+    /// If the network is dense and `width` is not full.
     pub fn logits(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
+        assert!(self.weights == Weights::Triangular || width == Width::FULL, "a dense network at width {width}");
         self.classifier.logits(&self.features(images, width, mode))
     }
 
-    /// The logits at each of [`Architecture::widths`] from one pass: `[widths, N, classes]`.
+    /// The logits at each of [`Network::widths`] from one pass: `[widths, N, classes]`.
     ///
     /// Each row is what [`Network::logits`] gives at its width: the activations of a narrower network are the first
     /// channels of a wider one's, and the last layer is a sum over channels.
     pub fn all_logits(&self, images: &Tensor, mode: Mode) -> Tensor {
         let last = |width: &Width| width.active(self.channels()) as i64 - 1;
-        let rows: Vec<i64> = self.architecture.widths().iter().map(last).collect();
+        let rows: Vec<i64> = self.widths().iter().map(last).collect();
         let running = self.classifier.running_logits(&self.features(images, Width::FULL, mode));
         running.index_select(0, &Tensor::from_slice(&rows))
     }

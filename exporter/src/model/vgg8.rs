@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use rand::Rng;
 use tch::Kind;
 
-use super::layers::{BatchNorm, Classifier, Convolution, Input, Layer, Window};
+use super::layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
 use crate::data::Shape;
 
 /// Pixels that an image may have on each side.
@@ -29,7 +29,8 @@ pub const WIDTHS: usize = 32;
 /// The side for which the stem does not stride.
 const USUAL_SIDE: f64 = 32.0;
 
-/// The layers for images of shape `image`, with these `channels` in the stages and half of the first in the stem.
+/// The layers for images of shape `image`, with these `channels` in the stages and half of the first in the stem; all
+/// convolutions but the stem have `hidden` weights.
 ///
 /// The first convolution of a stage is pooled before it is normalised, which leaves a quarter of the values to
 /// normalise. Such a normalisation cannot be folded into the convolution: a negative factor would turn the maximum
@@ -41,27 +42,28 @@ pub fn layers(
     channels: [usize; 3],
     image: Shape,
     classes: usize,
+    hidden: Weights,
     kind: Kind,
     random: &mut impl Rng,
 ) -> (Vec<Layer>, Classifier) {
     assert!([image.height, image.width].iter().all(|side| SIDES.contains(side)), "vgg-8 for images of {image}");
     let side = image.height.min(image.width);
-    let mut convolution = |index, input, [c_out, c_in]: [usize; 2]| {
+    let mut convolution = |index, weights, [c_out, c_in]: [usize; 2]| {
         let window = if index == 1 { stem(side) } else { Window { side: 3, stride: 1, padding: 1 } };
-        Layer::Convolution(Convolution::new(index, input, [c_out, c_in], window, kind, random))
+        Layer::Convolution(Convolution::new(index, weights, [c_out, c_in], window, kind, random))
     };
     let norm = |index, channels| Layer::Norm(BatchNorm::new(index, channels, kind));
     let mut before = channels[0] / 2;
-    let mut layers = vec![convolution(1, Input::Image, [before, image.channels]), norm(1, before), Layer::Relu];
+    let mut layers = vec![convolution(1, Weights::Dense, [before, image.channels]), norm(1, before), Layer::Relu];
     for stage in 0..stages(side) {
         let here = channels[stage.min(2)];
         let [first, second] = [2 * stage + 2, 2 * stage + 3];
         layers.extend([
-            convolution(first, Input::Channels, [here, before]),
+            convolution(first, hidden, [here, before]),
             Layer::MaxPool { size: 2 },
             norm(first, here),
             Layer::Relu,
-            convolution(second, Input::Channels, [here, here]),
+            convolution(second, hidden, [here, here]),
             norm(second, here),
             Layer::Relu,
         ]);

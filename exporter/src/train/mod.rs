@@ -1,10 +1,11 @@
-//! Training by the one-pass method: each step fits every width at once.
+//! Training by the one-pass method: each step fits every width at once. A dense network, to compare with, has full width only.
 //!
 //! A run is a pure function of its [`Recipe`], its images and its seed (on one thread): what is random in a step is
 //! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
 
 pub mod average;
 pub mod checkpoint;
+pub mod difference;
 pub mod loss;
 pub mod optimiser;
 pub mod progress;
@@ -149,11 +150,16 @@ impl Run {
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
-        let widths = self.recipe.architecture.widths().len();
+        let widths = self.network.widths().len();
         let weights = LossWeights::new(&self.recipe.loss_weights, widths).map_err(TrainError::Setting)?;
         let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };
         let steps_per_epoch = train.len() / self.recipe.batch;
         let steps = self.recipe.epochs * steps_per_epoch;
+        let (epoch, done) = (self.step / steps_per_epoch, self.history.len());
+        if epoch != done {
+            let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
+            return Err(TrainError::Setting(format!("checkpoint: begun with another number of images: {reason}")));
+        }
 
         if self.step == 0 {
             self.recipe.begin(&self.network, train);

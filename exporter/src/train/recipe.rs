@@ -8,7 +8,7 @@ use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
 use crate::data::{Augmentation, Dataset, Images};
-use crate::model::{Architecture, Network, Normalisation, start};
+use crate::model::{Architecture, Network, Normalisation, Weights, start};
 
 /// Everything that decides how a network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,11 +60,13 @@ pub struct Start {
 }
 
 /// How the widths of a network are trained together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// One pass at full width gives the loss of every width.
     OnePass,
+    /// Full width alone, without the triangle: a network to compare with, which has no other width.
+    Dense,
 }
 
 /// What the convolutions compute in; weights are held in single precision.
@@ -108,11 +110,21 @@ impl Recipe {
         let classes = self.dataset.labels().len();
         let normalisation = Normalisation { mean, std };
         let shape = self.dataset.shape();
-        let network = Network::new(self.architecture, shape, classes, normalisation, self.seed, Kind::Float);
+        let weights = match self.method {
+            Method::OnePass => Weights::Triangular,
+            Method::Dense => Weights::Dense,
+        };
+        let network = Network::new(self.architecture, weights, shape, classes, normalisation, self.seed, Kind::Float);
         if self.start.copies {
             start::pass_through(&network);
         }
         network
+    }
+
+    /// The recipe of the dense network to compare with: the same but for the method, and for what is about widths.
+    pub fn dense(&self) -> Recipe {
+        let loss_weights = loss::Weighting { narrowest: 1.0, emphasis: Vec::new() };
+        Recipe { method: Method::Dense, loss_weights, coverage: false, ..self.clone() }
     }
 
     /// The average that a run by this recipe keeps, if any.
