@@ -8,7 +8,7 @@ use anywidth::engine::Model;
 
 use exporter::card::{Card, Dense};
 use exporter::data::split;
-use exporter::evaluate::{accuracies, accuracies_of, all_logits, temperatures};
+use exporter::evaluate::{accuracies, accuracies_of, all_logits, calibration_errors, temperatures};
 use exporter::file::write_whole;
 use exporter::model::Mode;
 use exporter::onnx::{self, Metadata, Training};
@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (logits, labels) = all_logits(network, &held_out, Mode::EVALUATION);
     let (validation, temperature) = (accuracies_of(&logits, &labels), temperatures(&logits, &labels));
     let test_set = recipe.dataset.test(&folder)?;
-    let test = accuracies(network, &test_set, Mode::EVALUATION);
+    let (logits, labels) = all_logits(network, &test_set, Mode::EVALUATION);
+    let (test, calibration) = (accuracies_of(&logits, &labels), calibration_errors(&logits, &labels, &temperature));
     let dense = dense.map(|run| Dense {
         test: accuracies(run.network(), &test_set, Mode::EVALUATION)[0],
         cost: run.network().cost(),
@@ -88,6 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         validation: &validation,
         test: &test,
         temperature: &temperature,
+        calibration: &calibration,
         commit: commit.as_deref(),
         command: &super::train::command(recipe),
         dense: dense.as_ref(),
