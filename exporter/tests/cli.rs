@@ -148,6 +148,13 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
     let expected = format!("{accuracy} % test accuracy, 492 parameters, 40,408 multiply-adds");
     let line = card.lines().find(|line| line.starts_with("The same network without the triangle")).expect("a sentence");
     assert!(line.contains(&expected) && line.contains("--method dense"), "{line}");
+    let row = |start: &str| {
+        let line = card.lines().find(|line| line.starts_with(start)).expect("a row");
+        line.trim_matches(['|', ' ']).split(" | ").map(String::from).collect::<Vec<_>>()
+    };
+    let column = row("| width").iter().position(|title| title == "calibration error").expect("the column");
+    let error = row("| 1 | 2 |")[column].strip_suffix(" %").and_then(|error| error.parse::<f64>().ok());
+    assert!(error.is_some_and(|error| (0.0..100.0).contains(&error)), "{error:?}");
 }
 
 #[test]
@@ -163,4 +170,28 @@ fn resuming_with_other_flags_names_the_fields_that_differ_and_no_other() {
          seed: begun with 1, the flags now say 3"
     );
     succeeds(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_finds_no_room_is_reported_and_leaves_the_one_before() {
+    let runs = runs();
+    // As of a file that outgrows its disk: the system ends each one after 2048 or 4096 bytes, whichever the shell's unit is.
+    let narrow = |line: &str| {
+        let limited = r#"trap "" XFSZ; ulimit -f 4; exec "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_exporter")]).args(words(line, &runs));
+        command.output().expect("a shell starts")
+    };
+    train(recipe(), "run", true, &runs);
+    let folder = runs.path().join("run");
+    let good = fs::read(folder.join("checkpoint.safetensors")).expect("a checkpoint");
+    assert!(good.len() > 4096);
+
+    let output = narrow(&format!("{TRAIN} --run RUNS/run --resume"));
+    let message = error(&output);
+    assert!(!output.status.success());
+    assert!(message.contains("cannot be written; what was saved there before is kept: File too large"), "{message}");
+    assert_eq!(fs::read(folder.join("checkpoint.safetensors")).expect("a checkpoint"), good);
+    assert_eq!(fs::read_dir(folder).expect("the run's folder").count(), 1);
 }

@@ -159,6 +159,21 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint() {
 }
 
 #[test]
+fn a_network_whose_weights_are_no_numbers_is_not_saved() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    // The first step overflows; the loss before it was a number, and the run is told to stop after it.
+    let schedule = Schedule { peak: 1e300, ..recipe().schedule };
+    let mut run = Run::new(Recipe { schedule, ..recipe() }, path.clone());
+    train(&mut run, &|| true).expect("a run that has not begun");
+    let good = fs::read(&path).expect("a checkpoint");
+    let left = Cell::new(1);
+    let error = train(&mut run, &|| left.replace(left.get() - 1) == 0).expect_err("no number");
+    assert!(matches!(error, TrainError::Overflow { steps: 1, .. }), "{error}");
+    assert_eq!(fs::read(&path).expect("a checkpoint"), good);
+}
+
+#[test]
 fn a_checkpoint_that_is_missing_cut_off_or_something_else_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint");

@@ -69,6 +69,14 @@ pub enum TrainError {
         /// What the loss was.
         loss: f64,
     },
+    /// A weight is no number any more, which the next loss would have shown.
+    #[error("{name} is no number after {steps} steps: try a lower learning rate; the last checkpoint is kept")]
+    Overflow {
+        /// The weight's name.
+        name: String,
+        /// Steps done.
+        steps: usize,
+    },
     /// A checkpoint could not be written, or is not one of this recipe.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -141,7 +149,8 @@ impl Run {
     /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
     ///
     /// # Errors
-    /// [`TrainError`] for settings out of range, a loss that is no number, or a checkpoint that cannot be written.
+    /// [`TrainError`] for settings out of range, a loss or a weight that is no number, or a checkpoint that cannot be
+    /// written.
     pub fn train(
         &mut self,
         train: &Images,
@@ -231,14 +240,19 @@ impl Run {
         random
     }
 
-    fn save(&self) -> Result<(), CheckpointError> {
+    /// Saves the run, unless its network is worth nothing any more.
+    fn save(&self) -> Result<(), TrainError> {
+        let broken = |(_, tensor): &(String, &Tensor)| tensor.isfinite().all().int64_value(&[]) == 0;
+        if let Some((name, _)) = self.network.tensors().into_iter().find(broken) {
+            return Err(TrainError::Overflow { name, steps: self.step });
+        }
         let state = checkpoint::State {
             recipe: self.recipe.clone(),
             step: self.step,
             history: self.history.clone(),
             loss_sum: self.loss_sum,
         };
-        checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())
+        Ok(checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())?)
     }
 }
 
