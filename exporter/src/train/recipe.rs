@@ -7,7 +7,7 @@ use tch::Kind;
 use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
-use crate::data::{Augmentation, Dataset, Images};
+use crate::data::{Augmentation, Dataset, Images, Shape};
 use crate::model::{Architecture, Network, Normalisation, Weights, start};
 
 /// Everything that decides how a network is trained.
@@ -89,8 +89,10 @@ impl Precision {
     }
 }
 
-/// The training images whose patches give a whitened stem: about a million patches, whatever the images' size.
+/// The training images whose patches give a whitened stem: about a million patches.
 const WHITENED_BY: usize = 1000;
+/// Fewer of them where the images are larger than 64x64, which keeps their copies and patches near 300 MB.
+const WHITENED_PIXELS: usize = 1000 * 64 * 64;
 
 impl Recipe {
     /// Is there a network by this recipe?
@@ -135,7 +137,9 @@ impl Recipe {
     /// Gives `network` what the training images decide about its first weights.
     pub(super) fn begin(&self, network: &Network, train: &Images) {
         if self.start.whitened_stem {
-            start::whitened_stem(network, &train.batch(0..train.len().min(WHITENED_BY)).images);
+            let Shape { height, width, .. } = train.shape();
+            let count = train.len().min(WHITENED_BY).min(WHITENED_PIXELS / (height * width));
+            start::whitened_stem(network, &train.batch(0..count).images);
         }
     }
 
