@@ -7,19 +7,28 @@ use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
 use exporter::data::Shape;
-use exporter::model::{Architecture, Mode, Network, Normalisation, lenet, vgg8};
+use exporter::model::{Architecture, Mode, Network, Normalisation, Weights, lenet, vgg8};
 use exporter::train::loss::{LossWeights, Weighting};
 
 const IMAGES: i64 = 5;
 const CLASSES: usize = 4;
-const SHAPE: Shape = Shape { channels: 3, height: 18, width: 16 };
 const TOLERANCE: f64 = 1e-10;
 
-/// Which layers, with three channel counts that may differ.
+/// Which layers, with three channel counts that may differ, for images of so many rows and columns.
 #[derive(Debug, Clone, Copy)]
 enum Kin {
     Lenet,
-    Vgg8,
+    Vgg8([usize; 2]),
+}
+
+impl Kin {
+    fn shape(self) -> Shape {
+        let [height, width] = match self {
+            Kin::Lenet => [18, 16],
+            Kin::Vgg8(sides) => sides,
+        };
+        Shape { channels: 3, height, width }
+    }
 }
 
 fn network(kin: Kin, channels: [usize; 3], seed: u64) -> Network {
@@ -28,24 +37,28 @@ fn network(kin: Kin, channels: [usize; 3], seed: u64) -> Network {
     let (architecture, (layers, classifier)) = match kin {
         Kin::Lenet => (
             Architecture::Lenet { channels: channels[2] },
-            lenet::layers(channels, SHAPE, CLASSES, Kind::Double, &mut random),
+            lenet::layers(channels, kin.shape(), CLASSES, Weights::Triangular, Kind::Double, &mut random),
         ),
-        Kin::Vgg8 => {
-            (Architecture::Vgg8 { channels }, vgg8::layers(channels, SHAPE, CLASSES, Kind::Double, &mut random))
-        }
+        Kin::Vgg8(_) => (
+            Architecture::Vgg8 { channels },
+            vgg8::layers(channels, kin.shape(), CLASSES, Weights::Triangular, Kind::Double, &mut random),
+        ),
     };
-    Network { architecture, image: SHAPE, normalisation, layers, classifier }
+    Network { architecture, weights: Weights::Triangular, image: kin.shape(), normalisation, layers, classifier }
 }
 
 fn any_kin() -> impl Strategy<Value = Kin> {
-    prop_oneof![Just(Kin::Lenet), Just(Kin::Vgg8)]
+    // Each stride of the stem, with each number of stages.
+    let sides = prop::sample::select(vec![[30, 28], [32, 32], [48, 64], [96, 96], [91, 128], [128, 128]]);
+    prop_oneof![Just(Kin::Lenet), sides.prop_map(Kin::Vgg8)]
 }
 
-fn images_and_labels(seed: u64) -> (Tensor, Tensor) {
+fn images_and_labels(kin: Kin, seed: u64) -> (Tensor, Tensor) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let pixels: Vec<f64> = (0..IMAGES as usize * SHAPE.len()).map(|_| random.random()).collect();
+    let shape = kin.shape();
+    let pixels: Vec<f64> = (0..IMAGES as usize * shape.len()).map(|_| random.random()).collect();
     let labels: Vec<i64> = (0..IMAGES).map(|_| random.random_range(0..CLASSES as i64)).collect();
-    let images = Tensor::from_slice(&pixels).view([IMAGES, 3, SHAPE.height as i64, SHAPE.width as i64]);
+    let images = Tensor::from_slice(&pixels).view([IMAGES, 3, shape.height as i64, shape.width as i64]);
     (images, Tensor::from_slice(&labels))
 }
 
@@ -84,7 +97,7 @@ proptest! {
     ) {
         let network = network(kin, channels, seed);
         let widths = network.architecture.widths();
-        let (images, labels) = images_and_labels(seed ^ 1);
+        let (images, labels) = images_and_labels(kin, seed ^ 1);
         let mode = Mode { training, precision: Kind::Double };
         let weighting = Weighting { narrowest, emphasis: vec![(0.25, share)] };
         let weights = LossWeights::new(&weighting, widths.len()).expect("weights in range");
@@ -118,7 +131,7 @@ proptest! {
     ) {
         let network = network(kin, channels, seed);
         let widths = network.architecture.widths();
-        let (images, labels) = images_and_labels(seed ^ 1);
+        let (images, labels) = images_and_labels(kin, seed ^ 1);
         let mode = Mode { training: true, precision: Kind::Double };
         let weighting = Weighting { narrowest: 0.01, emphasis: vec![(1.0, share)] };
         let weights = LossWeights::new(&weighting, widths.len()).expect("weights in range");

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use anywidth::engine::{Width, reads};
+use anywidth::engine::{Model, Width, reads};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
@@ -13,33 +13,43 @@ use tch::{Kind, Tensor};
 use common::{
     TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
 };
-use exporter::data::Dataset;
-use exporter::model::{Architecture, Classifier, Layer, Mode, Network, Normalisation, lenet, vgg8};
+use exporter::data::Shape;
+use exporter::model::{Architecture, Classifier, Layer, Mode, Network, Normalisation, Weights, lenet, vgg8};
 use exporter::onnx::{self, Metadata};
 
+const GREY: Shape = Shape { channels: 1, height: 28, width: 28 };
+const COLOUR: Shape = Shape { channels: 3, height: 32, width: 32 };
+
+/// What vgg-8 reads besides: every stride of the stem and every number of stages, long images among them.
+const SIZES: [[usize; 2]; 9] =
+    [[28, 28], [28, 128], [48, 48], [64, 64], [61, 100], [96, 96], [91, 124], [127, 125], [128, 128]];
+
 /// A LeNet-3C1L with unequal channel counts whose every tensor, BatchNorm's statistics too, is random.
-fn lenet(dataset: Dataset, channels: [usize; 3]) -> Network {
+fn lenet(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let parts = lenet::layers(channels, dataset.shape(), 10, Kind::Float, &mut random);
-    randomised(dataset, Architecture::Lenet { channels: channels[2] }, parts, &mut random)
+    let parts = lenet::layers(channels, image, 10, Weights::Triangular, Kind::Float, &mut random);
+    randomised(image, Architecture::Lenet { channels: channels[2] }, parts, &mut random)
 }
 
 /// A vgg-8, likewise.
-fn vgg8(dataset: Dataset, channels: [usize; 3]) -> Network {
+fn vgg8(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let parts = vgg8::layers(channels, dataset.shape(), 10, Kind::Float, &mut random);
-    randomised(dataset, Architecture::Vgg8 { channels }, parts, &mut random)
+    let parts = vgg8::layers(channels, image, 10, Weights::Triangular, Kind::Float, &mut random);
+    randomised(image, Architecture::Vgg8 { channels }, parts, &mut random)
+}
+
+fn vgg8_of_every_size() -> impl Iterator<Item = Network> {
+    SIZES.into_iter().map(|[height, width]| vgg8(Shape { channels: 3, height, width }, [7, 10, 9]))
 }
 
 fn randomised(
-    dataset: Dataset,
+    image: Shape,
     architecture: Architecture,
     (layers, classifier): (Vec<Layer>, Classifier),
     random: &mut ChaCha8Rng,
 ) -> Network {
-    let (mean, std) = dataset.statistics();
-    let normalisation = Normalisation { mean, std };
-    let network = Network { architecture, image: dataset.shape(), normalisation, layers, classifier };
+    let normalisation = Normalisation { mean: vec![0.4; image.channels], std: vec![0.25; image.channels] };
+    let network = Network { architecture, weights: Weights::Triangular, image, normalisation, layers, classifier };
     tch::no_grad(|| {
         for (name, tensor) in network.tensors().into_iter().filter(|(name, _)| name.starts_with("norm")) {
             // Factors of either sign: a negative one must not make -0.0 of a zero.
@@ -49,6 +59,11 @@ fn randomised(
         }
     });
     network
+}
+
+fn images_for(network: &Network, count: i64, seed: u64) -> Tensor {
+    let Shape { channels, height, width } = network.image;
+    random_images([count, channels as i64, height as i64, width as i64], seed)
 }
 
 fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
@@ -66,31 +81,27 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
 
 #[test]
 fn other_runtimes_give_the_logits_of_libtorch_at_full_width() {
-    for (dataset, network) in [
-        (Dataset::Mnist, lenet(Dataset::Mnist, [12, 12, 12])),
-        (Dataset::Cifar10, lenet(Dataset::Cifar10, [10, 14, 9])),
-        (Dataset::Mnist, vgg8(Dataset::Mnist, [5, 9, 4])),
-        (Dataset::Cifar10, vgg8(Dataset::Cifar10, [64, 128, 256])),
-    ] {
+    let networks =
+        [lenet(GREY, [12, 12, 12]), lenet(COLOUR, [10, 14, 9]), vgg8(GREY, [5, 9, 4]), vgg8(COLOUR, [64, 128, 256])];
+    for network in networks.into_iter().chain(vgg8_of_every_size()) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = exported(&network, &folder);
-        let shape = dataset.shape();
-        let images = random_images([3, shape.channels as i64, shape.height as i64, shape.width as i64], 1);
+        let images = images_for(&network, 3, 1);
         let expected = tch::no_grad(|| network.logits(&images, Width::FULL, Mode::EVALUATION));
-        assert!(largest_difference(&onnx_runtime(&path, &images), &expected) < TOLERANCE, "ONNX Runtime, {dataset:?}");
-        assert!(largest_difference(&tract(&path, &images), &expected) < TOLERANCE, "tract, {dataset:?}");
+        for (runtime, logits) in [("ONNX Runtime", onnx_runtime(&path, &images)), ("tract", tract(&path, &images))] {
+            let difference = largest_difference(&logits, &expected);
+            let (architecture, image) = (network.architecture, network.image);
+            assert!(difference < TOLERANCE, "{runtime}, {architecture:?} for {image}: {difference}");
+        }
     }
 }
 
 #[test]
 fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_width() {
-    let images = random_images([2, 3, 32, 32], 2);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for network in [
-        lenet(Dataset::Cifar10, [10, 14, 9]),
-        vgg8(Dataset::Cifar10, [7, 10, 9]),
-        vgg8(Dataset::Cifar10, [64, 128, 256]),
-    ] {
+    let networks = [lenet(COLOUR, [10, 14, 9]), vgg8(COLOUR, [7, 10, 9]), vgg8(COLOUR, [64, 128, 256])];
+    for network in networks.into_iter().chain(vgg8_of_every_size()) {
+        let images = images_for(&network, 2, 2);
         let path = exported(&network, &folder);
         let model = decode(&path);
         for millionths in [1, 125_000, 333_333, 500_000, 650_000, 888_888, 1_000_000] {
@@ -100,16 +111,31 @@ fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_
                 [("the file", sliced(&model, &images, width)), ("the engine", anywidth(&path, &images, width))]
             {
                 let difference = largest_difference(&logits, &expected);
-                assert!(difference < TOLERANCE, "{what}, {:?}, width {width}: {difference}", network.architecture);
+                let (architecture, image) = (network.architecture, network.image);
+                assert!(difference < TOLERANCE, "{what}, {architecture:?} for {image}, width {width}: {difference}");
             }
         }
     }
 }
 
 #[test]
+fn the_network_counts_what_it_takes_at_full_width_as_the_engine_does() {
+    let networks = [lenet(GREY, [12, 12, 12]), lenet(COLOUR, [10, 14, 9]), vgg8(GREY, [5, 9, 4])];
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for network in networks.into_iter().chain(vgg8_of_every_size()) {
+        let bytes = fs::read(exported(&network, &folder)).expect("the file is there");
+        let theirs = Model::from_onnx(&bytes).expect("a network that the engine runs").cost(Width::FULL);
+        let ours = network.cost();
+        let (architecture, image) = (network.architecture, network.image);
+        let theirs = (theirs.parameters, theirs.multiply_adds);
+        assert_eq!((ours.parameters, ours.multiply_adds), theirs, "{architecture:?} for {image}");
+    }
+}
+
+#[test]
 fn weights_above_the_triangle_are_exact_positive_zeros() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for network in [lenet(Dataset::Cifar10, [10, 14, 9]), vgg8(Dataset::Cifar10, [7, 10, 9])] {
+    for network in [lenet(COLOUR, [10, 14, 9]), vgg8(COLOUR, [7, 10, 9])] {
         let weights = initializers(&decode(&exported(&network, &folder)));
         let hidden = |name: &&String| name.starts_with("conv") && name.ends_with("weight") && *name != "conv1.weight";
         for name in weights.keys().filter(hidden) {
@@ -129,7 +155,7 @@ fn weights_above_the_triangle_are_exact_positive_zeros() {
 #[test]
 fn metadata_says_what_a_server_needs_as_json() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = decode(&exported(&lenet(Dataset::Mnist, [4, 4, 4]), &folder));
+    let model = decode(&exported(&lenet(GREY, [4, 4, 4]), &folder));
     let entries: Vec<_> = model.metadata_props.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
     let expected = [
         ("anywidth.format", "1"),

@@ -93,7 +93,7 @@ fn full_recipe() -> Recipe {
 
 #[test]
 fn a_resumed_run_gives_the_same_network_as_an_uninterrupted_one() {
-    for recipe in [recipe(), full_recipe()] {
+    for recipe in [recipe(), full_recipe(), full_recipe().dense()] {
         resumes_as_if_uninterrupted(&recipe);
     }
 }
@@ -159,6 +159,21 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint() {
 }
 
 #[test]
+fn a_network_whose_weights_are_no_numbers_is_not_saved() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    // The first step overflows; the loss before it was a number, and the run is told to stop after it.
+    let schedule = Schedule { peak: 1e300, ..recipe().schedule };
+    let mut run = Run::new(Recipe { schedule, ..recipe() }, path.clone());
+    train(&mut run, &|| true).expect("a run that has not begun");
+    let good = fs::read(&path).expect("a checkpoint");
+    let left = Cell::new(1);
+    let error = train(&mut run, &|| left.replace(left.get() - 1) == 0).expect_err("no number");
+    assert!(matches!(error, TrainError::Overflow { steps: 1, .. }), "{error}");
+    assert_eq!(fs::read(&path).expect("a checkpoint"), good);
+}
+
+#[test]
 fn a_checkpoint_that_is_missing_cut_off_or_something_else_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint");
@@ -171,6 +186,16 @@ fn a_checkpoint_that_is_missing_cut_off_or_something_else_is_refused() {
         fs::write(&path, bytes).expect("written");
         assert!(refusal(&path).starts_with(&format!("checkpoint {}", path.display())));
     }
+}
+
+#[test]
+fn a_run_does_not_go_on_with_another_number_of_images() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    train(&mut Run::new(recipe(), path.clone()), &never).expect("a run");
+    let mut run = Run::resume(path).expect("a checkpoint");
+    let error = run.train(&images(40, 1), &images(50, 2), &Progress::silent(), &never).expect_err("other images");
+    assert!(error.to_string().starts_with("checkpoint: begun with another number of images: step 15"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `exporter evaluate`: the accuracy at every width, as text.
+//! `exporter evaluate`: the accuracy at every width that the network has, as text.
 
 use std::path::PathBuf;
 
@@ -31,8 +31,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let accuracy = accuracies(run.network(), &images, Mode::EVALUATION);
     println!("channels  width     accuracy");
-    for (width, share) in recipe.architecture.widths().into_iter().zip(&accuracy) {
+    for (width, share) in run.network().widths().into_iter().zip(&accuracy) {
         println!("{:8}  {width:<8}  {:.2} %", width.active(run.network().channels()), 100.0 * share);
+    }
+    if accuracy.len() == 1 {
+        return Ok(());
     }
     let quarter = super::quarter();
     println!("mean accuracy over widths {quarter} to 1: {:.2} %", 100.0 * area_under_curve(&accuracy, quarter));

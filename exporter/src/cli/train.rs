@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use exporter::data::{Augmentation, Border, Dataset, split};
 use exporter::model::Architecture;
+use exporter::train::difference::{Difference, differences};
 use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::{Progress, by_width};
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// The network.
     #[arg(long, value_enum, default_value_t = Family::Lenet)]
     network: Family,
+    /// How it is trained: at every width, or, to compare with, without the triangle and at full width alone.
+    #[arg(long, value_enum, default_value_t = Method::OnePass)]
+    method: Method,
     /// Channels of every hidden layer (LeNet-3C1L; 45 is the usual 32 times the root of 2, because the triangle halves
     /// the weights) or of the three stages (vgg-8) [default: 45, or 64,128,256].
     #[arg(long, value_delimiter = ',', value_parser = channels)]
@@ -68,9 +72,9 @@ pub(crate) struct Args {
     /// Share of the target that is spread over all classes [default: 0, for vgg-8 0.1].
     #[arg(long)]
     label_smoothing: Option<f64>,
-    /// The narrowest width that is trained.
-    #[arg(long, default_value_t = 0.125)]
-    narrowest: f64,
+    /// The narrowest width that is trained [default: 0.125].
+    #[arg(long)]
+    narrowest: Option<f64>,
     /// A width that counts for more, as WIDTH=SHARE of the whole loss; may be repeated. The rest is spread evenly over
     /// all widths that are trained [default: 0.25=0.2 0.5=0.1 1=0.1].
     #[arg(long, value_parser = emphasis)]
@@ -128,13 +132,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         (false, false) => Run::new(recipe, checkpoint),
         (true, _) => {
             let run = Run::resume(checkpoint.clone())?;
-            ensure!(
-                *run.recipe() == recipe,
-                "{}: begun with another recipe:\n{}\nthe flags now say\n{}",
-                checkpoint.display(),
-                serde_json::to_string(run.recipe())?,
-                serde_json::to_string(&recipe)?
-            );
+            let differences = differences(run.recipe(), &recipe);
+            let text = |Difference { field, values: [begun, now] }: &Difference| {
+                format!("{field}: begun with {begun}, the flags now say {now}")
+            };
+            let text: Vec<String> = differences.iter().map(text).collect();
+            ensure!(text.is_empty(), "{}: {}", checkpoint.display(), text.join("; "));
             run
         }
     };
@@ -147,7 +150,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Outcome::Interrupted => eprintln!("stopped; the same command with --resume goes on"),
         Outcome::Finished => {
             let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&epoch.accuracy));
-            eprintln!("finished; validation {accuracy}; next: exporter export {}", folder.display());
+            let folder = folder.display();
+            let next = match run.recipe().method {
+                Method::OnePass => format!("exporter export {folder}"),
+                Method::Dense => format!("exporter export RUN --dense {folder}"),
+            };
+            eprintln!("finished; validation {accuracy}; next: {next}");
         }
     }
     Ok(())
@@ -157,7 +165,7 @@ impl Args {
     fn recipe(&self) -> anyhow::Result<Recipe> {
         let standard = Standard::of(self.network, self.dataset);
         let emphasis = if self.emphasis.is_empty() { DEFAULT_EMPHASIS.into() } else { self.emphasis.clone() };
-        Ok(Recipe {
+        let recipe = Recipe {
             dataset: self.dataset,
             architecture: self.architecture()?,
             start: Start {
@@ -169,7 +177,7 @@ impl Args {
             batch: self.batch,
             schedule: Schedule { peak: self.rate, warm_up: self.warm_up, decay: self.decay.unwrap_or(standard.decay) },
             sgd: Settings { momentum: self.momentum, nesterov: !self.no_nesterov, weight_decay: self.weight_decay },
-            loss_weights: Weighting { narrowest: self.narrowest, emphasis },
+            loss_weights: Weighting { narrowest: self.narrowest.unwrap_or(DEFAULT_NARROWEST), emphasis },
             label_smoothing: self.label_smoothing.unwrap_or(standard.label_smoothing),
             coverage: !self.no_coverage,
             average: self.average.unwrap_or(standard.average),
@@ -182,7 +190,14 @@ impl Args {
             held_out: self.held_out,
             seed: self.seed,
             precision: self.precision.unwrap_or(standard.precision),
-        })
+        };
+        recipe.check().map_err(anyhow::Error::msg)?;
+        if self.method == Method::Dense {
+            let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty();
+            ensure!(!about_widths, "a dense network is trained at full width alone: no --narrowest, no --emphasis");
+            return Ok(recipe.dense());
+        }
+        Ok(recipe)
     }
 
     fn architecture(&self) -> anyhow::Result<Architecture> {
@@ -191,7 +206,6 @@ impl Args {
             (Family::Lenet, &[channels]) => Architecture::Lenet { channels },
             (Family::Lenet, more) => bail!("channels: {} numbers, LeNet-3C1L has one", more.len()),
             (Family::Vgg8, []) => Architecture::Vgg8 { channels: [64, 128, 256] },
-            (Family::Vgg8, &[1, ..]) => bail!("channels: 1 in the first stage leaves none for the stem, at least 2"),
             (Family::Vgg8, &[first, second, third]) => Architecture::Vgg8 { channels: [first, second, third] },
             (Family::Vgg8, others) => bail!("channels: {} numbers, vgg-8 has three", others.len()),
         })
@@ -210,8 +224,14 @@ pub(crate) fn command(recipe: &Recipe) -> String {
     let Schedule { peak, warm_up, decay } = recipe.schedule;
     add(format!(" --rate {peak} --warm-up {warm_up} --decay {}", flag(decay)));
     add(format!(" --momentum {} --weight-decay {}", recipe.sgd.momentum, recipe.sgd.weight_decay));
-    add(format!(" --label-smoothing {} --narrowest {}", recipe.label_smoothing, recipe.loss_weights.narrowest));
-    recipe.loss_weights.emphasis.iter().for_each(|(width, share)| add(format!(" --emphasis {width}={share}")));
+    add(format!(" --label-smoothing {}", recipe.label_smoothing));
+    match recipe.method {
+        Method::OnePass => {
+            add(format!(" --narrowest {}", recipe.loss_weights.narrowest));
+            recipe.loss_weights.emphasis.iter().for_each(|(width, share)| add(format!(" --emphasis {width}={share}")));
+        }
+        Method::Dense => add(" --method dense".into()),
+    }
     add(format!(" --copies {} --whitened-stem {}", recipe.start.copies, recipe.start.whitened_stem));
     add(format!(" --average {}", recipe.average));
     let Augmentation { pad, border, flip, cutout } = recipe.augmentation;
@@ -220,7 +240,7 @@ pub(crate) fn command(recipe: &Recipe) -> String {
     if !recipe.sgd.nesterov {
         add(" --no-nesterov".into());
     }
-    if !recipe.coverage {
+    if !recipe.coverage && recipe.method == Method::OnePass {
         add(" --no-coverage".into());
     }
     flags
@@ -230,6 +250,7 @@ fn flag(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |possible| possible.get_name().to_owned())
 }
 
+const DEFAULT_NARROWEST: f64 = 0.125;
 const DEFAULT_EMPHASIS: [(f64, f64); 3] = [(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)];
 
 /// More channels than this in a layer are a slip of the finger.
@@ -271,6 +292,7 @@ mod tests {
             "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
             "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
             "exporter train cifar10 --network vgg-8",
+            "exporter train cifar10 --network vgg-8 --method dense --epochs 7",
             "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
         ] {
             let recipe = recipe(line);
@@ -291,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_that_no_network_has_are_refused_with_the_reason() {
+    fn flags_that_no_network_has_are_refused_with_the_reason() {
         let reason = |flags: &str| {
             let line = format!("exporter train cifar10 {flags}");
             let args = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
@@ -302,8 +324,10 @@ mod tests {
             ("--channels 0", "0 is not between 1 and 4096"),
             ("--channels 5000", "5000 is not between 1 and 4096"),
             ("--channels 4,5", "2 numbers, LeNet-3C1L has one"),
+            ("--method dense --narrowest 0.5", "a dense network is trained at full width alone"),
+            ("--method dense --emphasis 0.5=0.5", "a dense network is trained at full width alone"),
             ("--network vgg-8 --channels 64", "1 numbers, vgg-8 has three"),
-            ("--network vgg-8 --channels 1,8,8", "1 in the first stage"),
+            ("--network vgg-8 --channels 1,8,8", "a layer of vgg-8 would have none, with 1, 8 and 8 channels"),
         ] {
             let message = reason(flags).expect_err(flags);
             assert!(message.contains(expected), "{flags}: {message}");

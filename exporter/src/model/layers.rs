@@ -27,19 +27,29 @@ pub enum Layer {
     GlobalMaxPool,
 }
 
-/// A convolution (stride 1) whose rows read the input channels that they may; its bias is that of the normalisation
-/// that follows.
+/// A convolution whose rows read the input channels that they may; its bias is that of the normalisation that follows.
 #[derive(Debug)]
 pub struct Convolution {
     /// Unique within the network.
     pub name: String,
-    /// What it reads.
-    pub input: Input,
+    /// Which inputs its rows read.
+    pub weights: Weights,
     /// `[C_out, C_in, K, K]`, not masked.
     pub weight: Tensor,
-    /// `[C_out, C_in, 1, 1]`: 1 where a row may read, 0 above the triangle.
+    /// `[C_out, C_in, 1, 1]`: 1 where a row may read, 0 above the triangle if there is one.
     pub mask: Tensor,
-    /// Rows and columns of zeros around the input.
+    /// Where its kernels are put.
+    pub window: Window,
+}
+
+/// Where square kernels are put on a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns of the kernel.
+    pub side: usize,
+    /// Rows and columns from one place to the next.
+    pub stride: usize,
+    /// Rows and columns of zeros around the map.
     pub padding: usize,
 }
 
@@ -67,13 +77,13 @@ pub struct Classifier {
     pub bias: Tensor,
 }
 
-/// What a convolution reads.
+/// Which input channels the rows of a convolution read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// The image, all of whose channels exist at every width.
-    Image,
-    /// A sliced layer's channels.
-    Channels,
+pub enum Weights {
+    /// All: of an image, whose channels exist at every width, and wherever a network is run at full width only.
+    Dense,
+    /// Those that exist at the narrowest width at which the row itself exists.
+    Triangular,
 }
 
 /// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one.
@@ -113,32 +123,32 @@ impl Layer {
 }
 
 impl Convolution {
-    /// The layer `conv<index>`, with random weights `[c_out, c_in, kernel, kernel]`: each row normal with variance 2 / (the inputs it reads), after
-    /// He et al., "Delving Deep into Rectifiers" (2015).
+    /// The layer `conv<index>`, with random weights `[c_out, c_in, side, side]`: each row normal with variance
+    /// 2 / (the inputs it reads), after He et al., "Delving Deep into Rectifiers" (2015).
     pub(super) fn new(
         index: usize,
-        input: Input,
-        [c_out, c_in, kernel]: [usize; 3],
-        padding: usize,
+        weights: Weights,
+        [c_out, c_in]: [usize; 2],
+        window: Window,
         kind: Kind,
         random: &mut impl Rng,
     ) -> Convolution {
-        let may_read = |i, j| input == Input::Image || reads(i, j, c_in, c_out);
-        let readable = |i| if input == Input::Image { c_in } else { limit(i, c_in, c_out) };
-        let area = kernel * kernel;
+        let may_read = |i, j| weights == Weights::Dense || reads(i, j, c_in, c_out);
+        let readable = |i| if weights == Weights::Dense { c_in } else { limit(i, c_in, c_out) };
+        let area = window.side * window.side;
         let (mut mask, mut weight) = (Vec::new(), Vec::new());
         for i in 0..c_out {
             let deviation = (2.0 / (readable(i) * area) as f64).sqrt();
             mask.extend((0..c_in).map(|j| f64::from(may_read(i, j))));
             weight.extend(normal(c_in * area, deviation, random));
         }
-        let [rows, columns, side] = [c_out, c_in, kernel].map(|length| length as i64);
+        let [rows, columns, side] = [c_out, c_in, window.side].map(|length| length as i64);
         Convolution {
             name: format!("conv{index}"),
-            input,
+            weights,
             weight: leaf(&weight, &[rows, columns, side, side], kind),
             mask: Tensor::from_slice(&mask).to_kind(kind).view([rows, columns, 1, 1]),
-            padding,
+            window,
         }
     }
 
@@ -161,10 +171,10 @@ impl Convolution {
         let rows = width.active(c_out as usize) as i64;
         let weight = self.masked().narrow(0, 0, rows).narrow(1, 0, input.size()[1]).to_kind(mode.precision);
         let input = input.to_kind(mode.precision);
-        let padding = [self.padding as i64; 2];
+        let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
-            |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, [1, 1], padding, [1, 1], 1);
-        if self.input == Input::Image || rows < WORTH_SPLITTING {
+            |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
+        if self.weights == Weights::Dense || rows < WORTH_SPLITTING {
             return convolve(&input, &weight);
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
@@ -260,18 +270,19 @@ mod tests {
     fn a_split_convolution_gives_what_the_masked_weights_give_in_one() {
         let mut random = ChaCha8Rng::seed_from_u64(2);
         let mode = Mode { training: false, precision: Kind::Double };
-        for (c_out, c_in, millionths) in
-            [(64, 64, 1_000_000), (100, 70, 1_000_000), (70, 100, 950_000), (130, 9, 500_000)]
+        for (c_out, c_in, millionths, stride) in
+            [(64, 64, 1_000_000, 1), (100, 70, 1_000_000, 1), (70, 100, 950_000, 2), (130, 9, 500_000, 1)]
         {
             let width = Width::from_millionths(millionths).expect("a width");
-            let size = [c_out, c_in, 3];
-            let convolution = Convolution::new(1, Input::Channels, size, 1, Kind::Double, &mut random);
+            let window = Window { side: 3, stride, padding: 1 };
+            let convolution =
+                Convolution::new(1, Weights::Triangular, [c_out, c_in], window, Kind::Double, &mut random);
             let [rows, columns] = [c_out, c_in].map(|channels| width.active(channels) as i64);
             assert!(rows >= WORTH_SPLITTING);
             let values: Vec<f64> = normal(2 * columns as usize * 20, 1.0, &mut random).collect();
             let input = Tensor::from_slice(&values).view([2, columns, 4, 5]);
             let weight = convolution.masked().narrow(0, 0, rows).narrow(1, 0, columns);
-            let expected = input.conv2d(&weight, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            let expected = input.conv2d(&weight, None::<Tensor>, [stride as i64; 2], [1, 1], [1, 1], 1);
             let difference = (convolution.forward(&input, width, mode) - expected).abs().max().double_value(&[]);
             assert!(difference < 1e-12, "{c_out} of {c_in} at {width}: {difference}");
         }

@@ -4,6 +4,7 @@
 //! [`Network::layers`]. Weights are held in full and masked when they are used, so a gradient can never fill the
 //! upper triangle.
 
+mod cost;
 mod layers;
 pub mod lenet;
 pub mod start;
@@ -17,7 +18,8 @@ use tch::{Kind, Tensor};
 
 use crate::data::Shape;
 
-pub use layers::{BatchNorm, Classifier, Convolution, Input, Layer};
+pub use cost::Cost;
+pub use layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
 
 /// Which network, and how large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +31,10 @@ pub enum Architecture {
         /// Channels of every hidden layer.
         channels: usize,
     },
-    /// Seven convolutions and a linear layer (vgg-8).
+    /// Seven convolutions and a linear layer (vgg-8); two more convolutions for each extra stage of large images.
     #[serde(rename = "vgg-8")]
     Vgg8 {
-        /// Channels of the three stages.
+        /// Channels of the three stages; extra ones have the third's.
         channels: [usize; 3],
     },
 }
@@ -51,6 +53,8 @@ pub struct Normalisation {
 pub struct Network {
     /// What it was built from.
     pub architecture: Architecture,
+    /// What its hidden layers read; a dense network can be run at full width only.
+    pub weights: Weights,
     /// The shape of the images that it reads.
     pub image: Shape,
     /// What it does to an image first.
@@ -102,7 +106,28 @@ impl Architecture {
         }
     }
 
-    /// The widths at which it is trained and measured, evenly spaced, narrow to wide, the last one full.
+    /// Can there be such a network for images of shape `image`?
+    ///
+    /// # Errors
+    /// A message that names the size or the count that is out of range.
+    pub fn check(self, image: Shape) -> Result<(), String> {
+        let (sides, channels) = match self {
+            Architecture::Lenet { channels } => (lenet::SIDES, [channels; 3]),
+            // The stem has half of the first.
+            Architecture::Vgg8 { channels: [first, second, third] } => (vgg8::SIDES, [first / 2, second, third]),
+        };
+        let (name, (least, most)) = (self.name(), (sides.start(), sides.end()));
+        if !sides.contains(&image.height) || !sides.contains(&image.width) {
+            let (rows, columns) = (image.height, image.width);
+            return Err(format!("images of {columns}x{rows} pixels: {name} reads {least} to {most} pixels a side"));
+        }
+        if channels.contains(&0) {
+            return Err(format!("channels: a layer of {name} would have none, with {}", self.size()));
+        }
+        Ok(())
+    }
+
+    /// The widths of an any-width network, evenly spaced, narrow to wide, the last one full.
     pub fn widths(self) -> Vec<Width> {
         let count = match self {
             Architecture::Lenet { channels } => channels,
@@ -123,9 +148,10 @@ impl Network {
     /// `kind` is what its parameters are held in. The same seed gives the same network on every machine.
     ///
     /// # Panics
-    /// If the images are too small for the network, or `classes` or a channel count is zero.
+    /// If [`Architecture::check`] finds something wrong, or `classes` is zero.
     pub fn new(
         architecture: Architecture,
+        weights: Weights,
         image: Shape,
         classes: usize,
         normalisation: Normalisation,
@@ -134,24 +160,38 @@ impl Network {
     ) -> Network {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (layers, classifier) = match architecture {
-            Architecture::Lenet { channels } => lenet::layers([channels; 3], image, classes, kind, &mut random),
-            Architecture::Vgg8 { channels } => vgg8::layers(channels, image, classes, kind, &mut random),
+            Architecture::Lenet { channels } => {
+                lenet::layers([channels; 3], image, classes, weights, kind, &mut random)
+            }
+            Architecture::Vgg8 { channels } => vgg8::layers(channels, image, classes, weights, kind, &mut random),
         };
-        Network { architecture, image, normalisation, layers, classifier }
+        Network { architecture, weights, image, normalisation, layers, classifier }
+    }
+
+    /// The widths at which it is trained and measured, evenly spaced, narrow to wide, the last one full.
+    pub fn widths(&self) -> Vec<Width> {
+        match self.weights {
+            Weights::Triangular => self.architecture.widths(),
+            Weights::Dense => vec![Width::FULL],
+        }
     }
 
     /// The logits `[N, classes]` of `images` (`[N, C, H, W]` in 0..1) at `width`, from the sliced network.
+    ///
+    /// # Panics
+    /// If the network is dense and `width` is not full.
     pub fn logits(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
+        assert!(self.weights == Weights::Triangular || width == Width::FULL, "a dense network at width {width}");
         self.classifier.logits(&self.features(images, width, mode))
     }
 
-    /// The logits at each of [`Architecture::widths`] from one pass: `[widths, N, classes]`.
+    /// The logits at each of [`Network::widths`] from one pass: `[widths, N, classes]`.
     ///
     /// Each row is what [`Network::logits`] gives at its width: the activations of a narrower network are the first
     /// channels of a wider one's, and the last layer is a sum over channels.
     pub fn all_logits(&self, images: &Tensor, mode: Mode) -> Tensor {
         let last = |width: &Width| width.active(self.channels()) as i64 - 1;
-        let rows: Vec<i64> = self.architecture.widths().iter().map(last).collect();
+        let rows: Vec<i64> = self.widths().iter().map(last).collect();
         let running = self.classifier.running_logits(&self.features(images, Width::FULL, mode));
         running.index_select(0, &Tensor::from_slice(&rows))
     }
@@ -180,5 +220,40 @@ impl Network {
         let constants =
             |values: &[f64]| Tensor::from_slice(values).to_kind(images.kind()).view([1, values.len() as i64, 1, 1]);
         (images - constants(&self.normalisation.mean)) / constants(&self.normalisation.std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_a_network_cannot_read_are_refused_with_those_that_it_can() {
+        let vgg8 = Architecture::Vgg8 { channels: [2, 1, 1] };
+        let refusal = |architecture: Architecture, height, width| {
+            architecture.check(Shape { channels: 3, height, width }).err().unwrap_or_default()
+        };
+        for [height, width] in [[28, 28], [28, 128], [128, 90]] {
+            assert_eq!(refusal(vgg8, height, width), "");
+        }
+        let wide = "images of 129x64 pixels: vgg-8 reads 28 to 128 pixels a side";
+        assert_eq!(refusal(vgg8, 64, 129), wide);
+        assert!(refusal(vgg8, 27, 64).starts_with("images of 64x27 pixels"));
+        assert_eq!(refusal(Architecture::Lenet { channels: 1 }, 16, 128), "");
+        assert!(refusal(Architecture::Lenet { channels: 1 }, 15, 128).contains("LeNet-3C1L reads 16 to 128 pixels"));
+    }
+
+    #[test]
+    fn a_network_with_an_empty_layer_is_refused() {
+        let image = Shape { channels: 3, height: 32, width: 32 };
+        let empty = [
+            Architecture::Lenet { channels: 0 },
+            Architecture::Vgg8 { channels: [1, 1, 1] },
+            Architecture::Vgg8 { channels: [2, 0, 1] },
+        ];
+        for architecture in empty {
+            let message = architecture.check(image).expect_err("an empty layer");
+            assert!(message.starts_with("channels: a layer of") && message.contains("would have none"), "{message}");
+        }
     }
 }

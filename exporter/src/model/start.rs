@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Convolution, Layer, Network};
+use super::{Convolution, Layer, Network, Window};
 
 /// Makes rows of the later convolutions copies: output channel `i` passes input channel `i * C_in / C_out` through, where
 /// that is a whole number. The other rows stay as they are.
@@ -30,8 +30,8 @@ pub fn pass_through(network: &Network) {
 pub fn whitened_stem(network: &Network, images: &Tensor) {
     let stem = network.layers.iter().find_map(convolution).expect("a network begins with a convolution");
     tch::no_grad(|| {
-        let [rows, channels, side, _] = stem.weight.size()[..] else { unreachable!("four axes") };
-        let components = components(&network.normalised(images), side);
+        let [rows, channels, ..] = stem.weight.size()[..] else { unreachable!("four axes") };
+        let components = components(&network.normalised(images), stem.window);
         let [count, ..] = components.size()[..] else { unreachable!("four axes") };
         let order = mixed(&(0..count).map(|index| is_brightness(&components.get(index))).collect::<Vec<bool>>());
         debug_assert_eq!(components.size()[1], channels);
@@ -43,13 +43,14 @@ pub fn whitened_stem(network: &Network, images: &Tensor) {
     });
 }
 
-/// The principal components of the patches of `images`, `[C * side * side, C, side, side]`, largest variance first, each
-/// of length 1 and with its largest value positive.
-fn components(images: &Tensor, side: i64) -> Tensor {
+/// The principal components of the patches that `window` takes from `images` (those inside of the image),
+/// `[C * side * side, C, side, side]`, largest variance first, each of length 1 and with its largest value positive.
+fn components(images: &Tensor, window: Window) -> Tensor {
     let channels = images.size()[1];
-    let patches = images.im2col([side, side], [1, 1], [0, 0], [1, 1]).permute([1, 0, 2]).flatten(1, 2);
-    let centred = &patches - patches.mean_dim([1i64].as_slice(), true, None);
-    let covariance = centred.matmul(&centred.tr()).to_kind(Kind::Double) / patches.size()[1] as f64;
+    let [side, stride] = [window.side, window.stride].map(|length| length as i64);
+    let mut centred = images.im2col([side; 2], [1, 1], [0, 0], [stride; 2]).permute([1, 0, 2]).flatten(1, 2);
+    centred -= centred.mean_dim([1i64].as_slice(), true, None);
+    let covariance = centred.matmul(&centred.tr()).to_kind(Kind::Double) / centred.size()[1] as f64;
     let vectors = covariance.linalg_eigh("L").1.tr().flip([0]);
     let largest = vectors.gather(1, &vectors.abs().argmax(1, true), false);
     (vectors * largest.sign()).view([-1, channels, side, side])

@@ -1,48 +1,69 @@
-//! vgg-8: a stem and three stages of two convolutions, each 3x3 with a border of zeros; one linear layer.
+//! vgg-8: a stem and three or more stages of two convolutions, each 3x3 with a border of zeros; one linear layer.
+//!
+//! The images' shorter side decides how deep it is. With `k = round(log2(side / 32))`, the stem strides by `2^k`, so that
+//! the maps after it are about as large as those of 32 pixels; a stem that strides by 4 has 5x5 kernels, because 3x3 ones
+//! would miss pixels. There are `3 + k` stages where the maps allow it, for a stage pools a map of at least 2 pixels.
+//! Stages beyond the third have as many channels as the third.
+//!
+//! | side | stem | stages |
+//! |---|---|---|
+//! | 28 to 45 | 3x3 | 3 |
+//! | 46 to 90 | 3x3, stride 2 | 4 |
+//! | 91 to 124 | 5x5, stride 4 | 4 |
+//! | 125 to 128 | 5x5, stride 4 | 5 |
+
+use std::ops::RangeInclusive;
 
 use rand::Rng;
 use tch::Kind;
 
-use super::layers::{BatchNorm, Classifier, Convolution, Input, Layer};
+use super::layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
 use crate::data::Shape;
 
-/// Pixels a side that leave one position after the last stage.
-const SMALLEST: usize = 8;
+/// Pixels that an image may have on each side.
+pub const SIDES: RangeInclusive<usize> = 28..=128;
 
 /// Evenly spaced widths at which the network is trained and measured.
 pub const WIDTHS: usize = 32;
 
-/// The layers for images of shape `image`, with these `channels` in the three stages and half of the first in the stem.
+/// The side for which the stem does not stride.
+const USUAL_SIDE: f64 = 32.0;
+
+/// The layers for images of shape `image`, with these `channels` in the stages and half of the first in the stem; all
+/// convolutions but the stem have `hidden` weights.
 ///
 /// The first convolution of a stage is pooled before it is normalised, which leaves a quarter of the values to
 /// normalise. Such a normalisation cannot be folded into the convolution: a negative factor would turn the maximum
 /// into a minimum.
 ///
 /// # Panics
-/// If the images have fewer than 8 pixels a side, or a count is zero (below 2 in the first stage).
+/// If a side of the images is not in [`SIDES`], or a count is zero (below 2 in the first stage).
 pub fn layers(
     channels: [usize; 3],
     image: Shape,
     classes: usize,
+    hidden: Weights,
     kind: Kind,
     random: &mut impl Rng,
 ) -> (Vec<Layer>, Classifier) {
-    assert!(image.height.min(image.width) >= SMALLEST, "vgg-8 reads no images below {SMALLEST} pixels a side");
-    let mut convolution = |index, input, [c_out, c_in]: [usize; 2]| {
-        Layer::Convolution(Convolution::new(index, input, [c_out, c_in, 3], 1, kind, random))
+    assert!([image.height, image.width].iter().all(|side| SIDES.contains(side)), "vgg-8 for images of {image}");
+    let side = image.height.min(image.width);
+    let mut convolution = |index, weights, [c_out, c_in]: [usize; 2]| {
+        let window = if index == 1 { stem(side) } else { Window { side: 3, stride: 1, padding: 1 } };
+        Layer::Convolution(Convolution::new(index, weights, [c_out, c_in], window, kind, random))
     };
     let norm = |index, channels| Layer::Norm(BatchNorm::new(index, channels, kind));
-    let stem = channels[0] / 2;
-    let mut layers = vec![convolution(1, Input::Image, [stem, image.channels]), norm(1, stem), Layer::Relu];
-    let mut before = stem;
-    for (stage, here) in channels.into_iter().enumerate() {
+    let mut before = channels[0] / 2;
+    let mut layers = vec![convolution(1, Weights::Dense, [before, image.channels]), norm(1, before), Layer::Relu];
+    for stage in 0..stages(side) {
+        let here = channels[stage.min(2)];
         let [first, second] = [2 * stage + 2, 2 * stage + 3];
         layers.extend([
-            convolution(first, Input::Channels, [here, before]),
+            convolution(first, hidden, [here, before]),
             Layer::MaxPool { size: 2 },
             norm(first, here),
             Layer::Relu,
-            convolution(second, Input::Channels, [here, here]),
+            convolution(second, hidden, [here, here]),
             norm(second, here),
             Layer::Relu,
         ]);
@@ -50,4 +71,40 @@ pub fn layers(
     }
     layers.push(Layer::GlobalMaxPool);
     (layers, Classifier::new(classes, before, 1, kind, random))
+}
+
+/// How often the usual side is doubled to give about `side`.
+fn doublings(side: usize) -> u32 {
+    (side as f64 / USUAL_SIDE).log2().round() as u32
+}
+
+/// Where the stem's kernels are put on images whose shorter side is `side`.
+fn stem(side: usize) -> Window {
+    let stride = 1 << doublings(side);
+    let kernel = if stride < 4 { 3 } else { 5 };
+    Window { side: kernel, stride, padding: kernel / 2 }
+}
+
+/// How many stages follow the stem; each halves the map, rounded down.
+fn stages(side: usize) -> usize {
+    let map = side.div_ceil(stem(side).stride);
+    (3 + doublings(side)).min(map.ilog2()) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table at the head of this file.
+    #[test]
+    fn the_shorter_side_decides_the_stem_and_the_stages() {
+        for (sides, kernel, stride, count) in
+            [(28..=45, 3, 1, 3), (46..=90, 3, 2, 4), (91..=124, 5, 4, 4), (125..=128, 5, 4, 5)]
+        {
+            for side in sides {
+                let window = Window { side: kernel, stride, padding: kernel / 2 };
+                assert_eq!((stem(side), stages(side)), (window, count), "{side} pixels");
+            }
+        }
+    }
 }

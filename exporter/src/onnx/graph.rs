@@ -8,7 +8,7 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
-use crate::model::{BatchNorm, Convolution, Layer, Network};
+use crate::model::{BatchNorm, Convolution, Layer, Network, Window};
 
 /// The name of the graph's input, `[N, C, H, W]` in 0..1.
 const IMAGE: &str = "image";
@@ -88,11 +88,12 @@ impl Builder {
 
     fn convolution(&mut self, convolution: &Convolution, weight: Tensor, bias: Option<Tensor>) {
         let name = &convolution.name;
-        let side = weight.size()[2];
+        let Window { side, stride, padding } = convolution.window;
+        let [side, stride, padding] = [side, stride, padding].map(|length| length as i64);
         let attributes = vec![
             integers("kernel_shape", &[side, side]),
-            integers("pads", &[convolution.padding as i64; 4]),
-            integers("strides", &[1, 1]),
+            integers("pads", &[padding; 4]),
+            integers("strides", &[stride, stride]),
         ];
         let mut parameters = vec![(format!("{name}.weight"), weight)];
         parameters.extend(bias.map(|bias| (format!("{name}.bias"), bias)));

@@ -55,9 +55,17 @@ pub struct Checkpoint {
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// The system refused.
-    #[error("checkpoint {} cannot be read or written", path.display())]
-    Io {
+    /// The system did not give the file.
+    #[error("checkpoint {} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system did not take the file, for want of room, say; an earlier one is whole.
+    #[error("checkpoint {} cannot be written; what was saved there before is kept", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -80,13 +88,14 @@ impl Checkpoint {
     /// [`CheckpointError`] names what is missing or has another shape than the recipe says.
     pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
         let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
-        let bytes = fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+        let bytes = fs::read(path).map_err(|source| CheckpointError::Read { path: path.into(), source })?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| content(error.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| content(error.to_string()))?;
         let state = metadata.metadata().as_ref().and_then(|entries| entries.get(STATE));
         let state = state.ok_or_else(|| content(format!("no metadata {STATE:?}")))?;
         let state: State = serde_json::from_str(state).map_err(|error| content(format!("{STATE}: {error}")))?;
 
+        state.recipe.check().map_err(content)?;
         let network = state.recipe.network();
         let sgd = Sgd::new(state.recipe.sgd, &network.parameters());
         let average = state.recipe.average();
@@ -107,7 +116,7 @@ impl Checkpoint {
 /// before is.
 ///
 /// # Errors
-/// [`CheckpointError::Io`] with what the system said.
+/// [`CheckpointError::Write`] with what the system said.
 pub fn save(
     path: &Path,
     state: &State,
@@ -116,7 +125,6 @@ pub fn save(
     average: Option<&Average>,
 ) -> Result<(), CheckpointError> {
     let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
-    let io = |source| CheckpointError::Io { path: path.into(), source };
     let json = serde_json::to_string(state).map_err(|error| content(error.to_string()))?;
     let stored: Vec<(String, Vec<usize>, tch::Kind, Vec<u8>)> =
         named(network, sgd, average).into_iter().map(|(name, tensor)| stored(name, &tensor)).collect();
@@ -128,7 +136,7 @@ pub fn save(
     }
     let metadata = Some(HashMap::from([(STATE.to_owned(), json)]));
     let bytes = safetensors::serialize(views, &metadata).map_err(|error| content(error.to_string()))?;
-    write_whole(path, &bytes).map_err(io)
+    write_whole(path, &bytes).map_err(|source| CheckpointError::Write { path: path.into(), source })
 }
 
 fn named(network: &Network, sgd: &Sgd, average: Option<&Average>) -> Vec<(String, Tensor)> {

@@ -1,10 +1,11 @@
-//! Training by the one-pass method: each step fits every width at once.
+//! Training by the one-pass method: each step fits every width at once. A dense network, to compare with, has full width only.
 //!
 //! A run is a pure function of its [`Recipe`], its images and its seed (on one thread): what is random in a step is
 //! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
 
 pub mod average;
 pub mod checkpoint;
+pub mod difference;
 pub mod loss;
 pub mod optimiser;
 pub mod progress;
@@ -68,6 +69,14 @@ pub enum TrainError {
         /// What the loss was.
         loss: f64,
     },
+    /// A weight is no number any more, which the next loss would have shown.
+    #[error("{name} is no number after {steps} steps: try a lower learning rate; the last checkpoint is kept")]
+    Overflow {
+        /// The weight's name.
+        name: String,
+        /// Steps done.
+        steps: usize,
+    },
     /// A checkpoint could not be written, or is not one of this recipe.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -93,6 +102,9 @@ const LOOK_EVERY: usize = 10;
 
 impl Run {
     /// A run from its beginning; checkpoints go to the file `checkpoint`.
+    ///
+    /// # Panics
+    /// If [`Recipe::check`] finds something wrong.
     pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
         let network = recipe.network();
         let sgd = Sgd::new(recipe.sgd, &network.parameters());
@@ -137,7 +149,8 @@ impl Run {
     /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
     ///
     /// # Errors
-    /// [`TrainError`] for settings out of range, a loss that is no number, or a checkpoint that cannot be written.
+    /// [`TrainError`] for settings out of range, a loss or a weight that is no number, or a checkpoint that cannot be
+    /// written.
     pub fn train(
         &mut self,
         train: &Images,
@@ -146,11 +159,16 @@ impl Run {
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
-        let widths = self.recipe.architecture.widths().len();
+        let widths = self.network.widths().len();
         let weights = LossWeights::new(&self.recipe.loss_weights, widths).map_err(TrainError::Setting)?;
         let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };
         let steps_per_epoch = train.len() / self.recipe.batch;
         let steps = self.recipe.epochs * steps_per_epoch;
+        let (epoch, done) = (self.step / steps_per_epoch, self.history.len());
+        if epoch != done {
+            let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
+            return Err(TrainError::Setting(format!("checkpoint: begun with another number of images: {reason}")));
+        }
 
         if self.step == 0 {
             self.recipe.begin(&self.network, train);
@@ -222,14 +240,19 @@ impl Run {
         random
     }
 
-    fn save(&self) -> Result<(), CheckpointError> {
+    /// Saves the run, unless its network is worth nothing any more.
+    fn save(&self) -> Result<(), TrainError> {
+        let broken = |(_, tensor): &(String, &Tensor)| tensor.isfinite().all().int64_value(&[]) == 0;
+        if let Some((name, _)) = self.network.tensors().into_iter().find(broken) {
+            return Err(TrainError::Overflow { name, steps: self.step });
+        }
         let state = checkpoint::State {
             recipe: self.recipe.clone(),
             step: self.step,
             history: self.history.clone(),
             loss_sum: self.loss_sum,
         };
-        checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())
+        Ok(checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())?)
     }
 }
 

@@ -59,8 +59,11 @@ impl Default for Progress {
     }
 }
 
-/// Percentages at the named widths: `62.41 (0.25)  71.90 (0.5) ...`.
+/// Percentages at the named widths: `62.41 (0.25)  71.90 (0.5) ...`; of a dense network, at its only one.
 pub fn by_width(accuracy: &[f64]) -> String {
+    if let [only] = accuracy {
+        return format!("{:.2} (1)", 100.0 * only);
+    }
     let at = |width: Width| format!("{:.2} ({width})", 100.0 * accuracy[width.active(accuracy.len()) - 1]);
     named_widths().map(at).join("  ")
 }

@@ -7,8 +7,8 @@ use tch::Kind;
 use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
-use crate::data::{Augmentation, Dataset, Images};
-use crate::model::{Architecture, Network, Normalisation, start};
+use crate::data::{Augmentation, Dataset, Images, Shape};
+use crate::model::{Architecture, Network, Normalisation, Weights, start};
 
 /// Everything that decides how a network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,11 +60,13 @@ pub struct Start {
 }
 
 /// How the widths of a network are trained together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// One pass at full width gives the loss of every width.
     OnePass,
+    /// Full width alone, without the triangle: a network to compare with, which has no other width.
+    Dense,
 }
 
 /// What the convolutions compute in; weights are held in single precision.
@@ -87,21 +89,44 @@ impl Precision {
     }
 }
 
-/// The training images whose patches give a whitened stem: a million patches at 32x32.
+/// The training images whose patches give a whitened stem: about a million patches.
 const WHITENED_BY: usize = 1000;
+/// Fewer of them where the images are larger than 64x64, which keeps their copies and patches near 300 MB.
+const WHITENED_PIXELS: usize = 1000 * 64 * 64;
 
 impl Recipe {
+    /// Is there a network by this recipe?
+    ///
+    /// # Errors
+    /// A message that names the setting that is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        self.architecture.check(self.dataset.shape())
+    }
+
     /// The network that this recipe starts from, before it has seen an image.
+    ///
+    /// # Panics
+    /// If [`Recipe::check`] finds something wrong.
     pub fn network(&self) -> Network {
         let (mean, std) = self.dataset.statistics();
         let classes = self.dataset.labels().len();
         let normalisation = Normalisation { mean, std };
         let shape = self.dataset.shape();
-        let network = Network::new(self.architecture, shape, classes, normalisation, self.seed, Kind::Float);
+        let weights = match self.method {
+            Method::OnePass => Weights::Triangular,
+            Method::Dense => Weights::Dense,
+        };
+        let network = Network::new(self.architecture, weights, shape, classes, normalisation, self.seed, Kind::Float);
         if self.start.copies {
             start::pass_through(&network);
         }
         network
+    }
+
+    /// The recipe of the dense network to compare with: the same but for the method, and for what is about widths.
+    pub fn dense(&self) -> Recipe {
+        let loss_weights = loss::Weighting { narrowest: 1.0, emphasis: Vec::new() };
+        Recipe { method: Method::Dense, loss_weights, coverage: false, ..self.clone() }
     }
 
     /// The average that a run by this recipe keeps, if any.
@@ -112,7 +137,9 @@ impl Recipe {
     /// Gives `network` what the training images decide about its first weights.
     pub(super) fn begin(&self, network: &Network, train: &Images) {
         if self.start.whitened_stem {
-            start::whitened_stem(network, &train.batch(0..train.len().min(WHITENED_BY)).images);
+            let Shape { height, width, .. } = train.shape();
+            let count = train.len().min(WHITENED_BY).min(WHITENED_PIXELS / (height * width));
+            start::whitened_stem(network, &train.batch(0..count).images);
         }
     }
 

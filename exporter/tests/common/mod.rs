@@ -108,7 +108,7 @@ pub(crate) fn sliced(model: &ModelProto, images: &Tensor, width: Width) -> Tenso
                 let weight = parameter(1).narrow(0, 0, rows).narrow(1, 0, input.size()[1]);
                 let bias = (node.input.len() > 2).then(|| parameter(2).narrow(0, 0, rows));
                 let padding = &integers(node, "pads")[..2];
-                input.conv2d(&weight, bias, [1, 1], padding, [1, 1], 1)
+                input.conv2d(&weight, bias, integers(node, "strides"), padding, [1, 1], 1)
             }
             "BatchNormalization" => {
                 let [gamma, beta, mean, variance] =

@@ -1,0 +1,53 @@
+//! How often the answers are right.
+
+use anywidth::engine::Width;
+use tch::Tensor;
+
+use super::all_logits;
+use crate::data::Images;
+use crate::model::{Mode, Network};
+
+/// The share of `images` that are classified correctly at each of the network's widths.
+pub fn accuracies(network: &Network, images: &Images, mode: Mode) -> Vec<f64> {
+    let (logits, labels) = all_logits(network, images, mode);
+    accuracies_of(&logits, &labels)
+}
+
+/// The share of correct answers in `logits` (`[widths, N, classes]`) for `labels` (`[N]`), by width.
+pub fn accuracies_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
+    let correct = logits.argmax(-1, false).eq_tensor(&labels.unsqueeze(0)).to_kind(tch::Kind::Double);
+    let shares = correct.mean_dim([1i64].as_slice(), false, None);
+    Vec::try_from(shares).expect("one number for each width")
+}
+
+/// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids
+/// between evenly spaced widths), divided by its length.
+///
+/// # Panics
+/// If `narrowest` leaves no two widths.
+pub fn area_under_curve(accuracy: &[f64], narrowest: Width) -> f64 {
+    let curve = &accuracy[narrowest.active(accuracy.len()) - 1..];
+    assert!(curve.len() > 1, "a curve of {} points has no area", curve.len());
+    let pairs = curve.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+    pairs.sum::<f64>() / (curve.len() - 1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracy_is_the_share_of_images_whose_highest_logit_is_their_label() {
+        let logits = [[[1.0, 0.0], [0.0, 1.0], [3.0, 2.0]], [[0.0, 1.0], [0.0, 1.0], [2.0, 3.0]]];
+        let logits = Tensor::from_slice(logits.as_flattened().as_flattened()).view([2, 3, 2]);
+        let labels = Tensor::from_slice(&[0i64, 1, 1]);
+        assert_eq!(accuracies_of(&logits, &labels), [2.0 / 3.0, 2.0 / 3.0]);
+    }
+
+    #[test]
+    fn the_area_under_a_straight_line_is_its_middle() {
+        let line: Vec<f64> = (1..=8).map(f64::from).collect();
+        assert_eq!(area_under_curve(&line, Width::of_channels(4, 8)), 6.0);
+        assert_eq!(area_under_curve(&[0.0, 1.0, 0.0], Width::NARROWEST), 0.5);
+    }
+}

@@ -1,0 +1,197 @@
+//! The command itself, on a data set in MNIST's form: what it says of runs that do not go together, and what it leaves
+//! behind.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use exporter::data::{Augmentation, Dataset, Images};
+use exporter::model::Architecture;
+use exporter::train::loss::Weighting;
+use exporter::train::optimiser::Settings;
+use exporter::train::progress::Progress;
+use exporter::train::schedule::{Decay, Schedule};
+use exporter::train::{Method, Precision, Recipe, Run, Start};
+
+/// A folder with MNIST's files, each image a bright bar whose row is its class; made once and kept with the build.
+static DATA: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bars");
+    if !folder.exists() {
+        let unfinished = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+        for (part, count) in [("train", 60_000), ("t10k", 10_000)] {
+            let labels: Vec<u8> = (0..count).map(|index| (index % 10) as u8).collect();
+            let image =
+                |label: &u8| (0..28).flat_map(|row| [if row / 2 == 4 + label { 255u8 } else { 20 }; 28]).collect();
+            let pixels: Vec<u8> = labels.iter().flat_map::<Vec<u8>, _>(image).collect();
+            for (kind, magic, sizes, body) in
+                [("images-idx3", 2051, &[count, 28, 28][..], pixels), ("labels-idx1", 2049, &[count], labels)]
+            {
+                let path = unfinished.path().join(format!("{part}-{kind}-ubyte.gz"));
+                let mut file = GzEncoder::new(fs::File::create(path).expect("a file"), Compression::none());
+                let head = std::iter::once(magic).chain(sizes.iter().copied()).flat_map(u32::to_be_bytes);
+                file.write_all(&head.collect::<Vec<u8>>()).expect("written");
+                file.write_all(&body).expect("written");
+                file.finish().expect("written");
+            }
+        }
+        fs::rename(unfinished.keep(), &folder).expect("nobody else makes that folder");
+    }
+    folder
+});
+
+/// The words of `line`, with `DATA` and `RUNS` replaced by those folders.
+fn words(line: &str, runs: &TempDir) -> Vec<String> {
+    let [data, runs] = [&DATA, runs.path()].map(|path: &Path| path.to_str().expect("a path in UTF-8"));
+    line.split_whitespace().map(|word| word.replace("DATA", data).replace("RUNS", runs)).collect()
+}
+
+fn exporter(line: &str, runs: &TempDir) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_exporter"));
+    command.args(words(line, runs)).output().expect("the exporter starts")
+}
+
+fn runs() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn succeeds(line: &str, runs: &TempDir) -> String {
+    let output = exporter(line, runs);
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The last line of the error output, without `error: `.
+fn refusal(line: &str, runs: &TempDir) -> String {
+    let output = exporter(line, runs);
+    assert!(!output.status.success(), "{line} succeeds");
+    error(&output)
+}
+
+fn error(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().last().and_then(|line| line.strip_prefix("error: "));
+    line.unwrap_or_else(|| panic!("no error in: {text}")).to_owned()
+}
+
+/// What these flags say, which leave the rest to MNIST's own recipe.
+const TRAIN: &str = "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --held-out 59900 --precision float32";
+
+fn recipe() -> Recipe {
+    Recipe {
+        dataset: Dataset::Mnist,
+        architecture: Architecture::Lenet { channels: 2 },
+        start: Start::default(),
+        method: Method::OnePass,
+        epochs: 1,
+        batch: 20,
+        schedule: Schedule { peak: 0.1, warm_up: 0.15, decay: Decay::Cosine },
+        sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+        loss_weights: Weighting { narrowest: 0.125, emphasis: vec![(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)] },
+        label_smoothing: 0.0,
+        coverage: true,
+        average: 0.0,
+        augmentation: Augmentation { pad: 2, ..Augmentation::default() },
+        held_out: 59_900,
+        seed: 1,
+        precision: Precision::Float32,
+    }
+}
+
+/// A run in `RUNS/<name>`, trained on as many images as the flags leave until `stop` or its end.
+fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
+    let images = Images::new(vec![9; 100 * 28 * 28], vec![1; 100], Dataset::Mnist.shape());
+    let mut run = Run::new(recipe, runs.path().join(name).join("checkpoint.safetensors"));
+    run.train(&images, &images, &Progress::silent(), &|| stop).expect("a run");
+}
+
+#[test]
+fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_exported() {
+    let runs = runs();
+    // A small validation split, which is measured again for the card.
+    let recipe = Recipe { held_out: 100, ..recipe() };
+    train(recipe.clone(), "any", false, &runs);
+    train(recipe.dense(), "dense", false, &runs);
+    train(Recipe { seed: 2, batch: 10, ..recipe.dense() }, "other", false, &runs);
+    train(recipe.dense(), "unfinished", true, &runs);
+
+    let table = succeeds("evaluate RUNS/dense --data DATA --test", &runs);
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert!(rows.len() == 1 && rows[0].trim_start().starts_with("2  1 "), "{table}");
+    let accuracy = rows[0].split_whitespace().nth(2).expect("an accuracy");
+
+    let out = "--data DATA --out RUNS/models --commit abc";
+    let message = refusal(&format!("export RUNS/dense {out}"), &runs);
+    assert!(message.contains("a dense network has no width but the full one"), "{message}");
+    for (dense, reason) in [
+        ("other", "not the dense network of this recipe: batch is 10, expected 20; seed is 2, expected 1"),
+        ("any", "coverage is true, expected false"),
+        ("unfinished", "0 of 1 epochs are done"),
+        ("none", "cannot be read"),
+    ] {
+        let message = refusal(&format!("export RUNS/any --dense RUNS/{dense} {out}"), &runs);
+        assert!(message.contains(reason), "{message}");
+    }
+    assert!(!runs.path().join("models").exists());
+
+    succeeds(&format!("export RUNS/any --dense RUNS/dense {out}"), &runs);
+    let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
+    // The normalisation; 9, 2 * 9 and 2 * 25 weights and a bias for each channel; 16 positions for each of 10 classes.
+    let parameters: usize = [2, 20, 38, 102, 330].iter().sum();
+    let multiply_adds: usize = [784, 18 * 26 * 26, 36 * 24 * 24, 100 * 8 * 8, 320].iter().sum();
+    assert_eq!((parameters, multiply_adds), (492, 40_408));
+    let expected = format!("{accuracy} % test accuracy, 492 parameters, 40,408 multiply-adds");
+    let line = card.lines().find(|line| line.starts_with("The same network without the triangle")).expect("a sentence");
+    assert!(line.contains(&expected) && line.contains("--method dense"), "{line}");
+    let row = |start: &str| {
+        let line = card.lines().find(|line| line.starts_with(start)).expect("a row");
+        line.trim_matches(['|', ' ']).split(" | ").map(String::from).collect::<Vec<_>>()
+    };
+    let column = row("| width").iter().position(|title| title == "calibration error").expect("the column");
+    let error = row("| 1 | 2 |")[column].strip_suffix(" %").and_then(|error| error.parse::<f64>().ok());
+    assert!(error.is_some_and(|error| (0.0..100.0).contains(&error)), "{error:?}");
+}
+
+#[test]
+fn resuming_with_other_flags_names_the_fields_that_differ_and_no_other() {
+    let runs = runs();
+    train(recipe(), "run", false, &runs);
+    let message = refusal(&format!("{TRAIN} --run RUNS/run --resume --seed 3 --emphasis 0.5=0.2 --pad 0"), &runs);
+    let (_, fields) = message.split_once("checkpoint.safetensors: ").expect("the checkpoint's name");
+    assert_eq!(
+        fields,
+        "augmentation.pad: begun with 2, the flags now say 0; \
+         loss_weights.emphasis: begun with [[0.25,0.2],[0.5,0.1],[1.0,0.1]], the flags now say [[0.5,0.2]]; \
+         seed: begun with 1, the flags now say 3"
+    );
+    succeeds(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_finds_no_room_is_reported_and_leaves_the_one_before() {
+    let runs = runs();
+    // As of a file that outgrows its disk: the system ends each one after 2048 or 4096 bytes, whichever the shell's unit is.
+    let narrow = |line: &str| {
+        let limited = r#"trap "" XFSZ; ulimit -f 4; exec "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_exporter")]).args(words(line, &runs));
+        command.output().expect("a shell starts")
+    };
+    train(recipe(), "run", true, &runs);
+    let folder = runs.path().join("run");
+    let good = fs::read(folder.join("checkpoint.safetensors")).expect("a checkpoint");
+    assert!(good.len() > 4096);
+
+    let output = narrow(&format!("{TRAIN} --run RUNS/run --resume"));
+    let message = error(&output);
+    assert!(!output.status.success());
+    assert!(message.contains("cannot be written; what was saved there before is kept: File too large"), "{message}");
+    assert_eq!(fs::read(folder.join("checkpoint.safetensors")).expect("a checkpoint"), good);
+    assert_eq!(fs::read_dir(folder).expect("the run's folder").count(), 1);
+}
