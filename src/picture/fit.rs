@@ -5,7 +5,7 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{CropBox, FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
-use super::{Pixels, Preparation};
+use super::{Pixels, Preparation, Region};
 
 /// The colours that a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,28 @@ impl Frame {
 }
 
 pub(super) fn pixels(pixels: &Pixels, frame: &Frame) -> Vec<u8> {
-    let scaled = scale(pixels, frame);
+    framed(pixels, kept(pixels.size(), frame), frame)
+}
+
+/// `region` of the picture, as [`pixels`] makes it of what it keeps; what lies outside of the picture is left off.
+pub(super) fn cut(pixels: &Pixels, region: Region, frame: &Frame) -> Vec<u8> {
+    framed(pixels, inside(region, pixels.size()), frame)
+}
+
+/// The picture with `side` pixels on its shorter side; `None` if it has no more than that already.
+pub(super) fn reduced(pixels: &Pixels, side: u32) -> Option<Pixels> {
+    let (width, height) = pixels.size();
+    let shorter = width.min(height);
+    if shorter <= side {
+        return None;
+    }
+    let scaled = |length: u32| (f64::from(length) * f64::from(side) / f64::from(shorter)).round() as u32;
+    let whole = CropBox { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) };
+    Some(scale(pixels, whole, (scaled(width), scaled(height))))
+}
+
+fn framed(pixels: &Pixels, kept: CropBox, frame: &Frame) -> Vec<u8> {
+    let scaled = scale(pixels, kept, (frame.width, frame.height));
     match (&scaled, frame.colour) {
         (Pixels::Grey(image), Colour::Grey) => planes::<1>(image),
         (Pixels::Rgb(image), Colour::Rgb) => planes::<3>(image),
@@ -105,29 +126,27 @@ fn planes<const CHANNELS: usize>(interleaved: &[u8]) -> Vec<u8> {
     (0..CHANNELS).flat_map(|channel| interleaved.iter().skip(channel).step_by(CHANNELS).copied()).collect()
 }
 
-/// Covers the frame and cuts at the centre, in the picture's own colours: few pixels are left to convert afterwards.
-fn scale(pixels: &Pixels, frame: &Frame) -> Pixels {
-    let (width, height) = (frame.width, frame.height);
+/// Brings a part of the picture to a size, in the picture's own colours: few pixels are left to convert afterwards.
+fn scale(pixels: &Pixels, kept: CropBox, (width, height): (u32, u32)) -> Pixels {
     let message = "as many pixels as the size says";
     match pixels {
         Pixels::Grey(image) => {
-            let scaled = resize::<U8>(image, image.dimensions(), frame);
+            let scaled = resize::<U8>(image, image.dimensions(), kept, (width, height));
             Pixels::Grey(image::GrayImage::from_raw(width, height, scaled).expect(message))
         }
         Pixels::Rgb(image) => {
-            let scaled = resize::<U8x3>(image, image.dimensions(), frame);
+            let scaled = resize::<U8x3>(image, image.dimensions(), kept, (width, height));
             Pixels::Rgb(image::RgbImage::from_raw(width, height, scaled).expect(message))
         }
     }
 }
 
 /// Typed, because the form that takes any pixel would compile the code of all seventeen kinds: three megabytes.
-fn resize<P: PixelTrait>(bytes: &[u8], (from_width, from_height): (u32, u32), frame: &Frame) -> Vec<u8> {
+fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32, u32)) -> Vec<u8> {
     let message = "a picture has as many bytes as its size says";
-    let source = TypedImageRef::<P>::from_buffer(from_width, from_height, bytes).expect(message);
-    let mut scaled = vec![0; frame.area() * P::size()];
-    let mut target = TypedImage::<P>::from_buffer(frame.width, frame.height, &mut scaled).expect(message);
-    let kept = kept((from_width, from_height), frame);
+    let source = TypedImageRef::<P>::from_buffer(from.0, from.1, bytes).expect(message);
+    let mut scaled = vec![0; to.0 as usize * to.1 as usize * P::size()];
+    let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .crop(kept.left, kept.top, kept.width, kept.height)
@@ -136,6 +155,19 @@ fn resize<P: PixelTrait>(bytes: &[u8], (from_width, from_height): (u32, u32), fr
         .resize_typed(&source, &mut target, &options)
         .expect("the cut lies inside the picture, and the types agree");
     scaled
+}
+
+/// `region` without what lies outside of a picture of this size; the whole picture where nothing would be left.
+fn inside(region: Region, (width, height): (u32, u32)) -> CropBox {
+    let clipped = |start: f64, length: f64, most: u32| {
+        let most = f64::from(most);
+        let start = start.clamp(0.0, most);
+        let length = length.min(most - start);
+        if length > 0.0 { (start, length) } else { (0.0, most) }
+    };
+    let (left, width) = clipped(region.left, region.width, width);
+    let (top, height) = clipped(region.top, region.height, height);
+    CropBox { left, top, width, height }
 }
 
 /// The part of a picture that becomes the input: the largest of the frame's proportions, less what the crop takes off.

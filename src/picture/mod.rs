@@ -36,6 +36,19 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture(Pixels);
 
+/// A part of a picture, in its pixels, from the upper left corner; edges may lie within pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Columns left of it.
+    pub left: f64,
+    /// Rows above it.
+    pub top: f64,
+    /// Columns.
+    pub width: f64,
+    /// Rows.
+    pub height: f64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pixels {
     Grey(GrayImage),
@@ -66,9 +79,14 @@ impl Picture {
 
     /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
+        self.0.size()
+    }
+
+    /// Bytes of memory that its pixels take.
+    pub fn bytes(&self) -> usize {
         match &self.0 {
-            Pixels::Grey(image) => image.dimensions(),
-            Pixels::Rgb(image) => image.dimensions(),
+            Pixels::Grey(image) => image.len(),
+            Pixels::Rgb(image) => image.len(),
         }
     }
 
@@ -87,6 +105,26 @@ impl Picture {
     /// averages when it shrinks. Colour becomes grey by its luma (Rec. 709).
     pub fn pixels(&self, frame: &Frame) -> Vec<u8> {
         fit::pixels(&self.0, frame)
+    }
+
+    /// A part of the picture at the frame's size, `[C, H, W]` bytes: as [`Picture::pixels`], for a trainer that cuts
+    /// elsewhere than a server. The part is stretched to the frame's proportions, without what lies outside of the picture.
+    pub fn cut(&self, region: Region, frame: &Frame) -> Vec<u8> {
+        fit::cut(&self.0, region, frame)
+    }
+
+    /// The picture scaled down to `side` pixels on its shorter side; a smaller one as it is.
+    pub fn reduced(&self, side: u32) -> Picture {
+        Picture(fit::reduced(&self.0, side).unwrap_or_else(|| self.0.clone()))
+    }
+}
+
+impl Pixels {
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Pixels::Grey(image) => image.dimensions(),
+            Pixels::Rgb(image) => image.dimensions(),
+        }
     }
 }
 

@@ -217,6 +217,31 @@ fn the_cut_keeps_the_centre() {
 }
 
 #[test]
+fn a_part_of_a_picture_is_what_lies_there_and_nothing_outside() {
+    // Four quarters of their own grey.
+    let quarters = image::GrayImage::from_fn(40, 40, |x, y| image::Luma([(x / 20 * 100 + y / 20 * 50) as u8]));
+    let picture = Picture::from_grey(40, 40, quarters.into_raw()).unwrap();
+    let frame = Frame::new(1, 8, 8).unwrap();
+    let cut = |left, top, width, height| picture.cut(Region { left, top, width, height }, &frame);
+    assert_eq!(cut(22.0, 2.0, 16.0, 16.0), [100; 64]);
+    assert_eq!(cut(2.0, 25.0, 10.0, 5.0), [50; 64]);
+    assert_eq!(cut(25.5, 25.5, 500.0, 500.0), [150; 64]);
+    let whole = picture.pixels(&frame);
+    assert_eq!(cut(0.0, 0.0, 40.0, 40.0), whole);
+    assert_eq!(cut(60.0, 60.0, 5.0, 5.0), whole);
+}
+
+#[test]
+fn a_reduced_picture_has_its_shape_and_a_small_one_stays_as_it_is() {
+    let picture = Picture::from_rgb(90, 60, vec![7; 90 * 60 * 3]).unwrap();
+    let reduced = picture.reduced(20);
+    assert_eq!((reduced.size(), reduced.bytes()), ((30, 20), 1800));
+    assert_eq!(reduced, Picture::from_rgb(30, 20, vec![7; 1800]).unwrap());
+    assert_eq!(picture.reduced(60), picture);
+    assert_eq!(picture.reduced(500), picture);
+}
+
+#[test]
 fn colour_becomes_grey_by_luma_and_grey_fills_all_three_channels() {
     let green = Picture::from_rgb(1, 1, vec![0, 255, 0]).unwrap();
     let luma = green.input(&Frame::new(1, 1, 1).unwrap())[0];
