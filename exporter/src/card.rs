@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anywidth::engine::{Model, Width};
 
+use crate::data::Source;
 use crate::evaluate::area_under_curve;
 use crate::model::{Cost, Network};
 use crate::train::{Recipe, named_widths};
@@ -13,6 +14,8 @@ use crate::train::{Recipe, named_widths};
 pub struct Card<'a> {
     /// The model's name.
     pub name: &'a str,
+    /// The version that the card is about.
+    pub version: u64,
     /// How it was trained.
     pub recipe: &'a Recipe,
     /// Accuracy on the validation split.
@@ -23,6 +26,8 @@ pub struct Card<'a> {
     pub temperature: &'a [f64],
     /// Expected calibration error on the test set, at that temperature.
     pub calibration: &'a [f64],
+    /// The most frequent mistakes at full width: how often, of how many, which class, what it was taken for.
+    pub mistakes: &'a [(usize, usize, &'a str, &'a str)],
     /// The commit of the exporter's source, if it is known.
     pub commit: Option<&'a str>,
     /// The command that trains the same network.
@@ -50,6 +55,7 @@ impl Card<'_> {
         let mut text = self.head(network);
         text.push_str(&self.table(network, served));
         text.extend(self.dense.map(Dense::text));
+        text.push_str(&self.pictures());
         text.push_str(&self.how());
         text
     }
@@ -61,9 +67,10 @@ impl Card<'_> {
             "# {name}\n\n\
              An any-width {architecture} with {channels}, trained on {data}. It reads \
              images of {columns}x{rows} pixels, {colour}, in 0..1 and tells {classes} classes apart: {labels}.\n\n\
-             The file is `1/model.onnx` (ONNX, opset 17; the normalisation is inside the graph). Any ONNX runtime \
+             The file is `{version}/model.onnx` (ONNX, opset 17; the normalisation is inside the graph). Any ONNX runtime \
              runs it at full width; anywidth runs it at every width.\n\n",
             name = self.name,
+            version = self.version,
             architecture = network.architecture.name(),
             channels = network.architecture.size(),
             data = self.recipe.dataset.title(),
@@ -111,22 +118,42 @@ impl Card<'_> {
         text
     }
 
+    fn pictures(&self) -> String {
+        let mut text = String::from(
+            "![Accuracy by width](accuracy.svg)\n\n![What the test images are taken for](confusion.svg)\n\n",
+        );
+        if self.mistakes.is_empty() {
+            return text;
+        }
+        let mistake = |&(count, of, class, taken_for): &(usize, usize, &str, &str)| {
+            format!("{count} of {of} of {class:?} were taken for {taken_for:?}")
+        };
+        let mistakes: Vec<String> = self.mistakes.iter().map(mistake).collect();
+        writeln!(text, "The most frequent mistakes at full width: {}.\n", mistakes.join("; "))
+            .expect("writing to a string");
+        text
+    }
+
     fn how(&self) -> String {
         let recipe = self.recipe;
         let narrowest = recipe.loss_weights.narrowest;
+        let held_out = match &recipe.dataset {
+            Source::Known(_) => format!("{} training images, chosen by the seed,", recipe.held_out),
+            Source::Photos(photos) => format!("{} pictures", photos.pictures[1]),
+        };
         let mut text = format!(
             "Parameters count what is held (nothing above the triangles, BatchNorm folded), multiply-adds what one \
              image needs, both with the normalisation. The calibration error is by how much the probability of the \
              answer, after the temperature, differs from how often it is right (expected calibration error of the \
              test set, 15 ranges). The accuracies and temperatures inside the file are those of \
-             the validation split: {} training images, chosen by the seed, that the network was not trained on. The test set was measured once, \
+             the validation split: {held_out} that the network was not trained on. The test set was measured once, \
              after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
              One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. On one thread of the \
              same kind of processor this gives the same network again:\n\n\
              ```sh\n{}\n```\n\n",
-            recipe.held_out, recipe.epochs, recipe.batch, recipe.seed, self.command,
+            recipe.epochs, recipe.batch, recipe.seed, self.command,
         );
         if let Some(commit) = self.commit {
             write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))

@@ -1,7 +1,7 @@
 //! Trains Any-Width Networks and writes them as ONNX files that the anywidth server reads.
 //!
 //! [`data`] reads and splits the data sets, [`model`] holds networks as lists of layers and runs them at any width,
-//! [`train`] fits all widths with one pass per step, [`evaluate`] measures every width, [`onnx`] and [`card`] write
+//! [`train`] fits all widths with one pass per step, [`evaluate`] measures every width, [`onnx`], [`card`] and [`plot`] write
 //! what is shipped. Which channels exist at a width is `anywidth::engine::width`'s business, not decided here.
 
 pub mod card;
@@ -10,4 +10,5 @@ pub mod evaluate;
 pub mod file;
 pub mod model;
 pub mod onnx;
+pub mod plot;
 pub mod train;

@@ -17,7 +17,7 @@ use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Method, Precision, Recipe, Run, Start};
+use exporter::train::{Material, Method, Precision, Recipe, Run, Start};
 
 /// A folder with MNIST's files, each image a bright bar whose row is its class; made once and kept with the build.
 static DATA: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -80,11 +80,12 @@ fn error(output: &Output) -> String {
 }
 
 /// What these flags say, which leave the rest to MNIST's own recipe.
-const TRAIN: &str = "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --held-out 59900 --precision float32";
+const TRAIN: &str =
+    "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --rate 0.1 --held-out 59900 --precision float32";
 
 fn recipe() -> Recipe {
     Recipe {
-        dataset: Dataset::Mnist,
+        dataset: Dataset::Mnist.into(),
         architecture: Architecture::Lenet { channels: 2 },
         start: Start::default(),
         method: Method::OnePass,
@@ -100,6 +101,7 @@ fn recipe() -> Recipe {
         held_out: 59_900,
         seed: 1,
         precision: Precision::Float32,
+        balanced: false,
     }
 }
 
@@ -107,7 +109,8 @@ fn recipe() -> Recipe {
 fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
     let images = Images::new(vec![9; 100 * 28 * 28], vec![1; 100], Dataset::Mnist.shape());
     let mut run = Run::new(recipe, runs.path().join(name).join("checkpoint.safetensors"));
-    run.train(&images, &images, &Progress::silent(), &|| stop).expect("a run");
+    let material = Material { train: &images, validation: &images, loaders: 1 };
+    run.train(material, &Progress::silent(), &|| stop).expect("a run");
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
     assert!(rows.len() == 1 && rows[0].trim_start().starts_with("2  1 "), "{table}");
     let accuracy = rows[0].split_whitespace().nth(2).expect("an accuracy");
 
-    let out = "--data DATA --out RUNS/models --commit abc";
+    let out = "--data DATA --models RUNS/models --commit abc";
     let message = refusal(&format!("export RUNS/dense {out}"), &runs);
     assert!(message.contains("a dense network has no width but the full one"), "{message}");
     for (dense, reason) in [

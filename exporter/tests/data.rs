@@ -11,6 +11,8 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::TempDir;
 
+use anywidth::picture::Region;
+use exporter::data::cifar::Layout;
 use exporter::data::{Augmentation, Border, DataError, Dataset, Images, Shape, cifar, idx, split};
 
 const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
@@ -84,7 +86,7 @@ fn labels_that_name_no_class_are_refused() {
 #[test]
 fn a_missing_file_is_named_with_the_command_that_fetches_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for dataset in [Dataset::Mnist, Dataset::FashionMnist, Dataset::Cifar10] {
+    for dataset in [Dataset::Mnist, Dataset::FashionMnist, Dataset::Cifar10, Dataset::Cifar100] {
         let error = dataset.test(folder.path()).expect_err("an empty folder");
         assert!(matches!(error, DataError::Io { .. }), "{error}");
         assert!(error.to_string().contains("exporter data fetch"), "{error}");
@@ -97,7 +99,7 @@ fn cifar_files_give_their_records_and_refuse_others() {
     let record = |label: u8, value: u8| [vec![label], vec![value; 3072]].concat();
     fs::write(folder.path().join("a.bin"), [record(4, 10), record(9, 20)].concat()).expect("written");
     fs::write(folder.path().join("b.bin"), [record(0, 30), record(1, 40)].concat()).expect("written");
-    let images = cifar::read(folder.path(), &["a.bin", "b.bin"], 2).expect("whole files");
+    let images = cifar::read(folder.path(), &["a.bin", "b.bin"], 2, Layout::Cifar10).expect("whole files");
     assert_eq!(images.labels(), [4, 9, 0, 1]);
     assert_eq!(images.select(&[2]), Images::new(vec![30; 3072], vec![0], Dataset::Cifar10.shape()));
 
@@ -106,7 +108,7 @@ fn cifar_files_give_their_records_and_refuse_others() {
         ([record(4, 10), record(200, 20)].concat(), "label 200 of image 1 is not below 10"),
     ] {
         fs::write(folder.path().join("a.bin"), bytes).expect("written");
-        let message = cifar::read(folder.path(), &["a.bin"], 2).expect_err("a wrong file").to_string();
+        let message = cifar::read(folder.path(), &["a.bin"], 2, Layout::Cifar10).expect_err("a wrong file").to_string();
         assert!(message.contains("a.bin") && message.ends_with(reason), "{message}");
     }
 }
@@ -151,7 +153,7 @@ proptest! {
         let shape = Shape { channels: 2, height: 3, width: 4 };
         let source: Vec<u8> = (1..=shape.len() as u8).collect();
         let mut image = source.clone();
-        let augmentation = Augmentation { pad, border, flip, cutout: 0 };
+        let augmentation = Augmentation { pad, border, flip, ..Augmentation::default() };
         augmentation.apply(&mut image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
         // Walks from pixel to pixel and turns round at the image's edge.
         let reflected = |place: isize, length: isize| {
@@ -198,5 +200,39 @@ proptest! {
             prop_assert!((top..top + cutout).contains(&row) && (left..left + cutout).contains(&column));
             prop_assert_eq!(image[place], 128);
         }
+    }
+
+    #[test]
+    fn a_cut_lies_inside_the_picture_and_has_at_least_the_area_that_was_asked_for(
+        width in 1u32..3000,
+        height in 1u32..3000,
+        crop in 0.01f64..0.99,
+        seed in any::<u64>(),
+    ) {
+        let augmentation = Augmentation { crop, ..Augmentation::default() };
+        let cut = augmentation.cut((width, height), &mut ChaCha8Rng::seed_from_u64(seed));
+        let (width, height) = (f64::from(width), f64::from(height));
+        if let Some(Region { left, top, width: wide, height: high }) = cut {
+            prop_assert!(left >= 0.0 && top >= 0.0 && wide > 0.0 && high > 0.0);
+            prop_assert!(left + wide <= width + 1e-6 && top + high <= height + 1e-6);
+            prop_assert!(wide * high >= crop * width * height * 0.999);
+            prop_assert!((0.74..1.34).contains(&(wide / high)));
+        }
+        prop_assert!(Augmentation::default().cut((width as u32, height as u32), &mut ChaCha8Rng::seed_from_u64(seed)).is_none());
+    }
+
+    #[test]
+    fn jitter_keeps_a_grey_picture_grey_and_an_extent_of_nothing_changes_nothing(
+        level in any::<u8>(),
+        jitter in 0.01f64..0.9,
+        seed in any::<u64>(),
+    ) {
+        let shape = Shape { channels: 3, height: 2, width: 2 };
+        let mut image = vec![level; shape.len()];
+        let augmentation = Augmentation { jitter, ..Augmentation::default() };
+        augmentation.apply(&mut image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
+        prop_assert!(image.iter().all(|&byte| byte == image[0]));
+        let largest = f64::from(level) * (1.0 + jitter) + 1.0;
+        prop_assert!(f64::from(image[0]) <= largest && f64::from(image[0]) + 1.0 >= f64::from(level) * (1.0 - jitter));
     }
 }

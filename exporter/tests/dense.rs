@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use anywidth::engine::{LoadError, Model, Width};
+use anywidth::picture::Preparation;
 use exporter::data::Dataset;
 use exporter::model::{Architecture, Layer, Mode, Network, Normalisation, Weights};
 use exporter::onnx::{self, Metadata};
@@ -29,7 +30,7 @@ fn a_dense_network_learns_with_every_weight_from_the_loss_at_full_width_alone() 
         let logits = network.all_logits(&images, TRAINING);
         assert_eq!(logits.size(), [1, 20, 10]);
         let weights = LossWeights::new(&Weighting { narrowest: 1.0, emphasis: Vec::new() }, 1).expect("one width");
-        let loss = weights.loss(&logits, &labels, 0.1);
+        let loss = weights.loss(&logits, &labels, 0.1, None);
 
         let full = network.logits(&images, Width::FULL, TRAINING);
         let expected = full.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, 0.1);
@@ -55,9 +56,10 @@ fn a_dense_network_costs_what_its_layers_say() {
 #[test]
 fn the_engine_refuses_a_dense_network() {
     let metadata = Metadata {
-        labels: Dataset::Mnist.labels().map(String::from).into(),
+        labels: Dataset::Mnist.labels().iter().map(|&label| label.into()).collect(),
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
+        picture: Preparation::default(),
         training: None,
     };
     let refusal = |weights| {

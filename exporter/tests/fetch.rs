@@ -103,7 +103,7 @@ fn without_internet_the_error_says_which_files_belong_into_which_folder() {
 #[test]
 fn every_file_that_a_data_set_is_read_from_is_fetched() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for dataset in [Dataset::Mnist, Dataset::FashionMnist, Dataset::Cifar10] {
+    for dataset in [Dataset::Mnist, Dataset::FashionMnist, Dataset::Cifar10, Dataset::Cifar100] {
         let files: Vec<_> = downloads(dataset)
             .into_iter()
             .flat_map(|download| match download.keep {

@@ -13,11 +13,11 @@ use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Method, Outcome, Precision, Recipe, Run, Start, TrainError};
+use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start, TrainError};
 
 fn recipe() -> Recipe {
     Recipe {
-        dataset: Dataset::Mnist,
+        dataset: Dataset::Mnist.into(),
         architecture: Architecture::Lenet { channels: 6 },
         start: Start::default(),
         method: Method::OnePass,
@@ -33,6 +33,7 @@ fn recipe() -> Recipe {
         held_out: 0,
         seed: 5,
         precision: Precision::Float32,
+        balanced: false,
     }
 }
 
@@ -41,7 +42,7 @@ fn images(count: usize, seed: u64) -> Images {
     let shape = Dataset::Mnist.shape();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut pixels = Vec::new();
-    let labels: Vec<u8> = (0..count).map(|index| (index % 10) as u8).collect();
+    let labels: Vec<u16> = (0..count).map(|index| (index % 10) as u16).collect();
     for &label in &labels {
         let bar = 4 + 2 * usize::from(label);
         pixels.extend((0..shape.height * shape.width).map(|place| match place / shape.width {
@@ -58,7 +59,12 @@ fn never() -> bool {
 
 fn train(run: &mut Run, stop: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
     tch::set_num_threads(1);
-    run.train(&images(100, 1), &images(50, 2), &Progress::silent(), stop)
+    train_with(run, 1, stop)
+}
+
+fn train_with(run: &mut Run, loaders: usize, stop: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
+    let (train, validation) = (images(100, 1), images(50, 2));
+    run.train(Material { train: &train, validation: &validation, loaders }, &Progress::silent(), stop)
 }
 
 fn bytes(network: &Network) -> Vec<Vec<f32>> {
@@ -87,6 +93,8 @@ fn full_recipe() -> Recipe {
         start: Start { copies: true, whitened_stem: true },
         average: 0.7,
         label_smoothing: 0.1,
+        balanced: true,
+        augmentation: Augmentation { pad: 1, flip: true, jitter: 0.2, ..Augmentation::default() },
         ..recipe()
     }
 }
@@ -106,10 +114,10 @@ fn resumes_as_if_uninterrupted(recipe: &Recipe) {
     // Five steps an epoch: stopped before the first step, within the first epoch, within the second, and at the border after it.
     let path = folder.path().join("parts");
     let mut run = Run::new(recipe.clone(), path.clone());
-    for steps in [0, 3, 4, 3] {
+    for (loaders, steps) in [(1, 0), (2, 3), (3, 4), (7, 3)] {
         let left = Cell::new(steps);
         let stop = || left.replace(left.get() - 1) == 0;
-        assert_eq!(train(&mut run, &stop).expect("a part"), Outcome::Interrupted);
+        assert_eq!(train_with(&mut run, loaders, &stop).expect("a part"), Outcome::Interrupted);
         run = Run::resume(path.clone()).expect("a checkpoint");
     }
     assert_eq!(train(&mut run, &never).expect("the rest"), Outcome::Finished);
@@ -194,7 +202,9 @@ fn a_run_does_not_go_on_with_another_number_of_images() {
     let path = folder.path().join("checkpoint");
     train(&mut Run::new(recipe(), path.clone()), &never).expect("a run");
     let mut run = Run::resume(path).expect("a checkpoint");
-    let error = run.train(&images(40, 1), &images(50, 2), &Progress::silent(), &never).expect_err("other images");
+    let (train, validation) = (images(40, 1), images(50, 2));
+    let material = Material { train: &train, validation: &validation, loaders: 1 };
+    let error = run.train(material, &Progress::silent(), &never).expect_err("other images");
     assert!(error.to_string().starts_with("checkpoint: begun with another number of images: step 15"), "{error}");
 }
 
@@ -211,7 +221,9 @@ fn settings_out_of_range_are_refused_before_the_first_step() {
         (Recipe { average: 1.0, ..recipe() }, "average: 1"),
         (Recipe { augmentation: Augmentation { pad: 28, ..recipe().augmentation }, ..recipe() }, "pad: 28"),
         (Recipe { augmentation: Augmentation { cutout: 29, ..recipe().augmentation }, ..recipe() }, "cutout: 29"),
-        (Recipe { dataset: Dataset::Cifar10, ..recipe() }, "images of 1x28x28"),
+        (Recipe { augmentation: Augmentation { crop: 0.0, ..recipe().augmentation }, ..recipe() }, "crop: 0"),
+        (Recipe { augmentation: Augmentation { jitter: 1.0, ..recipe().augmentation }, ..recipe() }, "jitter: 1"),
+        (Recipe { dataset: Dataset::Cifar10.into(), ..recipe() }, "images of 1x28x28"),
         (Recipe { loss_weights: emphasis((0.5, 1.0)), ..recipe() }, "emphasis"),
         (Recipe { loss_weights: emphasis((0.5, -0.1)), ..recipe() }, "emphasis"),
         (Recipe { loss_weights: emphasis((1.5, 0.1)), ..recipe() }, "width 1.5"),

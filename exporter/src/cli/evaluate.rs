@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 
-use exporter::data::split;
 use exporter::evaluate::{accuracies, area_under_curve};
 use exporter::model::Mode;
 use exporter::train::Run;
+
+use super::material::{Material, Resources};
 
 /// Flags of `exporter evaluate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A run's folder.
     run: PathBuf,
-    /// Folder with the data set's files [default: data/<DATASET>].
+    /// Folder with the data set's files [default: data/<DATASET>], or the pictures that the run was trained with.
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    resources: Resources,
     /// Measure on the test set, which no choice may depend on, instead of the validation split.
     #[arg(long)]
     test: bool,
@@ -22,13 +25,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = Run::resume(super::checkpoint(&args.run))?;
-    let recipe = run.recipe();
-    let folder = super::data_folder(args.data.as_ref(), recipe.dataset);
-    let images = if args.test {
-        recipe.dataset.test(&folder)?
-    } else {
-        split::split(&recipe.dataset.train(&folder)?, recipe.held_out, recipe.seed).1
-    };
+    let material = Material::of(run.recipe(), args.data.as_ref(), args.resources)?;
+    let images = if args.test { material.test()? } else { material.validation };
     let accuracy = accuracies(run.network(), &images, Mode::EVALUATION);
     println!("channels  width     accuracy");
     for (width, share) in run.network().widths().into_iter().zip(&accuracy) {

@@ -3,6 +3,8 @@
 mod data;
 mod evaluate;
 mod export;
+mod material;
+mod ship;
 mod standard;
 mod train;
 
@@ -26,7 +28,7 @@ enum Command {
     #[command(subcommand)]
     Data(data::Command),
     /// Train a network at all widths.
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Measure a trained network at every width.
     Evaluate(evaluate::Args),
     /// Write a trained network as an ONNX file, with its card.

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use exporter::data::{Augmentation, Border, Dataset};
+use exporter::data::{Augmentation, Border, Dataset, Source};
 use exporter::train::schedule::Decay;
 use exporter::train::{Precision, Start};
 
@@ -17,49 +17,99 @@ pub(super) enum Family {
     Vgg8,
 }
 
+impl Family {
+    /// The network for these images, where none is asked for.
+    pub(super) fn usual(source: &Source) -> Family {
+        match source {
+            Source::Known(Dataset::Mnist | Dataset::FashionMnist) => Family::Lenet,
+            Source::Known(Dataset::Cifar10 | Dataset::Cifar100) | Source::Photos(_) => Family::Vgg8,
+        }
+    }
+}
+
 /// The settings that differ between networks or data sets.
 #[derive(Debug)]
 pub(super) struct Standard {
     pub(super) epochs: usize,
+    pub(super) batch: usize,
     pub(super) decay: Decay,
     pub(super) label_smoothing: f64,
     pub(super) start: Start,
     pub(super) average: f64,
     pub(super) augmentation: Augmentation,
+    pub(super) balanced: bool,
     pub(super) precision: Precision,
 }
 
+/// Images in a step where there are enough of them.
+const BATCH: usize = 128;
+/// Fewer images say little about a channel's mean and deviation.
+const LEAST_BATCH: usize = 8;
+/// Steps of an epoch that small sets of photographs still have.
+const LEAST_STEPS: usize = 16;
+/// Steps of a training with photographs, unless that makes too few epochs or too many.
+const STEPS: usize = 4000;
+
 impl Standard {
-    pub(super) fn of(network: Family, dataset: Dataset) -> Standard {
-        let (pad, flip) = match dataset {
-            Dataset::Mnist => (2, false),
-            Dataset::FashionMnist => (2, true),
-            Dataset::Cifar10 => (4, true),
-        };
-        let augmentation = Augmentation { pad, flip, ..Augmentation::default() };
+    pub(super) fn of(network: Family, source: &Source) -> Standard {
+        let batch = batch(source);
+        let augmentation = augmentation(source);
+        let balanced = matches!(source, Source::Photos(_));
         match network {
             Family::Lenet => Standard {
-                epochs: match dataset {
-                    Dataset::Mnist => 18,
-                    Dataset::FashionMnist => 26,
-                    Dataset::Cifar10 => 38,
-                },
+                epochs: epochs(source, batch, [18, 26, 38]),
+                batch,
                 decay: Decay::Cosine,
                 label_smoothing: 0.0,
                 start: Start::default(),
                 average: 0.0,
                 augmentation,
+                balanced,
                 precision: Precision::Bfloat16,
             },
             Family::Vgg8 => Standard {
-                epochs: 40,
+                epochs: epochs(source, batch, [40; 3]),
+                batch,
                 decay: Decay::Linear,
                 label_smoothing: 0.1,
                 start: Start { copies: true, whitened_stem: true },
                 average: 0.998,
                 augmentation: Augmentation { border: Border::Reflect, ..augmentation },
+                balanced,
                 precision: Precision::Float32,
             },
+        }
+    }
+}
+
+fn augmentation(source: &Source) -> Augmentation {
+    let shifted = |pad, flip| Augmentation { pad, flip, ..Augmentation::default() };
+    match source {
+        Source::Known(Dataset::Mnist) => shifted(2, false),
+        Source::Known(Dataset::FashionMnist) => shifted(2, true),
+        Source::Known(Dataset::Cifar10 | Dataset::Cifar100) => shifted(4, true),
+        Source::Photos(_) => Augmentation { crop: 0.3, jitter: 0.2, ..shifted(0, true) },
+    }
+}
+
+/// The epochs of MNIST, Fashion-MNIST and the CIFARs, or what suits the number of photographs.
+fn epochs(source: &Source, batch: usize, [mnist, fashion, cifar]: [usize; 3]) -> usize {
+    match source {
+        Source::Known(Dataset::Mnist) => mnist,
+        Source::Known(Dataset::FashionMnist) => fashion,
+        Source::Known(Dataset::Cifar10 | Dataset::Cifar100) => cifar,
+        Source::Photos(photos) => (STEPS / (photos.pictures[0] / batch).max(1)).clamp(10, 100),
+    }
+}
+
+/// For photographs a power of two, so that an epoch has some steps.
+fn batch(source: &Source) -> usize {
+    match source {
+        Source::Known(_) => BATCH,
+        Source::Photos(photos) => {
+            let count = photos.pictures[0].max(1);
+            let most = (count / LEAST_STEPS).clamp(LEAST_BATCH, BATCH).min(count);
+            1 << most.ilog2()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `exporter train`: flags, over what the network and the data set have of their own, become a recipe, the recipe a run.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,26 +8,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 
-use exporter::data::{Augmentation, Border, Dataset, split};
+use exporter::data::photos::Shares;
+use exporter::data::{Augmentation, Border, Dataset, Source};
 use exporter::model::Architecture;
 use exporter::train::difference::{Difference, differences};
 use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::{Progress, by_width};
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Method, Outcome, Precision, Recipe, Run, Start};
+use exporter::train::{Material as Lessons, Method, Outcome, Precision, Recipe, Run, Start};
 
+use super::material::{Material, Resources, Settings as PhotoSettings};
+use super::ship::{Target, ship};
 use super::standard::{Family, Standard};
 
 /// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The data set.
-    dataset: Dataset,
-    /// Folder with the data set's files [default: data/<DATASET>].
+    /// A data set with a name; without it, --data names a folder of your own pictures.
+    #[arg(required_unless_present = "data")]
+    dataset: Option<Dataset>,
+    /// Folder with the data set's files [default: data/<DATASET>]; or your own pictures, in a folder for each class, or
+    /// in such folders below train, val and test.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Folder for the run's checkpoint [default: runs/<DATASET>].
+    #[command(flatten)]
+    photos: PhotoFlags,
+    /// Folder for the run's checkpoint [default: runs/<DATASET>, or runs/ and the name of the folder of pictures].
     #[arg(long)]
     run: Option<PathBuf>,
     /// Go on where the run's checkpoint stands; the other flags must be those that it was begun with.
@@ -35,9 +43,9 @@ pub(crate) struct Args {
     /// Processor threads. Only one thread gives the same network every time.
     #[arg(long, default_value_t = 1)]
     threads: u16,
-    /// The network.
-    #[arg(long, value_enum, default_value_t = Family::Lenet)]
-    network: Family,
+    /// The network [default: vgg-8 for photographs, lenet-3c1l for MNIST and Fashion-MNIST].
+    #[arg(long, value_enum)]
+    network: Option<Family>,
     /// How it is trained: at every width, or, to compare with, without the triangle and at full width alone.
     #[arg(long, value_enum, default_value_t = Method::OnePass)]
     method: Method,
@@ -45,15 +53,16 @@ pub(crate) struct Args {
     /// the weights) or of the three stages (vgg-8) [default: 45, or 64,128,256].
     #[arg(long, value_delimiter = ',', value_parser = channels)]
     channels: Vec<usize>,
-    /// Times that every image is seen; more is better, with less and less gain.
+    /// Times that every image is seen; more is better, with less and less gain [default for pictures of your own: as
+    /// many as make 4000 steps, from 10 to 100].
     #[arg(long)]
     epochs: Option<usize>,
-    /// Images in a step.
-    #[arg(long, default_value_t = 128)]
-    batch: usize,
-    /// The highest learning rate.
-    #[arg(long, default_value_t = 0.1)]
-    rate: f64,
+    /// Images in a step [default: 128, less for fewer than 2048 pictures of your own].
+    #[arg(long)]
+    batch: Option<usize>,
+    /// The highest learning rate [default: 0.1 for 128 images in a step, as much less as they are fewer].
+    #[arg(long)]
+    rate: Option<f64>,
     /// Share of all steps in which the learning rate rises.
     #[arg(long, default_value_t = 0.15)]
     warm_up: f64,
@@ -92,6 +101,12 @@ pub(crate) struct Args {
     /// average, for vgg-8 0.998].
     #[arg(long)]
     average: Option<f64>,
+    /// Smallest share of a picture's area that is cut out, for pictures of your own [default: 0.3].
+    #[arg(long)]
+    crop: Option<f64>,
+    /// Brightness, contrast and saturation change by up to this much [default: 0, for pictures of your own 0.2].
+    #[arg(long)]
+    jitter: Option<f64>,
     /// Pixels that images are shifted by at most.
     #[arg(long)]
     pad: Option<usize>,
@@ -104,9 +119,13 @@ pub(crate) struct Args {
     /// Side in pixels of a grey square that covers a part of each image; 0 for none.
     #[arg(long, default_value_t = 0)]
     cutout: usize,
-    /// Training images that are kept for validation.
+    /// Training images of a data set with a name that are kept for validation.
     #[arg(long, default_value_t = 5000)]
     held_out: usize,
+    /// Let the images of rare classes count for no more than others [default for pictures of your own: they count so that
+    /// all classes count alike, at most ten times].
+    #[arg(long)]
+    unbalanced: bool,
     /// Seed of everything that is random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -115,14 +134,30 @@ pub(crate) struct Args {
     precision: Option<Precision>,
 }
 
+/// Flags for pictures of one's own.
+#[derive(Debug, clap::Args)]
+struct PhotoFlags {
+    /// Sides of the square that pictures of your own become, in pixels: 28 to 128, in steps of your patience.
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Share of each class to validate on, where there is no folder val.
+    #[arg(long, default_value_t = 0.15, value_parser = share)]
+    validation: f64,
+    /// Share of each class to test with, where there is no folder test.
+    #[arg(long, default_value_t = 0.15, value_parser = share)]
+    test: f64,
+    #[command(flatten)]
+    resources: Resources,
+    #[command(flatten)]
+    target: Target,
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tch::set_num_threads(i32::from(args.threads));
-    let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(args.dataset.name()));
+    let material = args.material()?;
+    let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(material.source.name()));
     let checkpoint = super::checkpoint(&folder);
-    let recipe = args.recipe()?;
-    let images = args.dataset.train(&super::data_folder(args.data.as_ref(), args.dataset))?;
-    ensure!(recipe.held_out < images.len(), "held out: {} is not below {} images", recipe.held_out, images.len());
-    let (train, validation) = split::split(&images, recipe.held_out, recipe.seed);
+    let recipe = args.recipe(&material.source)?;
 
     let mut run = match (args.resume, checkpoint.exists()) {
         (false, true) => bail!(
@@ -146,8 +181,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    match run.train(&train, &validation, &Progress::new(), &|| stop.load(Ordering::Relaxed))? {
+    let loaders = args.photos.resources.loaders(args.threads)?;
+    let lessons = Lessons { train: &*material.train, validation: &material.validation, loaders };
+    match run.train(lessons, &Progress::new(), &|| stop.load(Ordering::Relaxed))? {
         Outcome::Interrupted => eprintln!("stopped; the same command with --resume goes on"),
+        Outcome::Finished if args.dataset.is_none() => ship(&run, &material, &args.photos.target, None)?,
         Outcome::Finished => {
             let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&epoch.accuracy));
             let folder = folder.display();
@@ -162,20 +200,41 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    fn recipe(&self) -> anyhow::Result<Recipe> {
-        let standard = Standard::of(self.network, self.dataset);
+    fn material(&self) -> anyhow::Result<Material> {
+        match (self.dataset, &self.data) {
+            (Some(dataset), data) => {
+                Material::known(dataset, super::data_folder(data.as_ref(), dataset), self.held_out, self.seed)
+            }
+            (None, Some(root)) => {
+                let PhotoFlags { size, validation, test, resources, .. } = self.photos;
+                ensure!(SIZES.contains(&size), "size: {size} is not from {} to {}", SIZES.start(), SIZES.end());
+                let settings = PhotoSettings { size, shares: Shares { validation, test }, seed: self.seed, resources };
+                Material::photos(root, settings)
+            }
+            (None, None) => bail!("a data set, or --data with a folder of pictures"),
+        }
+    }
+
+    fn recipe(&self, source: &Source) -> anyhow::Result<Recipe> {
+        let network = self.network.unwrap_or(Family::usual(source));
+        let standard = Standard::of(network, source);
+        let batch = self.batch.unwrap_or(standard.batch);
         let emphasis = if self.emphasis.is_empty() { DEFAULT_EMPHASIS.into() } else { self.emphasis.clone() };
         let recipe = Recipe {
-            dataset: self.dataset,
-            architecture: self.architecture()?,
+            dataset: source.clone(),
+            architecture: self.architecture(network)?,
             start: Start {
                 copies: self.copies.unwrap_or(standard.start.copies),
                 whitened_stem: self.whitened_stem.unwrap_or(standard.start.whitened_stem),
             },
             method: Method::OnePass,
             epochs: self.epochs.unwrap_or(standard.epochs),
-            batch: self.batch,
-            schedule: Schedule { peak: self.rate, warm_up: self.warm_up, decay: self.decay.unwrap_or(standard.decay) },
+            batch,
+            schedule: Schedule {
+                peak: self.rate.unwrap_or(rate(batch)),
+                warm_up: self.warm_up,
+                decay: self.decay.unwrap_or(standard.decay),
+            },
             sgd: Settings { momentum: self.momentum, nesterov: !self.no_nesterov, weight_decay: self.weight_decay },
             loss_weights: Weighting { narrowest: self.narrowest.unwrap_or(DEFAULT_NARROWEST), emphasis },
             label_smoothing: self.label_smoothing.unwrap_or(standard.label_smoothing),
@@ -186,10 +245,13 @@ impl Args {
                 border: self.border.unwrap_or(standard.augmentation.border),
                 flip: self.flip.unwrap_or(standard.augmentation.flip),
                 cutout: self.cutout,
+                crop: self.crop.unwrap_or(standard.augmentation.crop),
+                jitter: self.jitter.unwrap_or(standard.augmentation.jitter),
             },
             held_out: self.held_out,
             seed: self.seed,
             precision: self.precision.unwrap_or(standard.precision),
+            balanced: standard.balanced && !self.unbalanced,
         };
         recipe.check().map_err(anyhow::Error::msg)?;
         if self.method == Method::Dense {
@@ -200,8 +262,8 @@ impl Args {
         Ok(recipe)
     }
 
-    fn architecture(&self) -> anyhow::Result<Architecture> {
-        Ok(match (self.network, &self.channels[..]) {
+    fn architecture(&self, network: Family) -> anyhow::Result<Architecture> {
+        Ok(match (network, &self.channels[..]) {
             (Family::Lenet, []) => Architecture::Lenet { channels: 45 },
             (Family::Lenet, &[channels]) => Architecture::Lenet { channels },
             (Family::Lenet, more) => bail!("channels: {} numbers, LeNet-3C1L has one", more.len()),
@@ -218,7 +280,19 @@ pub(crate) fn command(recipe: &Recipe) -> String {
         Architecture::Lenet { channels } => (Family::Lenet, channels.to_string()),
         Architecture::Vgg8 { channels } => (Family::Vgg8, channels.map(|count| count.to_string()).join(",")),
     };
-    let mut flags = format!("exporter train {} --network {}", recipe.dataset.name(), flag(network));
+    let mut flags = match &recipe.dataset {
+        Source::Known(dataset) => format!("exporter train {} --network {}", dataset.name(), flag(network)),
+        Source::Photos(photos) => {
+            let [validation, test] = photos.shares;
+            let shares = format!("--validation {validation} --test {test}");
+            format!(
+                "exporter train --data {} --network {} --size {} {shares}",
+                quoted(&photos.folder),
+                flag(network),
+                photos.size
+            )
+        }
+    };
     let mut add = |text: String| flags.push_str(&text);
     add(format!(" --channels {channels} --epochs {} --batch {}", recipe.epochs, recipe.batch));
     let Schedule { peak, warm_up, decay } = recipe.schedule;
@@ -234,8 +308,11 @@ pub(crate) fn command(recipe: &Recipe) -> String {
     }
     add(format!(" --copies {} --whitened-stem {}", recipe.start.copies, recipe.start.whitened_stem));
     add(format!(" --average {}", recipe.average));
-    let Augmentation { pad, border, flip, cutout } = recipe.augmentation;
+    let Augmentation { pad, border, flip, cutout, crop, jitter } = recipe.augmentation;
     add(format!(" --pad {pad} --border {} --flip {flip} --cutout {cutout}", flag(border)));
+    if let Source::Photos(_) = recipe.dataset {
+        add(format!(" --crop {crop} --jitter {jitter}"));
+    }
     add(format!(" --held-out {} --seed {} --precision {}", recipe.held_out, recipe.seed, flag(recipe.precision)));
     if !recipe.sgd.nesterov {
         add(" --no-nesterov".into());
@@ -243,7 +320,30 @@ pub(crate) fn command(recipe: &Recipe) -> String {
     if !recipe.coverage && recipe.method == Method::OnePass {
         add(" --no-coverage".into());
     }
+    if !recipe.balanced && matches!(recipe.dataset, Source::Photos(_)) {
+        add(" --unbalanced".into());
+    }
     flags
+}
+
+/// As a shell reads it as one word.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// Sides of pictures that a network can be made for.
+const SIZES: RangeInclusive<usize> = 28..=128;
+
+/// The highest learning rate for steps of `batch` images: 0.1 for 128, and as much less as they are fewer (Goyal et al.,
+/// "Accurate, Large Minibatch SGD", 2017).
+fn rate(batch: usize) -> f64 {
+    0.1 * (batch as f64 / 128.0)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    if share > 0.0 && share < 0.5 { Ok(share) } else { Err(format!("{share} is not above 0 and below 0.5")) }
 }
 
 fn flag(value: impl ValueEnum) -> String {
@@ -273,16 +373,19 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
+    use exporter::data::PhotoSet;
 
     fn parsed(line: &str) -> Args {
         match Cli::try_parse_from(line.split_whitespace()).expect("flags that exist").command {
-            Command::Train(args) => args,
+            Command::Train(args) => *args,
             other => panic!("{other:?}"),
         }
     }
 
     fn recipe(line: &str) -> Recipe {
-        parsed(line).recipe().expect("flags that go together")
+        let args = parsed(line);
+        let source = args.dataset.expect("a data set with a name").into();
+        args.recipe(&source).expect("flags that go together")
     }
 
     #[test]
@@ -297,6 +400,34 @@ mod tests {
         ] {
             let recipe = recipe(line);
             assert_eq!(self::recipe(&command(&recipe)), recipe, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_for_photographs_gives_their_recipe() {
+        let photos = PhotoSet {
+            folder: "my photos".into(),
+            classes: vec!["a b".into(), "c".into()],
+            size: 48,
+            shares: [0.2, 0.1],
+            pictures: [700, 200, 100],
+            mean: vec![0.5; 3],
+            std: vec![0.25; 3],
+        };
+        let source = Source::Photos(photos);
+        for line in [
+            "exporter train --data x --size 48",
+            "exporter train --data x --network vgg-8 --unbalanced --crop 0.5 --jitter 0 --batch 20",
+        ] {
+            let recipe = parsed(line).recipe(&source).expect("flags that go together");
+            let command = command(&recipe);
+            let folder = "--data 'my photos'";
+            assert!(command.contains(folder), "{command}");
+            assert_eq!(
+                parsed(&command.replace(folder, "--data x")).recipe(&source).expect("the same"),
+                recipe,
+                "{line}"
+            );
         }
     }
 
@@ -318,12 +449,12 @@ mod tests {
             let line = format!("exporter train cifar10 {flags}");
             let args = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
             let Command::Train(args) = args.command else { panic!("the command is train") };
-            args.recipe().map(|_| ()).map_err(|error| error.to_string())
+            args.recipe(&Dataset::Cifar10.into()).map(|_| ()).map_err(|error| error.to_string())
         };
         for (flags, expected) in [
             ("--channels 0", "0 is not between 1 and 4096"),
             ("--channels 5000", "5000 is not between 1 and 4096"),
-            ("--channels 4,5", "2 numbers, LeNet-3C1L has one"),
+            ("--network lenet-3c1l --channels 4,5", "2 numbers, LeNet-3C1L has one"),
             ("--method dense --narrowest 0.5", "a dense network is trained at full width alone"),
             ("--method dense --emphasis 0.5=0.5", "a dense network is trained at full width alone"),
             ("--network vgg-8 --channels 64", "1 numbers, vgg-8 has three"),

@@ -1,5 +1,6 @@
-//! Random shifts, mirror images and covered squares, which make a training set larger than it is.
+//! Random cuts, shifts, mirror images, covered squares and colours, which make a training set larger than it is.
 
+use anywidth::picture::Region;
 use clap::ValueEnum;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Shape;
 
 /// How training images are changed each time that they are seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
     /// Pixels of border that are added on every side before the image is cut out again at a random place.
     pub pad: usize,
@@ -19,6 +20,34 @@ pub struct Augmentation {
     /// Side of a square of grey that covers a random place, in pixels; 0 for none.
     #[serde(default)]
     pub cutout: usize,
+    /// The smallest share of a photograph's area that is cut out and scaled to the image; 1 for the whole cut that a
+    /// server makes. Only photographs have more to cut from.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub crop: f64,
+    /// Brightness, contrast and saturation are multiplied by up to this much more or less than 1; 0 for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub jitter: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_whole(crop: &f64) -> bool {
+    *crop >= 1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(jitter: &f64) -> bool {
+    *jitter == 0.0
+}
+
+impl Default for Augmentation {
+    /// None.
+    fn default() -> Augmentation {
+        Augmentation { pad: 0, border: Border::Black, flip: false, cutout: 0, crop: 1.0, jitter: 0.0 }
+    }
 }
 
 /// What the border of a shifted image shows.
@@ -35,8 +64,32 @@ pub enum Border {
 /// The value of a covered pixel: the middle, near the mean of photographs.
 const GREY: u8 = 128;
 
+/// The widest and the narrowest shape of a cut, as width over height.
+const ASPECT: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
+/// Cuts that are drawn before the largest one in the middle is taken.
+const TRIES: usize = 10;
+
 impl Augmentation {
-    /// Changes one image (`[C, H, W]`) in place.
+    /// Where a photograph of `size` (width and height in pixels) is cut, of a random area and shape (Szegedy et al., "Going Deeper with Convolutions", 2015). `None` for the cut that a server makes.
+    pub fn cut(self, size: (u32, u32), random: &mut impl Rng) -> Option<Region> {
+        let (width, height) = (f64::from(size.0), f64::from(size.1));
+        if self.crop >= 1.0 {
+            return None;
+        }
+        for _ in 0..TRIES {
+            let area = width * height * random.random_range(self.crop..1.0);
+            let aspect = random.random_range(ASPECT.0.ln()..ASPECT.1.ln()).exp();
+            let (wide, high) = ((area * aspect).sqrt(), (area / aspect).sqrt());
+            if wide <= width && high <= height {
+                let left = random.random::<f64>() * (width - wide);
+                let top = random.random::<f64>() * (height - high);
+                return Some(Region { left, top, width: wide, height: high });
+            }
+        }
+        None
+    }
+
+    /// Changes one image (`[C, H, W]`) in place: all but the cut.
     ///
     /// # Panics
     /// If `image` does not have `shape`, a reflected border reaches over the whole image, or the covered square does not
@@ -66,6 +119,26 @@ impl Augmentation {
                 if (top..top + self.cutout).contains(&(row.0 % shape.height)) {
                     row.1[left..left + self.cutout].fill(GREY);
                 }
+            }
+        }
+        if self.jitter > 0.0 {
+            self.recolour(image, shape, random);
+        }
+    }
+
+    fn recolour(self, image: &mut [u8], shape: Shape, random: &mut impl Rng) {
+        let mut factor = || random.random_range(1.0 - self.jitter..=1.0 + self.jitter) as f32;
+        let (brightness, contrast, saturation) = (factor(), factor(), factor());
+        let area = shape.height * shape.width;
+        let mean = image.iter().map(|&byte| f32::from(byte)).sum::<f32>() / image.len() as f32;
+        for pixel in 0..area {
+            let planes = (0..shape.channels).map(|channel| f32::from(image[channel * area + pixel]));
+            let grey = planes.sum::<f32>() / shape.channels as f32;
+            for channel in 0..shape.channels {
+                let byte = &mut image[channel * area + pixel];
+                let coloured = grey + saturation * (f32::from(*byte) - grey);
+                // A conversion to a byte stops at 0 and 255.
+                *byte = (brightness * (mean + contrast * (coloured - mean))).round() as u8;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! CIFAR-10's binary version: records of one label byte and 3072 pixels (`[3, 32, 32]`), 10,000 in a file.
+//! The binary versions of CIFAR-10 and CIFAR-100: records of one or two label bytes and 3072 pixels (`[3, 32, 32]`).
 
 use std::fs;
 use std::path::Path;
@@ -11,15 +11,44 @@ pub const TRAIN: [&str; 5] =
 /// The test set's file.
 pub const TEST: [&str; 1] = ["test_batch.bin"];
 
-const CLASSES: u8 = 10;
+/// CIFAR-100's training file.
+pub const TRAIN_100: [&str; 1] = ["train.bin"];
+/// CIFAR-100's test file.
+pub const TEST_100: [&str; 1] = ["test.bin"];
+
+/// What stands before the pixels of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The label, below 10.
+    Cifar10,
+    /// The label of one of 20 groups, which nobody reads, and the label, below 100.
+    Cifar100,
+}
+
+impl Layout {
+    fn label_bytes(self) -> usize {
+        match self {
+            Layout::Cifar10 => 1,
+            Layout::Cifar100 => 2,
+        }
+    }
+
+    fn classes(self) -> u8 {
+        match self {
+            Layout::Cifar10 => 10,
+            Layout::Cifar100 => 100,
+        }
+    }
+}
 
 /// Reads `files` of `folder`, each of `count` images.
 ///
 /// # Errors
-/// [`DataError`] if a file is missing, has another size, or holds a label above 9.
-pub fn read(folder: &Path, files: &[&str], count: usize) -> Result<Images, DataError> {
+/// [`DataError`] if a file is missing, has another size, or holds a label that there is not.
+pub fn read(folder: &Path, files: &[&str], count: usize, layout: Layout) -> Result<Images, DataError> {
     let shape = Dataset::Cifar10.shape();
-    let record = 1 + shape.len();
+    let (head, classes) = (layout.label_bytes(), layout.classes());
+    let record = head + shape.len();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for file in files {
         let path = folder.join(file);
@@ -29,12 +58,13 @@ pub fn read(folder: &Path, files: &[&str], count: usize) -> Result<Images, DataE
             return Err(DataError::Content { path, reason });
         }
         for (place, record) in bytes.chunks_exact(record).enumerate() {
-            if record[0] >= CLASSES {
-                let reason = format!("label {} of image {place} is not below {CLASSES}", record[0]);
+            let label = record[head - 1];
+            if label >= classes {
+                let reason = format!("label {label} of image {place} is not below {classes}");
                 return Err(DataError::Content { path, reason });
             }
-            labels.push(record[0]);
-            pixels.extend_from_slice(&record[1..]);
+            labels.push(u16::from(label));
+            pixels.extend_from_slice(&record[head..]);
         }
     }
     Ok(Images::new(pixels, labels, shape))

@@ -86,6 +86,11 @@ pub fn downloads(dataset: Dataset) -> Vec<Download> {
             md5: "c32a1d4ab5d03f1284b67883e8d87530",
             keep: Keep::FromArchive(cifar::TRAIN.into_iter().chain(cifar::TEST).collect()),
         }],
+        Dataset::Cifar100 => vec![Download {
+            url: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz".into(),
+            md5: "03b5dce01913d631647c71ecec9e9cb8",
+            keep: Keep::FromArchive(cifar::TRAIN_100.into_iter().chain(cifar::TEST_100).collect()),
+        }],
     }
 }
 

@@ -28,7 +28,7 @@ pub fn read_pair(folder: &Path, part: &str, shape: Shape, count: usize) -> Resul
         let reason = format!("label {} of image {place} is not below {CLASSES}", labels[place]);
         return Err(DataError::Content { path, reason });
     }
-    Ok(Images::new(pixels, labels, shape))
+    Ok(Images::new(pixels, labels.into_iter().map(u16::from).collect(), shape))
 }
 
 fn read(path: &Path, magic: u32, sizes: &[usize]) -> Result<Vec<u8>, DataError> {

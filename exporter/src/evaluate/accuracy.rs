@@ -20,6 +20,12 @@ pub fn accuracies_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     Vec::try_from(shares).expect("one number for each width")
 }
 
+/// The class with the highest logit of each image, of `logits` (`[N, classes]`).
+pub fn predictions(logits: &Tensor) -> Vec<usize> {
+    let classes: Vec<i64> = Vec::try_from(logits.argmax(-1, false)).expect("one number for each image");
+    classes.into_iter().map(|class| class as usize).collect()
+}
+
 /// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids
 /// between evenly spaced widths), divided by its length.
 ///

@@ -8,7 +8,7 @@ use tch::Tensor;
 use crate::data::Images;
 use crate::model::{Mode, Network};
 
-pub use accuracy::{accuracies, accuracies_of, area_under_curve};
+pub use accuracy::{accuracies, accuracies_of, area_under_curve, predictions};
 pub use calibration::{calibration_errors, temperatures};
 
 /// Images in one pass.

@@ -1,6 +1,7 @@
 //! What the file says about itself, as JSON strings; a server trusts none of it.
 
 use anywidth::engine::Width;
+use anywidth::picture::Preparation;
 use serde::Serialize;
 
 use crate::train::Recipe;
@@ -14,6 +15,8 @@ pub struct Metadata {
     pub accuracy: Vec<(Width, f64)>,
     /// What logits are divided by to give honest probabilities, at the same widths.
     pub temperature: Vec<(Width, f64)>,
+    /// What was done to pictures before the network saw them.
+    pub picture: Preparation,
     /// How the network came to be, if it was trained.
     pub training: Option<Training>,
 }
@@ -49,6 +52,7 @@ impl Metadata {
             ("anywidth.labels", json(&self.labels)),
             ("anywidth.accuracy", json(&self.accuracy)),
             ("anywidth.temperature", json(&self.temperature)),
+            ("anywidth.picture", json(&self.picture)),
         ];
         entries.extend(self.training.as_ref().map(|training| ("anywidth.training", json(training))));
         entries

@@ -46,14 +46,18 @@ impl LossWeights {
         &self.0
     }
 
-    /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with `labels` (`[N]`).
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> Tensor {
+    /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with `labels` (`[N]`),
+    /// where the images of each class count as `classes` (`[classes]`) says, if it does.
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, label_smoothing: f64, classes: Option<&Tensor>) -> Tensor {
         let log_probabilities = logits.log_softmax(-1, None);
         let [widths, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
         let index = labels.view([1, images, 1]).expand([widths, images, 1], false);
         let of_label = log_probabilities.gather(-1, &index, false).squeeze_dim(-1);
         let of_all = log_probabilities.mean_dim([-1i64].as_slice(), false, None);
-        let likelihood = of_label * (1.0 - label_smoothing) + of_all * label_smoothing;
+        let mut likelihood = of_label * (1.0 - label_smoothing) + of_all * label_smoothing;
+        if let Some(weights) = classes {
+            likelihood *= weights.index_select(0, labels);
+        }
         let by_width = -likelihood.mean_dim([1i64].as_slice(), false, None);
         by_width.dot(&Tensor::from_slice(&self.0).to_kind(logits.kind()))
     }
@@ -84,6 +88,21 @@ impl LossWeights {
     }
 }
 
+/// What an image of each of `classes` classes counts so that all classes count alike: the inverse of how often the class
+/// stands in `labels`, with mean 1 over the images. A class counts at most ten times as much as it would without: a
+/// handful of pictures, seen again and again, teaches noise.
+pub fn class_weights(labels: &[u16], classes: usize) -> Vec<f64> {
+    let mut counts = vec![0usize; classes];
+    labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+    let even = labels.len() as f64 / classes as f64;
+    let weights = counts.iter().map(|&count| (even / count.max(1) as f64).min(MOST_WEIGHT));
+    let weights: Vec<f64> = weights.collect();
+    let mean = weights.iter().zip(&counts).map(|(weight, &count)| weight * count as f64).sum::<f64>();
+    weights.iter().map(|weight| weight * labels.len() as f64 / mean).collect()
+}
+
+const MOST_WEIGHT: f64 = 10.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +125,19 @@ mod tests {
         assert_close(&weights(0.1, &[(0.25, 0.2), (1.0, 0.4)], 4), &[0.3, 0.1, 0.1, 0.5]);
         // Widths that are rounded up to the same one add up; a width below the narrowest may be emphasised.
         assert_close(&weights(1.0, &[(0.1, 0.1), (0.2, 0.1)], 4), &[0.2, 0.0, 0.0, 0.8]);
+    }
+
+    #[test]
+    fn classes_that_are_rarer_count_for_more_and_the_mean_image_counts_one() {
+        let labels = [vec![0u16; 60], vec![1; 30], vec![2; 10]].concat();
+        let weights = class_weights(&labels, 3);
+        assert_close(&weights, &[100.0 / 180.0, 100.0 / 90.0, 100.0 / 30.0]);
+        let mean = labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64;
+        assert_close(&[mean], &[1.0]);
+        assert_close(&class_weights(&[0, 1, 1, 0], 2), &[1.0, 1.0]);
+        // One picture among a thousand does not count for five hundred.
+        let rare = class_weights(&[vec![0u16; 999], vec![1]].concat(), 2);
+        assert!(rare[1] / rare[0] < 20.0, "{rare:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod recipe;
 pub mod schedule;
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Instant;
 
 use anywidth::engine::Width;
@@ -20,16 +21,17 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use thiserror::Error;
 
-use crate::data::{Batch, Images};
+use crate::data::loader::Loader;
+use crate::data::{Batch, DataError, Examples, Images};
 use crate::evaluate;
 use crate::model::{Mode, Network};
 
 use average::Average;
 use checkpoint::{Checkpoint, CheckpointError};
-use loss::LossWeights;
+use loss::{LossWeights, class_weights};
 use optimiser::Sgd;
 use progress::Progress;
 
@@ -44,6 +46,20 @@ pub struct Epoch {
     pub accuracy: Vec<f64>,
     /// Time taken, in seconds.
     pub seconds: f64,
+    /// Seconds of it in which training waited for images.
+    #[serde(default)]
+    pub waited: f64,
+}
+
+/// What a run learns from.
+#[derive(Clone, Copy)]
+pub struct Material<'a> {
+    /// Images to train on.
+    pub train: &'a dyn Examples,
+    /// Images to measure with after each epoch.
+    pub validation: &'a Images,
+    /// Threads that read and change images beside training; their number changes nothing else.
+    pub loaders: usize,
 }
 
 /// How a run ended.
@@ -69,6 +85,9 @@ pub enum TrainError {
         /// What the loss was.
         loss: f64,
     },
+    /// An image is not where it was any more; the last checkpoint is kept.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A weight is no number any more, which the next loss would have shown.
     #[error("{name} is no number after {steps} steps: try a lower learning rate; the last checkpoint is kept")]
     Overflow {
@@ -149,95 +168,107 @@ impl Run {
     /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
     ///
     /// # Errors
-    /// [`TrainError`] for settings out of range, a loss or a weight that is no number, or a checkpoint that cannot be
-    /// written.
+    /// [`TrainError`] for settings out of range, a loss or a weight that is no number, an image that is gone, or a
+    /// checkpoint that cannot be written.
+    ///
+    /// # Panics
+    /// If the material has no loader.
     pub fn train(
         &mut self,
-        train: &Images,
-        validation: &Images,
+        material: Material<'_>,
         progress: &Progress,
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
+        let Material { train, validation, loaders } = material;
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
-        let widths = self.network.widths().len();
-        let weights = LossWeights::new(&self.recipe.loss_weights, widths).map_err(TrainError::Setting)?;
-        let scales = if self.recipe.coverage { weights.gradient_scales(&self.network) } else { Vec::new() };
-        let steps_per_epoch = train.len() / self.recipe.batch;
-        let steps = self.recipe.epochs * steps_per_epoch;
-        let (epoch, done) = (self.step / steps_per_epoch, self.history.len());
+        let goal = Goal::of(&self.recipe, &self.network, train.labels())?;
+        let per_epoch = train.labels().len() / self.recipe.batch;
+        let steps = self.recipe.epochs * per_epoch;
+        let (epoch, done) = (self.step / per_epoch, self.history.len());
         if epoch != done {
             let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
             return Err(TrainError::Setting(format!("checkpoint: begun with another number of images: {reason}")));
         }
-
         if self.step == 0 {
-            self.recipe.begin(&self.network, train);
+            self.recipe.begin(&self.network, train)?;
         }
-        while self.step < steps {
-            let begin = Instant::now();
-            let epoch = self.step / steps_per_epoch;
-            let order = self.order(train.len(), epoch);
-            for place in self.step % steps_per_epoch..steps_per_epoch {
-                if stop() {
+        let recipe = self.recipe.clone();
+        let batches = || {
+            let (recipe, mut order) = (&recipe, Order::default());
+            move |step| batch(recipe, train, order.indices(recipe, train.labels().len(), step), step)
+        };
+        thread::scope(|scope| {
+            let mut loader = Loader::start(scope, loaders, self.step..steps, batches);
+            while self.step < steps {
+                if self.epoch(&mut loader, &goal, [per_epoch, steps], progress, stop)? == Outcome::Interrupted {
                     self.save()?;
                     return Ok(Outcome::Interrupted);
                 }
-                let indices = &order[place * self.recipe.batch..][..self.recipe.batch];
-                let batch = self.batch(train, indices);
-                let rate = self.recipe.schedule.rate(self.step, steps);
-                let loss = self.step_once(&batch, &weights, &scales, rate);
-                if !loss.is_finite() {
-                    return Err(TrainError::Diverged { step: self.step, loss });
-                }
-                self.loss_sum += loss;
-                self.step += 1;
-                if place % LOOK_EVERY == 0 {
-                    progress.step(self.step, steps, self.loss_sum / (place + 1) as f64, rate);
-                }
+                self.measure(validation);
+                self.save()?;
+                progress.epoch(&self.history, self.recipe.epochs);
             }
-            let mode = Mode { training: false, precision: self.recipe.precision.kind() };
-            let accuracy = evaluate::accuracies(self.network(), validation, mode);
-            let loss = std::mem::take(&mut self.loss_sum) / steps_per_epoch as f64;
-            self.history.push(Epoch { loss, accuracy, seconds: begin.elapsed().as_secs_f64() });
-            self.save()?;
-            progress.epoch(&self.history, self.recipe.epochs);
+            Ok(Outcome::Finished)
+        })
+    }
+
+    /// What is left of an epoch, which then is the history's last; not if it was stopped.
+    fn epoch(
+        &mut self,
+        loader: &mut Loader,
+        goal: &Goal,
+        [per_epoch, steps]: [usize; 2],
+        progress: &Progress,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Outcome, TrainError> {
+        let begin = Instant::now();
+        for place in self.step % per_epoch..per_epoch {
+            if stop() {
+                return Ok(Outcome::Interrupted);
+            }
+            let rate = self.recipe.schedule.rate(self.step, steps);
+            let loss = self.step_once(&loader.next_batch()?, goal, rate);
+            if !loss.is_finite() {
+                return Err(TrainError::Diverged { step: self.step, loss });
+            }
+            self.loss_sum += loss;
+            self.step += 1;
+            if place % LOOK_EVERY == 0 {
+                progress.step(self.step, steps, self.loss_sum / (place + 1) as f64, rate);
+            }
         }
+        let loss = std::mem::take(&mut self.loss_sum) / per_epoch as f64;
+        let waited = loader.take_waited().as_secs_f64();
+        let seconds = begin.elapsed().as_secs_f64();
+        self.history.push(Epoch { loss, accuracy: Vec::new(), seconds, waited });
         Ok(Outcome::Finished)
     }
 
-    fn step_once(&mut self, batch: &Batch, weights: &LossWeights, scales: &[Option<Tensor>], rate: f64) -> f64 {
+    /// Completes the epoch that is the history's last.
+    fn measure(&mut self, validation: &Images) {
+        let begin = Instant::now();
+        let mode = Mode { training: false, precision: self.recipe.precision.kind() };
+        let accuracy = evaluate::accuracies(self.network(), validation, mode);
+        if let Some(last) = self.history.last_mut() {
+            last.accuracy = accuracy;
+            last.seconds += begin.elapsed().as_secs_f64();
+        }
+    }
+
+    fn step_once(&mut self, batch: &Batch, goal: &Goal, rate: f64) -> f64 {
         let mode = Mode { training: true, precision: self.recipe.precision.kind() };
         let logits = self.network.all_logits(&batch.images, mode);
-        let loss = weights.loss(&logits, &batch.labels, self.recipe.label_smoothing);
+        let smoothing = self.recipe.label_smoothing;
+        let loss = goal.widths.loss(&logits, &batch.labels, smoothing, goal.classes.as_ref());
         let value = loss.double_value(&[]);
         if value.is_finite() {
             loss.backward();
-            self.sgd.step(&self.network.parameters(), scales, rate);
+            self.sgd.step(&self.network.parameters(), &goal.scales, rate);
             if let Some(average) = &mut self.average {
                 average.update(&self.network, self.step);
             }
         }
         value
-    }
-
-    fn order(&self, images: usize, epoch: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..images).collect();
-        order.shuffle(&mut self.random(ORDER, epoch));
-        order
-    }
-
-    fn batch(&self, images: &Images, indices: &[usize]) -> Batch {
-        let mut random = self.random(PIXELS, self.step);
-        let shape = images.shape();
-        images.batch_with(indices.iter().copied(), |_, image| {
-            self.recipe.augmentation.apply(image, shape, &mut random);
-        })
-    }
-
-    fn random(&self, purpose: u64, index: usize) -> ChaCha8Rng {
-        let mut random = ChaCha8Rng::seed_from_u64(self.recipe.seed);
-        random.set_stream(purpose << STREAM_BITS | index as u64);
-        random
     }
 
     /// Saves the run, unless its network is worth nothing any more.
@@ -254,6 +285,56 @@ impl Run {
         };
         Ok(checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())?)
     }
+}
+
+/// What the gradients follow, and how far.
+struct Goal {
+    widths: LossWeights,
+    /// What an image of each class counts, `[classes]`; alike where there is none.
+    classes: Option<Tensor>,
+    /// One for each parameter, where gradients are divided by the channels' coverage.
+    scales: Vec<Option<Tensor>>,
+}
+
+impl Goal {
+    fn of(recipe: &Recipe, network: &Network, labels: &[u16]) -> Result<Goal, TrainError> {
+        let widths = LossWeights::new(&recipe.loss_weights, network.widths().len()).map_err(TrainError::Setting)?;
+        let scales = if recipe.coverage { widths.gradient_scales(network) } else { Vec::new() };
+        let weights = || class_weights(labels, recipe.dataset.labels().len());
+        let classes = recipe.balanced.then(|| Tensor::from_slice(&weights()).to_kind(Kind::Float));
+        Ok(Goal { widths, classes, scales })
+    }
+}
+
+/// The order in which an epoch sees the images, remembered until the next epoch.
+#[derive(Default)]
+struct Order {
+    epoch: Option<usize>,
+    order: Vec<usize>,
+}
+
+impl Order {
+    /// The images of step `step`, of `count` in all.
+    fn indices(&mut self, recipe: &Recipe, count: usize, step: usize) -> &[usize] {
+        let per_epoch = count / recipe.batch;
+        let epoch = step / per_epoch;
+        if self.epoch != Some(epoch) {
+            self.epoch = Some(epoch);
+            self.order = (0..count).collect();
+            self.order.shuffle(&mut random(recipe.seed, ORDER, epoch));
+        }
+        &self.order[step % per_epoch * recipe.batch..][..recipe.batch]
+    }
+}
+
+fn batch(recipe: &Recipe, images: &dyn Examples, indices: &[usize], step: usize) -> Result<Batch, DataError> {
+    images.augmented(indices, &recipe.augmentation, &mut random(recipe.seed, PIXELS, step))
+}
+
+fn random(seed: u64, purpose: u64, index: usize) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(purpose << STREAM_BITS | index as u64);
+    random
 }
 
 /// The purposes that random numbers of one seed are drawn for; the split and the weights use stream 0.

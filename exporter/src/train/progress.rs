@@ -42,8 +42,10 @@ impl Progress {
     pub(super) fn epoch(&self, history: &[Epoch], epochs: usize) {
         let Some(last) = history.last().filter(|_| self.lines) else { return };
         let left = (epochs - history.len()) as f64 * last.seconds / 60.0;
+        let waited = (100.0 * last.waited / last.seconds).round();
+        let waited = if waited > 0.0 { format!(" ({waited} % waiting for images)") } else { String::new() };
         let line = format!(
-            "epoch {}/{epochs}: loss {:.4}, validation {}; {:.0} s, {left:.0} min left",
+            "epoch {}/{epochs}: loss {:.4}, validation {}; {:.0} s{waited}, {left:.0} min left",
             history.len(),
             last.loss,
             by_width(&last.accuracy),

@@ -7,14 +7,14 @@ use tch::Kind;
 use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
-use crate::data::{Augmentation, Dataset, Images, Shape};
+use crate::data::{Augmentation, DataError, Examples, Images, Shape, Source};
 use crate::model::{Architecture, Network, Normalisation, Weights, start};
 
 /// Everything that decides how a network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Where the images come from.
-    pub dataset: Dataset,
+    pub dataset: Source,
     /// The network.
     pub architecture: Architecture,
     /// Which weights it starts from.
@@ -42,12 +42,15 @@ pub struct Recipe {
     pub average: f64,
     /// How images are changed.
     pub augmentation: Augmentation,
-    /// Training images that are kept for validation.
+    /// Training images of a data set with a name that are kept for validation; photographs have folders or shares.
     pub held_out: usize,
     /// Seed of the weights, the split, the order and the augmentation.
     pub seed: u64,
     /// What the convolutions compute in while training.
     pub precision: Precision,
+    /// Do the images of rare classes count for more, so that all classes count alike? ([`loss::class_weights`])
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub balanced: bool,
 }
 
 /// Which weights a network starts from; what is not said is random, each row drawn for its own number of inputs.
@@ -135,17 +138,18 @@ impl Recipe {
     }
 
     /// Gives `network` what the training images decide about its first weights.
-    pub(super) fn begin(&self, network: &Network, train: &Images) {
+    pub(super) fn begin(&self, network: &Network, train: &dyn Examples) -> Result<(), DataError> {
         if self.start.whitened_stem {
             let Shape { height, width, .. } = train.shape();
-            let count = train.len().min(WHITENED_BY).min(WHITENED_PIXELS / (height * width));
-            start::whitened_stem(network, &train.batch(0..count).images);
+            let count = train.labels().len().min(WHITENED_BY).min(WHITENED_PIXELS / (height * width));
+            start::whitened_stem(network, &train.plain(&(0..count).collect::<Vec<usize>>())?.images);
         }
+        Ok(())
     }
 
-    pub(super) fn validate(&self, train: &Images, validation: &Images) -> Result<(), String> {
+    pub(super) fn validate(&self, train: &dyn Examples, validation: &Images) -> Result<(), String> {
         let wrong = |what: &str| Err(what.to_owned());
-        let (count, expected) = (train.len(), self.dataset.shape());
+        let (count, expected) = (train.labels().len(), self.dataset.shape());
         let side = expected.height.min(expected.width);
         match self {
             _ if train.shape() != expected || validation.shape() != expected => {
@@ -165,6 +169,12 @@ impl Recipe {
             }
             _ if self.augmentation.cutout > side => {
                 wrong(&format!("cutout: {} is above the images' {side} pixels", self.augmentation.cutout))
+            }
+            _ if !(0.0..=1.0).contains(&self.augmentation.crop) || self.augmentation.crop == 0.0 => {
+                wrong(&format!("crop: {} is not above 0 and up to 1", self.augmentation.crop))
+            }
+            _ if !(0.0..1.0).contains(&self.augmentation.jitter) => {
+                wrong(&format!("jitter: {} is not in 0..1", self.augmentation.jitter))
             }
             _ => Ok(()),
         }

@@ -1,0 +1,172 @@
+//! Images of one size in memory, and batches of them. Pixels stay bytes until a batch is made.
+
+use std::fmt;
+
+use rand::rngs::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::{Augmentation, DataError, Examples};
+
+/// Images with their labels, as the files hold them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// All pixels, image after image, each `[C, H, W]`.
+    pixels: Vec<u8>,
+    /// One class index for each image.
+    labels: Vec<u16>,
+    shape: Shape,
+}
+
+/// The shape of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// 1 for grey, 3 for RGB.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// One batch on its way into a network.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[N, C, H, W]` in 0..1, held with the channels innermost, which is the order that libtorch convolves fastest.
+    pub images: Tensor,
+    /// `[N]`, class indices.
+    pub labels: Tensor,
+}
+
+impl Images {
+    /// Images of `shape` from their `pixels` (`[N, C, H, W]`) and `labels` (`[N]`).
+    ///
+    /// # Panics
+    /// If the lengths do not belong together.
+    pub fn new(pixels: Vec<u8>, labels: Vec<u16>, shape: Shape) -> Images {
+        assert_eq!(pixels.len(), labels.len() * shape.len(), "pixels of {} images of {shape:?}", labels.len());
+        Images { pixels, labels, shape }
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Is there no image at all?
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The shape of every image.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The class index of every image.
+    pub fn labels(&self) -> &[u16] {
+        &self.labels
+    }
+
+    /// The images with these `indices`, in that order, unchanged.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn select(&self, indices: &[usize]) -> Images {
+        let mut pixels = Vec::with_capacity(indices.len() * self.shape.len());
+        indices.iter().for_each(|&index| pixels.extend_from_slice(self.image(index)));
+        Images::new(pixels, indices.iter().map(|&index| self.labels[index]).collect(), self.shape)
+    }
+
+    /// The images with these `indices` as they are, for evaluation.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn batch(&self, indices: impl IntoIterator<Item = usize>) -> Batch {
+        self.batch_with(indices, |_, _| {})
+    }
+
+    /// The images with these `indices`, each changed by `change` (its place in the batch and its pixels `[C, H, W]`).
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn batch_with(
+        &self,
+        indices: impl IntoIterator<Item = usize>,
+        mut change: impl FnMut(usize, &mut [u8]),
+    ) -> Batch {
+        let images = indices.into_iter().enumerate().map(|(place, index)| {
+            let mut image = self.image(index).to_vec();
+            change(place, &mut image);
+            (image, self.labels[index])
+        });
+        Batch::new(images, self.shape)
+    }
+
+    fn image(&self, index: usize) -> &[u8] {
+        &self.pixels[index * self.shape.len()..][..self.shape.len()]
+    }
+}
+
+impl Examples for Images {
+    fn labels(&self) -> &[u16] {
+        &self.labels
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn plain(&self, indices: &[usize]) -> Result<Batch, DataError> {
+        Ok(self.batch(indices.iter().copied()))
+    }
+
+    fn augmented(
+        &self,
+        indices: &[usize],
+        augmentation: &Augmentation,
+        random: &mut ChaCha8Rng,
+    ) -> Result<Batch, DataError> {
+        Ok(self.batch_with(indices.iter().copied(), |_, image| augmentation.apply(image, self.shape, random)))
+    }
+}
+
+impl Batch {
+    /// A batch of `images`, each of `shape` and with its label.
+    ///
+    /// # Panics
+    /// If an image has another length than its shape says.
+    pub fn new(images: impl Iterator<Item = (Vec<u8>, u16)>, shape: Shape) -> Batch {
+        let Shape { channels, height, width } = shape;
+        let area = height * width;
+        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        for (image, label) in images {
+            assert_eq!(image.len(), shape.len(), "values of an image of {shape}");
+            let pixels = (0..area).flat_map(|pixel| image[pixel..].iter().step_by(area));
+            values.extend(pixels.map(|&byte| f32::from(byte) / 255.0));
+            labels.push(i64::from(label));
+        }
+        let size = [labels.len(), height, width, channels].map(|length| length as i64);
+        let images = Tensor::from_slice(&values).view(size).permute([0, 3, 1, 2]);
+        Batch { images, labels: Tensor::from_slice(&labels) }
+    }
+}
+
+impl Shape {
+    /// How many values an image has.
+    pub fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Has an image no value at all?
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    /// As `3x32x32`: channels, rows, columns.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}

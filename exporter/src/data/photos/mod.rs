@@ -1,0 +1,74 @@
+//! Somebody's own photographs as a data set: a folder for each class, read once, decoded again only where memory ends.
+//!
+//! What is measured on is made by the server's own code ([`anywidth::picture`]), so that a model is served what it was
+//! measured on. Knows nothing of networks.
+
+mod album;
+mod read;
+mod split;
+mod twins;
+
+use std::path::PathBuf;
+
+use anywidth::dataset::DatasetError;
+use thiserror::Error;
+
+pub use album::Photos;
+pub use read::{Album, Broken, Reading, read};
+pub use split::{Shares, Splits, split};
+pub use twins::twins;
+
+/// Why a folder of photographs cannot be trained on.
+#[derive(Debug, Error)]
+pub enum PhotosError {
+    /// The folder, or what is in it, is not as it should be.
+    #[error(transparent)]
+    Folder(#[from] DatasetError),
+    /// There is nothing to tell apart.
+    #[error("{}: one class only, {class:?}; at least two folders are needed, one for each class", path.display())]
+    OneClass {
+        /// The folder.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// A class has too few pictures.
+    #[error("class {class:?} has {found}, at least {needed} needed: {purpose}")]
+    FewPictures {
+        /// The class.
+        class: String,
+        /// How many pictures it has, in words.
+        found: String,
+        /// How many it should have.
+        needed: usize,
+        /// What they are for.
+        purpose: &'static str,
+    },
+    /// A folder to measure with has a class that is not trained.
+    #[error("{}: class {class:?} is not among those of {}", path.display(), train.display())]
+    UnknownClass {
+        /// The folder to measure with.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// The folder to train on.
+        train: PathBuf,
+    },
+    /// Too many pictures do not decode.
+    #[error("{count} of {of} pictures are broken, above {percent} %: {first}")]
+    Broken {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        of: usize,
+        /// How many may be.
+        percent: usize,
+        /// The first of them, with reasons.
+        first: String,
+    },
+}
+
+/// `1 picture`, `2 pictures`.
+fn pictures(count: usize) -> String {
+    if count == 1 { "1 picture".into() } else { format!("{count} pictures") }
+}

@@ -1,0 +1,147 @@
+//! Which pictures train, which choose and which judge.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anywidth::dataset::{self, Labelled, Listing};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+
+use super::{PhotosError, pictures};
+
+/// The share of each class that is kept from training, where folders do not say which pictures are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// To validate on, in 0..1.
+    pub validation: f64,
+    /// To test with, in 0..1.
+    pub test: f64,
+}
+
+/// The pictures of a folder by their purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Splits {
+    /// Class names, by label.
+    pub classes: Vec<String>,
+    /// To train on.
+    pub train: Vec<Labelled>,
+    /// To validate on.
+    pub validation: Vec<Labelled>,
+    /// To test with.
+    pub test: Vec<Labelled>,
+    /// Files that are no pictures by their names.
+    pub ignored: usize,
+}
+
+/// Names of folders that hold classes and are none.
+const TRAIN: &str = "train";
+const VALIDATION: [&str; 2] = ["val", "validation"];
+const TEST: &str = "test";
+
+/// Lists the pictures below `root`, which is either a folder of class folders, or has the folders `train` and, if it
+/// likes, `val` and `test`, each of them such a folder. What is missing is taken from what there is by `shares`, class
+/// by class, as `seed` says.
+///
+/// # Errors
+/// [`PhotosError`] if there are not two classes, or a class has too few pictures for its purposes.
+pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosError> {
+    let parts = Parts::of(root);
+    let train = dataset::list(&parts.train)?;
+    let classes = train.classes.clone();
+    if let [class] = &classes[..] {
+        return Err(PhotosError::OneClass { path: parts.train, class: class.clone() });
+    }
+    let given =
+        |folder: &Option<PathBuf>| folder.as_ref().map(|folder| relabelled(folder, &classes, &parts.train)).transpose();
+    let (validation, test) = (given(&parts.validation)?, given(&parts.test)?);
+    let ignored = [Some(&train), validation.as_ref(), test.as_ref()];
+    let ignored = ignored.into_iter().flatten().map(|listing| listing.ignored).sum();
+
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut splits = Splits {
+        train: Vec::new(),
+        validation: validation.as_ref().map_or_else(Vec::new, |listing| listing.files.clone()),
+        test: test.as_ref().map_or_else(Vec::new, |listing| listing.files.clone()),
+        ignored,
+        classes,
+    };
+    for (class, mut files) in by_class(train.files, splits.classes.len()).into_iter().enumerate() {
+        let count = files.len();
+        let needed = 1 + usize::from(validation.is_none()) + usize::from(test.is_none());
+        if count < needed {
+            let purpose = match needed {
+                1 => "to train on",
+                2 => "one to train on, one to measure with",
+                _ => "one each to train on, to validate on and to test with",
+            };
+            let class = splits.classes[class].clone();
+            return Err(PhotosError::FewPictures { class, found: pictures(count), needed, purpose });
+        }
+        files.shuffle(&mut random);
+        let taken = |share: f64, left: usize| ((count as f64 * share).round() as usize).clamp(1, left);
+        if test.is_none() {
+            let left = files.len() - needed + 1;
+            splits.test.extend(files.drain(..taken(shares.test, left)));
+        }
+        if validation.is_none() {
+            let left = files.len() - 1;
+            splits.validation.extend(files.drain(..taken(shares.validation, left)));
+        }
+        splits.train.extend(files);
+    }
+    // Whoever looks at the first of them sees all classes.
+    splits.train.shuffle(&mut random);
+    Ok(splits)
+}
+
+/// The folders of a folder of photographs.
+struct Parts {
+    train: PathBuf,
+    validation: Option<PathBuf>,
+    test: Option<PathBuf>,
+}
+
+impl Parts {
+    /// Those named by their purposes, if all of them are: `train` may be a class, of pictures of trains.
+    fn of(root: &Path) -> Parts {
+        let folders: BTreeMap<String, PathBuf> = std::fs::read_dir(root)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some((entry.ok()?.file_name().into_string().ok()?, root)))
+            .filter(|(name, root)| !name.starts_with('.') && root.join(name).is_dir())
+            .map(|(name, root)| (name.clone(), root.join(name)))
+            .collect();
+        let is_purpose = |name: &str| name == TRAIN || name == TEST || VALIDATION.contains(&name);
+        if folders.contains_key(TRAIN) && folders.keys().all(|name| is_purpose(name)) {
+            let folder = |name: &str| folders.get(name).cloned();
+            return Parts {
+                train: root.join(TRAIN),
+                validation: VALIDATION.into_iter().find_map(folder),
+                test: folder(TEST),
+            };
+        }
+        Parts { train: root.into(), validation: None, test: None }
+    }
+}
+
+/// The pictures below `folder`, with the labels that their classes have in training.
+fn relabelled(folder: &Path, classes: &[String], train: &Path) -> Result<Listing, PhotosError> {
+    let mut listing = dataset::list(folder)?;
+    let label = |class: &String| {
+        classes.binary_search(class).map_err(|_| PhotosError::UnknownClass {
+            path: folder.into(),
+            class: class.clone(),
+            train: train.into(),
+        })
+    };
+    let labels = listing.classes.iter().map(label).collect::<Result<Vec<_>, _>>()?;
+    listing.files.iter_mut().for_each(|file| file.class = labels[file.class]);
+    Ok(listing)
+}
+
+fn by_class(files: Vec<Labelled>, classes: usize) -> Vec<Vec<Labelled>> {
+    let mut by_class = vec![Vec::new(); classes];
+    files.into_iter().for_each(|file| by_class[file.class].push(file));
+    by_class
+}

@@ -1,0 +1,117 @@
+//! Which class is taken for which.
+
+use std::fmt::Write;
+
+use super::{TAIL, escaped, head};
+
+/// How often images of each class were taken for each class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confusion {
+    labels: Vec<String>,
+    /// `[class][taken for]`
+    counts: Vec<Vec<usize>>,
+}
+
+/// Names are written, and cells are large enough for numbers, up to so many classes.
+const MOST_NAMED: usize = 30;
+/// Characters of a name that are written.
+const LONGEST_NAME: usize = 24;
+
+impl Confusion {
+    /// Counts pairs of a class and what it was taken for.
+    ///
+    /// # Panics
+    /// If an index is not below the number of labels.
+    pub fn count(labels: &[String], pairs: impl IntoIterator<Item = (usize, usize)>) -> Confusion {
+        let mut counts = vec![vec![0; labels.len()]; labels.len()];
+        pairs.into_iter().for_each(|(class, taken_for)| counts[class][taken_for] += 1);
+        Confusion { labels: labels.into(), counts }
+    }
+
+    /// The most frequent mistakes: how often, of how many, which class, what it was taken for.
+    pub fn worst(&self, most: usize) -> Vec<(usize, usize, &str, &str)> {
+        let mut mistakes = Vec::new();
+        for (class, row) in self.counts.iter().enumerate() {
+            let of = row.iter().sum();
+            for (taken_for, &count) in row.iter().enumerate().filter(|&(other, &count)| other != class && count > 0) {
+                mistakes.push((count, of, self.labels[class].as_str(), self.labels[taken_for].as_str()));
+            }
+        }
+        mistakes.sort_by_key(|&(count, ..)| std::cmp::Reverse(count));
+        mistakes.truncate(most);
+        mistakes
+    }
+
+    /// A table as a picture: a row for each class, a column for each class that it was taken for, darker for a larger
+    /// share of the row.
+    pub fn svg(&self, title: &str) -> String {
+        let classes = self.labels.len();
+        let named = classes <= MOST_NAMED;
+        let cell = if named { 26 } else { (780 / classes).max(1) };
+        let longest = self.labels.iter().map(|label| label.chars().count().min(LONGEST_NAME)).max().unwrap_or(0);
+        let margin = if named { 24 + 8 * longest } else { 24 };
+        let side = margin + cell * classes + 8;
+        let mut svg = head(side, side, title);
+        let mut add = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("writing to a string");
+        let middle = margin + cell * classes / 2;
+        add(format_args!("<text x=\"{middle}\" y=\"12\" text-anchor=\"middle\" fill=\"#777\">taken for</text>\n"));
+        for (class, row) in self.counts.iter().enumerate() {
+            let (y, of) = (margin + class * cell, row.iter().sum::<usize>().max(1));
+            if named {
+                let (name, centre, beside) = (shortened(&self.labels[class]), y + cell / 2, margin - 6);
+                add(format_args!("<text x=\"{beside}\" y=\"{centre}\" dy=\"4\" text-anchor=\"end\">{name}</text>\n"));
+                let (x, beside) = (margin + class * cell + cell / 2, margin - 6);
+                add(format_args!("<text transform=\"translate({x} {beside}) rotate(-90)\" dy=\"4\">{name}</text>\n"));
+            }
+            // Empty cells are left out: with a thousand classes most are.
+            for (column, &count) in row.iter().enumerate().filter(|&(_, &count)| count > 0) {
+                let (x, share) = (margin + column * cell, count as f64 / of as f64);
+                let colour = if column == class { "#1f6feb" } else { "#d1490c" };
+                let opacity = 0.08 + 0.92 * share;
+                add(format_args!(
+                    "<rect x=\"{x}\" y=\"{y}\" width=\"{cell}\" height=\"{cell}\" fill=\"{colour}\" \
+                     fill-opacity=\"{opacity:.2}\"/>\n"
+                ));
+                if named {
+                    let (x, y) = (x + cell / 2, y + cell / 2);
+                    let ink = if share > 0.55 { "#fff" } else { "#222" };
+                    add(format_args!(
+                        "<text x=\"{x}\" y=\"{y}\" dy=\"4\" text-anchor=\"middle\" font-size=\"9\" fill=\"{ink}\">{count}</text>\n"
+                    ));
+                }
+            }
+        }
+        let (length, frame) = (cell * classes, "fill=\"none\" stroke=\"#999\"");
+        add(format_args!("<rect x=\"{margin}\" y=\"{margin}\" width=\"{length}\" height=\"{length}\" {frame}/>\n"));
+        svg + TAIL
+    }
+}
+
+fn shortened(label: &str) -> String {
+    if label.chars().count() <= LONGEST_NAME {
+        return escaped(label);
+    }
+    escaped(&label.chars().take(LONGEST_NAME - 1).chain(['…']).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_mistakes_come_first() {
+        let labels = ["cat", "dog", "ship"].map(String::from);
+        let pairs = [(0, 0), (0, 1), (0, 1), (1, 1), (2, 0), (2, 2), (2, 2)];
+        let confusion = Confusion::count(&labels, pairs);
+        assert_eq!(confusion.worst(5), [(2, 3, "cat", "dog"), (1, 3, "ship", "cat")]);
+        assert_eq!(confusion.worst(1).len(), 1);
+    }
+
+    #[test]
+    fn a_picture_has_a_cell_for_each_pair_that_was_seen() {
+        let labels = ["a & b", "c"].map(String::from);
+        let svg = Confusion::count(&labels, [(0, 1), (1, 1), (1, 1)]).svg("mistakes");
+        assert_eq!(svg.matches("fill-opacity").count(), 2);
+        assert!(svg.contains("a &amp; b") && svg.contains(">2</text>"), "{svg}");
+    }
+}

@@ -1,0 +1,47 @@
+//! Accuracy against width.
+
+use std::fmt::Write;
+
+use super::{TAIL, escaped, head};
+
+const WIDTH: usize = 560;
+const HEIGHT: usize = 340;
+/// Left, top, right and bottom of the plotted area.
+const AREA: [f64; 4] = [56.0, 20.0, 540.0, 290.0];
+const COLOURS: [&str; 4] = ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d"];
+
+/// A line for each of `curves`: its name, and accuracies (0..1) by ascending width (0..1).
+pub fn accuracy_curve(title: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> String {
+    let [left, top, right, bottom] = AREA;
+    let lowest = curves.iter().flat_map(|(_, points)| points).map(|&(_, accuracy)| accuracy).fold(1.0, f64::min);
+    let floor = (lowest * 10.0).floor() / 10.0;
+    let x = |width: f64| left + width * (right - left);
+    let y = |accuracy: f64| bottom - (accuracy - floor) / (1.0 - floor).max(0.1) * (bottom - top);
+    let mut svg = head(WIDTH, HEIGHT, title);
+    let mut add = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("writing to a string");
+    for tenth in (floor * 10.0).round() as usize..=10 {
+        let (share, at) = (tenth as f64 / 10.0, y(tenth as f64 / 10.0));
+        add(format_args!("<path d=\"M{left:.0} {at:.1}H{right:.0}\" stroke=\"#ddd\"/>\n"));
+        let (text, percent) = (left - 8.0, 100.0 * share);
+        add(format_args!("<text x=\"{text:.0}\" y=\"{at:.1}\" dy=\"4\" text-anchor=\"end\">{percent:.0} %</text>\n"));
+    }
+    for quarter in 0..=4 {
+        let (width, below) = (f64::from(quarter) / 4.0, bottom + 18.0);
+        add(format_args!("<text x=\"{:.1}\" y=\"{below:.0}\" text-anchor=\"middle\">{width}</text>\n", x(width)));
+    }
+    let (middle, below) = ((left + right) / 2.0, bottom + 38.0);
+    add(format_args!("<text x=\"{middle:.0}\" y=\"{below:.0}\" text-anchor=\"middle\">width</text>\n"));
+    add(format_args!("<path d=\"M{left:.0} {top:.0}V{bottom:.0}H{right:.0}\" fill=\"none\" stroke=\"#222\"/>\n"));
+    for (index, (name, points)) in curves.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        let line: Vec<String> = points.iter().map(|&(at, share)| format!("{:.1},{:.1}", x(at), y(share))).collect();
+        let line = line.join(" ");
+        add(format_args!("<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n"));
+        let (place, name) = (bottom - 12.0 - 18.0 * (curves.len() - 1 - index) as f64, escaped(name));
+        let text = right - 8.0;
+        add(format_args!(
+            "<text x=\"{text:.0}\" y=\"{place:.0}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>\n"
+        ));
+    }
+    svg + TAIL
+}

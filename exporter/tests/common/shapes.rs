@@ -1,0 +1,47 @@
+//! Drawn pictures of shapes, in folders, for whoever has no photographs at hand.
+
+#![allow(dead_code)] // each test file uses its part
+
+use std::fs;
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+/// The classes; the names are what folders may be called.
+pub(crate) const CLASSES: [&str; 4] = ["disc", "gestreifte Fläche", "square", "三角形"];
+
+/// A picture of class `class`: a bright shape of random colour, place and size on dark noise.
+pub(crate) fn picture(class: usize, size: (u32, u32), random: &mut ChaCha8Rng) -> RgbImage {
+    let (width, height) = (size.0 as f32, size.1 as f32);
+    let radius = width.min(height) * random.random_range(0.25..0.4);
+    let x0 = random.random_range(radius..width - radius);
+    let y0 = random.random_range(radius..height - radius);
+    let colour = [0; 3].map(|_: u8| random.random_range(140..=255u8));
+    RgbImage::from_fn(size.0, size.1, |x, y| {
+        let (dx, dy) = ((x as f32 - x0) / radius, (y as f32 - y0) / radius);
+        let inside = match class {
+            0 => dx * dx + dy * dy < 1.0,
+            1 => dx.abs() < 1.0 && dy.abs() < 1.0 && (dy * 4.0).rem_euclid(2.0) < 1.0,
+            2 => dx.abs() < 0.9 && dy.abs() < 0.9,
+            _ => dy.abs() < 1.0 && dx.abs() < (dy + 1.0) / 2.0,
+        };
+        Rgb(if inside { colour } else { [0; 3].map(|_: u8| random.random_range(0..60)) })
+    })
+}
+
+/// Writes `count` pictures of each class, as files of all types and many sizes, below `folder/<class>/`.
+pub(crate) fn draw(folder: &Path, count: usize, seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for (class, name) in CLASSES.iter().enumerate() {
+        let folder = folder.join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        for number in 0..count {
+            let size = (random.random_range(40..90), random.random_range(40..90));
+            let extension = ["png", "jpg", "webp", "JPEG"][number % 4];
+            let path = folder.join(format!("{number}.{extension}"));
+            picture(class, size, &mut random).save(path).expect("written");
+        }
+    }
+}

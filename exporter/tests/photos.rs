@@ -1,0 +1,234 @@
+//! A folder of photographs becomes what a server would see of it, split as its folders or a seed say, however it is read.
+
+#[path = "common/shapes.rs"]
+mod shapes;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anywidth::dataset::Labelled;
+use anywidth::picture::{Frame, Limits, Picture};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use tch::Tensor;
+use tempfile::TempDir;
+
+use exporter::data::photos::{self, Album, PhotosError, Reading, Shares, Splits};
+use exporter::data::{Augmentation, Examples};
+
+const SHARES: Shares = Shares { validation: 0.2, test: 0.1 };
+const READING: Reading = Reading { size: 32, memory: 1 << 30, threads: 2 };
+
+fn shapes(count: usize) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    shapes::draw(folder.path(), count, 1);
+    folder
+}
+
+fn split(root: &Path) -> Splits {
+    photos::split(root, SHARES, 1).expect("a folder of classes")
+}
+
+fn read(splits: &Splits, reading: Reading) -> Album {
+    photos::read(splits, reading, &|| ()).expect("pictures")
+}
+
+fn of_class(files: &[Labelled], class: usize) -> usize {
+    files.iter().filter(|file| file.class == class).count()
+}
+
+fn put(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn every_class_is_split_by_the_seed_and_no_picture_is_lost() {
+    let folder = shapes(20);
+    let splits = split(folder.path());
+    assert_eq!(splits.classes, shapes::CLASSES);
+    for class in 0..4 {
+        let counts = [&splits.train, &splits.validation, &splits.test].map(|files| of_class(files, class));
+        assert_eq!(counts, [14, 4, 2]);
+    }
+    let all: HashSet<&PathBuf> =
+        [&splits.train, &splits.validation, &splits.test].into_iter().flatten().map(|file| &file.path).collect();
+    assert_eq!(all.len(), 80);
+    assert_eq!(split(folder.path()), splits);
+    assert_ne!(photos::split(folder.path(), SHARES, 2).expect("a folder of classes").test, splits.test);
+}
+
+#[test]
+fn folders_named_for_their_purpose_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path();
+    for (part, count) in [("train", 5), ("val", 3), ("test", 2)] {
+        for class in ["a", "b"] {
+            (0..count).for_each(|number| put(&root.join(part).join(class).join(format!("{number}.png")), b"x"));
+        }
+    }
+    let splits = split(root);
+    assert_eq!([splits.train.len(), splits.validation.len(), splits.test.len()], [10, 6, 4]);
+    assert!(splits.test.iter().all(|file| file.path.starts_with(root.join("test"))));
+
+    // What is missing is taken from what there is to train on.
+    fs::remove_dir_all(root.join("val")).expect("removed");
+    let splits = split(root);
+    assert_eq!([splits.train.len(), splits.validation.len(), splits.test.len()], [8, 2, 4]);
+
+    // A class of its own in a folder to measure with cannot be learnt.
+    put(&root.join("test/c/0.png"), b"x");
+    let error = photos::split(root, SHARES, 1).expect_err("a class that is not trained");
+    assert!(error.to_string().contains("class \"c\" is not among those of"), "{error}");
+
+    // Beside other classes, `train` is one.
+    put(&root.join("bus/0.png"), b"x");
+    assert_eq!(
+        photos::split(root, SHARES, 1).err().map(|error| error.to_string()),
+        Some(
+            "class \"bus\" has 1 picture, at least 3 needed: one each to train on, to validate on and to test with"
+                .into()
+        )
+    );
+}
+
+#[test]
+fn folders_that_nobody_can_learn_from_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refusal = || photos::split(folder.path(), SHARES, 1).expect_err("no classes").to_string();
+    assert!(refusal().contains("holds no folder"), "{}", refusal());
+    put(&folder.path().join("cat/1.png"), b"x");
+    assert!(refusal().contains("one class only, \"cat\""), "{}", refusal());
+    fs::create_dir(folder.path().join("dog")).expect("a folder");
+    assert!(refusal().contains("class \"cat\" has 1 picture, at least 3"), "{}", refusal());
+    put(&folder.path().join("cat/2.png"), b"x");
+    put(&folder.path().join("cat/3.png"), b"x");
+    assert!(refusal().contains("class \"dog\" has 0 pictures, at least 3"), "{}", refusal());
+}
+
+#[test]
+fn pictures_to_measure_with_are_what_a_server_makes_of_them() {
+    let folder = shapes(6);
+    let splits = split(folder.path());
+    let album = read(&splits, READING);
+    let frame = Frame::new(3, 32, 32).expect("a frame");
+    let batch = album.validation.batch(0..album.validation.len());
+    for (place, file) in splits.validation.iter().enumerate() {
+        let bytes = fs::read(&file.path).expect("a file");
+        let served = Picture::decode(&bytes, &Limits::default()).expect("a picture").input(&frame);
+        let seen = Tensor::from_slice(&served).view([3, 32, 32]);
+        assert!(batch.images.get(place as i64).equal(&seen), "{}", file.path.display());
+        assert_eq!(batch.labels.int64_value(&[place as i64]), file.class as i64);
+    }
+}
+
+#[test]
+fn neither_threads_nor_memory_change_what_is_trained_on() {
+    let folder = shapes(8);
+    let splits = split(folder.path());
+    let augmentation = Augmentation { crop: 0.3, flip: true, jitter: 0.2, cutout: 8, ..Augmentation::default() };
+    let batches = |reading: Reading| {
+        let album = read(&splits, reading);
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        let images = |indices: &[usize], random: &mut ChaCha8Rng| {
+            album.train.augmented(indices, &augmentation, random).expect("a batch").images
+        };
+        let batches = [images(&[0, 5, 3], &mut random), images(&[5, 1], &mut random)];
+        (batches, album.mean, album.std, album.train.labels().to_vec())
+    };
+    let expected = batches(READING);
+    for (memory, threads) in [(0, 1), (20_000, 3), (1 << 30, 1)] {
+        let found = batches(Reading { memory, threads, ..READING });
+        assert!(found.0.iter().zip(&expected.0).all(|(a, b)| a.equal(b)), "{memory} bytes, {threads} threads");
+        assert_eq!((&found.1, &found.2, &found.3), (&expected.1, &expected.2, &expected.3));
+    }
+    // Each time that it is seen, a picture is another one.
+    assert!(!expected.0[0].get(1).equal(&expected.0[1].get(0)));
+}
+
+#[test]
+fn mean_and_deviation_are_those_of_the_training_pixels() {
+    let folder = shapes(5);
+    let album = read(&split(folder.path()), READING);
+    let indices: Vec<usize> = (0..album.train.labels().len()).collect();
+    let frame = Frame::new(3, 32, 32).expect("a frame");
+    let splits = split(folder.path());
+    let pixels = splits.train.iter().flat_map(|file| {
+        Picture::decode(&fs::read(&file.path).expect("a file"), &Limits::default()).expect("a picture").input(&frame)
+    });
+    let pixels = Tensor::from_slice(&pixels.collect::<Vec<f32>>()).view([indices.len() as i64, 3, 32, 32]);
+    let pixels = pixels.permute([1, 0, 2, 3]).flatten(1, 3).to_kind(tch::Kind::Double);
+    for channel in 0..3 {
+        let values = pixels.get(channel as i64);
+        let expected = [values.mean(None), values.std(false)].map(|value| value.double_value(&[]));
+        let found = [album.mean[channel], album.std[channel]];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{found:?}, {expected:?}");
+    }
+}
+
+#[test]
+fn broken_files_are_named_and_left_out_and_many_of_them_end_the_run() {
+    let folder = shapes(20);
+    put(&folder.path().join("disc/text.jpg"), b"this is no picture");
+    put(&folder.path().join("disc/empty.png"), b"");
+    put(&folder.path().join("square/notes.txt"), b"not even by its name");
+    let splits = split(folder.path());
+    assert_eq!(splits.ignored, 1);
+    let looked = AtomicUsize::new(0);
+    let album = photos::read(&splits, READING, &|| _ = looked.fetch_add(1, Ordering::Relaxed)).expect("pictures");
+    assert_eq!(looked.into_inner(), 82);
+    let mut broken: Vec<_> = album.broken.iter().map(|one| one.path.file_name().expect("a name")).collect();
+    broken.sort();
+    assert_eq!(broken, ["empty.png", "text.jpg"]);
+    assert!(album.broken.iter().all(|one| !one.reason.is_empty()));
+    assert_eq!(album.train.labels().len() + album.validation.len() + album.test.len(), 80);
+
+    for number in 0..4 {
+        put(&folder.path().join(format!("square/broken{number}.jpg")), b"");
+    }
+    let error = photos::read(&split(folder.path()), READING, &|| ()).expect_err("too many").to_string();
+    assert!(error.starts_with("6 of 86 pictures are broken, above 5 %: ") && error.contains(".jpg: "), "{error}");
+}
+
+#[test]
+fn a_class_whose_training_pictures_are_all_broken_is_named() {
+    let folder = shapes(30);
+    (0..3).for_each(|number| put(&folder.path().join(format!("zebra/{number}.png")), b"stripes"));
+    let error = photos::read(&split(folder.path()), READING, &|| ()).expect_err("no zebra");
+    assert!(matches!(&error, PhotosError::FewPictures { class, .. } if class == "zebra"), "{error}");
+}
+
+#[test]
+fn a_picture_that_is_gone_when_it_is_needed_again_is_named() {
+    let folder = shapes(4);
+    let splits = split(folder.path());
+    let album = read(&splits, Reading { memory: 0, ..READING });
+    fs::remove_dir_all(folder.path()).expect("removed");
+    let error = album.train.plain(&[0]).expect_err("it is gone").to_string();
+    assert!(error.contains(&splits.train[0].path.display().to_string()), "{error}");
+}
+
+#[test]
+fn the_same_picture_in_two_splits_is_found_and_within_one_it_is_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path();
+    for (path, bytes) in [
+        ("train/a/1.png", &b"one"[..]),
+        ("train/a/again.png", b"one"),
+        ("train/b/2.png", b"two"),
+        ("val/a/3.png", b"six"),
+        ("val/b/twin.png", b"two"),
+        ("test/a/4.png", b"one"),
+        ("test/b/5.png", b"other"),
+    ] {
+        put(&root.join(path), bytes);
+    }
+    let found = photos::twins(&split(root));
+    let relative = |path: &PathBuf| path.strip_prefix(root).expect("below the root").display().to_string();
+    let pairs: Vec<_> = found.iter().map(|(one, other)| (relative(one), relative(other))).collect();
+    assert_eq!(pairs.len(), 2, "{pairs:?}");
+    assert!(pairs.iter().any(|(one, other)| one.starts_with("train/a/") && other == "test/a/4.png"), "{pairs:?}");
+    assert!(pairs.contains(&("train/b/2.png".into(), "val/b/twin.png".into())), "{pairs:?}");
+}
