@@ -4,10 +4,14 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-server test-exporter lint libtorch bench deny
+.PHONY: help trainer test test-server test-exporter lint libtorch bench deny
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.md uses them.
+	cd exporter && $(CARGO) build --release --locked
+	$(CARGO) build --release --locked
 
 test: test-server test-exporter ## Installs what the tests need, then runs all of them.
 

@@ -137,7 +137,7 @@ pub(crate) struct Args {
 /// Flags for pictures of one's own.
 #[derive(Debug, clap::Args)]
 struct PhotoFlags {
-    /// Sides of the square that pictures of your own become, in pixels: 28 to 128, in steps of your patience.
+    /// Sides of the square that pictures of your own become, in pixels, from 28 to 128: larger shows more, and takes longer.
     #[arg(long, default_value_t = 64)]
     size: usize,
     /// Share of each class to validate on, where there is no folder val.
@@ -176,7 +176,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             run
         }
     };
-    eprintln!("{}", serde_json::to_string(run.recipe())?);
+    eprintln!("{}", summary(run.recipe(), &material));
 
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
@@ -272,6 +272,23 @@ impl Args {
             (Family::Vgg8, others) => bail!("channels: {} numbers, vgg-8 has three", others.len()),
         })
     }
+}
+
+/// What is about to happen.
+fn summary(recipe: &Recipe, material: &Material) -> String {
+    let (train, shape) = (material.train.labels().len(), recipe.dataset.shape());
+    format!(
+        "{}: {train} images to train on, {} to validate on, in {} classes; {} with {}, for {}x{} pixels; {} epochs of {} steps",
+        recipe.dataset,
+        material.validation.len(),
+        recipe.dataset.labels().len(),
+        recipe.architecture.name(),
+        recipe.architecture.size(),
+        shape.width,
+        shape.height,
+        recipe.epochs,
+        train / recipe.batch.max(1),
+    )
 }
 
 /// The command that trains by `recipe`, with every flag said.
