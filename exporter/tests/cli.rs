@@ -102,6 +102,7 @@ fn recipe() -> Recipe {
         seed: 1,
         precision: Precision::Float32,
         balanced: false,
+        distillation: 0.0,
     }
 }
 

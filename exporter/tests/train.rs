@@ -34,6 +34,7 @@ fn recipe() -> Recipe {
         seed: 5,
         precision: Precision::Float32,
         balanced: false,
+        distillation: 0.0,
     }
 }
 
@@ -94,6 +95,7 @@ fn full_recipe() -> Recipe {
         average: 0.7,
         label_smoothing: 0.1,
         balanced: true,
+        distillation: 0.5,
         augmentation: Augmentation { pad: 1, flip: true, jitter: 0.2, ..Augmentation::default() },
         ..recipe()
     }
@@ -218,6 +220,7 @@ fn settings_out_of_range_are_refused_before_the_first_step() {
         (Recipe { batch: 0, ..recipe() }, "batch: 0"),
         (Recipe { batch: 101, ..recipe() }, "batch: 101"),
         (Recipe { label_smoothing: 1.0, ..recipe() }, "label smoothing: 1"),
+        (Recipe { distillation: 1.5, ..recipe() }, "distillation: 1.5"),
         (Recipe { average: 1.0, ..recipe() }, "average: 1"),
         (Recipe { augmentation: Augmentation { pad: 28, ..recipe().augmentation }, ..recipe() }, "pad: 28"),
         (Recipe { augmentation: Augmentation { cutout: 29, ..recipe().augmentation }, ..recipe() }, "cutout: 29"),

@@ -81,6 +81,9 @@ pub(crate) struct Args {
     /// Share of the target that is spread over all classes [default: 0, for vgg-8 0.1].
     #[arg(long)]
     label_smoothing: Option<f64>,
+    /// Share of a narrower width's target that is what full width says of the image, instead of its label [default: 0].
+    #[arg(long)]
+    distillation: Option<f64>,
     /// The narrowest width that is trained [default: 0.125].
     #[arg(long)]
     narrowest: Option<f64>,
@@ -238,6 +241,7 @@ impl Args {
             sgd: Settings { momentum: self.momentum, nesterov: !self.no_nesterov, weight_decay: self.weight_decay },
             loss_weights: Weighting { narrowest: self.narrowest.unwrap_or(DEFAULT_NARROWEST), emphasis },
             label_smoothing: self.label_smoothing.unwrap_or(standard.label_smoothing),
+            distillation: self.distillation.unwrap_or(0.0),
             coverage: !self.no_coverage,
             average: self.average.unwrap_or(standard.average),
             augmentation: Augmentation {
@@ -255,8 +259,9 @@ impl Args {
         };
         recipe.check().map_err(anyhow::Error::msg)?;
         if self.method == Method::Dense {
-            let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty();
-            ensure!(!about_widths, "a dense network is trained at full width alone: no --narrowest, no --emphasis");
+            let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty() || self.distillation.is_some();
+            let flags = "no --narrowest, no --emphasis, no --distillation";
+            ensure!(!about_widths, "a dense network is trained at full width alone: {flags}");
             return Ok(recipe.dense());
         }
         Ok(recipe)
@@ -320,6 +325,9 @@ pub(crate) fn command(recipe: &Recipe) -> String {
         Method::OnePass => {
             add(format!(" --narrowest {}", recipe.loss_weights.narrowest));
             recipe.loss_weights.emphasis.iter().for_each(|(width, share)| add(format!(" --emphasis {width}={share}")));
+            if recipe.distillation > 0.0 {
+                add(format!(" --distillation {}", recipe.distillation));
+            }
         }
         Method::Dense => add(" --method dense".into()),
     }
@@ -411,7 +419,7 @@ mod tests {
             "exporter train mnist",
             "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
             "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
-            "exporter train cifar10 --network vgg-8",
+            "exporter train cifar10 --network vgg-8 --distillation 0.5",
             "exporter train cifar10 --network vgg-8 --method dense --epochs 7",
             "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
         ] {
@@ -451,7 +459,7 @@ mod tests {
     /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
     #[test]
     fn the_commands_on_the_cards_of_the_shipped_models_still_mean_their_recipes() {
-        for name in ["mnist", "fashion-mnist", "cifar10"] {
+        for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10"] {
             let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models").join(name).join("README.md");
             let card = std::fs::read_to_string(&path).expect("a card");
             let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);

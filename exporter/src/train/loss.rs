@@ -15,6 +15,18 @@ pub struct Weighting {
     pub emphasis: Vec<(f64, f64)>,
 }
 
+/// What the logits should say of an image.
+#[derive(Debug, Default)]
+pub struct Target {
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: f64,
+    /// Share of a narrower width's target that is what full width says, instead of the label (Hinton et al., "Distilling
+    /// the Knowledge in a Neural Network", 2015); full width has the label alone, and learns nothing from the others.
+    pub distillation: f64,
+    /// What an image of each class counts, `[classes]`; alike where there is none.
+    pub classes: Option<Tensor>,
+}
+
 /// How much the loss at each of a number of evenly spaced widths counts; the weights add up to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossWeights(Vec<f64>);
@@ -46,16 +58,24 @@ impl LossWeights {
         &self.0
     }
 
-    /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with `labels` (`[N]`),
-    /// where the images of each class count as `classes` (`[classes]`) says, if it does.
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor, label_smoothing: f64, classes: Option<&Tensor>) -> Tensor {
+    /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with what they should say
+    /// of images with these `labels` (`[N]`).
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, target: &Target) -> Tensor {
         let log_probabilities = logits.log_softmax(-1, None);
         let [widths, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
         let index = labels.view([1, images, 1]).expand([widths, images, 1], false);
         let of_label = log_probabilities.gather(-1, &index, false).squeeze_dim(-1);
         let of_all = log_probabilities.mean_dim([-1i64].as_slice(), false, None);
-        let mut likelihood = of_label * (1.0 - label_smoothing) + of_all * label_smoothing;
-        if let Some(weights) = classes {
+        let mut likelihood = of_label * (1.0 - target.label_smoothing) + of_all * target.label_smoothing;
+        if target.distillation > 0.0 {
+            let full = log_probabilities.get(-1).exp().detach();
+            let of_full = (log_probabilities * full).sum_dim_intlist([-1i64].as_slice(), false, None);
+            let mut share = vec![target.distillation; widths as usize];
+            share[widths as usize - 1] = 0.0;
+            let share = Tensor::from_slice(&share).to_kind(logits.kind()).view([widths, 1]);
+            likelihood = &likelihood + share * (of_full - &likelihood);
+        }
+        if let Some(weights) = &target.classes {
             likelihood *= weights.index_select(0, labels);
         }
         let by_width = -likelihood.mean_dim([1i64].as_slice(), false, None);
@@ -125,6 +145,38 @@ mod tests {
         assert_close(&weights(0.1, &[(0.25, 0.2), (1.0, 0.4)], 4), &[0.3, 0.1, 0.1, 0.5]);
         // Widths that are rounded up to the same one add up; a width below the narrowest may be emphasised.
         assert_close(&weights(1.0, &[(0.1, 0.1), (0.2, 0.1)], 4), &[0.2, 0.0, 0.0, 0.8]);
+    }
+
+    /// Against the definition, image by image.
+    #[test]
+    fn a_narrow_width_is_told_a_share_of_what_full_width_says() {
+        let (widths, images, classes) = (3usize, 4usize, 5usize);
+        let value = |width: usize, image: usize, class: usize| ((width * 7 + image * 3 + class * 5) % 11) as f64 / 4.0;
+        let all = |at: &dyn Fn(usize, usize, usize) -> f64| -> Vec<f64> {
+            let places = (0..widths).flat_map(|w| (0..images).flat_map(move |n| (0..classes).map(move |c| (w, n, c))));
+            places.map(|(w, n, c)| at(w, n, c)).collect()
+        };
+        let logits = Tensor::from_slice(&all(&value)).view([3, 4, 5]);
+        let labels = [0i64, 2, 4, 1];
+        let probability = |width, image, class| {
+            let sum: f64 = (0..classes).map(|other| value(width, image, other).exp()).sum();
+            value(width, image, class).exp() / sum
+        };
+        let (smoothing, distillation, weights) = (0.1, 0.3, [0.2, 0.3, 0.5]);
+        let mut expected = 0.0;
+        for (width, weight) in weights.iter().enumerate() {
+            for (image, &label) in labels.iter().enumerate() {
+                for class in 0..classes {
+                    let label = if class == label as usize { 1.0 - smoothing } else { 0.0 } + smoothing / 5.0;
+                    let share = if width == 2 { 0.0 } else { distillation };
+                    let wanted = (1.0 - share) * label + share * probability(2, image, class);
+                    expected -= weight * wanted * probability(width, image, class).ln() / images as f64;
+                }
+            }
+        }
+        let target = Target { label_smoothing: smoothing, distillation, classes: None };
+        let found = LossWeights(weights.into()).loss(&logits, &Tensor::from_slice(&labels), &target);
+        assert_close(&[found.double_value(&[])], &[expected]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::model::{Mode, Network};
 
 use average::Average;
 use checkpoint::{Checkpoint, CheckpointError};
-use loss::{LossWeights, class_weights};
+use loss::{LossWeights, Target, class_weights};
 use optimiser::Sgd;
 use progress::Progress;
 
@@ -258,8 +258,7 @@ impl Run {
     fn step_once(&mut self, batch: &Batch, goal: &Goal, rate: f64) -> f64 {
         let mode = Mode { training: true, precision: self.recipe.precision.kind() };
         let logits = self.network.all_logits(&batch.images, mode);
-        let smoothing = self.recipe.label_smoothing;
-        let loss = goal.widths.loss(&logits, &batch.labels, smoothing, goal.classes.as_ref());
+        let loss = goal.widths.loss(&logits, &batch.labels, &goal.target);
         let value = loss.double_value(&[]);
         if value.is_finite() {
             loss.backward();
@@ -290,8 +289,7 @@ impl Run {
 /// What the gradients follow, and how far.
 struct Goal {
     widths: LossWeights,
-    /// What an image of each class counts, `[classes]`; alike where there is none.
-    classes: Option<Tensor>,
+    target: Target,
     /// One for each parameter, where gradients are divided by the channels' coverage.
     scales: Vec<Option<Tensor>>,
 }
@@ -302,7 +300,8 @@ impl Goal {
         let scales = if recipe.coverage { widths.gradient_scales(network) } else { Vec::new() };
         let weights = || class_weights(labels, recipe.dataset.labels().len());
         let classes = recipe.balanced.then(|| Tensor::from_slice(&weights()).to_kind(Kind::Float));
-        Ok(Goal { widths, classes, scales })
+        let Recipe { label_smoothing, distillation, .. } = *recipe;
+        Ok(Goal { widths, target: Target { label_smoothing, distillation, classes }, scales })
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Recipe {
     pub loss_weights: loss::Weighting,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
+    /// Share of a narrower width's target that is what full width says. ([`loss::Target`])
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub distillation: f64,
     /// Is the gradient of each channel divided by the share of the loss in which it takes part?
     pub coverage: bool,
     /// The network that is measured and exported is an average over the last steps, of which each one leaves this share;
@@ -51,6 +54,11 @@ pub struct Recipe {
     /// Do the images of rare classes count for more, so that all classes count alike? ([`loss::class_weights`])
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub balanced: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// Which weights a network starts from; what is not said is random, each row drawn for its own number of inputs.
@@ -129,7 +137,7 @@ impl Recipe {
     /// The recipe of the dense network to compare with: the same but for the method, and for what is about widths.
     pub fn dense(&self) -> Recipe {
         let loss_weights = loss::Weighting { narrowest: 1.0, emphasis: Vec::new() };
-        Recipe { method: Method::Dense, loss_weights, coverage: false, ..self.clone() }
+        Recipe { method: Method::Dense, loss_weights, coverage: false, distillation: 0.0, ..self.clone() }
     }
 
     /// The average that a run by this recipe keeps, if any.
@@ -162,6 +170,9 @@ impl Recipe {
             }
             _ if !(0.0..1.0).contains(&self.label_smoothing) => {
                 wrong(&format!("label smoothing: {} is not in 0..1", self.label_smoothing))
+            }
+            _ if !(0.0..=1.0).contains(&self.distillation) => {
+                wrong(&format!("distillation: {} is not in 0..=1", self.distillation))
             }
             _ if !(0.0..1.0).contains(&self.average) => wrong(&format!("average: {} is not in 0..1", self.average)),
             _ if self.augmentation.pad >= side => {
