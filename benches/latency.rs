@@ -26,7 +26,11 @@ const TURN_SECONDS: f64 = 0.02;
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let names = if names.is_empty() { ["mnist", "fashion-mnist", "cifar10"].map(String::from).to_vec() } else { names };
+    let names = if names.is_empty() {
+        ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10"].map(String::from).to_vec()
+    } else {
+        names
+    };
     let files: Vec<PathBuf> = names.iter().map(|name| root.join("models").join(name).join("1/model.onnx")).collect();
     let slices = root.join("target/bench-slices");
     let mut runtime = OnnxRuntime::start(root, &slices, &files);

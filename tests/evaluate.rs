@@ -85,7 +85,7 @@ fn a_table_names_every_width_and_what_was_left_out() {
     assert!(output.status.success(), "{text}");
     for part in [
         ": 20 pictures\n",
-        "\n  1          100.00 % ",
+        "\n  1         100.00 % ",
         "100.0 %\n",
         "mean accuracy over widths 0.25 to 1: 100.00 %\n",
         "labels without a picture: airplane, automobile, bird, cat, deer, dog, frog, horse, truck\n",

@@ -131,19 +131,20 @@ impl Pass {
         &self.item(item).sums.as_flattened()[..self.model.classes()]
     }
 
-    /// An item's class scores at every width of the grid up to its own, and at its own: all from what is computed already.
-    /// Nothing before the first [`Pass::widen`].
+    /// An item's class scores at each of `widths` (ascending) below its own, and at its own: all from what is computed
+    /// already. Nothing before the first [`Pass::widen`].
     ///
     /// # Panics
     /// If there is no such item.
-    pub fn profile(&self, item: usize) -> Vec<(Width, Vec<f32>)> {
+    pub fn profile(&self, item: usize, widths: &[Width]) -> Vec<(Width, Vec<f32>)> {
         let item = self.item(item);
         let head = &self.model.plan.head;
         let Some(own) = item.width else { return vec![] };
+        debug_assert!(widths.is_sorted(), "running sums only grow");
         let mut sums = head.blocks.bias.as_chunks::<BLOCK>().0.to_vec();
         let mut features = vec![];
         let mut from = 0;
-        let narrower = self.model.grid().iter().copied().take_while(|&width| width < own);
+        let narrower = widths.iter().copied().take_while(|&width| width < own);
         let at = |width| {
             let to = head.input.active(Some(width));
             add_channels(&self.model, self.set, &item.values, &mut features, &mut sums, from, to);

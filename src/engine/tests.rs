@@ -271,7 +271,7 @@ proptest! {
         let mut pass = Pass::new(model.clone(), 1);
         pass.push(image);
         pass.widen(&[width]);
-        let profile = pass.profile(0);
+        let profile = pass.profile(0, model.grid());
         prop_assert_eq!(profile.last().map(|(width, _)| *width), Some(width));
         for (width, logits) in profile {
             prop_assert_eq!(run(&model, InstructionSet::best(), image, &[width]), logits);

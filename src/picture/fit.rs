@@ -157,17 +157,19 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
     scaled
 }
 
+/// Pixels of a side below which a region is nothing: the scaling has no weights for it.
+const LEAST: f64 = 0.01;
+
 /// `region` without what lies outside of a picture of this size; the whole picture where nothing would be left.
 fn inside(region: Region, (width, height): (u32, u32)) -> CropBox {
     let clipped = |start: f64, length: f64, most: u32| {
-        let most = f64::from(most);
-        let start = start.clamp(0.0, most);
-        let length = length.min(most - start);
-        if length > 0.0 { (start, length) } else { (0.0, most) }
+        let (from, to) = (start.max(0.0), (start + length).min(f64::from(most)));
+        (to - from >= LEAST).then_some((from, to - from))
     };
-    let (left, width) = clipped(region.left, region.width, width);
-    let (top, height) = clipped(region.top, region.height, height);
-    CropBox { left, top, width, height }
+    match (clipped(region.left, region.width, width), clipped(region.top, region.height, height)) {
+        (Some((left, width)), Some((top, height))) => CropBox { left, top, width, height },
+        _ => CropBox { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) },
+    }
 }
 
 /// The part of a picture that becomes the input: the largest of the frame's proportions, less what the crop takes off.

@@ -226,9 +226,13 @@ fn a_part_of_a_picture_is_what_lies_there_and_nothing_outside() {
     assert_eq!(cut(22.0, 2.0, 16.0, 16.0), [100; 64]);
     assert_eq!(cut(2.0, 25.0, 10.0, 5.0), [50; 64]);
     assert_eq!(cut(25.5, 25.5, 500.0, 500.0), [150; 64]);
+    assert_eq!(cut(-10.0, -10.0, 25.0, 25.0), [0; 64]);
     let whole = picture.pixels(&frame);
     assert_eq!(cut(0.0, 0.0, 40.0, 40.0), whole);
-    assert_eq!(cut(60.0, 60.0, 5.0, 5.0), whole);
+    for nothing in [[60.0, 60.0], [-9.0, 3.0], [3.0, 40.0], [f64::NAN, 3.0]] {
+        let found = cut(nothing[0], nothing[1], 5.0, 5.0);
+        assert!(found == whole || nothing[0].is_nan() && found.len() == 64, "{nothing:?}");
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn answer(pass: &Pass, item: usize, queued: &QueuedJob, timing: Timing) -> Answe
     Answer {
         width,
         predictions: predict(pass.logits(item), width, metadata, top_k),
-        profile: queued.job.profile.then(|| pass.profile(item).into_iter().map(at).collect()),
+        profile: queued.job.profile.then(|| pass.profile(item, pass.model().grid()).into_iter().map(at).collect()),
         timing,
     }
 }

@@ -1,7 +1,6 @@
 //! A model run on every picture of a list, on several threads. The result is that of one thread.
 
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -15,7 +14,7 @@ use crate::scheduler::predict;
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Measured {
-    /// One for each width of the model's grid.
+    /// One for each width.
     pub(super) tallies: Vec<Tally>,
     /// How many files are no picture that can be used.
     pub(super) broken: usize,
@@ -26,16 +25,23 @@ pub(super) struct Measured {
 /// Broken files that are named.
 const NAMED: usize = 5;
 
-/// Runs the model on all `files`; `classes` are the model's, by the files' own.
-pub(super) fn measure(served: &ServedModel, files: &[Labelled], classes: &[usize], threads: usize) -> Measured {
+/// Runs the model on all `files` at all of `widths`, which ascend to the full one; `classes` are the model's, by the
+/// files' own.
+pub(super) fn measure(
+    served: &ServedModel,
+    widths: &[Width],
+    files: &[Labelled],
+    classes: &[usize],
+    threads: usize,
+) -> Measured {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut pass = Pass::new(served.model.clone(), 1);
-        let mut measured = Measured::nothing(served);
+        let mut measured = Measured::nothing(widths);
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return measured };
-            if let Err(error) = measured.add(served, &mut pass, &file.path, classes[file.class]) {
+            if let Err(error) = measured.add(served, widths, &mut pass, file, classes) {
                 measured.add_broken(index, format!("{error:#}"));
             }
         }
@@ -43,22 +49,28 @@ pub(super) fn measure(served: &ServedModel, files: &[Labelled], classes: &[usize
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let parts = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        parts.fold(Measured::nothing(served), Measured::and)
+        parts.fold(Measured::nothing(widths), Measured::and)
     })
 }
 
 impl Measured {
-    fn nothing(served: &ServedModel) -> Measured {
-        let tallies = vec![Tally::default(); served.model.grid().len()];
-        Measured { tallies, broken: 0, first_broken: Vec::new() }
+    fn nothing(widths: &[Width]) -> Measured {
+        Measured { tallies: vec![Tally::default(); widths.len()], broken: 0, first_broken: Vec::new() }
     }
 
-    /// Counts the answers at every width for a picture of `class`.
-    fn add(&mut self, served: &ServedModel, pass: &mut Pass, path: &Path, class: usize) -> anyhow::Result<()> {
-        look(served, pass, path, Width::FULL)?;
-        for (tally, (width, logits)) in self.tallies.iter_mut().zip(pass.profile(0)) {
+    /// Counts the answers to one picture at every width.
+    fn add(
+        &mut self,
+        served: &ServedModel,
+        widths: &[Width],
+        pass: &mut Pass,
+        file: &Labelled,
+        classes: &[usize],
+    ) -> anyhow::Result<()> {
+        look(served, pass, &file.path, Width::FULL)?;
+        for (tally, (width, logits)) in self.tallies.iter_mut().zip(pass.profile(0, widths)) {
             for answer in predict(&logits, width, served.model.metadata(), 1) {
-                tally.add(answer.probability, answer.index == class);
+                tally.add(answer.probability, answer.index == classes[file.class]);
             }
         }
         Ok(())

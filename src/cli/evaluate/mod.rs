@@ -42,6 +42,8 @@ struct Report {
     listing: Listing,
     /// The model's class of each folder.
     classes: Vec<usize>,
+    /// Where it was measured, ascending to full width.
+    widths: Vec<Width>,
     measured: Measured,
 }
 
@@ -66,23 +68,35 @@ impl Arguments {
         let classes = classes(&listing.classes, &labels)?;
         ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", self.data.display());
         let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
-        let measured = measure(&served, &listing.files, &classes, threads);
+        let widths = widths(&served);
+        let measured = measure(&served, &widths, &listing.files, &classes, threads);
         if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
             return Err(anyhow!("no file in {} can be used; the first: {reason}", self.data.display()));
         }
-        Ok(Report { served, labels, listing, classes, measured })
+        Ok(Report { served, labels, listing, classes, widths, measured })
     }
+}
+
+/// The widths whose accuracies the file states, so that they can be compared; else the steps of the model's grid.
+fn widths(served: &ServedModel) -> Vec<Width> {
+    let stated = served.model.metadata().accuracy.iter().map(|&(width, _)| width);
+    let mut widths: Vec<Width> = stated.filter(|&width| width < Width::FULL).collect();
+    if widths.is_empty() {
+        return served.model.grid().to_vec();
+    }
+    widths.push(Width::FULL);
+    widths
 }
 
 impl Report {
     fn rows(&self) -> impl Iterator<Item = (Width, &Tally)> {
-        self.served.model.grid().iter().copied().zip(&self.measured.tallies)
+        self.widths.iter().copied().zip(&self.measured.tallies)
     }
 
     /// Where the mean over the widths begins, and the mean.
     fn mean_accuracy(&self) -> (Width, f64) {
         let curve: Vec<_> = self.rows().map(|(width, tally)| (width, tally.accuracy())).collect();
-        // As on the models' cards, unless the grid begins later.
+        // As on the models' cards, unless the curve begins later.
         let narrowest = curve[0].0.max(Width::of_channels(1, 4));
         (narrowest, mean_accuracy(&curve, narrowest))
     }
