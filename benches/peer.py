@@ -26,7 +26,8 @@ def active(width, channels):
 
 
 def slice_model(model, width):
-    """The dense network of one width. Knows the layers of a plain chain: convolutions, rescalings, one linear head."""
+    """The dense network of one width. Knows the layers of a plain chain: convolutions, BatchNorm, rescalings, one linear
+    head."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     sliced = {}
     full = kept = None  # Channels of the value under way, and how many of them exist; None for the image.
@@ -46,6 +47,8 @@ def slice_model(model, width):
             features = features * kept // full
             sliced[node.input[1]] = weights[:, :features] if transposed else weights[:features]
             sliced[node.input[2]] = constants[node.input[2]]
+        elif node.op_type == "BatchNormalization":
+            sliced.update((name, constants[name][:kept]) for name in names)
         else:
             for name in names:
                 value = constants[name]
