@@ -26,6 +26,8 @@ pub struct Card<'a> {
     pub temperature: &'a [f64],
     /// Expected calibration error on the test set, at that temperature.
     pub calibration: &'a [f64],
+    /// Accuracy on the test set at full width, as the mean over classes.
+    pub recall: f64,
     /// The most frequent mistakes at full width: how often, of how many, which class, what it was taken for.
     pub mistakes: &'a [(usize, usize, &'a str, &'a str)],
     /// The commit of the exporter's source, if it is known.
@@ -73,12 +75,12 @@ impl Card<'_> {
             version = self.version,
             architecture = network.architecture.name(),
             channels = network.architecture.size(),
-            data = self.recipe.dataset.title(),
+            data = escaped(&self.recipe.dataset.title()),
             columns = images.width,
             rows = images.height,
             colour = if images.channels == 1 { "grey" } else { "RGB" },
             classes = labels.len(),
-            labels = labels.join(", "),
+            labels = escaped(&labels.join(", ")),
         )
     }
 
@@ -109,10 +111,12 @@ impl Card<'_> {
             text,
             "\nMean accuracy over all widths from {quarter} to 1 (area under the accuracy-width curve): {:.2} % on the \
              test set, {:.2} % on the validation split. Largest loss of test accuracy from one width to the next \
-             in that range: {:.2} points.\n",
+             in that range: {:.2} points. Test accuracy at full width with every class counting alike, however many \
+             images it has: {:.2} %.\n",
             area(self.test),
             area(self.validation),
             100.0 * largest_drop(self.test, quarter),
+            100.0 * self.recall,
         )
         .expect("writing to a string");
         text
@@ -126,7 +130,7 @@ impl Card<'_> {
             return text;
         }
         let mistake = |&(count, of, class, taken_for): &(usize, usize, &str, &str)| {
-            format!("{count} of {of} of {class:?} were taken for {taken_for:?}")
+            escaped(&format!("{count} of {of} of \"{class}\" were taken for \"{taken_for}\""))
         };
         let mistakes: Vec<String> = self.mistakes.iter().map(mistake).collect();
         writeln!(text, "The most frequent mistakes at full width: {}.\n", mistakes.join("; "))
@@ -150,17 +154,22 @@ impl Card<'_> {
              after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. On one thread of the \
-             same kind of processor this gives the same network again:\n\n\
-             ```sh\n{}\n```\n\n",
-            recipe.epochs, recipe.batch, recipe.seed, self.command,
+             One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. The command, which on \
+             one thread (the default) of the same kind of processor gives the same network every time:\n\n{}\n",
+            recipe.epochs,
+            recipe.batch,
+            recipe.seed,
+            fenced("sh", self.command),
         );
+        if let Source::Photos(_) = &recipe.dataset {
+            text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
+        }
         if let Some(commit) = self.commit {
             write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))
                 .expect("writing to a string");
         }
         let json = serde_json::to_string(recipe).expect("a recipe has a JSON form");
-        write!(text, "The whole recipe:\n\n```json\n{json}\n```\n").expect("writing to a string");
+        write!(text, "The whole recipe:\n\n{}", fenced("json", &json)).expect("writing to a string");
         if !self.notes.is_empty() {
             text.push_str("\n## Notes\n\n");
             self.notes.iter().for_each(|note| writeln!(text, "- {note}").expect("writing to a string"));
@@ -173,11 +182,11 @@ impl Dense {
     fn text(&self) -> String {
         format!(
             "The same network without the triangle, trained at full width alone by the same recipe: {:.2} % test \
-             accuracy, {} parameters, {} multiply-adds (`{}`).\n\n",
+             accuracy, {} parameters, {} multiply-adds ({}).\n\n",
             100.0 * self.test,
             thousands(self.cost.parameters),
             thousands(self.cost.multiply_adds),
-            self.command,
+            span(&self.command),
         )
     }
 }
@@ -192,4 +201,52 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
     groups.join(",")
+}
+
+/// Text in which nothing is Markdown, in one line.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            control if control.is_control() => out.push(' '),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '|' | '~' | '$' => out.extend(['\\', character]),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A block of code, in a fence that no line of `code` can end.
+fn fenced(language: &str, code: &str) -> String {
+    let fence = "`".repeat(3.max(longest_fence(code) + 1));
+    format!("{fence}{language}\n{code}\n{fence}\n")
+}
+
+/// Code within a sentence, in one line.
+fn span(code: &str) -> String {
+    let fence = "`".repeat(longest_fence(code) + 1);
+    format!("{fence}{}{fence}", code.replace(char::is_control, " "))
+}
+
+/// The longest run of backticks.
+fn longest_fence(code: &str) -> usize {
+    code.split(|character| character != '`').map(str::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_text_whatever_is_in_them() {
+        assert_eq!(escaped("<b>a</b> *b* [c](d)\n# `e`"), "\\<b\\>a\\</b\\> \\*b\\* \\[c\\](d) # \\`e\\`");
+        assert_eq!(escaped("große Autos, 三角形"), "große Autos, 三角形");
+    }
+
+    #[test]
+    fn a_block_of_code_ends_where_its_code_does() {
+        assert_eq!(fenced("sh", "ls"), "```sh\nls\n```\n");
+        assert_eq!(fenced("sh", "x\n```\n# Owned"), "````sh\nx\n```\n# Owned\n````\n");
+        assert_eq!(span("a `b`\n# c"), "``a `b` # c``");
+    }
 }

@@ -4,6 +4,7 @@
 //! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
 
 pub mod average;
+mod check;
 pub mod checkpoint;
 pub mod difference;
 pub mod loss;
