@@ -152,6 +152,7 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
     let expected = format!("{accuracy} % test accuracy, 492 parameters, 40,408 multiply-adds");
     let line = card.lines().find(|line| line.starts_with("The same network without the triangle")).expect("a sentence");
     assert!(line.contains(&expected) && line.contains("--method dense"), "{line}");
+    assert!(card.contains("every class counting alike, however many images it has: "), "{card}");
     let row = |start: &str| {
         let line = card.lines().find(|line| line.starts_with(start)).expect("a row");
         line.trim_matches(['|', ' ']).split(" | ").map(String::from).collect::<Vec<_>>()
@@ -189,7 +190,12 @@ fn narrow(most: usize, line: &str, runs: &TempDir) -> Output {
 #[test]
 fn a_model_that_finds_no_room_leaves_no_version_and_is_written_by_the_next_try() {
     let runs = runs();
-    train(Recipe { architecture: Architecture::Lenet { channels: 24 }, held_out: 100, ..recipe() }, "run", false, &runs);
+    train(
+        Recipe { architecture: Architecture::Lenet { channels: 24 }, held_out: 100, ..recipe() },
+        "run",
+        false,
+        &runs,
+    );
     let line = "export RUNS/run --data DATA --models RUNS/models --commit abc";
     let output = narrow(32, line, &runs);
     assert!(!output.status.success());

@@ -295,13 +295,18 @@ fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not
     let files = Files(tempfile::tempdir().expect("a temporary folder"));
     shapes::draw(&files.path("all"), 25, 1);
     fs::write(files.path("all/disc/0.png"), b"broken").expect("written");
+    fs::copy(files.path("all/square/4.png"), files.path("all/disc/twin.png")).expect("copied");
     let output = |arguments: &[&str]| exporter(&files).args(arguments).output().expect("it starts");
     let train = |flags: &[&str]| output(&[&["train", "--data", "all"], &SHORT[..], flags].concat());
     let last = |output: &Output| {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
     };
-    text(&train(&[]));
+    let first = train(&["--memory", "0"]);
+    text(&first);
+    let notes = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(notes.contains("training pictures do not fit into 0 MiB (--memory)"), "{notes}");
+    assert!(notes.contains("are the same picture, in two classes, of which one is wrong"), "{notes}");
     let line = last(&train(&[]));
     assert!(line.contains("a run is there already"), "{line}");
     text(&output(&["evaluate", "runs/all", "--data", "all"]));

@@ -1,6 +1,6 @@
 //! Flags, over what the network and the data set have of their own, become a recipe.
 
-use anyhow::{bail, ensure};
+use anyhow::bail;
 
 use exporter::data::{Augmentation, Source};
 use exporter::model::Architecture;
@@ -53,13 +53,16 @@ impl Args {
             precision: self.precision.unwrap_or(standard.precision),
             balanced: standard.balanced && !self.unbalanced,
         };
+        let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty() || self.distillation.is_some();
+        let recipe = match self.method {
+            Method::OnePass => recipe,
+            Method::Dense if about_widths => {
+                let flags = "no --narrowest, no --emphasis, no --distillation";
+                bail!("a dense network is trained at full width alone: {flags}");
+            }
+            Method::Dense => recipe.dense(),
+        };
         recipe.check().map_err(anyhow::Error::msg)?;
-        if self.method == Method::Dense {
-            let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty() || self.distillation.is_some();
-            let flags = "no --narrowest, no --emphasis, no --distillation";
-            ensure!(!about_widths, "a dense network is trained at full width alone: {flags}");
-            return Ok(recipe.dense());
-        }
         Ok(recipe)
     }
 

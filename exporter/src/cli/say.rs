@@ -3,13 +3,18 @@
 /// Notes of one kind before the rest is only counted.
 const NAMED: usize = 10;
 
-/// `text` in one line, with everything that would move a cursor or change a colour as an escape sequence.
+/// `text` in one line, with every character that would give a terminal orders, or reorder the line, as an escape sequence.
 pub(crate) fn printable(text: &str) -> String {
-    let shown = |character: char| match character {
-        '\'' | '"' | '\\' => character.to_string(),
-        other => other.escape_debug().to_string(),
-    };
-    text.chars().map(shown).collect()
+    let reorders =
+        |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            order if order.is_control() || reorders(order) => shown.extend(order.escape_debug()),
+            other => shown.push(other),
+        }
+    }
+    shown
 }
 
 /// Something that is worth knowing and stops nothing.
@@ -31,7 +36,8 @@ mod tests {
 
     #[test]
     fn names_of_files_stay_in_one_line_and_give_a_terminal_no_orders() {
-        assert_eq!(printable("große \"三角形\" it's\\"), "große \"三角形\" it's\\");
+        let plain = "große u\u{308} \"三角形\" it's\\ 👩\u{200d}🚀";
+        assert_eq!(printable(plain), plain);
         assert_eq!(printable("a\nb\u{1b}[31m\u{202e}"), "a\\nb\\u{1b}[31m\\u{202e}");
     }
 }

@@ -83,7 +83,8 @@ pub(super) fn ship(
     ];
     write_all(place, version, &texts, &bytes)?;
     tell(&place.file(version), &test, &confusion);
-    println!("serve it with: anywidth serve --models {} --default-model {name}", word(&place.models));
+    let models = printable(&word(&place.models));
+    println!("serve it with: anywidth serve --models {models} --default-model {name}");
     Ok(())
 }
 

@@ -25,11 +25,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tch::set_num_threads(i32::from(args.threads));
     let Plan { images, folder, begun, place } = Plan::of(args)?;
     if begun.as_ref().is_some_and(is_finished) {
-        eprintln!(
-            "{}: finished already; {} writes its model",
-            printable(&folder.display().to_string()),
-            next(args, &folder)
-        );
+        let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
+        eprintln!("{}", printable(&line));
         return Ok(());
     }
     let material = images.read(args)?;
@@ -54,7 +51,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?,
         (Outcome::Finished, None) => {
             let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&epoch.accuracy));
-            eprintln!("finished; validation {accuracy}; next: {}", next(args, &folder));
+            eprintln!("finished; validation {accuracy}; next: {}", printable(&next(args, &folder)));
         }
     }
     Ok(())

@@ -91,3 +91,20 @@ impl Recipe {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_width_is_enough_for_a_dense_network_and_for_no_other() {
+        let text = r#"{"dataset":"mnist","architecture":{"family":"lenet-3c1l","channels":1},"method":"one-pass",
+            "epochs":18,"batch":128,"schedule":{"peak":0.1,"warm_up":0.15,"decay":"cosine"},
+            "sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.0005},
+            "loss_weights":{"narrowest":0.125,"emphasis":[]},"label_smoothing":0.0,"coverage":true,
+            "augmentation":{"pad":2,"flip":false},"held_out":5000,"seed":1,"precision":"bfloat16"}"#;
+        let recipe: Recipe = serde_json::from_str(text).expect("a recipe");
+        assert!(recipe.check().is_err_and(|message| message.starts_with("channels: 1 is one width only")));
+        assert_eq!(recipe.dense().check(), Ok(()));
+    }
+}

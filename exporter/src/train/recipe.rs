@@ -51,7 +51,7 @@ pub struct Recipe {
     pub seed: u64,
     /// What the convolutions compute in while training.
     pub precision: Precision,
-    /// Do the images of rare classes count for more, so that all classes count alike? ([`loss::class_weights`])
+    /// Do the images of rare classes count for more, so that all classes count alike? ([`balance::class_weights`](super::balance::class_weights))
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub balanced: bool,
 }
