@@ -126,6 +126,10 @@ fn train_is_a_class_only_if_it_holds_pictures_and_no_other_purpose_stands_beside
     assert!(error.contains("bus is neither train, val nor test"), "{error}");
     let error = classes(&[&vehicles[..], &["test/1.png"]].concat()).expect_err("a folder beside train and test");
     assert!(error.contains("bus is neither"), "{error}");
+    let error = classes(&["bus/1.png", "tram/1.png", "Test/bus/1.png"]).expect_err("nothing to train on");
+    assert!(error.contains("Test holds no pictures itself") && error.contains("no train stands beside it"), "{error}");
+    let tests = ["bus/1.png", "bus/2.png", "bus/3.png", "test/1.png", "test/2.png", "test/3.png"];
+    assert_eq!(classes(&tests), Ok(vec!["bus".into(), "test".into()]));
     let error = classes(&["train/1.png", "val/1.png"]).expect_err("no classes");
     assert!(error.contains("train holds no folder"), "{error}");
     let error = classes(&["train/a/1.png", "train/b/1.png", "val/a/1.png", "validation/b/1.png"]).expect_err("two");

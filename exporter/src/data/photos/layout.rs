@@ -1,5 +1,6 @@
 //! Whether a folder of photographs holds classes, or folders to train on, to validate on and to test with that hold them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anywidth::dataset;
@@ -20,22 +21,26 @@ const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 const TEST: [&str; 2] = ["test", "testing"];
 
 impl Layout {
-    /// That of `root`. Its folders are purposes where `train` stands beside another one, or holds folders alone; a `train`
-    /// that holds pictures is a class, of pictures of trains.
+    /// That of `root`. Its folders are purposes where `train` stands beside another one, or holds folders alone; one that
+    /// holds pictures itself is a class, of pictures of trains.
     ///
     /// # Errors
-    /// [`PhotosError`] names a folder beside the purposes that is none of them, or two with the same one.
+    /// [`PhotosError`] names a folder beside the purposes that is none of them, two with the same one, or one to measure
+    /// with where there is none to train on.
     pub(super) fn of(root: &Path) -> Result<Layout, PhotosError> {
         let folders = folders(root);
-        let classes = Layout { train: root.into(), validation: None, test: None };
-        if !folders.iter().any(|folder| is_named(folder, &TRAIN)) {
-            return Ok(classes);
-        }
         let measures = |folder: &PathBuf| is_named(folder, &VALIDATION) || is_named(folder, &TEST);
-        if !folders.iter().any(measures) && holds_pictures(root, &folders)? {
-            return Ok(classes);
+        let trains = |folder: &PathBuf| is_named(folder, &TRAIN);
+        let (train, measured) = (folders.iter().any(trains), folders.iter().any(measures));
+        if !(train && measured) {
+            let named: Vec<&PathBuf> = folders.iter().filter(|folder| trains(folder) || measures(folder)).collect();
+            match without_pictures(root, &named)? {
+                None => return Ok(Layout { train: root.into(), validation: None, test: None }),
+                Some(path) if !train => return Err(PhotosError::NoTrain { path }),
+                Some(_) => {}
+            }
         }
-        if let Some(stray) = folders.iter().find(|folder| !measures(folder) && !is_named(folder, &TRAIN)) {
+        if let Some(stray) = folders.iter().find(|folder| !measures(folder) && !trains(folder)) {
             return Err(PhotosError::Stray { path: stray.clone() });
         }
         let train = only(&folders, &TRAIN)?.unwrap_or_else(|| root.into());
@@ -57,11 +62,14 @@ fn is_named(folder: &Path, names: &[&str]) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Does a folder `train` hold pictures that are in no further folder?
-fn holds_pictures(root: &Path, folders: &[PathBuf]) -> Result<bool, PhotosError> {
-    let train: Vec<&Path> = folders.iter().map(PathBuf::as_path).filter(|folder| is_named(folder, &TRAIN)).collect();
+/// The first of these `folders` that holds no pictures but those in its own folders.
+fn without_pictures(root: &Path, folders: &[&PathBuf]) -> Result<Option<PathBuf>, PhotosError> {
+    if folders.is_empty() {
+        return Ok(None);
+    }
     let listing = dataset::list(root)?;
-    Ok(listing.files.iter().filter_map(|file| file.path.parent()).any(|parent| train.contains(&parent)))
+    let holding: HashSet<&Path> = listing.files.iter().filter_map(|file| file.path.parent()).collect();
+    Ok(folders.iter().find(|folder| !holding.contains(folder.as_path())).map(|folder| (*folder).clone()))
 }
 
 /// The folder with one of these `names`.

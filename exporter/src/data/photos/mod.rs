@@ -54,6 +54,12 @@ pub enum PhotosError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder is named for a measurement, and there is none to train on.
+    #[error("{} holds no pictures itself, so it is no class, and no train stands beside it", path.display())]
+    NoTrain {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Two folders are named for the same purpose.
     #[error("{} and {} are for the same purpose: one of them must go", path.display(), other.display())]
     SamePurpose {
