@@ -1,4 +1,4 @@
-//! Writing files so that a crash leaves the one from before.
+//! Writing files so that a crash leaves the one from before, and knowing early whether that will be possible.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,4 +18,35 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
+}
+
+/// Could a file be written into `folder`, or into the one that would have to be made? Leaves nothing behind.
+///
+/// # Errors
+/// What the system said.
+pub fn check_writable(folder: &Path) -> std::io::Result<()> {
+    let there = folder.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok());
+    let there = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(std::io::Error::new(std::io::ErrorKind::NotADirectory, "it is no folder"));
+    }
+    tempfile::tempfile_in(there).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_is_as_writable_as_the_one_that_it_would_lie_in() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = folder.path();
+        check_writable(root).expect("writable");
+        check_writable(&root.join("a/b")).expect("writable");
+        check_writable(Path::new("a-folder-that-is-not-there")).expect("writable");
+        std::fs::write(root.join("file"), "").expect("written");
+        assert!(check_writable(&root.join("file")).is_err());
+        assert!(check_writable(&root.join("file/a")).is_err());
+        assert_eq!(std::fs::read_dir(root).expect("a folder").count(), 1);
+    }
 }

@@ -152,6 +152,7 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
     let expected = format!("{accuracy} % test accuracy, 492 parameters, 40,408 multiply-adds");
     let line = card.lines().find(|line| line.starts_with("The same network without the triangle")).expect("a sentence");
     assert!(line.contains(&expected) && line.contains("--method dense"), "{line}");
+    assert!(card.contains("every class counting alike, however many images it has: "), "{card}");
     let row = |start: &str| {
         let line = card.lines().find(|line| line.starts_with(start)).expect("a row");
         line.trim_matches(['|', ' ']).split(" | ").map(String::from).collect::<Vec<_>>()
@@ -176,23 +177,97 @@ fn resuming_with_other_flags_names_the_fields_that_differ_and_no_other() {
     succeeds(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
 }
 
+/// As on a full disk: the system ends each file after so many times 512 or 1024 bytes, whichever the shell's unit is.
+#[cfg(unix)]
+fn narrow(most: usize, line: &str, runs: &TempDir) -> Output {
+    let limited = format!(r#"trap "" XFSZ; ulimit -f {most}; exec "$@""#);
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_exporter")]).args(words(line, runs));
+    command.output().expect("a shell starts")
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_that_finds_no_room_leaves_no_version_and_is_written_by_the_next_try() {
+    let runs = runs();
+    train(
+        Recipe { architecture: Architecture::Lenet { channels: 24 }, held_out: 100, ..recipe() },
+        "run",
+        false,
+        &runs,
+    );
+    let line = "export RUNS/run --data DATA --models RUNS/models --commit abc";
+    let output = narrow(32, line, &runs);
+    assert!(!output.status.success());
+    let message = error(&output);
+    assert!(message.contains("model.onnx: File too large"), "{message}");
+    assert!(!runs.path().join("models/mnist/1").exists());
+    succeeds(line, &runs);
+    assert!(runs.path().join("models/mnist/1/model.onnx").exists());
+}
+
+#[test]
+fn a_finished_run_is_not_trained_again() {
+    let runs = runs();
+    train(recipe(), "run", false, &runs);
+    let output = exporter(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("finished already; exporter export "), "{said}");
+}
+
+#[test]
+fn a_model_of_other_classes_is_not_followed_by_a_version_of_this_one() {
+    let runs = runs();
+    train(Recipe { held_out: 100, ..recipe() }, "run", false, &runs);
+    let line = "export RUNS/run --data DATA --models RUNS/models --commit abc";
+    let model = runs.path().join("models/mnist/3/model.onnx");
+    fs::create_dir_all(model.parent().expect("a folder")).expect("a folder");
+    let cifar10 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/cifar10/1/model.onnx");
+    fs::copy(cifar10, &model).expect("copied");
+    let message = refusal(line, &runs);
+    assert!(message.ends_with("models/mnist holds a model of other classes; choose --name"), "{message}");
+    succeeds(&format!("{line} --name digits"), &runs);
+    assert!(runs.path().join("models/digits/1/model.onnx").exists());
+}
+
+#[test]
+fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
+    let runs = runs();
+    for (flags, reason) in [
+        ("--channels 1", "channels: 1 is one width only"),
+        ("--epochs 18446744073709551615", "epochs: 18446744073709551615 is not allowed"),
+        ("--warm-up 5", "warm up: 5 is not in 0..1"),
+        ("--momentum 5", "momentum: 5 is not in 0..1"),
+        ("--rate 0", "rate: 0 is not above 0"),
+        ("--loaders 60000", "loaders: 60000 is not allowed"),
+    ] {
+        let message = refusal(&format!("train mnist --data nowhere --run RUNS/run {flags}"), &runs);
+        assert!(message.contains(reason), "{flags}: {message}");
+    }
+    for (line, reason) in [
+        ("train mnist --threads 0", "'0' for '--threads"),
+        ("train mnist --size 40", "cannot be used with"),
+        ("train mnist --memory 1", "cannot be used with"),
+        ("train mnist --name a", "cannot be used with"),
+        ("train --data nowhere --held-out 5", "<DATASET>"),
+        ("evaluate RUNS/run --loaders 2", "unexpected argument"),
+    ] {
+        let output = exporter(line, &runs);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(reason), "{line}: {said}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_checkpoint_that_finds_no_room_is_reported_and_leaves_the_one_before() {
     let runs = runs();
-    // As of a file that outgrows its disk: the system ends each one after 2048 or 4096 bytes, whichever the shell's unit is.
-    let narrow = |line: &str| {
-        let limited = r#"trap "" XFSZ; ulimit -f 4; exec "$@""#;
-        let mut command = Command::new("sh");
-        command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_exporter")]).args(words(line, &runs));
-        command.output().expect("a shell starts")
-    };
     train(recipe(), "run", true, &runs);
     let folder = runs.path().join("run");
     let good = fs::read(folder.join("checkpoint.safetensors")).expect("a checkpoint");
     assert!(good.len() > 4096);
 
-    let output = narrow(&format!("{TRAIN} --run RUNS/run --resume"));
+    let output = narrow(4, &format!("{TRAIN} --run RUNS/run --resume"), &runs);
     let message = error(&output);
     assert!(!output.status.success());
     assert!(message.contains("cannot be written; what was saved there before is kept: File too large"), "{message}");

@@ -15,7 +15,7 @@ use rand::rngs::ChaCha8Rng;
 use tch::Tensor;
 use tempfile::TempDir;
 
-use exporter::data::photos::{self, Album, PhotosError, Reading, Shares, Splits};
+use exporter::data::photos::{self, Album, PhotosError, Reading, Shares, Splits, Trouble};
 use exporter::data::{Augmentation, Examples};
 
 const SHARES: Shares = Shares { validation: 0.2, test: 0.1 };
@@ -83,15 +83,70 @@ fn folders_named_for_their_purpose_are_taken_as_they_are() {
     let error = photos::split(root, SHARES, 1).expect_err("a class that is not trained");
     assert!(error.to_string().contains("class \"c\" is not among those of"), "{error}");
 
-    // Beside other classes, `train` is one.
-    put(&root.join("bus/0.png"), b"x");
-    assert_eq!(
-        photos::split(root, SHARES, 1).err().map(|error| error.to_string()),
-        Some(
-            "class \"bus\" has 1 picture, at least 3 needed: one each to train on, to validate on and to test with"
-                .into()
-        )
-    );
+    // What stands beside them is no class.
+    fs::remove_dir_all(root.join("test/c")).expect("removed");
+    put(&root.join("originals/0.png"), b"x");
+    let error = photos::split(root, SHARES, 1).expect_err("a folder beside them").to_string();
+    assert!(error.contains("originals is neither train, val nor test"), "{error}");
+}
+
+/// A folder with these files, which hold their own path.
+fn files(paths: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    paths.iter().for_each(|path| put(&folder.path().join(path), path.as_bytes()));
+    folder
+}
+
+#[test]
+fn folders_for_a_purpose_are_known_by_their_usual_names_in_any_case() {
+    for [train, validation, test] in
+        [["train", "valid", "test"], ["Train", "VAL", "Test"], ["training", "validation", "testing"]]
+    {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (part, count) in [(train, 4), (validation, 2), (test, 1)] {
+            for class in ["disc", "square"] {
+                (0..count).for_each(|number| put(&folder.path().join(format!("{part}/{class}/{number}.png")), b"x"));
+            }
+        }
+        let splits = split(folder.path());
+        assert_eq!(splits.classes, ["disc", "square"], "{train}");
+        assert_eq!([splits.train.len(), splits.validation.len(), splits.test.len()], [8, 4, 2], "{train}");
+    }
+}
+
+#[test]
+fn train_is_a_class_only_if_it_holds_pictures_and_no_other_purpose_stands_beside_it() {
+    let classes = |paths: &[&str]| {
+        let folder = files(paths);
+        photos::split(folder.path(), SHARES, 1).map(|splits| splits.classes).map_err(|error| error.to_string())
+    };
+    let vehicles = ["bus/1.png", "bus/2.png", "bus/3.png", "train/1.png", "train/2.png", "train/3.png"];
+    assert_eq!(classes(&vehicles), Ok(vec!["bus".into(), "train".into()]));
+    let error = classes(&["bus/1.png", "train/a/1.png", "train/b/2.png"]).expect_err("a folder beside train");
+    assert!(error.contains("bus is neither train, val nor test"), "{error}");
+    let error = classes(&[&vehicles[..], &["test/1.png"]].concat()).expect_err("a folder beside train and test");
+    assert!(error.contains("bus is neither"), "{error}");
+    let error = classes(&["bus/1.png", "tram/1.png", "Test/bus/1.png"]).expect_err("nothing to train on");
+    assert!(error.contains("Test holds no pictures itself") && error.contains("no train stands beside it"), "{error}");
+    let tests = ["bus/1.png", "bus/2.png", "bus/3.png", "test/1.png", "test/2.png", "test/3.png"];
+    assert_eq!(classes(&tests), Ok(vec!["bus".into(), "test".into()]));
+    let error = classes(&["train/1.png", "val/1.png"]).expect_err("no classes");
+    assert!(error.contains("train holds no folder"), "{error}");
+    let error = classes(&["train/a/1.png", "train/b/1.png", "val/a/1.png", "validation/b/1.png"]).expect_err("two");
+    assert!(error.contains("val and ") && error.contains("validation are for the same purpose"), "{error}");
+}
+
+#[test]
+fn a_class_without_pictures_says_what_is_there_instead() {
+    let telephone: Vec<String> =
+        (0..30).flat_map(|number| ["cat", "dog"].map(|class| format!("{class}/{number}.heic"))).collect();
+    let folder = files(&telephone.iter().map(String::as_str).collect::<Vec<_>>());
+    let error = photos::split(folder.path(), SHARES, 1).expect_err("no pictures").to_string();
+    assert!(error.contains("of all files, 60 are not .jpg, .png or .webp and were ignored"), "{error}");
+    let folder = files(&["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png", "dog/3.png"]);
+    fs::create_dir(folder.path().join("__MACOSX")).expect("a folder");
+    let error = photos::split(folder.path(), SHARES, 1).expect_err("an empty folder").to_string();
+    assert!(error.contains("\"__MACOSX\" has 0 pictures") && error.contains("its folder must go"), "{error}");
 }
 
 #[test]
@@ -208,27 +263,61 @@ fn a_picture_that_is_gone_when_it_is_needed_again_is_named() {
     fs::remove_dir_all(folder.path()).expect("removed");
     let error = album.train.plain(&[0]).expect_err("it is gone").to_string();
     assert!(error.contains(&splits.train[0].path.display().to_string()), "{error}");
+    assert!(error.contains("put it back, and --resume goes on"), "{error}");
 }
 
 #[test]
-fn the_same_picture_in_two_splits_is_found_and_within_one_it_is_not() {
+fn pictures_to_measure_with_are_the_same_whether_the_others_are_read_or_not() {
+    let folder = shapes(20);
+    put(&folder.path().join("disc/0.png"), b"broken");
+    for seed in 1..4 {
+        let splits = photos::split(folder.path(), SHARES, seed).expect("a folder of classes");
+        let album = read(&splits, READING);
+        let measured = photos::read_measured(&splits, Reading { threads: 3, ..READING }, &|| ()).expect("pictures");
+        assert_eq!((measured.validation, measured.test), (album.validation, album.test));
+        assert_eq!(measured.broken.len() + splits.train.len() - album.train.labels().len(), 1);
+    }
+}
+
+#[test]
+fn decoded_pictures_are_kept_as_far_as_memory_may_be_used() {
+    let folder = shapes(8);
+    let kept = |memory| read(&split(folder.path()), Reading { memory, ..READING }).train.kept();
+    let all = read(&split(folder.path()), READING).train.labels().len();
+    assert_eq!([kept(0), kept(1 << 30)], [0, all]);
+    assert!((1..all).contains(&kept(20_000)), "{}", kept(20_000));
+}
+
+#[test]
+fn a_picture_that_is_there_twice_is_found_where_it_does_harm() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = folder.path();
     for (path, bytes) in [
         ("train/a/1.png", &b"one"[..]),
         ("train/a/again.png", b"one"),
         ("train/b/2.png", b"two"),
+        ("train/a/wrong.png", b"red"),
+        ("train/b/wrong.png", b"red"),
         ("val/a/3.png", b"six"),
         ("val/b/twin.png", b"two"),
         ("test/a/4.png", b"one"),
+        ("test/a/six.png", b"six"),
         ("test/b/5.png", b"other"),
     ] {
         put(&root.join(path), bytes);
     }
     let found = photos::twins(&split(root));
     let relative = |path: &PathBuf| path.strip_prefix(root).expect("below the root").display().to_string();
-    let pairs: Vec<_> = found.iter().map(|(one, other)| (relative(one), relative(other))).collect();
-    assert_eq!(pairs.len(), 2, "{pairs:?}");
-    assert!(pairs.iter().any(|(one, other)| one.starts_with("train/a/") && other == "test/a/4.png"), "{pairs:?}");
-    assert!(pairs.contains(&("train/b/2.png".into(), "val/b/twin.png".into())), "{pairs:?}");
+    let found: Vec<_> = found.iter().map(|twins| (twins.paths.each_ref().map(relative), twins.trouble)).collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    let has = |one: &str, other: &str, trouble| {
+        found.iter().any(|(paths, of)| paths[0].starts_with(one) && paths[1] == other && *of == trouble)
+    };
+    assert!(has("train/a/", "test/a/4.png", Trouble::Memory), "{found:?}");
+    assert!(has("train/b/2.png", "val/b/twin.png", Trouble::Memory), "{found:?}");
+    assert!(has("val/a/3.png", "test/a/six.png", Trouble::Chosen), "{found:?}");
+    let wrong = found.iter().find(|(_, trouble)| *trouble == Trouble::Contradiction).map(|(paths, _)| paths.clone());
+    let mut wrong = wrong.expect("a picture in two classes");
+    wrong.sort();
+    assert_eq!(wrong, ["train/a/wrong.png", "train/b/wrong.png"]);
 }

@@ -1,4 +1,5 @@
-//! From a folder of pictures to an answer: the commands of `docs/your-own-images.md`, run as they stand there.
+//! From a folder of pictures to an answer: the commands of `docs/your-own-images.md`, read from there and run by a shell.
+//! Only the programs' places and the port are others, and the network is smaller.
 
 #[path = "common/shapes.rs"]
 mod shapes;
@@ -7,30 +8,32 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use anywidth::dataset;
 use anywidth::engine::{Model, Pass, Width};
 use anywidth::picture::{Frame, Limits, Picture};
-use exporter::data::Images;
+use exporter::data::photos::{self, Reading, Shares};
 use exporter::evaluate::all_logits;
 use exporter::model::Mode;
 use exporter::train::Run;
 use serde_json::Value;
 
-/// A folder of pictures, half of them to train on.
+/// A folder that has the document's `photos`.
 struct Files(tempfile::TempDir);
 
 impl Files {
     fn new() -> Files {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let photos = folder.path().join("my photos");
+        let photos = folder.path().join("photos");
         let cifar = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/cifar10/data_batch_1.bin");
         match fs::read(cifar) {
             Ok(records) => cut(&records, &photos),
             Err(_) => {
-                shapes::draw(&photos.join("train"), 50, 1);
-                shapes::draw(&photos.join("val"), 15, 2);
-                shapes::draw(&photos.join("test"), 20, 3);
+                shapes::draw(&photos, 75, 1);
+                // The document asks what this is.
+                fs::rename(photos.join("disc"), photos.join("ship")).expect("renamed");
+                fs::rename(photos.join("ship/4.png"), photos.join("ship/007.png")).expect("renamed");
             }
         }
         Files(folder)
@@ -39,7 +42,24 @@ impl Files {
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+
+    /// The pictures that training leaves for the test, in a folder of their own.
+    fn keep_test_pictures(&self, name: &str) {
+        let splits = photos::split(&self.path("photos"), SHARES, 1).expect("a folder of classes");
+        for (number, file) in splits.test.iter().enumerate() {
+            let folder = self.path(name).join(&splits.classes[file.class]);
+            fs::create_dir_all(&folder).expect("a folder");
+            let extension = file.path.extension().and_then(|text| text.to_str()).expect("an extension");
+            fs::copy(&file.path, folder.join(format!("{number}.{extension}"))).expect("copied");
+        }
+    }
 }
+
+/// What the exporter takes where no flag says otherwise.
+const SHARES: Shares = Shares { validation: 0.15, test: 0.15 };
+
+/// Photographs of each class: with fewer of them, a network this small is not sure to beat chance by far.
+const PICTURES: usize = 600;
 
 /// Photographs of three of CIFAR-10's classes, where that data set is at hand.
 fn cut(records: &[u8], photos: &Path) {
@@ -47,22 +67,46 @@ fn cut(records: &[u8], photos: &Path) {
     let mut seen = [0usize; 3];
     for record in records.chunks_exact(3073) {
         let Some(class) = classes.iter().position(|&(label, _)| label == record[0]) else { continue };
-        let part = match seen[class] {
-            0..150 => "train",
-            150..180 => "val",
-            180..220 => "test",
-            _ => continue,
-        };
-        let folder = photos.join(part).join(classes[class].1);
+        if seen[class] == PICTURES {
+            continue;
+        }
+        let folder = photos.join(classes[class].1);
         fs::create_dir_all(&folder).expect("a folder");
         let pixel = |x: u32, y: u32| {
             let at = 1 + (y * 32 + x) as usize;
             image::Rgb([record[at], record[at + 1024], record[at + 2048]])
         };
-        let path = folder.join(format!("{}.png", seen[class]));
+        let path = folder.join(format!("{:03}.png", seen[class]));
         image::RgbImage::from_fn(32, 32, pixel).save(path).expect("written");
         seen[class] += 1;
     }
+}
+
+/// Where the document's programs are, and what a shell here calls them.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("exporter/target/release/exporter", "\"$EXPORTER\""),
+    ("target/release/anywidth", "exec \"$ANYWIDTH\""),
+    ("curl", "curl --silent --show-error"),
+];
+
+/// The document's commands, for a shell.
+fn commands() -> [String; 4] {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/your-own-images.md");
+    let document = fs::read_to_string(document).expect("the document");
+    let command = |line: &str| {
+        let line = line.strip_prefix("    ")?;
+        PROGRAMS.iter().find_map(|(program, here)| Some(format!("{here}{}", line.strip_prefix(program)?)))
+    };
+    let commands: Vec<String> = document.lines().filter_map(command).collect();
+    commands.try_into().unwrap_or_else(|found| panic!("four commands: train, serve, ask, evaluate; not {found:?}"))
+}
+
+/// What runs `line` in the folder of `files`.
+fn shell(files: &Files, line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(files.0.path());
+    command.env("EXPORTER", env!("CARGO_BIN_EXE_exporter")).env("ANYWIDTH", anywidth());
+    command
 }
 
 fn exporter(files: &Files) -> Command {
@@ -72,27 +116,28 @@ fn exporter(files: &Files) -> Command {
 }
 
 /// The server's binary, built if it is not there yet.
-fn anywidth() -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--locked", "--bin", "anywidth", "--message-format", "json"]).current_dir(root);
-    let output = build.stderr(Stdio::inherit()).output().expect("cargo starts");
-    assert!(output.status.success(), "the server does not build");
-    let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    let mut binaries = messages.filter_map(|message: Value| Some(message["executable"].as_str()?.to_owned()));
-    let binary = binaries.next_back();
-    Command::new(binary.expect("cargo names what it built"))
+fn anywidth() -> String {
+    static BINARY: LazyLock<String> = LazyLock::new(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--locked", "--bin", "anywidth", "--message-format", "json"]).current_dir(root);
+        let output = build.stderr(Stdio::inherit()).output().expect("cargo starts");
+        assert!(output.status.success(), "the server does not build");
+        let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        let mut binaries = messages.filter_map(|message: Value| Some(message["executable"].as_str()?.to_owned()));
+        binaries.next_back().expect("cargo names what it built")
+    });
+    BINARY.clone()
 }
 
-fn text(output: &Output) -> (String, String) {
+fn text(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).into()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn train(files: &Files) -> (String, String) {
-    let flags = ["--network", "vgg-8", "--size", "32", "--channels", "16,24,32", "--epochs", "16"];
-    text(&exporter(files).args(["train", "--data", "my photos"]).args(flags).output().expect("the exporter starts"))
+fn run(files: &Files, line: &str) -> String {
+    text(&shell(files, line).output().expect("a shell starts"))
 }
 
 /// A server that is ended with the test, whatever happens.
@@ -105,10 +150,9 @@ impl Drop for Running {
     }
 }
 
-fn serve(models: &Path) -> (Running, String) {
-    let mut command = anywidth();
-    command.args(["serve", "--port", "0", "--models"]).arg(models).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut running = Running(command.spawn().expect("the server starts"));
+fn serve(files: &Files, line: &str) -> (Running, String) {
+    let mut command = shell(files, &format!("{line} --port 0"));
+    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a shell starts"));
     let mut first = String::new();
     let mut greeting = BufReader::new(running.0.stdout.take().expect("its output"));
     greeting.read_line(&mut first).expect("a greeting");
@@ -117,25 +161,20 @@ fn serve(models: &Path) -> (Running, String) {
 }
 
 #[test]
-fn the_four_commands_lead_from_a_folder_of_pictures_to_answers() {
+fn the_commands_of_the_document_lead_from_a_folder_of_pictures_to_answers() {
     let files = Files::new();
-    let (said, _) = train(&files);
-    let model = files.path("models/my-photos");
+    files.keep_test_pictures("more-photos");
+    let [train, server, ask, evaluate] = commands();
+    let train = format!("{train} --channels 16,24,32 --epochs 16");
+    let said = run(&files, &train);
+    let model = files.path("models/photos");
     for file in ["1/model.onnx", "README.md", "accuracy.svg", "confusion.svg"] {
         assert!(model.join(file).exists(), "{file}: {said}");
     }
-    assert!(said.contains("anywidth serve --models models --default-model my-photos"), "{said}");
+    assert!(said.contains("anywidth serve --models models --default-model photos"), "{said}");
 
     // Our own engine finds the same accuracy as the trainer, to the image.
-    let test = files.path("my photos/test");
-    let output = anywidth()
-        .args(["evaluate", "--json", "--model", "my-photos", "--models"])
-        .arg(files.path("models"))
-        .arg("--data")
-        .arg(&test)
-        .output()
-        .expect("anywidth starts");
-    let evaluated: Value = serde_json::from_str(&text(&output).0).expect("JSON");
+    let evaluated: Value = serde_json::from_str(&run(&files, &format!("{evaluate} --json"))).expect("JSON");
     let full = evaluated["widths"].as_array().and_then(|widths| widths.last()).expect("a last width");
     let accuracy = full["accuracy"].as_f64().expect("an accuracy");
     let card = fs::read_to_string(model.join("README.md")).expect("a card");
@@ -143,8 +182,11 @@ fn the_four_commands_lead_from_a_folder_of_pictures_to_answers() {
     assert!(row.contains(&format!("{:.2} %", 100.0 * accuracy)), "{accuracy}: {row}");
 
     // The served model beats chance by far.
-    let (_running, url) = serve(&files.path("models"));
-    let listing = dataset::list(&test).expect("a folder of pictures");
+    let (_running, url) = serve(&files, &server);
+    let answer: Value = serde_json::from_str(&run(&files, &ask.replace("http://127.0.0.1:8080", &url))).expect("JSON");
+    let listing = dataset::list(&files.path("more-photos")).expect("a folder of pictures");
+    let label = answer["predictions"][0]["label"].as_str().expect("an answer");
+    assert!(listing.classes.iter().any(|class| class == label), "{answer}");
     let chance = 1.0 / listing.classes.len() as f64;
     for width in ["0.5", "1"] {
         let right = listing.files.iter().filter(|file| {
@@ -159,37 +201,45 @@ fn the_four_commands_lead_from_a_folder_of_pictures_to_answers() {
             assert!((share - accuracy).abs() < 1e-9, "served {share}, evaluated {accuracy}");
         }
     }
-    the_server_computes_what_the_trainer_computes(&files, &test);
+    the_server_computes_what_the_trainer_computes(&files);
 
     // A second training is a second version.
     fs::remove_dir_all(files.path("runs")).expect("removed");
-    train(&files);
+    run(&files, &train);
     assert!(model.join("2/model.onnx").exists());
 }
 
-/// One photograph, one file, two programs.
-fn the_server_computes_what_the_trainer_computes(files: &Files, test: &Path) {
-    let run = Run::resume(files.path("runs/my photos/checkpoint.safetensors")).expect("the run");
-    let file = fs::read(files.path("models/my-photos/1/model.onnx")).expect("the model");
+/// One photograph, one file, two programs: what the trainer read and what a server reads, of all sizes and turned.
+fn the_server_computes_what_the_trainer_computes(files: &Files) {
+    let run = Run::resume(files.path("runs/photos/checkpoint.safetensors")).expect("the run");
+    let file = fs::read(files.path("models/photos/1/model.onnx")).expect("the model");
     let served = std::sync::Arc::new(Model::from_onnx(&file).expect("a model"));
-    let frame = Frame::new(3, 32, 32).expect("a frame");
-    let widths = run.network().widths();
-    for labelled in dataset::list(test).expect("a folder of pictures").files.iter().step_by(9) {
+    let (frame, widths) = (Frame::new(3, 32, 32).expect("a frame"), run.network().widths());
+    shapes::draw(&files.path("odd/train"), 2, 1);
+    shapes::draw(&files.path("odd/test"), 3, 2);
+    let flat = fs::read(files.path("odd/test/square/1.jpg")).expect("a picture");
+    let turned = shapes::turned(&flat, 6);
+    let size = |bytes: &[u8]| Picture::decode(bytes, &Limits::default()).expect("a picture").size();
+    assert_eq!(size(&turned), (size(&flat).1, size(&flat).0));
+    fs::write(files.path("odd/test/square/turned.jpg"), turned).expect("written");
+
+    let splits = photos::split(&files.path("odd"), SHARES, 1).expect("a folder of classes");
+    let reading = Reading { size: 32, memory: 0, threads: 1 };
+    let images = photos::read_measured(&splits, reading, &|| ()).expect("pictures").test;
+    assert_eq!((images.len(), splits.test.len(), widths.last()), (13, 13, Some(&Width::FULL)));
+    let (trained, _) = all_logits(run.network(), &images, Mode::EVALUATION);
+    for (place, labelled) in splits.test.iter().enumerate() {
         let bytes = fs::read(&labelled.path).expect("a picture");
-        let picture = Picture::decode(&bytes, &Limits::default()).expect("a picture");
-        let images = Images::new(picture.pixels(&frame), vec![0], run.recipe().dataset.shape());
-        let (trained, _) = all_logits(run.network(), &images, Mode::EVALUATION);
         let mut pass = Pass::new(served.clone(), 1);
-        pass.push(&picture.input(&frame));
+        pass.push(&Picture::decode(&bytes, &Limits::default()).expect("a picture").input(&frame));
         for (row, &width) in widths.iter().enumerate() {
             pass.widen(&[width]);
             for (class, &logit) in pass.logits(0).iter().enumerate() {
-                let expected = trained.double_value(&[row as i64, 0, class as i64]);
+                let expected = trained.double_value(&[row as i64, place as i64, class as i64]);
                 let difference = (f64::from(logit) - expected).abs();
                 assert!(difference < 1e-4, "{} at {width}: {difference}", labelled.path.display());
             }
         }
-        assert_eq!(widths.last(), Some(&Width::FULL));
     }
 }
 
@@ -223,15 +273,77 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     expect(&["--data", "all"], "1 of 17 pictures are broken, above 5 %");
     fs::remove_file(files.path("all/disc/huge.png")).expect("removed");
 
-    // A run goes on with the classes that it was begun with, or not at all.
-    let output = exporter(&files)
-        .args(["train", "--data", "all", "--network", "lenet-3c1l", "--size", "28", "--channels", "2"])
-        .args(["--epochs", "1", "--batch", "4"])
-        .output()
-        .expect("it starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // What is wrong with where a model or a run goes is said before a picture is read, though one of them is broken.
+    fs::write(files.path("all/disc/broken.png"), b"").expect("written");
+    fs::write(files.path("file"), b"").expect("written");
+    expect(&["--data", "all", "--name", "a/b"], "name: \"a/b\" may have");
+    expect(&["--data", "all", "--models", "file"], "file/all cannot be written");
+    expect(&["--data", "all", "--run", "file/run"], "file/run cannot be written");
+    expect(&["--data", "all", "--batch", "100"], "batch: 100 is not between 1 and the");
+    expect(&["--data", "all"], "1 of 17 pictures are broken, above 5 %");
+    fs::remove_file(files.path("all/disc/broken.png")).expect("removed");
+    fs::rename(files.path("all"), files.path("三角形")).expect("renamed");
+    expect(&["--data", "三角形"], "choose --name");
+    fs::rename(files.path("三角形"), files.path("all")).expect("renamed");
+    fs::create_dir_all(files.path("x\u{1b}[31m\ny")).expect("a folder");
+    expect(&["--data", "x\u{1b}[31m\ny"], "x\\u{1b}[31m\\ny holds no folder");
+}
+
+/// Flags of a training that is short.
+const SHORT: [&str; 10] =
+    ["--network", "lenet-3c1l", "--size", "28", "--channels", "2", "--epochs", "1", "--batch", "4"];
+
+#[test]
+fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not_at_all() {
+    let files = Files(tempfile::tempdir().expect("a temporary folder"));
+    shapes::draw(&files.path("all"), 25, 1);
+    fs::write(files.path("all/disc/0.png"), b"broken").expect("written");
+    fs::copy(files.path("all/square/4.png"), files.path("all/disc/twin.png")).expect("copied");
+    let output = |arguments: &[&str]| exporter(&files).args(arguments).output().expect("it starts");
+    let train = |flags: &[&str]| output(&[&["train", "--data", "all"], &SHORT[..], flags].concat());
+    let last = |output: &Output| {
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
+    };
+    let first = train(&["--memory", "0"]);
+    text(&first);
+    let notes = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(notes.contains("training pictures do not fit into 0 MiB (--memory)"), "{notes}");
+    assert!(notes.contains("are the same picture, in two classes, of which one is wrong"), "{notes}");
+    let line = last(&train(&[]));
+    assert!(line.contains("a run is there already"), "{line}");
+    text(&output(&["evaluate", "runs/all", "--data", "all"]));
+    text(&output(&["export", "runs/all", "--data", "all"]));
+    assert!(files.path("models/all/2/model.onnx").exists());
+
+    // One more, one less, and one by another name.
+    fs::copy(files.path("all/disc/4.png"), files.path("all/disc/more.png")).expect("copied");
+    for line in [last(&output(&["evaluate", "runs/all", "--data", "all"])), last(&train(&["--resume"]))] {
+        assert!(line.contains("dataset.pictures: begun with [") && line.contains("], now ["), "{line}");
+    }
+    fs::remove_file(files.path("all/disc/more.png")).expect("removed");
     fs::rename(files.path("all/disc"), files.path("all/circle")).expect("renamed");
-    let flags = ["--network", "lenet-3c1l", "--size", "28", "--channels", "2", "--epochs", "1", "--batch", "4"];
-    let line = fails(&[&["--data", "all", "--resume"], &flags[..]].concat());
-    assert!(line.contains("classes") && line.contains("circle"), "{line}");
+    for line in [last(&output(&["export", "runs/all", "--data", "all"])), last(&train(&["--resume"]))] {
+        assert!(line.contains("dataset.classes: begun with") && line.contains("circle"), "{line}");
+    }
+    // Its model would follow one of other classes.
+    let line = last(&train(&["--run", "runs/other"]));
+    assert!(line.contains("models/all holds a model of other classes; choose --name"), "{line}");
+}
+
+#[test]
+fn a_dense_network_of_photographs_is_trained_and_what_it_is_for_is_said() {
+    let files = Files(tempfile::tempdir().expect("a temporary folder"));
+    shapes::draw(&files.path("-all"), 8, 1);
+    let dense = |flags: &[&str]| {
+        let flags = [&["train", "--data=-all", "--method", "dense"], &SHORT[..], flags].concat();
+        exporter(&files).args(flags).output().expect("it starts")
+    };
+    let refused = dense(&["--name", "a"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a dense network is not exported"));
+    let output = dense(&[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("next: exporter export RUN --dense runs/-all --data=./-all"), "{said}");
+    assert!(!files.path("models").exists());
 }

@@ -1,12 +1,13 @@
 //! `exporter evaluate`: the accuracy at every width that the network has, as text.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use exporter::evaluate::{accuracies, area_under_curve};
 use exporter::model::Mode;
 use exporter::train::Run;
 
-use super::material::{Material, Resources};
+use super::material::Measures;
 
 /// Flags of `exporter evaluate`.
 #[derive(Debug, clap::Args)]
@@ -16,8 +17,6 @@ pub(crate) struct Args {
     /// Folder with the data set's files [default: data/<DATASET>], or the pictures that the run was trained with.
     #[arg(long)]
     data: Option<PathBuf>,
-    #[command(flatten)]
-    resources: Resources,
     /// Measure on the test set, which no choice may depend on, instead of the validation split.
     #[arg(long)]
     test: bool,
@@ -25,8 +24,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = Run::resume(super::checkpoint(&args.run))?;
-    let material = Material::of(run.recipe(), args.data.as_ref(), args.resources)?;
-    let images = if args.test { material.test()? } else { material.validation };
+    let measures = Measures::of(run.recipe(), args.data.as_ref())?;
+    let images = if args.test { measures.test()? } else { Cow::Borrowed(&measures.validation) };
     let accuracy = accuracies(run.network(), &images, Mode::EVALUATION);
     println!("channels  width     accuracy");
     for (width, share) in run.network().widths().into_iter().zip(&accuracy) {

@@ -7,8 +7,9 @@ use anyhow::ensure;
 use exporter::train::difference::{Difference, differences};
 use exporter::train::{Method, Recipe, Run};
 
-use super::material::{Material, Resources};
-use super::ship::{Target, ship};
+use super::material::Measures;
+use super::ship::ship;
+use super::target::Target;
 
 /// Flags of `exporter export`.
 #[derive(Debug, clap::Args)]
@@ -18,8 +19,6 @@ pub(crate) struct Args {
     /// Folder with the data set's files [default: data/<DATASET>], or the pictures that the run was trained with.
     #[arg(long)]
     data: Option<PathBuf>,
-    #[command(flatten)]
-    resources: Resources,
     #[command(flatten)]
     target: Target,
     /// The folder of a finished run with `--method dense` and otherwise the same flags, to compare with on the card.
@@ -35,8 +34,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         args.run.display()
     );
     let dense = args.dense.as_ref().map(|folder| dense(folder, run.recipe())).transpose()?;
-    let material = Material::of(run.recipe(), args.data.as_ref(), args.resources)?;
-    ship(&run, &material, &args.target, dense.as_ref())
+    let place = args.target.place(&run.recipe().dataset)?;
+    let measures = Measures::of(run.recipe(), args.data.as_ref())?;
+    ship(&run, &measures, &args.target, &place, dense.as_ref())
 }
 
 /// The run in `folder`, all of whose epochs are done.

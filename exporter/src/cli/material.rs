@@ -1,18 +1,26 @@
 //! The images of a run: those of a data set with a name, or somebody's photographs.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{bail, ensure};
 
-use exporter::data::photos::{self, Album, Reading, Shares, Splits};
-use exporter::data::{Dataset, Examples, Images, PhotoSet, Source, split};
+use exporter::data::photos::Shares;
+use exporter::data::{Dataset, Examples, Images, Source, split};
 use exporter::train::Recipe;
+use exporter::train::difference::differences;
+
+use super::pictures::{Album, Pictures};
 
 /// The images of a run.
 pub(super) struct Material {
     pub(super) source: Source,
     pub(super) train: Box<dyn Examples>,
+    pub(super) measures: Measures,
+}
+
+/// The images that a run is measured with.
+pub(super) struct Measures {
     pub(super) validation: Images,
     test: Test,
 }
@@ -23,17 +31,7 @@ enum Test {
     There(Dataset, PathBuf),
 }
 
-/// How photographs are used.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
-    /// Sides of the square that a picture becomes, in pixels.
-    pub(super) size: usize,
-    pub(super) shares: Shares,
-    pub(super) seed: u64,
-    pub(super) resources: Resources,
-}
-
-/// What reading photographs may take.
+/// What making batches may take.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Resources {
     /// Memory for decoded training pictures, in MiB; those beyond it are decoded again in each epoch.
@@ -45,16 +43,21 @@ pub(super) struct Resources {
     pub(super) loaders: Option<u16>,
 }
 
-/// Lines about single files before the rest is only counted.
-const NAMED: usize = 10;
+/// More loading threads than any machine has use for.
+const MOST_LOADERS: u16 = 256;
 
 impl Resources {
+    pub(super) fn check(self) -> anyhow::Result<()> {
+        let loaders = self.loaders.unwrap_or(1);
+        ensure!((1..=MOST_LOADERS).contains(&loaders), "loaders: {loaders} is not allowed, 1 to {MOST_LOADERS}");
+        Ok(())
+    }
+
     /// Loading threads, with `training` threads training.
-    pub(super) fn loaders(&self, training: u16) -> anyhow::Result<usize> {
-        ensure!(self.loaders != Some(0), "loaders: 0 is not allowed, at least 1");
+    pub(super) fn loaders(self, training: u16) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let left = processors.saturating_sub(usize::from(training)).max(1);
-        Ok(self.loaders.map_or(left, usize::from))
+        self.loaders.map_or(left, usize::from)
     }
 }
 
@@ -64,90 +67,51 @@ impl Material {
         let images = dataset.train(&folder)?;
         ensure!(held_out < images.len(), "held out: {held_out} is not below {} images", images.len());
         let (train, validation) = split::split(&images, held_out, seed);
-        let test = Test::There(dataset, folder);
-        Ok(Material { source: dataset.into(), train: Box::new(train), validation, test })
+        let measures = Measures { validation, test: Test::There(dataset, folder) };
+        Ok(Material { source: dataset.into(), train: Box::new(train), measures })
     }
 
-    /// The photographs below `root`.
-    pub(super) fn photos(root: &Path, settings: Settings) -> anyhow::Result<Material> {
-        let splits = photos::split(root, settings.shares, settings.seed)?;
-        say_what_is_odd(root, &splits);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let memory = settings.resources.memory.saturating_mul(1 << 20);
-        let reading = Reading { size: settings.size, memory, threads: processors };
-        let count = splits.train.len() + splits.validation.len() + splits.test.len();
-        let bar = ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(
-            "reading pictures {bar:30} {pos}/{len}  {elapsed} gone, {eta} left",
-        )?);
-        let album = photos::read(&splits, reading, &|| bar.inc(1))?;
-        bar.finish_and_clear();
-        let broken = album.broken.iter().map(|one| format!("{}: {}; skipped", one.path.display(), one.reason));
-        say(broken.collect(), "more broken pictures, skipped");
-        let source = Source::Photos(described(root, &splits, &album, settings)?);
-        let Album { train, validation, test, .. } = album;
-        Ok(Material { source, train: Box::new(train), validation, test: Test::Here(test) })
+    /// The pictures of a folder, of which decoded ones to train on may take `memory` MiB.
+    pub(super) fn photos(pictures: Pictures, memory: usize) -> anyhow::Result<Material> {
+        let Album { set, train, validation, test } = pictures.read(memory)?;
+        let measures = Measures { validation, test: Test::Here(test) };
+        Ok(Material { source: Source::Photos(set), train: Box::new(train), measures })
     }
+}
 
-    /// The images that a run by `recipe` was trained with, from the folder `data`.
-    pub(super) fn of(recipe: &Recipe, data: Option<&PathBuf>, resources: Resources) -> anyhow::Result<Material> {
-        let (source, seed) = (&recipe.dataset, recipe.seed);
-        let material = match (source, data) {
+impl Measures {
+    /// The images that a run by `recipe` is measured with, from the folder `data`.
+    pub(super) fn of(recipe: &Recipe, data: Option<&PathBuf>) -> anyhow::Result<Measures> {
+        let (photos, root) = match (&recipe.dataset, data) {
             (Source::Known(dataset), _) => {
-                Material::known(*dataset, super::data_folder(data, *dataset), recipe.held_out, seed)?
+                let folder = super::data_folder(data, *dataset);
+                return Ok(Material::known(*dataset, folder, recipe.held_out, recipe.seed)?.measures);
             }
-            (Source::Photos(photos), Some(root)) => {
-                let [validation, test] = photos.shares;
-                let shares = Shares { validation, test };
-                Material::photos(root, Settings { size: photos.size, shares, seed, resources })?
-            }
+            (Source::Photos(photos), Some(root)) => (photos, root),
             (Source::Photos(photos), None) => bail!("--data is needed: the folder {:?} of the run", photos.folder),
         };
-        ensure!(material.source == *source, "the pictures are not those that the run was begun with");
-        Ok(material)
+        let [validation, test] = photos.shares;
+        let mut pictures = Pictures::list(root, photos.size, Shares { validation, test }, recipe.seed)?;
+        // It may have been moved.
+        pictures.folder.clone_from(&photos.folder);
+        let mut now = pictures.described(Some(photos));
+        if now == *photos {
+            let [validation, test] = pictures.read_measured()?;
+            (now.pictures[1], now.pictures[2]) = (validation.len(), test.len());
+            if now == *photos {
+                return Ok(Measures { validation, test: Test::Here(test) });
+            }
+        }
+        let now = Recipe { dataset: Source::Photos(now), ..recipe.clone() };
+        let text = super::in_words(&differences(recipe, &now));
+        bail!("{}: the pictures are not those that the run was begun with: {text}", root.display())
     }
 
     /// The images that no choice may depend on.
-    pub(super) fn test(&self) -> anyhow::Result<Images> {
+    pub(super) fn test(&self) -> anyhow::Result<Cow<'_, Images>> {
         Ok(match &self.test {
-            Test::Here(images) => images.clone(),
-            Test::There(dataset, folder) => dataset.test(folder)?,
+            Test::Here(images) => Cow::Borrowed(images),
+            Test::There(dataset, folder) => Cow::Owned(dataset.test(folder)?),
         })
-    }
-}
-
-fn described(root: &Path, splits: &Splits, album: &Album, settings: Settings) -> anyhow::Result<PhotoSet> {
-    let root = root.canonicalize().with_context(|| root.display().to_string())?;
-    let folder = root.file_name().map_or("photos".into(), |name| name.to_string_lossy().into_owned());
-    Ok(PhotoSet {
-        folder,
-        classes: splits.classes.clone(),
-        size: settings.size,
-        shares: [settings.shares.validation, settings.shares.test],
-        pictures: [album.train.labels().len(), album.validation.len(), album.test.len()],
-        mean: album.mean.clone(),
-        std: album.std.clone(),
-    })
-}
-
-fn say_what_is_odd(root: &Path, splits: &Splits) {
-    if splits.ignored > 0 {
-        eprintln!("note: {}: {} files that are not .jpg, .png or .webp are ignored", root.display(), splits.ignored);
-    }
-    let twins = photos::twins(splits);
-    let line = |(one, other): &(PathBuf, PathBuf)| {
-        format!(
-            "{} and {} are the same picture, in two splits: what is measured on it is memory",
-            one.display(),
-            other.display()
-        )
-    };
-    say(twins.iter().map(line).collect(), "more pictures are in two splits");
-}
-
-/// The first of many notes, and how many more there are.
-fn say(notes: Vec<String>, more: &str) {
-    notes.iter().take(NAMED).for_each(|note| eprintln!("note: {note}"));
-    if notes.len() > NAMED {
-        eprintln!("note: {} {more}", notes.len() - NAMED);
     }
 }

@@ -1,11 +1,17 @@
 //! The command line: one file for each subcommand. Flags become typed settings here, and results become text.
 
+mod command;
 mod data;
 mod evaluate;
 mod export;
+mod flags;
 mod material;
+mod pictures;
+mod recipe;
+mod say;
 mod ship;
 mod standard;
+mod target;
 mod train;
 
 use std::path::PathBuf;
@@ -13,6 +19,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use exporter::data::Dataset;
+use exporter::train::difference::Difference;
+
+pub(crate) use say::printable;
 
 /// Trains Any-Width Networks and writes them as ONNX files.
 #[derive(Debug, Parser)]
@@ -28,7 +37,7 @@ enum Command {
     #[command(subcommand)]
     Data(data::Command),
     /// Train a network at all widths.
-    Train(Box<train::Args>),
+    Train(Box<flags::Args>),
     /// Measure a trained network at every width.
     Evaluate(evaluate::Args),
     /// Write a trained network as an ONNX file, with its card.
@@ -54,6 +63,15 @@ fn data_folder(data: Option<&PathBuf>, dataset: Dataset) -> PathBuf {
 /// The checkpoint in a run's folder.
 fn checkpoint(run: &std::path::Path) -> PathBuf {
     run.join("checkpoint.safetensors")
+}
+
+/// What a run was begun with, and what its pictures now are or the flags now say.
+fn in_words(differences: &[Difference]) -> String {
+    let text = |Difference { field, values: [begun, now] }: &Difference| {
+        let says = if field.starts_with("dataset.") { "now" } else { "the flags now say" };
+        format!("{field}: begun with {begun}, {says} {now}")
+    };
+    differences.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 /// Where the area under the accuracy-width curve begins.

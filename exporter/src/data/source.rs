@@ -33,6 +33,13 @@ pub struct PhotoSet {
     pub mean: Vec<f64>,
     /// Their standard deviation.
     pub std: Vec<f64>,
+    /// Files that were left out because they are broken, by the same purposes.
+    #[serde(default, skip_serializing_if = "none")]
+    pub broken: [usize; 3],
+}
+
+fn none(broken: &[usize; 3]) -> bool {
+    *broken == [0; 3]
 }
 
 impl Source {

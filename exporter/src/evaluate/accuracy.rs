@@ -3,21 +3,29 @@
 use anywidth::engine::Width;
 use tch::Tensor;
 
-use super::all_logits;
+use super::batches;
 use crate::data::Images;
 use crate::model::{Mode, Network};
 
 /// The share of `images` that are classified correctly at each of the network's widths.
 pub fn accuracies(network: &Network, images: &Images, mode: Mode) -> Vec<f64> {
-    let (logits, labels) = all_logits(network, images, mode);
-    accuracies_of(&logits, &labels)
+    let mut correct = vec![0.0; network.widths().len()];
+    for (logits, labels) in batches(network, images, mode) {
+        correct.iter_mut().zip(correct_of(&logits, &labels)).for_each(|(sum, of_batch)| *sum += of_batch);
+    }
+    correct.iter().map(|sum| sum / images.len() as f64).collect()
 }
 
 /// The share of correct answers in `logits` (`[widths, N, classes]`) for `labels` (`[N]`), by width.
 pub fn accuracies_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
+    correct_of(logits, labels).iter().map(|sum| sum / labels.numel() as f64).collect()
+}
+
+/// How many answers are correct.
+fn correct_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     let correct = logits.argmax(-1, false).eq_tensor(&labels.unsqueeze(0)).to_kind(tch::Kind::Double);
-    let shares = correct.mean_dim([1i64].as_slice(), false, None);
-    Vec::try_from(shares).expect("one number for each width")
+    let sums = correct.sum_dim_intlist([1i64].as_slice(), false, None);
+    Vec::try_from(sums).expect("one number for each width")
 }
 
 /// The class with the highest logit of each image, of `logits` (`[N, classes]`).

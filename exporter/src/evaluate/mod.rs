@@ -15,14 +15,25 @@ pub use calibration::{calibration_errors, temperatures};
 const BATCH: usize = 250;
 
 /// The logits of `images` at each of the network's widths, `[widths, N, classes]`, and their labels `[N]`.
+///
+/// # Panics
+/// If there is no image.
 pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Tensor) {
-    let (mut logits, mut labels) = (Vec::new(), Vec::new());
-    tch::no_grad(|| {
-        for start in (0..images.len()).step_by(BATCH) {
-            let batch = images.batch(start..images.len().min(start + BATCH));
-            logits.push(network.all_logits(&batch.images, mode));
-            labels.push(batch.labels);
-        }
-        (Tensor::cat(&logits, 1), Tensor::cat(&labels, 0))
+    let (mut all, mut all_labels, mut done) = (None, Vec::new(), 0);
+    for (logits, labels) in batches(network, images, mode) {
+        let [widths, count, classes] = logits.size()[..] else { unreachable!("logits have three axes") };
+        let room = || Tensor::empty([widths, images.len() as i64, classes], (logits.kind(), logits.device()));
+        all.get_or_insert_with(room).narrow(1, done, count).copy_(&logits);
+        all_labels.push(labels);
+        done += count;
+    }
+    (all.expect("at least one image"), Tensor::cat(&all_labels, 0))
+}
+
+/// The logits of one batch after the other, `[widths, N, classes]`, each with its labels `[N]`.
+fn batches<'a>(network: &'a Network, images: &'a Images, mode: Mode) -> impl Iterator<Item = (Tensor, Tensor)> + 'a {
+    (0..images.len()).step_by(BATCH).map(move |start| {
+        let batch = images.batch(start..images.len().min(start + BATCH));
+        (tch::no_grad(|| network.all_logits(&batch.images, mode)), batch.labels)
     })
 }

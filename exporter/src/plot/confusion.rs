@@ -42,14 +42,25 @@ impl Confusion {
         mistakes
     }
 
+    /// The share of a class's images that are taken for what they are, as the mean over the classes that have any: what
+    /// always answering the largest class would not raise.
+    pub fn mean_recall(&self) -> f64 {
+        let recall = |(class, row): (usize, &Vec<usize>)| {
+            let of: usize = row.iter().sum();
+            (of > 0).then(|| row[class] as f64 / of as f64)
+        };
+        let recalls: Vec<f64> = self.counts.iter().enumerate().filter_map(recall).collect();
+        recalls.iter().sum::<f64>() / recalls.len() as f64
+    }
+
     /// A table as a picture: a row for each class, a column for each class that it was taken for, darker for a larger
     /// share of the row.
     pub fn svg(&self, title: &str) -> String {
         let classes = self.labels.len();
         let named = classes <= MOST_NAMED;
         let cell = if named { 26 } else { (780 / classes).max(1) };
-        let longest = self.labels.iter().map(|label| label.chars().count().min(LONGEST_NAME)).max().unwrap_or(0);
-        let margin = if named { 24 + 8 * longest } else { 24 };
+        let longest = self.labels.iter().map(|label| length(label)).max().unwrap_or(0);
+        let margin = if named { 24 + longest } else { 24 };
         let side = margin + cell * classes + 8;
         let mut svg = head(side, side, title);
         let mut add = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("writing to a string");
@@ -87,6 +98,18 @@ impl Confusion {
     }
 }
 
+/// Pixels that the written part of a name takes at most.
+fn length(label: &str) -> usize {
+    label.chars().take(LONGEST_NAME).map(|character| if is_wide(character) { 13 } else { 8 }).sum()
+}
+
+/// Is it as wide as it is high? (The blocks of Unicode Standard Annex 11, "East Asian Width", and of emoji.)
+fn is_wide(character: char) -> bool {
+    matches!(u32::from(character),
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F
+        | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD)
+}
+
 fn shortened(label: &str) -> String {
     if label.chars().count() <= LONGEST_NAME {
         return escaped(label);
@@ -105,6 +128,25 @@ mod tests {
         let confusion = Confusion::count(&labels, pairs);
         assert_eq!(confusion.worst(5), [(2, 3, "cat", "dog"), (1, 3, "ship", "cat")]);
         assert_eq!(confusion.worst(1).len(), 1);
+    }
+
+    #[test]
+    fn every_class_that_was_seen_counts_alike_in_the_mean_recall() {
+        let labels = ["cat", "dog", "ship"].map(String::from);
+        let pairs = (0..98).map(|_| (0, 0)).chain([(1, 0), (1, 1)]);
+        assert_eq!(Confusion::count(&labels, pairs).mean_recall(), 0.75);
+    }
+
+    #[test]
+    fn names_in_wide_characters_have_as_much_room_as_they_take() {
+        assert_eq!(length("cat"), 24);
+        assert_eq!(length("三角形"), 39);
+        let side = |name: &str| {
+            let svg = Confusion::count(&[name.into(), "b".into()], [(0, 0)]).svg("mistakes");
+            let (_, rest) = svg.split_once("width=\"").expect("a width");
+            rest.split('"').next().and_then(|side| side.parse::<usize>().ok()).expect("a number")
+        };
+        assert_eq!(side("三角形") - side("abc"), 15);
     }
 
     #[test]

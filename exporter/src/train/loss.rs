@@ -108,21 +108,6 @@ impl LossWeights {
     }
 }
 
-/// What an image of each of `classes` classes counts so that all classes count alike: the inverse of how often the class
-/// stands in `labels`, with mean 1 over the images. A class counts at most ten times as much as it would without: a
-/// handful of pictures, seen again and again, teaches noise.
-pub fn class_weights(labels: &[u16], classes: usize) -> Vec<f64> {
-    let mut counts = vec![0usize; classes];
-    labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
-    let even = labels.len() as f64 / classes as f64;
-    let weights = counts.iter().map(|&count| (even / count.max(1) as f64).min(MOST_WEIGHT));
-    let weights: Vec<f64> = weights.collect();
-    let mean = weights.iter().zip(&counts).map(|(weight, &count)| weight * count as f64).sum::<f64>();
-    weights.iter().map(|weight| weight * labels.len() as f64 / mean).collect()
-}
-
-const MOST_WEIGHT: f64 = 10.0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,19 +162,6 @@ mod tests {
         let target = Target { label_smoothing: smoothing, distillation, classes: None };
         let found = LossWeights(weights.into()).loss(&logits, &Tensor::from_slice(&labels), &target);
         assert_close(&[found.double_value(&[])], &[expected]);
-    }
-
-    #[test]
-    fn classes_that_are_rarer_count_for_more_and_the_mean_image_counts_one() {
-        let labels = [vec![0u16; 60], vec![1; 30], vec![2; 10]].concat();
-        let weights = class_weights(&labels, 3);
-        assert_close(&weights, &[100.0 / 180.0, 100.0 / 90.0, 100.0 / 30.0]);
-        let mean = labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64;
-        assert_close(&[mean], &[1.0]);
-        assert_close(&class_weights(&[0, 1, 1, 0], 2), &[1.0, 1.0]);
-        // One picture among a thousand does not count for five hundred.
-        let rare = class_weights(&[vec![0u16; 999], vec![1]].concat(), 2);
-        assert!(rare[1] / rare[0] < 20.0, "{rare:?}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
 
 pub mod average;
+pub mod balance;
+mod check;
 pub mod checkpoint;
 pub mod difference;
 pub mod loss;
@@ -30,8 +32,9 @@ use crate::evaluate;
 use crate::model::{Mode, Network};
 
 use average::Average;
+use balance::class_weights;
 use checkpoint::{Checkpoint, CheckpointError};
-use loss::{LossWeights, Target, class_weights};
+use loss::{LossWeights, Target};
 use optimiser::Sgd;
 use progress::Progress;
 

@@ -7,7 +7,7 @@ use tch::Kind;
 use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
-use crate::data::{Augmentation, DataError, Examples, Images, Shape, Source};
+use crate::data::{Augmentation, DataError, Examples, Shape, Source};
 use crate::model::{Architecture, Network, Normalisation, Weights, start};
 
 /// Everything that decides how a network is trained.
@@ -51,7 +51,7 @@ pub struct Recipe {
     pub seed: u64,
     /// What the convolutions compute in while training.
     pub precision: Precision,
-    /// Do the images of rare classes count for more, so that all classes count alike? ([`loss::class_weights`])
+    /// Do the images of rare classes count for more, so that all classes count alike? ([`balance::class_weights`](super::balance::class_weights))
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub balanced: bool,
 }
@@ -106,14 +106,6 @@ const WHITENED_BY: usize = 1000;
 const WHITENED_PIXELS: usize = 1000 * 64 * 64;
 
 impl Recipe {
-    /// Is there a network by this recipe?
-    ///
-    /// # Errors
-    /// A message that names the setting that is out of range.
-    pub fn check(&self) -> Result<(), String> {
-        self.architecture.check(self.dataset.shape())
-    }
-
     /// The network that this recipe starts from, before it has seen an image.
     ///
     /// # Panics
@@ -153,41 +145,5 @@ impl Recipe {
             start::whitened_stem(network, &train.plain(&(0..count).collect::<Vec<usize>>())?.images);
         }
         Ok(())
-    }
-
-    pub(super) fn validate(&self, train: &dyn Examples, validation: &Images) -> Result<(), String> {
-        let wrong = |what: &str| Err(what.to_owned());
-        let (count, expected) = (train.labels().len(), self.dataset.shape());
-        let side = expected.height.min(expected.width);
-        match self {
-            _ if train.shape() != expected || validation.shape() != expected => {
-                wrong(&format!("images of {}, expected {expected}", train.shape()))
-            }
-            _ if validation.is_empty() => wrong("held out: 0 is not allowed, at least 1 image to validate on"),
-            _ if self.epochs == 0 => wrong("epochs: 0 is not allowed, at least 1"),
-            _ if self.batch == 0 || self.batch > count => {
-                wrong(&format!("batch: {} is not between 1 and the {count} training images", self.batch))
-            }
-            _ if !(0.0..1.0).contains(&self.label_smoothing) => {
-                wrong(&format!("label smoothing: {} is not in 0..1", self.label_smoothing))
-            }
-            _ if !(0.0..=1.0).contains(&self.distillation) => {
-                wrong(&format!("distillation: {} is not in 0..=1", self.distillation))
-            }
-            _ if !(0.0..1.0).contains(&self.average) => wrong(&format!("average: {} is not in 0..1", self.average)),
-            _ if self.augmentation.pad >= side => {
-                wrong(&format!("pad: {} is not below the images' {side} pixels", self.augmentation.pad))
-            }
-            _ if self.augmentation.cutout > side => {
-                wrong(&format!("cutout: {} is above the images' {side} pixels", self.augmentation.cutout))
-            }
-            _ if !(0.0..=1.0).contains(&self.augmentation.crop) || self.augmentation.crop == 0.0 => {
-                wrong(&format!("crop: {} is not above 0 and up to 1", self.augmentation.crop))
-            }
-            _ if !(0.0..1.0).contains(&self.augmentation.jitter) => {
-                wrong(&format!("jitter: {} is not in 0..1", self.augmentation.jitter))
-            }
-            _ => Ok(()),
-        }
     }
 }

@@ -45,3 +45,12 @@ pub(crate) fn draw(folder: &Path, count: usize, seed: u64) {
         }
     }
 }
+
+/// The JPEG file `jpeg` with a note that it is to be shown turned, as a camera writes it (EXIF's tag 274, "Orientation").
+pub(crate) fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let entry = [0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0];
+    let tiff = [&b"MM\0*\0\0\0\x08\0\x01"[..], &entry, &[0; 4]].concat();
+    let length = (2 + 6 + tiff.len()) as u16;
+    // After the mark that every file begins with.
+    [&jpeg[..2], &[0xFF, 0xE1], &length.to_be_bytes(), b"Exif\0\0", &tiff, &jpeg[2..]].concat()
+}

@@ -48,6 +48,11 @@ impl Photos {
         }
     }
 
+    /// How many decoded photographs there was room for.
+    pub fn kept(&self) -> usize {
+        self.kept.iter().filter(|picture| picture.get().is_some()).count()
+    }
+
     /// What is kept of a picture: half as many pixels a side again as the network reads, so that a cut has some to
     /// choose from.
     fn reduced(&self, picture: &Picture) -> Picture {
@@ -60,7 +65,8 @@ impl Photos {
             return Ok(then(picture));
         }
         let path = &self.paths[index];
-        let picture = decode(path).map_err(|reason| DataError::Content { path: path.clone(), reason })?;
+        let gone = |reason| format!("{reason}; put it back, and --resume goes on");
+        let picture = decode(path).map_err(|reason| DataError::Content { path: path.clone(), reason: gone(reason) })?;
         Ok(then(&self.reduced(&picture)))
     }
 

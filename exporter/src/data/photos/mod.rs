@@ -4,8 +4,10 @@
 //! measured on. Knows nothing of networks.
 
 mod album;
+mod layout;
 mod read;
 mod split;
+mod statistics;
 mod twins;
 
 use std::path::PathBuf;
@@ -14,9 +16,9 @@ use anywidth::dataset::DatasetError;
 use thiserror::Error;
 
 pub use album::Photos;
-pub use read::{Album, Broken, Reading, read};
+pub use read::{Album, Broken, Measured, Reading, read, read_measured};
 pub use split::{Shares, Splits, split};
-pub use twins::twins;
+pub use twins::{Trouble, Twins, twins};
 
 /// Why a folder of photographs cannot be trained on.
 #[derive(Debug, Error)]
@@ -33,7 +35,7 @@ pub enum PhotosError {
         class: String,
     },
     /// A class has too few pictures.
-    #[error("class {class:?} has {found}, at least {needed} needed: {purpose}")]
+    #[error("class {class:?} has {found}, at least {needed} needed: {purpose}{hint}")]
     FewPictures {
         /// The class.
         class: String,
@@ -43,6 +45,28 @@ pub enum PhotosError {
         needed: usize,
         /// What they are for.
         purpose: &'static str,
+        /// What may be the reason, after a semicolon.
+        hint: String,
+    },
+    /// A folder stands beside those that are named for their purposes.
+    #[error("{} is neither train, val nor test, but stands beside them", path.display())]
+    Stray {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder is named for a measurement, and there is none to train on.
+    #[error("{} holds no pictures itself, so it is no class, and no train stands beside it", path.display())]
+    NoTrain {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Two folders are named for the same purpose.
+    #[error("{} and {} are for the same purpose: one of them must go", path.display(), other.display())]
+    SamePurpose {
+        /// The one.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
     },
     /// A folder to measure with has a class that is not trained.
     #[error("{}: class {class:?} is not among those of {}", path.display(), train.display())]

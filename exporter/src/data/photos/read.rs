@@ -1,13 +1,14 @@
 //! The first look at every picture: which ones decode, what they are on average, and as much of them as memory may hold.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::thread;
 
 use anywidth::dataset::Labelled;
 use anywidth::picture::Frame;
 
 use super::album::{Photos, decode};
+use super::statistics::Sums;
 use super::{PhotosError, Splits, pictures};
 use crate::data::{Images, Shape};
 
@@ -39,6 +40,17 @@ pub struct Album {
     pub broken: Vec<Broken>,
 }
 
+/// The pictures of a folder that are measured with.
+#[derive(Debug)]
+pub struct Measured {
+    /// To validate on, as a server would see them.
+    pub validation: Images,
+    /// To test with, as a server would see them.
+    pub test: Images,
+    /// What was left out.
+    pub broken: Vec<Broken>,
+}
+
 /// A file that is no picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
@@ -48,12 +60,12 @@ pub struct Broken {
     pub reason: String,
 }
 
+/// Red, green, blue.
+pub(super) const CHANNELS: usize = 3;
 /// More broken files than these end the run.
 const MOST_BROKEN_PERCENT: usize = 5;
 /// Broken files that an error names.
 const NAMED: usize = 3;
-/// Deviations below this are those of pictures that are all alike.
-const SMALLEST_DEVIATION: f64 = 1e-3;
 
 /// Reads all pictures of `splits`; `done` hears after each one.
 ///
@@ -63,95 +75,126 @@ const SMALLEST_DEVIATION: f64 = 1e-3;
 /// # Panics
 /// If the size is none that a network reads, or there is no thread.
 pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Result<Album, PhotosError> {
-    let size = reading.size;
-    let frame = Frame::new(CHANNELS, size, size).expect("a size that was checked");
-    let parts = [&splits.train, &splits.validation, &splits.test];
     let (paths, labels) = splits.train.iter().map(|file| (file.path.clone(), file.class as u16)).unzip();
-    let train = Photos::new(paths, labels, frame, size, reading.memory);
-    let files: Vec<(usize, usize)> =
-        parts.iter().enumerate().flat_map(|(part, files)| (0..files.len()).map(move |index| (part, index))).collect();
+    let photos = Photos::new(paths, labels, reading.frame(), reading.size, reading.memory);
+    let (good, sums, mut broken) = look(&photos, &splits.train, reading, done);
+    let [(validation, of_validation), (test, of_test)] =
+        [&splits.validation, &splits.test].map(|files| images(files, reading, done));
+    broken.extend(of_validation.into_iter().chain(of_test));
 
-    let look = |&(part, index): &(usize, usize)| {
-        let path = &parts[part][index].path;
-        let picture = decode(path).map_err(|reason| Broken { path: path.clone(), reason })?;
-        let bytes = picture.pixels(&frame);
-        if part > 0 {
-            return Ok(Seen::Image(bytes));
+    let count = splits.train.len() + splits.validation.len() + splits.test.len();
+    if broken.len() * 100 > MOST_BROKEN_PERCENT * count {
+        let first = broken.iter().take(NAMED).map(|one| format!("{}: {}", one.path.display(), one.reason));
+        let first = first.collect::<Vec<_>>().join("; ");
+        return Err(PhotosError::Broken { count: broken.len(), of: count, percent: MOST_BROKEN_PERCENT, first });
+    }
+    for (class, name) in splits.classes.iter().enumerate() {
+        if !good.iter().any(|&index| splits.train[index].class == class) {
+            return Err(few(name.clone(), "no picture that decodes", "to train on"));
         }
-        train.keep(index, &picture);
-        Ok(Seen::Sums(Sums::of(&bytes)))
+    }
+    check_not_empty(splits, [&validation, &test])?;
+    let (mean, std) = sums.statistics();
+    Ok(Album { train: photos.select(&good), validation, test, mean, std, broken })
+}
+
+/// Reads the pictures of `splits` that are measured with, and none of those that are trained on; `done` hears after each.
+///
+/// # Errors
+/// [`PhotosError`] if none is left of a purpose.
+///
+/// # Panics
+/// As for [`read`].
+pub fn read_measured(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Result<Measured, PhotosError> {
+    let [(validation, mut broken), (test, of_test)] =
+        [&splits.validation, &splits.test].map(|files| images(files, reading, done));
+    broken.extend(of_test);
+    check_not_empty(splits, [&validation, &test])?;
+    Ok(Measured { validation, test, broken })
+}
+
+impl Reading {
+    fn frame(self) -> Frame {
+        Frame::new(CHANNELS, self.size, self.size).expect("a size that was checked")
+    }
+}
+
+/// The first look at pictures to train on: which ones are good, what their pixels are, and what is broken.
+fn look(
+    photos: &Photos,
+    files: &[Labelled],
+    reading: Reading,
+    done: &(dyn Fn() + Sync),
+) -> (Vec<usize>, Sums, Vec<Broken>) {
+    let frame = reading.frame();
+    let look = |(index, file): (usize, &Labelled)| {
+        let picture = decode(&file.path)?;
+        photos.keep(index, &picture);
+        Ok(Sums::of(&picture.pixels(&frame)))
     };
-    let seen = on_threads(&files, reading.threads, look, done);
-    gather(splits, train, &files, seen)
-}
-
-const CHANNELS: usize = 3;
-
-/// What is left of a picture.
-enum Seen {
-    /// Of one that is measured with: `[C, H, W]`.
-    Image(Vec<u8>),
-    /// Of one that is trained on.
-    Sums(Sums),
-}
-
-/// Sums over pixels, exact whatever their order.
-#[derive(Default, Clone, Copy)]
-struct Sums {
-    count: u64,
-    values: [u64; CHANNELS],
-    squares: [u64; CHANNELS],
-}
-
-impl Sums {
-    fn of(image: &[u8]) -> Sums {
-        let area = image.len() / CHANNELS;
-        let mut sums = Sums { count: area as u64, ..Sums::default() };
-        for (channel, plane) in image.chunks_exact(area).enumerate() {
-            sums.values[channel] = plane.iter().map(|&byte| u64::from(byte)).sum();
-            sums.squares[channel] = plane.iter().map(|&byte| u64::from(byte).pow(2)).sum();
-        }
-        sums
-    }
-
-    fn add(&mut self, other: &Sums) {
-        self.count += other.count;
-        for channel in 0..CHANNELS {
-            self.values[channel] += other.values[channel];
-            self.squares[channel] += other.squares[channel];
+    let (mut good, mut sums, mut broken) = (Vec::new(), Sums::default(), Vec::new());
+    let seen = on_threads(files.iter().enumerate(), reading.threads, look, done);
+    for (index, (file, seen)) in files.iter().zip(seen).enumerate() {
+        match seen {
+            Ok(of_one) => {
+                sums.add(&of_one);
+                good.push(index);
+            }
+            Err(reason) => broken.push(Broken { path: file.path.clone(), reason }),
         }
     }
+    (good, sums, broken)
+}
 
-    fn statistics(&self) -> (Vec<f64>, Vec<f64>) {
-        let of = |sum: u64, scale: f64| sum as f64 / self.count as f64 / scale;
-        let mean: Vec<f64> = self.values.iter().map(|&sum| of(sum, 255.0)).collect();
-        let squares = self.squares.iter().map(|&sum| of(sum, 255.0 * 255.0));
-        let std =
-            squares.zip(&mean).map(|(square, mean)| (square - mean * mean).max(0.0).sqrt().max(SMALLEST_DEVIATION));
-        (mean.iter().map(|&value| rounded(value)).collect(), std.map(rounded).collect())
+/// Pictures to measure with, which are decoded into their place in memory, and what is broken.
+fn images(files: &[Labelled], reading: Reading, done: &(dyn Fn() + Sync)) -> (Images, Vec<Broken>) {
+    let (frame, shape) = (reading.frame(), Shape { channels: CHANNELS, height: reading.size, width: reading.size });
+    let mut pixels = vec![0; files.len() * shape.len()];
+    let look = |(file, place): (&Labelled, &mut [u8])| {
+        decode(&file.path).map(|picture| place.copy_from_slice(&picture.pixels(&frame)))
+    };
+    let seen = on_threads(files.iter().zip(pixels.chunks_exact_mut(shape.len())), reading.threads, look, done);
+    let (mut labels, mut broken) = (Vec::new(), Vec::new());
+    for (index, (file, seen)) in files.iter().zip(seen).enumerate() {
+        match seen {
+            Ok(()) => {
+                // What is broken leaves a gap, which the others close.
+                pixels.copy_within(index * shape.len()..(index + 1) * shape.len(), labels.len() * shape.len());
+                labels.push(file.class as u16);
+            }
+            Err(reason) => broken.push(Broken { path: file.path.clone(), reason }),
+        }
     }
+    pixels.truncate(labels.len() * shape.len());
+    (Images::new(pixels, labels, shape), broken)
 }
 
-/// Four places are what others give for their data sets.
-fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
+fn check_not_empty(splits: &Splits, measured: [&Images; 2]) -> Result<(), PhotosError> {
+    for (images, purpose) in measured.into_iter().zip(["to validate on", "to test with"]) {
+        if images.is_empty() {
+            return Err(few(splits.classes.join(", "), &pictures(0), purpose));
+        }
+    }
+    Ok(())
 }
 
-/// `look` at every one of `files`, in their order, by several threads.
-fn on_threads<T: Sync, U: Send>(
-    files: &[T],
+fn few(class: String, found: &str, purpose: &'static str) -> PhotosError {
+    PhotosError::FewPictures { class, found: found.into(), needed: 1, purpose, hint: String::new() }
+}
+
+/// What `look` makes of each job, in their order, by several threads.
+fn on_threads<T, U: Send>(
+    jobs: impl Iterator<Item = T> + Send,
     threads: usize,
-    look: impl Fn(&T) -> U + Sync,
+    look: impl Fn(T) -> U + Sync,
     done: &(dyn Fn() + Sync),
 ) -> Vec<U> {
-    let next = AtomicUsize::new(0);
+    let jobs = Mutex::new(jobs.enumerate());
+    let next = || jobs.lock().expect("no thread panics with the lock").next();
     let work = || {
         let mut seen = Vec::new();
-        while let Some((place, file)) = {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            files.get(place).map(|file| (place, file))
-        } {
-            seen.push((place, look(file)));
+        while let Some((place, job)) = next() {
+            seen.push((place, look(job)));
             done();
         }
         seen
@@ -162,56 +205,4 @@ fn on_threads<T: Sync, U: Send>(
     });
     seen.sort_by_key(|&(place, _)| place);
     seen.into_iter().map(|(_, value)| value).collect()
-}
-
-fn gather(
-    splits: &Splits,
-    train: Photos,
-    files: &[(usize, usize)],
-    seen: Vec<Result<Seen, Broken>>,
-) -> Result<Album, PhotosError> {
-    let (mut sums, mut good, mut broken) = (Sums::default(), Vec::new(), Vec::new());
-    let mut measured = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
-    let count = seen.len();
-    for (&(part, index), seen) in files.iter().zip(seen) {
-        match seen {
-            Err(error) => broken.push(error),
-            Ok(Seen::Sums(of_one)) => {
-                sums.add(&of_one);
-                good.push(index);
-            }
-            Ok(Seen::Image(bytes)) => {
-                let (pixels, labels): &mut (Vec<u8>, Vec<u16>) = &mut measured[part - 1];
-                pixels.extend(bytes);
-                let files: &[Labelled] = if part == 1 { &splits.validation } else { &splits.test };
-                labels.push(files[index].class as u16);
-            }
-        }
-    }
-    if broken.len() * 100 > MOST_BROKEN_PERCENT * count {
-        let first = broken.iter().take(NAMED).map(|one| format!("{}: {}", one.path.display(), one.reason));
-        let first = first.collect::<Vec<_>>().join("; ");
-        return Err(PhotosError::Broken { count: broken.len(), of: count, percent: MOST_BROKEN_PERCENT, first });
-    }
-    for (class, name) in splits.classes.iter().enumerate() {
-        if !good.iter().any(|&index| splits.train[index].class == class) {
-            let (found, purpose) = ("no picture that decodes".into(), "to train on");
-            return Err(PhotosError::FewPictures { class: name.clone(), found, needed: 1, purpose });
-        }
-    }
-    for ((pixels, _), purpose) in measured.iter().zip(["to validate on", "to test with"]) {
-        if pixels.is_empty() {
-            let class = splits.classes.join(", ");
-            return Err(PhotosError::FewPictures { class, found: pictures(0), needed: 1, purpose });
-        }
-    }
-    let (mean, std) = sums.statistics();
-    let train = train.select(&good);
-    let shape = crate::data::Examples::shape(&train);
-    let [validation, test] = measured.map(|(pixels, labels)| images(pixels, labels, shape));
-    Ok(Album { train, validation, test, mean, std, broken })
-}
-
-fn images(pixels: Vec<u8>, labels: Vec<u16>, shape: Shape) -> Images {
-    Images::new(pixels, labels, shape)
 }

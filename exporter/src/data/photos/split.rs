@@ -1,6 +1,5 @@
 //! Which pictures train, which choose and which judge.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anywidth::dataset::{self, Labelled, Listing};
@@ -8,6 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
+use super::layout::Layout;
 use super::{PhotosError, pictures};
 
 /// The share of each class that is kept from training, where folders do not say which pictures are.
@@ -34,19 +34,15 @@ pub struct Splits {
     pub ignored: usize,
 }
 
-/// Names of folders that hold classes and are none.
-const TRAIN: &str = "train";
-const VALIDATION: [&str; 2] = ["val", "validation"];
-const TEST: &str = "test";
-
 /// Lists the pictures below `root`, which is either a folder of class folders, or has the folders `train` and, if it
-/// likes, `val` and `test`, each of them such a folder. What is missing is taken from what there is by `shares`, class
-/// by class, as `seed` says.
+/// likes, `val` (or `valid`, `validation`) and `test`, each of them such a folder. What is missing is taken from what
+/// there is by `shares`, class by class, as `seed` says.
 ///
 /// # Errors
-/// [`PhotosError`] if there are not two classes, or a class has too few pictures for its purposes.
+/// [`PhotosError`] if there are not two classes, a class has too few pictures for its purposes, or a folder stands beside
+/// `train`, `val` and `test`.
 pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosError> {
-    let parts = Parts::of(root);
+    let parts = Layout::of(root)?;
     let train = dataset::list(&parts.train)?;
     let classes = train.classes.clone();
     if let [class] = &classes[..] {
@@ -75,8 +71,8 @@ pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosErr
                 2 => "one to train on, one to measure with",
                 _ => "one each to train on, to validate on and to test with",
             };
-            let class = splits.classes[class].clone();
-            return Err(PhotosError::FewPictures { class, found: pictures(count), needed, purpose });
+            let (class, hint) = (splits.classes[class].clone(), hint(count, train.ignored));
+            return Err(PhotosError::FewPictures { class, found: pictures(count), needed, purpose, hint });
         }
         files.shuffle(&mut random);
         let taken = |share: f64, left: usize| ((count as f64 * share).round() as usize).clamp(1, left);
@@ -90,38 +86,17 @@ pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosErr
         }
         splits.train.extend(files);
     }
-    // Whoever looks at the first of them sees all classes.
+    // The first layer may begin with the first of them, which should not all be of the first class.
     splits.train.shuffle(&mut random);
     Ok(splits)
 }
 
-/// The folders of a folder of photographs.
-struct Parts {
-    train: PathBuf,
-    validation: Option<PathBuf>,
-    test: Option<PathBuf>,
-}
-
-impl Parts {
-    /// Those named by their purposes, if all of them are: `train` may be a class, of pictures of trains.
-    fn of(root: &Path) -> Parts {
-        let folders: BTreeMap<String, PathBuf> = std::fs::read_dir(root)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some((entry.ok()?.file_name().into_string().ok()?, root)))
-            .filter(|(name, root)| !name.starts_with('.') && root.join(name).is_dir())
-            .map(|(name, root)| (name.clone(), root.join(name)))
-            .collect();
-        let is_purpose = |name: &str| name == TRAIN || name == TEST || VALIDATION.contains(&name);
-        if folders.contains_key(TRAIN) && folders.keys().all(|name| is_purpose(name)) {
-            let folder = |name: &str| folders.get(name).cloned();
-            return Parts {
-                train: root.join(TRAIN),
-                validation: VALIDATION.into_iter().find_map(folder),
-                test: folder(TEST),
-            };
-        }
-        Parts { train: root.into(), validation: None, test: None }
+/// Why a class may have fewer pictures than its folder has files.
+fn hint(found: usize, ignored: usize) -> String {
+    match (found, ignored) {
+        (0, 0) => "; if it is no class, its folder must go".into(),
+        (_, 0) => String::new(),
+        (_, ignored) => format!("; of all files, {ignored} are not .jpg, .png or .webp and were ignored"),
     }
 }
 

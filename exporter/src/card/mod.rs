@@ -1,5 +1,7 @@
 //! The model card: what a network is, how it was trained, and what was measured, as Markdown.
 
+mod markdown;
+
 use std::fmt::Write;
 
 use anywidth::engine::{Model, Width};
@@ -8,6 +10,8 @@ use crate::data::Source;
 use crate::evaluate::area_under_curve;
 use crate::model::{Cost, Network};
 use crate::train::{Recipe, named_widths};
+
+use markdown::{escaped, fenced, span};
 
 /// What a card tells beyond the network itself. Lists are by the network's widths, narrow to wide.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Card<'a> {
     pub temperature: &'a [f64],
     /// Expected calibration error on the test set, at that temperature.
     pub calibration: &'a [f64],
+    /// Accuracy on the test set at full width, as the mean over classes.
+    pub recall: f64,
     /// The most frequent mistakes at full width: how often, of how many, which class, what it was taken for.
     pub mistakes: &'a [(usize, usize, &'a str, &'a str)],
     /// The commit of the exporter's source, if it is known.
@@ -73,12 +79,12 @@ impl Card<'_> {
             version = self.version,
             architecture = network.architecture.name(),
             channels = network.architecture.size(),
-            data = self.recipe.dataset.title(),
+            data = escaped(&self.recipe.dataset.title()),
             columns = images.width,
             rows = images.height,
             colour = if images.channels == 1 { "grey" } else { "RGB" },
             classes = labels.len(),
-            labels = labels.join(", "),
+            labels = escaped(&labels.join(", ")),
         )
     }
 
@@ -109,10 +115,12 @@ impl Card<'_> {
             text,
             "\nMean accuracy over all widths from {quarter} to 1 (area under the accuracy-width curve): {:.2} % on the \
              test set, {:.2} % on the validation split. Largest loss of test accuracy from one width to the next \
-             in that range: {:.2} points.\n",
+             in that range: {:.2} points. Test accuracy at full width with every class counting alike, however many \
+             images it has: {:.2} %.\n",
             area(self.test),
             area(self.validation),
             100.0 * largest_drop(self.test, quarter),
+            100.0 * self.recall,
         )
         .expect("writing to a string");
         text
@@ -126,7 +134,7 @@ impl Card<'_> {
             return text;
         }
         let mistake = |&(count, of, class, taken_for): &(usize, usize, &str, &str)| {
-            format!("{count} of {of} of {class:?} were taken for {taken_for:?}")
+            escaped(&format!("{count} of {of} of \"{class}\" were taken for \"{taken_for}\""))
         };
         let mistakes: Vec<String> = self.mistakes.iter().map(mistake).collect();
         writeln!(text, "The most frequent mistakes at full width: {}.\n", mistakes.join("; "))
@@ -150,17 +158,22 @@ impl Card<'_> {
              after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. On one thread of the \
-             same kind of processor this gives the same network again:\n\n\
-             ```sh\n{}\n```\n\n",
-            recipe.epochs, recipe.batch, recipe.seed, self.command,
+             One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. The command, which on \
+             one thread (the default) of the same kind of processor gives the same network every time:\n\n{}\n",
+            recipe.epochs,
+            recipe.batch,
+            recipe.seed,
+            fenced("sh", self.command),
         );
+        if let Source::Photos(_) = &recipe.dataset {
+            text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
+        }
         if let Some(commit) = self.commit {
             write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))
                 .expect("writing to a string");
         }
         let json = serde_json::to_string(recipe).expect("a recipe has a JSON form");
-        write!(text, "The whole recipe:\n\n```json\n{json}\n```\n").expect("writing to a string");
+        write!(text, "The whole recipe:\n\n{}", fenced("json", &json)).expect("writing to a string");
         if !self.notes.is_empty() {
             text.push_str("\n## Notes\n\n");
             self.notes.iter().for_each(|note| writeln!(text, "- {note}").expect("writing to a string"));
@@ -173,11 +186,11 @@ impl Dense {
     fn text(&self) -> String {
         format!(
             "The same network without the triangle, trained at full width alone by the same recipe: {:.2} % test \
-             accuracy, {} parameters, {} multiply-adds (`{}`).\n\n",
+             accuracy, {} parameters, {} multiply-adds ({}).\n\n",
             100.0 * self.test,
             thousands(self.cost.parameters),
             thousands(self.cost.multiply_adds),
-            self.command,
+            span(&self.command),
         )
     }
 }

@@ -1,0 +1,156 @@
+//! A recipe becomes the command that trains by it, with every flag said.
+
+use clap::ValueEnum;
+
+use exporter::data::{Augmentation, Source};
+use exporter::model::Architecture;
+use exporter::train::schedule::Schedule;
+use exporter::train::{Method, Recipe};
+
+use super::standard::Family;
+
+/// The command that trains by `recipe`, with every flag said.
+pub(super) fn command(recipe: &Recipe) -> String {
+    let (network, channels) = match recipe.architecture {
+        Architecture::Lenet { channels } => (Family::Lenet, channels.to_string()),
+        Architecture::Vgg8 { channels } => (Family::Vgg8, channels.map(|count| count.to_string()).join(",")),
+    };
+    let mut flags = match &recipe.dataset {
+        Source::Known(dataset) => format!("exporter train {} --network {}", dataset.name(), flag(network)),
+        Source::Photos(photos) => {
+            let [validation, test] = photos.shares;
+            let shares = format!("--validation {validation} --test {test}");
+            format!(
+                "exporter train --data={} --network {} --size {} {shares}",
+                quoted(&photos.folder),
+                flag(network),
+                photos.size
+            )
+        }
+    };
+    let mut add = |text: String| flags.push_str(&text);
+    add(format!(" --channels {channels} --epochs {} --batch {}", recipe.epochs, recipe.batch));
+    let Schedule { peak, warm_up, decay } = recipe.schedule;
+    add(format!(" --rate {peak} --warm-up {warm_up} --decay {}", flag(decay)));
+    add(format!(" --momentum {} --weight-decay {}", recipe.sgd.momentum, recipe.sgd.weight_decay));
+    add(format!(" --label-smoothing {}", recipe.label_smoothing));
+    match recipe.method {
+        Method::OnePass => {
+            add(format!(" --narrowest {}", recipe.loss_weights.narrowest));
+            recipe.loss_weights.emphasis.iter().for_each(|(width, share)| add(format!(" --emphasis {width}={share}")));
+            if recipe.distillation > 0.0 {
+                add(format!(" --distillation {}", recipe.distillation));
+            }
+        }
+        Method::Dense => add(" --method dense".into()),
+    }
+    add(format!(" --copies {} --whitened-stem {}", recipe.start.copies, recipe.start.whitened_stem));
+    add(format!(" --average {}", recipe.average));
+    let Augmentation { pad, border, flip, cutout, crop, jitter } = recipe.augmentation;
+    add(format!(" --pad {pad} --border {} --flip {flip} --cutout {cutout}", flag(border)));
+    match recipe.dataset {
+        Source::Photos(_) => add(format!(" --crop {crop} --jitter {jitter}")),
+        Source::Known(_) if jitter > 0.0 => add(format!(" --jitter {jitter} --held-out {}", recipe.held_out)),
+        Source::Known(_) => add(format!(" --held-out {}", recipe.held_out)),
+    }
+    add(format!(" --seed {} --precision {}", recipe.seed, flag(recipe.precision)));
+    if !recipe.sgd.nesterov {
+        add(" --no-nesterov".into());
+    }
+    if !recipe.coverage && recipe.method == Method::OnePass {
+        add(" --no-coverage".into());
+    }
+    if !recipe.balanced && matches!(recipe.dataset, Source::Photos(_)) {
+        add(" --unbalanced".into());
+    }
+    flags
+}
+
+/// As a shell reads it as one word.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn flag(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |possible| possible.get_name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::{Cli, Command, flags::Args};
+    use clap::Parser;
+    use exporter::data::PhotoSet;
+
+    fn parsed(line: &str) -> Args {
+        match Cli::try_parse_from(line.split_whitespace()).expect("flags that exist").command {
+            Command::Train(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn recipe(line: &str) -> Recipe {
+        let args = parsed(line);
+        let source = args.dataset.expect("a data set with a name").into();
+        args.recipe(&source).expect("flags that go together")
+    }
+
+    #[test]
+    fn the_command_on_a_card_gives_the_recipe_of_the_card() {
+        for line in [
+            "exporter train mnist",
+            "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
+            "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
+            "exporter train cifar10 --network vgg-8 --distillation 0.5 --jitter 0.1 --held-out 9",
+            "exporter train cifar10 --network vgg-8 --method dense --epochs 7",
+            "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
+        ] {
+            let recipe = recipe(line);
+            assert_eq!(self::recipe(&command(&recipe)), recipe, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_for_photographs_gives_their_recipe() {
+        let photos = PhotoSet {
+            folder: "my photos".into(),
+            classes: vec!["a b".into(), "c".into()],
+            size: 48,
+            shares: [0.2, 0.1],
+            pictures: [700, 200, 100],
+            mean: vec![0.5; 3],
+            std: vec![0.25; 3],
+            broken: [0; 3],
+        };
+        let source = Source::Photos(photos);
+        for line in [
+            "exporter train --data x --size 48",
+            "exporter train --data x --network vgg-8 --unbalanced --crop 0.5 --jitter 0 --batch 20",
+        ] {
+            let recipe = parsed(line).recipe(&source).expect("flags that go together");
+            let command = command(&recipe);
+            let folder = "--data='my photos'";
+            assert!(command.contains(folder), "{command}");
+            assert_eq!(
+                parsed(&command.replace(folder, "--data x")).recipe(&source).expect("the same"),
+                recipe,
+                "{line}"
+            );
+        }
+    }
+
+    /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
+    #[test]
+    fn the_commands_on_the_cards_of_the_shipped_models_still_mean_their_recipes() {
+        for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10"] {
+            let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models").join(name).join("README.md");
+            let card = std::fs::read_to_string(&path).expect("a card");
+            let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);
+            let stated: Recipe = serde_json::from_str(line("{")).expect("a recipe");
+            assert_eq!(recipe(line("exporter train")), stated, "{name}");
+        }
+    }
+}

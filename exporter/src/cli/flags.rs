@@ -1,0 +1,199 @@
+//! The flags of `exporter train`, and the ranges of what is said by them alone.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use anyhow::ensure;
+
+use exporter::data::{Border, Dataset};
+use exporter::train::schedule::Decay;
+use exporter::train::{Method, Precision};
+
+use super::material::Resources;
+use super::standard::Family;
+use super::target::Target;
+
+/// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A data set with a name; without it, --data names a folder of your own pictures.
+    #[arg(required_unless_present = "data", conflicts_with_all = ABOUT_PHOTOS)]
+    pub(super) dataset: Option<Dataset>,
+    /// Folder with the data set's files [default: data/<DATASET>]; or your own pictures, in a folder for each class, or
+    /// in such folders below train, val and test.
+    #[arg(long)]
+    pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) photos: PhotoFlags,
+    /// Folder for the run's checkpoint [default: runs/<DATASET>, or runs/ and the name of the folder of pictures].
+    #[arg(long)]
+    pub(super) run: Option<PathBuf>,
+    /// Go on where the run's checkpoint stands; the other flags must be those that it was begun with.
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Processor threads. Only one thread gives the same network every time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: u16,
+    /// The network [default: vgg-8 for photographs, lenet-3c1l for MNIST and Fashion-MNIST].
+    #[arg(long, value_enum)]
+    pub(super) network: Option<Family>,
+    /// How it is trained: at every width, or, to compare with, without the triangle and at full width alone.
+    #[arg(long, value_enum, default_value_t = Method::OnePass)]
+    pub(super) method: Method,
+    /// Channels of every hidden layer (LeNet-3C1L; 45 is the usual 32 times the root of 2, because the triangle halves
+    /// the weights) or of the three stages (vgg-8) [default: 45, or 64,128,256].
+    #[arg(long, value_delimiter = ',', value_parser = channels)]
+    pub(super) channels: Vec<usize>,
+    /// Times that every image is seen; more is better, with less and less gain [default for pictures of your own: as
+    /// many as make 4000 steps, from 10 to 100].
+    #[arg(long)]
+    pub(super) epochs: Option<usize>,
+    /// Images in a step [default: 128, less for fewer than 2048 pictures of your own].
+    #[arg(long)]
+    pub(super) batch: Option<usize>,
+    /// The highest learning rate [default: 0.1 for 128 images in a step, as much less as they are fewer].
+    #[arg(long)]
+    pub(super) rate: Option<f64>,
+    /// Share of all steps in which the learning rate rises.
+    #[arg(long, default_value_t = 0.15)]
+    pub(super) warm_up: f64,
+    /// How the learning rate falls [default: cosine, for vgg-8 linear].
+    #[arg(long, value_enum)]
+    pub(super) decay: Option<Decay>,
+    /// Share of the last step's direction that is kept.
+    #[arg(long, default_value_t = 0.9)]
+    pub(super) momentum: f64,
+    /// Plain momentum, without looking ahead.
+    #[arg(long)]
+    pub(super) no_nesterov: bool,
+    /// Pull towards zero, on all weights but BatchNorm's.
+    #[arg(long, default_value_t = 5e-4)]
+    pub(super) weight_decay: f64,
+    /// Share of the target that is spread over all classes [default: 0, for vgg-8 0.1].
+    #[arg(long)]
+    pub(super) label_smoothing: Option<f64>,
+    /// Share of a narrower width's target that is what full width says of the image, instead of its label [default: 0].
+    #[arg(long)]
+    pub(super) distillation: Option<f64>,
+    /// The narrowest width that is trained [default: 0.125].
+    #[arg(long)]
+    pub(super) narrowest: Option<f64>,
+    /// A width that counts for more, as WIDTH=SHARE of the whole loss; may be repeated. The rest is spread evenly over
+    /// all widths that are trained [default: 0.25=0.2 0.5=0.1 1=0.1].
+    #[arg(long, value_parser = emphasis)]
+    pub(super) emphasis: Vec<(f64, f64)>,
+    /// Leave gradients as they are, instead of dividing each channel's by the share of the loss in which it takes part.
+    #[arg(long)]
+    pub(super) no_coverage: bool,
+    /// Begin with rows that pass one channel through, where the channel counts allow it [default: false, for vgg-8 true].
+    #[arg(long)]
+    pub(super) copies: Option<bool>,
+    /// Begin with the components of the training images' patches in the first layer [default: false, for vgg-8 true].
+    #[arg(long)]
+    pub(super) whitened_stem: Option<bool>,
+    /// Measure and export an average over the last steps, of which each one leaves this share [default: 0, which is no
+    /// average, for vgg-8 0.998].
+    #[arg(long)]
+    pub(super) average: Option<f64>,
+    /// Smallest share of a picture's area that is cut out, for pictures of your own [default: 0.3].
+    #[arg(long)]
+    pub(super) crop: Option<f64>,
+    /// Brightness, contrast and saturation change by up to this much [default: 0, for pictures of your own 0.2].
+    #[arg(long)]
+    pub(super) jitter: Option<f64>,
+    /// Pixels that images are shifted by at most.
+    #[arg(long)]
+    pub(super) pad: Option<usize>,
+    /// What comes in where an image was shifted away [default: black, for vgg-8 reflect].
+    #[arg(long, value_enum)]
+    pub(super) border: Option<Border>,
+    /// Mirror every second image.
+    #[arg(long)]
+    pub(super) flip: Option<bool>,
+    /// Side in pixels of a grey square that covers a part of each image; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub(super) cutout: usize,
+    /// Training images of a data set with a name that are kept for validation.
+    #[arg(long, default_value_t = 5000, requires = "dataset")]
+    pub(super) held_out: usize,
+    /// Let the images of rare classes count for no more than others [default for pictures of your own: they count so that
+    /// all classes count alike, each at most ten times as much as the mean image].
+    #[arg(long)]
+    pub(super) unbalanced: bool,
+    /// Seed of everything that is random.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// What the convolutions compute in while training [default: bfloat16, for vgg-8, whose maps it slows down, float32].
+    #[arg(long, value_enum)]
+    pub(super) precision: Option<Precision>,
+}
+
+/// Flags for pictures of one's own.
+#[derive(Debug, clap::Args)]
+pub(super) struct PhotoFlags {
+    /// Sides of the square that pictures of your own become, in pixels, from 28 to 128: larger shows more, and takes longer.
+    #[arg(long, default_value_t = 64)]
+    pub(super) size: usize,
+    /// Share of each class to validate on, where there is no folder val.
+    #[arg(long, default_value_t = 0.15, value_parser = share)]
+    pub(super) validation: f64,
+    /// Share of each class to test with, where there is no folder test.
+    #[arg(long, default_value_t = 0.15, value_parser = share)]
+    pub(super) test: f64,
+    #[command(flatten)]
+    pub(super) resources: Resources,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+/// Flags that say nothing of a data set with a name.
+const ABOUT_PHOTOS: [&str; 11] =
+    ["crop", "size", "validation", "test", "memory", "name", "models", "version", "note", "commit", "unbalanced"];
+
+/// Sides of pictures that a network can be made for.
+const SIZES: RangeInclusive<usize> = 28..=128;
+
+impl Args {
+    /// Are the flags such as can be used together, whatever the images are?
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let PhotoFlags { size, resources, target, .. } = &self.photos;
+        ensure!(SIZES.contains(size), "size: {size} is not from {} to {}", SIZES.start(), SIZES.end());
+        resources.check()?;
+        let unused = self.method == Method::Dense && target.is_said();
+        ensure!(!unused, "a dense network is not exported: no --name, --models, --version, --note or --commit");
+        Ok(())
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    if share > 0.0 && share < 0.5 { Ok(share) } else { Err(format!("{share} is not above 0 and below 0.5")) }
+}
+
+/// More channels than this in a layer are a slip of the finger.
+const MOST_CHANNELS: usize = 4096;
+
+fn channels(text: &str) -> Result<usize, String> {
+    let count = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    let allowed = (1..=MOST_CHANNELS).contains(&count);
+    if allowed { Ok(count) } else { Err(format!("{count} is not between 1 and {MOST_CHANNELS}")) }
+}
+
+fn emphasis(text: &str) -> Result<(f64, f64), String> {
+    let (width, share) = text.split_once('=').ok_or("expected WIDTH=SHARE, such as 0.25=0.2")?;
+    let number = |text: &str| text.parse().map_err(|error| format!("{text:?}: {error}"));
+    Ok((number(width)?, number(share)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emphasis_that_is_no_pair_of_numbers_is_refused() {
+        for text in ["", "0.25", "=", "a=0.1", "0.25=b"] {
+            assert!(emphasis(text).is_err(), "{text}");
+        }
+        assert_eq!(emphasis("0.25=0.2"), Ok((0.25, 0.2)));
+    }
+}

@@ -1,0 +1,134 @@
+//! Somebody's folder of pictures: listed first, so that what is wrong with it is known before a picture is decoded.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use exporter::data::photos::{self, Broken, Photos, Reading, Shares, Splits, Trouble, Twins};
+use exporter::data::{Examples, Images, PhotoSet};
+
+use super::say::{note, notes};
+
+/// A folder of pictures that was listed.
+#[derive(Debug)]
+pub(super) struct Pictures {
+    root: PathBuf,
+    /// The folder's own name.
+    pub(super) folder: String,
+    splits: Splits,
+    /// Sides of the square that a picture becomes, in pixels.
+    size: usize,
+    shares: Shares,
+}
+
+/// Pictures that were read, and what is known of them.
+pub(super) struct Album {
+    pub(super) set: PhotoSet,
+    pub(super) train: Photos,
+    pub(super) validation: Images,
+    pub(super) test: Images,
+}
+
+impl Pictures {
+    /// Lists the pictures below `root`.
+    pub(super) fn list(root: &Path, size: usize, shares: Shares, seed: u64) -> anyhow::Result<Pictures> {
+        let whole = root.canonicalize().with_context(|| root.display().to_string())?;
+        let folder = whole.file_name().map_or("photos".into(), |name| name.to_string_lossy().into_owned());
+        let splits = photos::split(root, shares, seed)?;
+        Ok(Pictures { root: root.into(), folder, splits, size, shares })
+    }
+
+    /// What is known before a picture is decoded; the rest is as it was when a run was `begun`.
+    pub(super) fn described(&self, begun: Option<&PhotoSet>) -> PhotoSet {
+        let broken = begun.map_or([0; 3], |begun| begun.broken);
+        let listed = self.counts();
+        PhotoSet {
+            folder: self.folder.clone(),
+            classes: self.splits.classes.clone(),
+            size: self.size,
+            shares: [self.shares.validation, self.shares.test],
+            pictures: [0, 1, 2].map(|part| listed[part].saturating_sub(broken[part])),
+            mean: begun.map_or_else(Vec::new, |begun| begun.mean.clone()),
+            std: begun.map_or_else(Vec::new, |begun| begun.std.clone()),
+            broken,
+        }
+    }
+
+    /// Reads all of them; decoded ones to train on may take `memory` MiB.
+    pub(super) fn read(self, memory: usize) -> anyhow::Result<Album> {
+        self.say_what_is_odd(memory);
+        let (bar, reading) = (bar(self.counts().iter().sum())?, self.reading(memory));
+        let photos::Album { train, validation, test, mean, std, broken } =
+            photos::read(&self.splits, reading, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        say_what_is_broken(&broken);
+        let beyond = train.labels().len() - train.kept();
+        if beyond > 0 {
+            let of = train.labels().len();
+            note(&format!(
+                "{beyond} of {of} training pictures do not fit into {memory} MiB (--memory): decoded again in each epoch"
+            ));
+        }
+        let (listed, pictures) = (self.counts(), [train.labels().len(), validation.len(), test.len()]);
+        let broken = [0, 1, 2].map(|part| listed[part] - pictures[part]);
+        let set = PhotoSet { pictures, mean, std, broken, ..self.described(None) };
+        Ok(Album { set, train, validation, test })
+    }
+
+    /// Reads those to validate on and those to test with.
+    pub(super) fn read_measured(&self) -> anyhow::Result<[Images; 2]> {
+        let [_, validation, test] = self.counts();
+        let bar = bar(validation + test)?;
+        let measured = photos::read_measured(&self.splits, self.reading(0), &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        say_what_is_broken(&measured.broken);
+        Ok([measured.validation, measured.test])
+    }
+
+    /// Files to train on, to validate on and to test with.
+    fn counts(&self) -> [usize; 3] {
+        [&self.splits.train, &self.splits.validation, &self.splits.test].map(Vec::len)
+    }
+
+    fn reading(&self, memory: usize) -> Reading {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Reading { size: self.size, memory: memory.saturating_mul(1 << 20), threads }
+    }
+
+    fn say_what_is_odd(&self, memory: usize) {
+        if self.splits.ignored > 0 {
+            let (root, ignored) = (self.root.display(), self.splits.ignored);
+            note(&format!("{root}: {ignored} files that are not .jpg, .png or .webp are ignored"));
+        }
+        let [_, validation, test] = self.counts();
+        let measured = ((validation + test) * 3 * self.size * self.size) >> 20;
+        if measured > memory {
+            note(&format!(
+                "the {} pictures to measure with take {measured} MiB, besides the {memory} of --memory",
+                validation + test
+            ));
+        }
+        let twins: Vec<String> = photos::twins(&self.splits).iter().map(in_words).collect();
+        notes(&twins, "more pictures are there twice");
+    }
+}
+
+fn in_words(Twins { paths: [one, other], trouble }: &Twins) -> String {
+    let trouble = match trouble {
+        Trouble::Memory => "to train on and to measure with: what is measured on it is memory",
+        Trouble::Chosen => "to validate on and to test with: what is measured on it was chosen by it",
+        Trouble::Contradiction => "in two classes, of which one is wrong",
+    };
+    format!("{} and {} are the same picture, {trouble}", one.display(), other.display())
+}
+
+fn say_what_is_broken(broken: &[Broken]) {
+    let line = |one: &Broken| format!("{}: {}; skipped", one.path.display(), one.reason);
+    notes(&broken.iter().map(line).collect::<Vec<_>>(), "more broken pictures, skipped");
+}
+
+fn bar(count: usize) -> anyhow::Result<ProgressBar> {
+    let style = "reading pictures {bar:30} {pos}/{len}  {elapsed} gone, {eta} left";
+    Ok(ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(style)?))
+}

@@ -1,0 +1,82 @@
+//! Whether a folder of photographs holds classes, or folders to train on, to validate on and to test with that hold them.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anywidth::dataset;
+
+use super::PhotosError;
+
+/// Where the class folders are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) train: PathBuf,
+    pub(super) validation: Option<PathBuf>,
+    pub(super) test: Option<PathBuf>,
+}
+
+/// Names of folders that hold classes and are none, in any case.
+const TRAIN: [&str; 2] = ["train", "training"];
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+const TEST: [&str; 2] = ["test", "testing"];
+
+impl Layout {
+    /// That of `root`. Its folders are purposes where `train` stands beside another one, or holds folders alone; one that
+    /// holds pictures itself is a class, of pictures of trains.
+    ///
+    /// # Errors
+    /// [`PhotosError`] names a folder beside the purposes that is none of them, two with the same one, or one to measure
+    /// with where there is none to train on.
+    pub(super) fn of(root: &Path) -> Result<Layout, PhotosError> {
+        let folders = folders(root);
+        let measures = |folder: &PathBuf| is_named(folder, &VALIDATION) || is_named(folder, &TEST);
+        let trains = |folder: &PathBuf| is_named(folder, &TRAIN);
+        let (train, measured) = (folders.iter().any(trains), folders.iter().any(measures));
+        if !(train && measured) {
+            let named: Vec<&PathBuf> = folders.iter().filter(|folder| trains(folder) || measures(folder)).collect();
+            match without_pictures(root, &named)? {
+                None => return Ok(Layout { train: root.into(), validation: None, test: None }),
+                Some(path) if !train => return Err(PhotosError::NoTrain { path }),
+                Some(_) => {}
+            }
+        }
+        if let Some(stray) = folders.iter().find(|folder| !measures(folder) && !trains(folder)) {
+            return Err(PhotosError::Stray { path: stray.clone() });
+        }
+        let train = only(&folders, &TRAIN)?.unwrap_or_else(|| root.into());
+        Ok(Layout { train, validation: only(&folders, &VALIDATION)?, test: only(&folders, &TEST)? })
+    }
+}
+
+/// The visible folders in `root`, by name.
+fn folders(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    let mut folders: Vec<PathBuf> = visible.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+fn is_named(folder: &Path, names: &[&str]) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The first of these `folders` that holds no pictures but those in its own folders.
+fn without_pictures(root: &Path, folders: &[&PathBuf]) -> Result<Option<PathBuf>, PhotosError> {
+    if folders.is_empty() {
+        return Ok(None);
+    }
+    let listing = dataset::list(root)?;
+    let holding: HashSet<&Path> = listing.files.iter().filter_map(|file| file.path.parent()).collect();
+    Ok(folders.iter().find(|folder| !holding.contains(folder.as_path())).map(|folder| (*folder).clone()))
+}
+
+/// The folder with one of these `names`.
+fn only(folders: &[PathBuf], names: &[&str]) -> Result<Option<PathBuf>, PhotosError> {
+    let mut found = folders.iter().filter(|folder| is_named(folder, names)).cloned();
+    match (found.next(), found.next()) {
+        (Some(path), Some(other)) => Err(PhotosError::SamePurpose { path, other }),
+        (path, _) => Ok(path),
+    }
+}
