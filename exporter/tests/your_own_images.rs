@@ -31,9 +31,8 @@ impl Files {
             Ok(records) => cut(&records, &photos),
             Err(_) => {
                 shapes::draw(&photos, 75, 1);
-                // The document asks what this is.
+                // The document asks what a ship is.
                 fs::rename(photos.join("disc"), photos.join("ship")).expect("renamed");
-                fs::rename(photos.join("ship/4.png"), photos.join("ship/007.png")).expect("renamed");
             }
         }
         Files(folder)
@@ -43,7 +42,8 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// The pictures that training leaves for the test, in a folder of their own.
+    /// The pictures that training leaves for the test, in a folder of their own; among them the one that the document asks
+    /// about.
     fn keep_test_pictures(&self, name: &str) {
         let splits = photos::split(&self.path("photos"), SHARES, 1).expect("a folder of classes");
         for (number, file) in splits.test.iter().enumerate() {
@@ -52,6 +52,9 @@ impl Files {
             let extension = file.path.extension().and_then(|text| text.to_str()).expect("an extension");
             fs::copy(&file.path, folder.join(format!("{number}.{extension}"))).expect("copied");
         }
+        let mut ships = fs::read_dir(self.path(name).join("ship")).expect("a folder").flatten();
+        let ship = ships.next().expect("a picture").path();
+        fs::rename(ship, self.path(name).join("ship/007.png")).expect("renamed");
     }
 }
 
