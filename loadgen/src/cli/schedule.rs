@@ -1,0 +1,124 @@
+//! The flags that say when requests come.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, ValueEnum};
+
+use crate::arrivals::{Gaps, Plan, replay};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "When requests come")]
+pub(super) struct Flags {
+    /// Requests per second, or a ramp from one rate to another, such as 100..900
+    #[arg(long, default_value = "100", value_name = "RATE", allow_negative_numbers = true, conflicts_with_all = ["steps", "replay"])]
+    rate: String,
+
+    /// How long the rate holds, or the ramp takes, such as 500ms or 60s
+    #[arg(long, default_value = "10s", value_name = "TIME", conflicts_with_all = ["steps", "replay"])]
+    duration: String,
+
+    /// Rates and ramps one after another, such as 100:10s,900:5s,900..100:5s; for bursts, and for what follows them
+    #[arg(long, value_name = "RATE:TIME,...", conflicts_with = "replay")]
+    steps: Option<String>,
+
+    /// Send at the times in this file, in seconds, one per line, ascending; the first is the start
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+
+    /// constant to find a capacity, poisson for many independent callers, gamma for callers that come in bursts
+    #[arg(long, default_value = "poisson", value_name = "KIND", conflicts_with = "replay")]
+    arrivals: Kind,
+
+    /// Burstiness of gamma arrivals, the squared coefficient of variation of their gaps: 1 is poisson, 8 is violent
+    #[arg(long, default_value_t = 8.0, value_name = "NUMBER", allow_negative_numbers = true)]
+    cv2: f64,
+
+    /// Another number makes another run of the same kind
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub(super) seed: u64,
+
+    /// Refuse to start a plan with more requests than this
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    max_requests: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Constant,
+    Poisson,
+    Gamma,
+}
+
+/// When requests come.
+pub(super) struct Schedule {
+    pub(super) arrivals: Box<dyn Iterator<Item = Duration> + Send>,
+    /// How many there are.
+    pub(super) requests: u64,
+    pub(super) length: Duration,
+    /// For the report.
+    pub(super) words: String,
+}
+
+/// The largest file of times that is read.
+const MOST_TRACE_BYTES: u64 = 256 << 20;
+
+impl Flags {
+    pub(super) fn read(&self) -> anyhow::Result<Schedule> {
+        let schedule = match &self.replay {
+            Some(_) => self.replayed()?,
+            None => self.planned()?,
+        };
+        match schedule.requests {
+            0 => bail!("the plan has no request: ask for a higher rate, or for longer"),
+            requests if requests > self.max_requests => {
+                bail!("the plan has more than {} requests: allow them with --max-requests", self.max_requests)
+            }
+            _ => Ok(schedule),
+        }
+    }
+
+    fn planned(&self) -> anyhow::Result<Schedule> {
+        let text = self.steps.clone().unwrap_or_else(|| format!("{}:{}", self.rate, self.duration));
+        let plan: Plan = text.parse()?;
+        let (gaps, kind) = match self.arrivals {
+            Kind::Constant => (Gaps::Constant, "constant".to_owned()),
+            Kind::Poisson => (Gaps::Poisson, "Poisson".to_owned()),
+            Kind::Gamma => (Gaps::Gamma { cv2: self.cv2 }, format!("gamma with CV^2 {}", self.cv2)),
+        };
+        let arrivals = || plan.arrivals(gaps, self.seed);
+        Ok(Schedule {
+            requests: self.count(arrivals()?),
+            arrivals: Box::new(arrivals()?),
+            length: plan.length(),
+            words: format!("{kind}, {text} (requests per second:time)"),
+        })
+    }
+
+    fn replayed(&self) -> anyhow::Result<Schedule> {
+        let path = self.replay.as_ref().ok_or_else(|| anyhow!("no file"))?;
+        let cannot_read = || format!("cannot read {}", path.display());
+        let mut text = String::new();
+        let file = fs::File::open(path).with_context(cannot_read)?;
+        file.take(MOST_TRACE_BYTES + 1).read_to_string(&mut text).with_context(cannot_read)?;
+        if text.len() as u64 > MOST_TRACE_BYTES {
+            bail!("{} has more than {MOST_TRACE_BYTES} bytes, the most that are read", path.display());
+        }
+        let times = replay(&text).with_context(|| path.display().to_string())?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Schedule {
+            requests: times.len() as u64,
+            length: times.last().copied().unwrap_or_default(),
+            words: format!("replay of {name}"),
+            arrivals: Box::new(times.into_iter()),
+        })
+    }
+
+    /// As many as there are, or one more than is allowed.
+    fn count(&self, arrivals: impl Iterator) -> u64 {
+        arrivals.take(self.max_requests as usize + 1).count() as u64
+    }
+}

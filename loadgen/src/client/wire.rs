@@ -1,0 +1,83 @@
+//! A connection that remembers when it last began to send.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// When the first byte went out since it was asked to watch.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent(Rc<Cell<Option<Instant>>>);
+
+/// A stream, and the moment in which a request went out on it.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    sent: Sent,
+}
+
+impl Sent {
+    /// Forgets what went out before.
+    pub(super) fn arm(&self) {
+        self.0.set(None);
+    }
+
+    pub(super) fn since_armed(&self) -> Option<Instant> {
+        self.0.get()
+    }
+
+    fn now(&self) {
+        if self.0.get().is_none() {
+            self.0.set(Some(Instant::now()));
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, sent: Sent) -> Wire {
+        Wire { stream, sent }
+    }
+
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
+        Pin::new(&mut self.get_mut().stream)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.sent.now();
+        self.stream().poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.sent.now();
+        self.stream().poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(context)
+    }
+}

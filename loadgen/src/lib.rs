@@ -1,0 +1,41 @@
+//! Open-loop load for anywidth: requests go out on schedule, whether or not answers come back.
+//!
+//! A closed loop waits for an answer before it asks again: a slow server is then asked less often, and looks better
+//! than it is. Here arrivals are planned before anything is sent, and every latency counts from the planned time.
+//!
+//! # Map
+//!
+//! | module | what it does | what it must not know |
+//! |---|---|---|
+//! | [`arrivals`] | when requests come | all else |
+//! | [`width`], [`mix`] | values that requests carry, by shares | |
+//! | [`wishes`] | which request goes out when, from one seed | clocks, connections |
+//! | [`target`], [`pictures`] | where the load goes, and what is sent | |
+//! | [`pace`] | hands on what is due | what becomes of it |
+//! | [`client`] | connections, answers | schedules |
+//! | [`models`], [`metrics`] | what else the server says | |
+//! | [`record`] | what became of every request | clocks, connections |
+//! | [`run`] | all of these together | what is made of the results |
+//! | [`results`], [`warnings`] | what was found, as a file | how it is shown |
+//! | [`report`], [`compare`] | pages, pictures and tables | how it was found |
+//! | [`cli`] | the subcommands of the binary | |
+//!
+//! Nothing here uses the server's crate: what is measured is what a stranger's client sees.
+
+pub mod arrivals;
+pub mod cli;
+pub mod client;
+pub mod compare;
+pub mod metrics;
+pub mod mix;
+pub mod models;
+pub mod pace;
+pub mod pictures;
+pub mod record;
+pub mod report;
+pub mod results;
+pub mod run;
+pub mod target;
+pub mod warnings;
+pub mod width;
+pub mod wishes;

@@ -1,0 +1,7 @@
+//! The binary: see [`anywidth_load::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    anywidth_load::cli::run()
+}

@@ -1,0 +1,130 @@
+//! What the server's `/models` says of a model: how often it is right at each width.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::width::Width;
+
+/// The share of right answers at one width, as whoever made the model measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// At this width.
+    pub width: Width,
+    /// From 0 to 1.
+    pub accuracy: f64,
+}
+
+/// The accuracy of one model by width, narrowest first; empty where it is not known.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Accuracy(Vec<Measured>);
+
+/// A model that the server has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// How often it is right.
+    pub accuracy: Accuracy,
+}
+
+/// Why a listing does not tell of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ModelsError {
+    /// It is not what an anywidth server lists.
+    #[error("it is not a listing of models: {0}")]
+    NotAListing(String),
+    /// It has no model of this name.
+    #[error("there is no model {name:?}; there are: {known}")]
+    NoSuchModel {
+        /// As it was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    default: String,
+    models: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+    #[serde(default)]
+    accuracy: Vec<Measured>,
+}
+
+impl Accuracy {
+    /// From measurements in any order.
+    pub fn new(mut measured: Vec<Measured>) -> Accuracy {
+        measured.sort_by_key(|measured| measured.width);
+        Accuracy(measured)
+    }
+
+    /// Is nothing known?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The accuracy at a width: as measured, and between two measurements on the line that joins them; below the
+    /// narrowest on the line from nothing, above the widest as there.
+    pub fn at(&self, width: Width) -> Option<f64> {
+        let above = self.0.partition_point(|measured| measured.width < width);
+        let Some(right) = self.0.get(above) else { return self.0.last().map(|widest| widest.accuracy) };
+        let left =
+            above.checked_sub(1).map_or((0.0, 0.0), |below| (self.0[below].width.as_f64(), self.0[below].accuracy));
+        let way = (width.as_f64() - left.0) / (right.width.as_f64() - left.0);
+        Some(left.1 + way * (right.accuracy - left.1))
+    }
+}
+
+impl Model {
+    /// Finds a model in the body of `/models`: the default where none is named.
+    ///
+    /// # Errors
+    /// [`ModelsError`]
+    pub fn find(listing: &[u8], name: Option<&str>) -> Result<Model, ModelsError> {
+        let Listing { default, models } =
+            serde_json::from_slice(listing).map_err(|error| ModelsError::NotAListing(error.to_string()))?;
+        let name = name.unwrap_or(&default);
+        match models.iter().find(|model| model.name == name) {
+            Some(model) => Ok(Model { name: name.to_owned(), accuracy: Accuracy::new(model.accuracy.clone()) }),
+            None => {
+                let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+                Err(ModelsError::NoSuchModel { name: name.to_owned(), known: known.join(", ") })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn width(number: f64) -> Width {
+        number.try_into().unwrap()
+    }
+
+    const LISTING: &[u8] = br#"{"default":"b","models":[{"name":"a","classes":3},
+        {"name":"b","accuracy":[{"width":1,"accuracy":0.75},{"width":0.5,"accuracy":0.5}]}],"rejected":[]}"#;
+
+    #[test]
+    fn a_model_is_found_by_its_name_or_as_the_default() {
+        let model = Model::find(LISTING, None).unwrap();
+        assert_eq!(model.name, "b");
+        let at = |number| model.accuracy.at(width(number)).unwrap();
+        assert_eq!([at(1.0), at(0.75), at(0.5), at(0.25)], [0.75, 0.625, 0.5, 0.25]);
+        let unknown = Model::find(LISTING, Some("a")).unwrap().accuracy;
+        assert_eq!(unknown.at(width(0.5)), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let message = Model::find(LISTING, Some("c")).unwrap_err().to_string();
+        assert_eq!(message, "there is no model \"c\"; there are: a, b");
+        assert!(matches!(Model::find(b"hello", None), Err(ModelsError::NotAListing(_))));
+    }
+}

@@ -1,0 +1,73 @@
+//! Hands every request on when it is due, whatever became of those before it.
+//!
+//! A thread of its own: the timers of an asynchronous runtime tick in milliseconds, which is longer than an answer takes.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::Sender;
+
+use crate::wishes::Planned;
+
+/// The longest sleep: so soon it is noticed that nobody wants more.
+const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+
+/// Sends each request when its time from `start` has come, until there are no more or nobody receives them.
+pub fn pace(start: Instant, plan: impl Iterator<Item = Planned>, due: &Sender<Planned>) {
+    for planned in plan {
+        if !wait_until(start + planned.at, due) || due.blocking_send(planned).is_err() {
+            return;
+        }
+    }
+}
+
+/// False where nobody receives any more.
+fn wait_until(time: Instant, due: &Sender<Planned>) -> bool {
+    loop {
+        if due.is_closed() {
+            return false;
+        }
+        let left = time.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        sleep(left.min(LONGEST_SLEEP));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::channel;
+
+    use super::*;
+
+    fn plan(milliseconds: &[u64]) -> Vec<Planned> {
+        milliseconds.iter().map(|&at| Planned { at: Duration::from_millis(at), kind: 0, picture: 0 }).collect()
+    }
+
+    #[test]
+    fn nothing_is_due_before_its_time_and_nothing_is_left_out() {
+        let plan = plan(&[0, 0, 2, 5, 5, 9]);
+        let (due, mut received) = channel(1);
+        let start = Instant::now();
+        let pacer = {
+            let plan = plan.clone();
+            std::thread::spawn(move || pace(start, plan.into_iter(), &due))
+        };
+        let mut all = Vec::new();
+        while let Some(planned) = received.blocking_recv() {
+            assert!(start.elapsed() >= planned.at);
+            all.push(planned);
+        }
+        pacer.join().unwrap();
+        assert_eq!(all, plan);
+    }
+
+    #[test]
+    fn it_ends_when_nobody_receives() {
+        let (due, received) = channel(1);
+        drop(received);
+        // An hour from now: this test would not end otherwise.
+        pace(Instant::now(), plan(&[3_600_000]).into_iter(), &due);
+    }
+}

@@ -1,0 +1,116 @@
+//! The bodies of requests: picture files, read as they are. What is in them is for the server to find out.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+/// Why there are no pictures.
+#[derive(Debug, Error)]
+pub enum PicturesError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// A folder without pictures.
+    #[error("{} has no {}", path.display(), ENDINGS.join(", "))]
+    None {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file without a byte.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// More files than are held in memory.
+    #[error("more than {MOST_PICTURES} pictures, the most that are held")]
+    TooMany,
+    /// More bytes than are held in memory.
+    #[error("the pictures have more than {MOST_BYTES} bytes together, the most that are held")]
+    TooLarge,
+}
+
+/// As many pictures are held at most.
+pub const MOST_PICTURES: usize = 10_000;
+/// As many bytes they may have together.
+pub const MOST_BYTES: usize = 1 << 30;
+/// In a folder, files that end so are pictures.
+const ENDINGS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
+
+/// Reads files, and the pictures of folders in the order of their names.
+///
+/// # Errors
+/// [`PicturesError`], naming the file.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, PicturesError> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() { files.extend(inside(path)?) } else { files.push(path.clone()) }
+    }
+    if files.len() > MOST_PICTURES {
+        return Err(PicturesError::TooMany);
+    }
+    let (mut pictures, mut total) = (Vec::new(), 0);
+    for path in files {
+        let unreadable = |reason| PicturesError::Unreadable { path: path.clone(), reason };
+        total += fs::metadata(&path).map_err(unreadable)?.len();
+        if total > MOST_BYTES as u64 {
+            return Err(PicturesError::TooLarge);
+        }
+        match fs::read(&path).map_err(unreadable)? {
+            bytes if bytes.is_empty() => return Err(PicturesError::Empty { path }),
+            bytes => pictures.push(bytes.into()),
+        }
+    }
+    Ok(pictures)
+}
+
+/// The pictures that lie directly in a folder.
+fn inside(folder: &Path) -> Result<Vec<PathBuf>, PicturesError> {
+    let unreadable = |reason| PicturesError::Unreadable { path: folder.to_owned(), reason };
+    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(unreadable)?.collect();
+    let mut files: Vec<_> = entries.map_err(unreadable)?.iter().map(fs::DirEntry::path).collect();
+    files.retain(|path| path.is_file() && is_picture(path));
+    files.sort();
+    if files.is_empty() { Err(PicturesError::None { path: folder.to_owned() }) } else { Ok(files) }
+}
+
+fn is_picture(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    ENDINGS.contains(&ending.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_pictures_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.PNG", "a.jpg", "c.txt", "none"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        fs::create_dir(folder.path().join("d.png")).unwrap();
+        let alone = folder.path().join("none");
+        assert_eq!(load(&[alone, folder.path().into()]).unwrap(), ["none", "a.jpg", "b.PNG"]);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("empty.png"), "").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        let message = |name| load(&[at(name)]).unwrap_err().to_string();
+        assert!(message("empty.png").ends_with("empty.png is empty"));
+        assert!(message("folder").ends_with("folder has no jpeg, jpg, png, webp"));
+        assert!(message("absent").contains("absent: "));
+    }
+}

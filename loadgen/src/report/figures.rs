@@ -1,0 +1,168 @@
+//! What the pictures of a run show.
+
+use super::axis::Axis;
+use super::svg::{Layer, Panel, Shape, draw, style};
+use crate::results::{Counts, Interval, Percentiles, Results, Spread};
+
+/// A picture with its explanation.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) svg: String,
+    pub(crate) caption: &'static str,
+}
+
+/// How far the axes reach: over several runs, where they are to be compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scales {
+    seconds: f64,
+    rate: Axis,
+    latency: Axis,
+    waiting: Axis,
+}
+
+/// As many deadlines are drawn.
+const MOST_DEADLINES: usize = 3;
+
+/// The pictures of a page, each with its explanation.
+pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
+    let [offered, width, fates, latency, waiting] = panels(run, scales);
+    let figure = |panels: &[Panel], caption| Figure { svg: draw(panels, scales.seconds, caption, ""), caption };
+    vec![
+        figure(
+            &[offered, width],
+            "The load that was offered, and the widths it was answered at: the mean of each interval, and all between its narrowest and its widest.",
+        ),
+        figure(&[fates], "What became of the requests that were due in each interval."),
+        figure(&[latency], "From the planned time of a request to the end of its answer, on a logarithmic axis."),
+        figure(&[waiting], "Images that waited in the server's queue, and requests without an answer."),
+    ]
+}
+
+/// All pictures of a run in one file that stands alone.
+pub fn pictures(run: &Results) -> String {
+    let scales = Scales::over(&[run]);
+    draw(&panels(run, &scales), scales.seconds, "Load, width, outcome, latency and queue over time", &style())
+}
+
+fn panels(run: &Results, scales: &Scales) -> [Panel; 5] {
+    let rates = Rates { run };
+    [
+        Panel { title: "Offered requests per second", axis: scales.rate, layers: vec![rates.offered()] },
+        Panel { title: "Width of the answers", axis: Axis::Linear(1.0), layers: widths(run) },
+        Panel { title: "Requests per second, by what became of them", axis: scales.rate, layers: rates.fates() },
+        Panel { title: "Latency in milliseconds", axis: scales.latency, layers: latencies(run) },
+        Panel { title: "Waiting", axis: scales.waiting, layers: waiting(run) },
+    ]
+}
+
+impl Scales {
+    /// As far as the farthest of these runs needs.
+    pub(crate) fn over(runs: &[&Results]) -> Scales {
+        let largest = |of: fn(&Results) -> f64| runs.iter().map(|run| of(run)).fold(0.0, f64::max);
+        Scales {
+            seconds: largest(seconds).max(1e-3),
+            rate: Axis::linear(largest(|run| {
+                run.intervals.iter().map(|interval| interval.counts.offered as f64 / run.interval_s).fold(0.0, f64::max)
+            })),
+            latency: Axis::log(runs.iter().flat_map(|run| times_ms(run))),
+            waiting: Axis::linear(largest(|run| {
+                let waiting =
+                    |sample: &crate::results::Sample| sample.queue_length.unwrap_or(0.0).max(sample.outstanding as f64);
+                run.samples.iter().map(waiting).fold(0.0, f64::max)
+            })),
+        }
+    }
+}
+
+/// To the end of the last interval.
+fn seconds(run: &Results) -> f64 {
+    run.intervals.last().map_or(0.0, |last| last.at_s + run.interval_s)
+}
+
+/// Every time that the picture of latencies shows.
+fn times_ms(run: &Results) -> impl Iterator<Item = f64> {
+    let of = |times: &Percentiles| [times.p50, times.p99];
+    let latencies = run.intervals.iter().filter_map(|interval| interval.latency_ms.as_ref()).flat_map(of);
+    latencies.chain(run.setup.deadlines_ms.iter().copied())
+}
+
+/// The rates of every interval.
+struct Rates<'a> {
+    run: &'a Results,
+}
+
+impl Rates<'_> {
+    fn offered(&self) -> Layer {
+        self.between("offered", "", |_| 0, |counts| counts.offered)
+    }
+
+    /// One upon the other: together they are what was offered.
+    fn fates(&self) -> Vec<Layer> {
+        type Part = fn(&Counts) -> u64;
+        let parts: [(&'static str, &str, Part); 5] = [
+            ("on-time", "on time", |counts| counts.on_time),
+            ("late", "late", |counts| counts.late),
+            ("refused", "refused", |counts| counts.refused),
+            ("failed", "failed", |counts| counts.failed),
+            ("not-sent", "not sent", |counts| counts.not_sent),
+        ];
+        let below = |count: usize| move |counts: &Counts| parts[..count].iter().map(|(_, _, part)| part(counts)).sum();
+        let layer = |(index, &(colour, label, _)): (usize, &(&'static str, &str, Part))| {
+            self.between(colour, label, below(index), below(index + 1))
+        };
+        parts.iter().enumerate().map(layer).collect()
+    }
+
+    fn between(
+        &self,
+        colour: &'static str,
+        label: &str,
+        low: impl Fn(&Counts) -> u64,
+        high: impl Fn(&Counts) -> u64,
+    ) -> Layer {
+        let rate = |count: u64| count as f64 / self.run.interval_s;
+        let value = |interval: &Interval| Some((rate(low(&interval.counts)), rate(high(&interval.counts))));
+        Layer { colour, label: label.to_owned(), shape: Shape::Area(over_time(self.run, value)) }
+    }
+}
+
+fn widths(run: &Results) -> Vec<Layer> {
+    let all = |interval: &Interval| interval.width.map(|Spread { min, max, .. }| (min, max));
+    let mean = |interval: &Interval| interval.width.map(|width| width.mean);
+    vec![
+        Layer { colour: "widths", label: "all".to_owned(), shape: Shape::Area(over_time(run, all)) },
+        Layer { colour: "width", label: "mean".to_owned(), shape: Shape::Line(over_time(run, mean)) },
+    ]
+}
+
+fn latencies(run: &Results) -> Vec<Layer> {
+    let line = |colour, label: &str, of: fn(&Percentiles) -> f64| {
+        let value = |interval: &Interval| interval.latency_ms.as_ref().map(of);
+        Layer { colour, label: label.to_owned(), shape: Shape::Line(over_time(run, value)) }
+    };
+    let deadlines = run.setup.deadlines_ms.iter().take(MOST_DEADLINES).enumerate().map(|(index, &deadline_ms)| Layer {
+        colour: "deadline",
+        label: if index == 0 { "deadline".to_owned() } else { String::new() },
+        shape: Shape::Level(deadline_ms),
+    });
+    let lines = [line("p50", "median", |times| times.p50), line("p99", "99 %", |times| times.p99)];
+    lines.into_iter().chain(deadlines).collect()
+}
+
+fn waiting(run: &Results) -> Vec<Layer> {
+    let samples = run.samples.iter();
+    let outstanding = samples.clone().map(|sample| (sample.at_s, Some(sample.outstanding as f64))).collect();
+    let queue = samples.map(|sample| (sample.at_s, sample.queue_length)).collect();
+    vec![
+        Layer { colour: "outstanding", label: "without an answer".to_owned(), shape: Shape::Line(outstanding) },
+        Layer { colour: "queue", label: "in the queue".to_owned(), shape: Shape::Line(queue) },
+    ]
+}
+
+/// A value at the middle of every interval, and at both ends of the first and last.
+fn over_time<T: Copy>(run: &Results, value: impl Fn(&Interval) -> Option<T>) -> Vec<(f64, Option<T>)> {
+    let (Some(first), Some(last)) = (run.intervals.first(), run.intervals.last()) else { return Vec::new() };
+    let middles = run.intervals.iter().map(|interval| (interval.at_s + run.interval_s / 2.0, value(interval)));
+    let ends = ((first.at_s, value(first)), (last.at_s + run.interval_s, value(last)));
+    std::iter::once(ends.0).chain(middles).chain([ends.1]).collect()
+}

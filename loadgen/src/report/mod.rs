@@ -1,0 +1,23 @@
+//! Results for people: a page, pictures, a table for the terminal. Made from [`Results`](crate::results::Results) alone.
+
+mod axis;
+mod escape;
+mod figures;
+mod html;
+mod rows;
+mod svg;
+mod text;
+
+pub use figures::pictures;
+pub use html::page;
+pub use text::summary;
+pub(crate) use {
+    escape::escape,
+    figures::{Figure, Scales, figures},
+    html::{document, list, table},
+    rows::{Row, rows},
+    text::columns,
+};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,206 @@
+//! Panels over one axis of time, as SVG. Knows how to draw, not what.
+
+use std::fmt::Write;
+
+use super::axis::{Axis, number, ticks};
+use super::escape::escape;
+
+/// One picture: its layers are drawn in their order.
+#[derive(Debug, Clone)]
+pub(crate) struct Panel {
+    pub(crate) title: &'static str,
+    pub(crate) axis: Axis,
+    pub(crate) layers: Vec<Layer>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    /// The name of its colour in [`COLOURS`].
+    pub(crate) colour: &'static str,
+    /// Its name in the legend; empty for none.
+    pub(crate) label: String,
+    pub(crate) shape: Shape,
+}
+
+/// Points are seconds and values; a gap is where there is no value.
+#[derive(Debug, Clone)]
+pub(crate) enum Shape {
+    Line(Vec<(f64, Option<f64>)>),
+    /// Between a lower and an upper value.
+    Area(Vec<(f64, Option<(f64, f64)>)>),
+    /// One value at all times.
+    Level(f64),
+}
+
+/// What is drawn in which colour, on a light and on a dark ground.
+const COLOURS: [(&str, &str, &str); 14] = [
+    ("offered", "#9fb3c8", "#52667a"),
+    ("width", "#0b4f6c", "#7cc4fa"),
+    ("widths", "#b5dfe8", "#1b4d68"),
+    ("on-time", "#31a6a0", "#2c9a94"),
+    ("late", "#e8a33d", "#d9922b"),
+    ("refused", "#c8553d", "#d8664e"),
+    ("failed", "#8a1c4a", "#c2578a"),
+    ("not-sent", "#9aa5b1", "#616e7c"),
+    ("p50", "#31a6a0", "#2c9a94"),
+    ("p99", "#0b4f6c", "#7cc4fa"),
+    ("deadline", "#c8553d", "#d8664e"),
+    ("queue", "#0b4f6c", "#7cc4fa"),
+    ("outstanding", "#9fb3c8", "#7b8fa3"),
+    ("grid", "#e4e7eb", "#323f4b"),
+];
+
+/// How panels look, in light and dark; without variables, which few programs but browsers know.
+pub(crate) fn style() -> String {
+    let colours = |of: fn(&(&str, &str, &str)) -> String| COLOURS.iter().map(of).collect::<String>();
+    format!(
+        ".load text{{fill:#1f2933;font:12px system-ui,sans-serif}}.load .soft{{fill:#616e7c}}\
+         .load .title{{font-weight:600}}.load .line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}\
+         .load .level{{stroke-width:1.2;stroke-dasharray:4 3}}{light}\
+         @media(prefers-color-scheme:dark){{.load text{{fill:#e4e7eb}}.load .soft{{fill:#9aa5b1}}{dark}}}",
+        light = colours(|(name, light, _)| format!(".f-{name}{{fill:{light}}}.s-{name}{{stroke:{light}}}")),
+        dark = colours(|(name, _, dark)| format!(".f-{name}{{fill:{dark}}}.s-{name}{{stroke:{dark}}}")),
+    )
+}
+
+const WIDTH: f64 = 880.0;
+/// What stands left of the axis.
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 12.0;
+/// Of a panel: its title, and the drawing below it.
+const TITLE: f64 = 26.0;
+const DRAWING: f64 = 110.0;
+const BETWEEN: f64 = 14.0;
+/// The seconds below the last panel.
+const SECONDS: f64 = 24.0;
+
+/// Draws panels one below the other, over `seconds` from 0. Their [`style`] may stand here, or in the page around.
+pub(crate) fn draw(panels: &[Panel], seconds: f64, title: &str, style: &str) -> String {
+    let height = panels.len() as f64 * (TITLE + DRAWING + BETWEEN) + SECONDS;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"load\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+         aria-label=\"{title}\">\n<title>{title}</title>\n",
+        title = escape(title),
+    );
+    if !style.is_empty() {
+        line(&mut svg, format_args!("<style>{style}</style>"));
+    }
+    for (index, panel) in panels.iter().enumerate() {
+        let frame = Frame { top: index as f64 * (TITLE + DRAWING + BETWEEN) + TITLE, seconds };
+        frame.head(&mut svg, panel);
+        frame.grid(&mut svg, panel.axis);
+        panel.layers.iter().for_each(|layer| frame.layer(&mut svg, panel.axis, layer));
+    }
+    Frame { top: height - SECONDS - BETWEEN - DRAWING, seconds }.seconds(&mut svg);
+    svg + "</svg>\n"
+}
+
+/// Where a panel's drawing lies.
+struct Frame {
+    top: f64,
+    seconds: f64,
+}
+
+impl Frame {
+    fn x(&self, seconds: f64) -> f64 {
+        LEFT + (seconds / self.seconds).clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, axis: Axis, value: f64) -> f64 {
+        self.top + (1.0 - axis.place(value)) * DRAWING
+    }
+
+    /// The title, and the legend to the right of it.
+    fn head(&self, svg: &mut String, panel: &Panel) {
+        let y = self.top - 9.0;
+        line(svg, format_args!("<text class=\"title\" x=\"{LEFT}\" y=\"{y}\">{}</text>", escape(panel.title)));
+        let mut x = WIDTH - RIGHT;
+        for Layer { colour, label, .. } in panel.layers.iter().rev().filter(|layer| !layer.label.is_empty()) {
+            line(
+                svg,
+                format_args!(
+                    "<text class=\"soft\" x=\"{x:.0}\" y=\"{y}\" text-anchor=\"end\">{}</text>",
+                    escape(label)
+                ),
+            );
+            // The width of a text is not known here; this is a little more than that of most.
+            x -= label.chars().count() as f64 * 6.4 + 14.0;
+            line(
+                svg,
+                format_args!("<rect x=\"{x:.0}\" y=\"{:.0}\" width=\"9\" height=\"9\" class=\"f-{colour}\"/>", y - 9.0),
+            );
+            x -= 12.0;
+        }
+    }
+
+    fn grid(&self, svg: &mut String, axis: Axis) {
+        for tick in axis.ticks() {
+            let (y, right) = (self.y(axis, tick), WIDTH - RIGHT);
+            line(svg, format_args!("<path class=\"s-grid\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
+            line(
+                svg,
+                format_args!(
+                    "<text class=\"soft\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                    LEFT - 6.0,
+                    y + 4.0,
+                    number(tick)
+                ),
+            );
+        }
+    }
+
+    fn layer(&self, svg: &mut String, axis: Axis, layer: &Layer) {
+        let colour = layer.colour;
+        match &layer.shape {
+            Shape::Level(value) => {
+                let (y, right) = (self.y(axis, *value), WIDTH - RIGHT);
+                line(svg, format_args!("<path class=\"level s-{colour}\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
+            }
+            Shape::Line(points) => {
+                for run in runs(points) {
+                    let path = self.path(run.iter().copied(), axis);
+                    line(svg, format_args!("<path class=\"line s-{colour}\" d=\"M{path}\"/>"));
+                }
+            }
+            Shape::Area(points) => {
+                for run in runs(points) {
+                    let upper = self.path(run.iter().map(|&(at, (_, high))| (at, high)), axis);
+                    let lower = self.path(run.iter().rev().map(|&(at, (low, _))| (at, low)), axis);
+                    line(svg, format_args!("<path class=\"f-{colour}\" d=\"M{upper}L{lower}Z\"/>"));
+                }
+            }
+        }
+    }
+
+    fn path(&self, points: impl Iterator<Item = (f64, f64)>, axis: Axis) -> String {
+        let point = |(at, value)| format!("{:.1} {:.1}", self.x(at), self.y(axis, value));
+        points.map(point).collect::<Vec<_>>().join("L")
+    }
+
+    fn seconds(&self, svg: &mut String) {
+        let y = self.top + DRAWING + 16.0;
+        let all = ticks(self.seconds, 10.0);
+        for (index, &tick) in all.iter().enumerate() {
+            let unit = if index + 1 == all.len() { " s" } else { "" };
+            line(
+                svg,
+                format_args!(
+                    "<text class=\"soft\" x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}{unit}</text>",
+                    self.x(tick).min(WIDTH - RIGHT - 8.0),
+                    number(tick)
+                ),
+            );
+        }
+    }
+}
+
+/// The stretches without a gap.
+fn runs<T: Copy>(points: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
+    let parts = points.split(|(_, value)| value.is_none());
+    let values = |part: &[(f64, Option<T>)]| part.iter().filter_map(|&(at, value)| Some((at, value?))).collect();
+    parts.map(values).filter(|run: &Vec<_>| !run.is_empty()).collect()
+}
+
+fn line(svg: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(svg, "{text}").expect("a string takes all");
+}

@@ -1,0 +1,189 @@
+//! What is written is well-formed, says what was found, and obeys no stranger.
+
+use proptest::prelude::*;
+use roxmltree::Document;
+
+use super::*;
+use crate::compare::{self, Named};
+use crate::models::{Accuracy, Measured};
+use crate::results::*;
+
+/// A run of `count` intervals; `text` stands wherever a stranger's words may.
+pub(crate) fn run(count: usize, text: &str) -> Results {
+    let width = |number: f64| number.try_into().unwrap();
+    let times = Percentiles { mean: 4.25, p50: 4.0, p90: 9.0, p99: 40.125, p999: 60.5, max: 61.0 };
+    let tally = || vec![Tally { what: text.to_owned(), count: 3 }];
+    let interval = |index: usize| Interval {
+        at_s: index as f64 / 10.0,
+        counts: Counts { offered: 20, on_time: 10, late: 4, refused: 3, failed: 2, not_sent: 1 },
+        // Every third has no answer.
+        width: (!index.is_multiple_of(3)).then_some(Spread { mean: 0.5, min: 0.25, max: 1.0 }),
+        latency_ms: (!index.is_multiple_of(3)).then_some(times),
+    };
+    let n = count as u64;
+    Results {
+        format: FORMAT,
+        version: text.to_owned(),
+        command: vec!["anywidth-load".to_owned(), text.to_owned()],
+        started_at_unix_s: 1_700_000_000,
+        setup: Setup {
+            url: text.to_owned(),
+            model: Some(text.to_owned()),
+            accuracy: Accuracy::new(vec![Measured { width: width(0.5), accuracy: 0.75 }]),
+            arrivals: text.to_owned(),
+            seed: u64::MAX,
+            deadlines_ms: vec![12.5, 50.0],
+            max_outstanding: 512,
+        },
+        interrupted: true,
+        totals: Totals {
+            duration_s: n as f64 / 10.0,
+            counts: Counts {
+                offered: 20 * n,
+                on_time: 10 * n,
+                late: 4 * n,
+                refused: 3 * n,
+                failed: 2 * n,
+                not_sent: n,
+            },
+            attainment: (count > 0).then_some(0.5),
+            mean_width: (count > 1).then_some(0.5),
+            mean_accuracy: (count > 1).then_some(0.75),
+            effective_accuracy: (count > 0).then_some(0.375),
+            latency_ms: (count > 1).then_some(times),
+            refusal_ms: None,
+            lateness_ms: Some(times),
+        },
+        widths: vec![AtWidth { width: width(0.5), answers: 14 * n, on_time: 10 * n }],
+        reasons: tally(),
+        refusals: tally(),
+        failures: tally(),
+        interval_s: 0.1,
+        intervals: (0..count).map(interval).collect(),
+        samples: (0..count)
+            .map(|index| Sample { at_s: index as f64 / 10.0, queue_length: Some(3.0), outstanding: 7 })
+            .collect(),
+        warnings: vec![text.to_owned()],
+    }
+}
+
+/// Every cell of a page's tables.
+fn cells(page: &Document<'_>) -> Vec<String> {
+    let cells = page.descendants().filter(|node| node.has_tag_name("td"));
+    cells.map(|cell| cell.text().unwrap_or_default().to_owned()).collect()
+}
+
+/// A page without the line that XML does not know.
+fn parse(page: &str) -> Document<'_> {
+    Document::parse(page.strip_prefix("<!DOCTYPE html>\n").unwrap()).unwrap()
+}
+
+#[test]
+fn a_page_says_what_was_found_and_needs_nothing_from_elsewhere() {
+    let run = run(30, "plain words");
+    let text = page(&run);
+    let page = parse(&text);
+    let cells = cells(&page);
+    for wanted in ["50.00 %", "37.50 %", "600", "40.12 ms", "75.00 %", "plain words", "420"] {
+        assert!(cells.iter().any(|cell| cell == wanted), "{wanted:?} is not in {cells:?}");
+    }
+    let pictures = page.descendants().filter(|node| node.tag_name().name() == "svg").count();
+    assert_eq!(pictures, 4);
+    for node in page.descendants() {
+        assert!(!["script", "link", "img", "iframe"].contains(&node.tag_name().name()), "{node:?}");
+        assert!(node.attributes().all(|attribute| !["src", "href"].contains(&attribute.name())), "{node:?}");
+    }
+    assert!(!text.contains("url(") && !text.contains("@import"));
+}
+
+#[test]
+fn pictures_stand_alone() {
+    let text = pictures(&run(30, "words"));
+    let svg = Document::parse(&text).unwrap();
+    let title = |wanted: &str| svg.descendants().any(|node| node.text() == Some(wanted));
+    for wanted in
+        ["Offered requests per second", "Width of the answers", "Latency in milliseconds", "Waiting", "refused"]
+    {
+        assert!(title(wanted), "{wanted}");
+    }
+    assert!(svg.descendants().any(|node| node.has_tag_name("style")) || text.contains("<style>"));
+}
+
+#[test]
+fn every_colour_that_is_used_is_there() {
+    let text = pictures(&run(30, "words"));
+    let svg = Document::parse(&text).unwrap();
+    let style = svg.descendants().find(|node| node.tag_name().name() == "style").unwrap().text().unwrap();
+    let classes = svg.descendants().filter_map(|node| node.attribute("class")).flat_map(str::split_whitespace);
+    for class in classes.filter(|class| *class != "load") {
+        assert!(style.contains(&format!(".{class}{{")), "{class}");
+    }
+}
+
+#[test]
+fn a_line_is_interrupted_where_nothing_was_answered() {
+    let lines = |run: &Results| pictures(run).matches("class=\"line s-width\"").count();
+    let mut run = run(6, "words");
+    // Gaps at 0 and 3: what is between and after them remains.
+    assert_eq!(lines(&run), 2);
+    run.intervals.iter_mut().for_each(|interval| interval.width = None);
+    assert_eq!(lines(&run), 0);
+}
+
+#[test]
+fn two_runs_stand_side_by_side_on_the_same_axes() {
+    let (left, mut right) = (run(30, "words"), run(30, "words"));
+    right.totals.attainment = Some(0.75);
+    right.totals.counts.on_time *= 2;
+    right.setup.seed = 2;
+    let pair = [Named { name: "full <width>", run: &left }, Named { name: "any", run: &right }];
+    let text = compare::text(pair);
+    let line = |label: &str| text.lines().find(|line| line.trim_start().starts_with(label)).unwrap().to_owned();
+    assert!(line("SLO attainment").ends_with("50.00 %    75.00 %   +25.00 points"), "{text}");
+    assert!(line("on time").ends_with("+100.0 %") && line("late").ends_with("0 %"), "{text}");
+    assert!(text.contains("Warning: The runs had different arrivals"), "{text}");
+
+    let text = compare::page(pair);
+    let page = parse(&text);
+    assert!(cells(&page).contains(&"+25.00 points".to_owned()));
+    assert_eq!(page.descendants().filter(|node| node.tag_name().name() == "svg").count(), 8);
+    let headings: Vec<_> =
+        page.descendants().filter(|node| node.has_tag_name("h2")).filter_map(|node| node.text()).collect();
+    assert_eq!(headings, ["full <width>", "any"]);
+}
+
+#[test]
+fn a_file_of_another_kind_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |text: &str| {
+        let path = folder.path().join("run.json");
+        std::fs::write(&path, text).unwrap();
+        Results::read(&path).unwrap_err().to_string()
+    };
+    assert!(error("hello").contains("run.json is not a run that --json has written: expected value at line 1"));
+    assert!(error("{\"format\":2}").ends_with("run.json has format 2: this program reads format 1"));
+    assert!(error("{\"format\":1}").contains("missing field"));
+    let absent = Results::read(&folder.path().join("absent")).unwrap_err().to_string();
+    assert!(absent.contains("cannot read") && absent.contains("absent"), "{absent}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_stranger_says_is_shown_and_not_obeyed(words in "\\PC{0,40}|[<>&\"'\\x00-\\x1f]{0,40}", count in 0usize..5) {
+        let run = run(count, &words);
+        let text = page(&run);
+        let page = parse(&text);
+        prop_assert_eq!(page.descendants().filter(|node| node.tag_name().name() == "li").count(), 1);
+        Document::parse(&pictures(&run)).unwrap();
+        parse(&compare::page([Named { name: &words, run: &run }, Named { name: "b", run: &run }]));
+        prop_assert!(!summary(&run).chars().any(|character| character.is_control() && character != '\n'));
+    }
+
+    #[test]
+    fn a_run_survives_being_written(words in any::<String>(), count in 0usize..5) {
+        let (run, folder) = (run(count, &words), tempfile::tempdir().unwrap());
+        let path = folder.path().join("run.json");
+        std::fs::write(&path, run.to_json()).unwrap();
+        prop_assert_eq!(Results::read(&path).unwrap(), run);
+    }
+}

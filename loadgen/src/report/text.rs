@@ -1,0 +1,30 @@
+//! A run for the terminal.
+
+use super::rows::rows;
+use crate::results::Results;
+
+/// The figures of a run, and what speaks against them.
+pub fn summary(run: &Results) -> String {
+    let rows = rows(run).into_iter().map(|row| vec![row.label.to_owned(), row.text()]);
+    let warnings = run.warnings.iter().map(|warning| format!("\nWarning: {}\n", printable(warning)));
+    columns(rows.collect()) + &warnings.collect::<String>()
+}
+
+/// Text in columns as wide as their widest cell: the first to the left, the others to the right.
+pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let cell = |(column, (cell, &width)): (usize, (&String, &usize))| match column {
+        0 => format!("  {cell:<width$}"),
+        _ => format!("   {cell:>width$}"),
+    };
+    let line = |row: &Vec<String>| row.iter().zip(&widths).enumerate().map(cell).collect::<String>();
+    rows.iter().map(|row| format!("{}\n", line(row).trim_end())).collect()
+}
+
+/// A server's own words, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}

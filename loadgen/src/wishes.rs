@@ -1,0 +1,142 @@
+//! Which request goes out when, and what it asks for: all of it from one seed, before anything is sent.
+//!
+//! Knows nothing of connections, clocks or answers.
+
+use std::time::Duration;
+
+use form_urlencoded::Serializer;
+use hyper::Uri;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use crate::mix::Mix;
+use crate::width::Width;
+
+/// What requests ask for.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// Milliseconds that a request gives the server; `None` sends no budget.
+    pub budgets_ms: Mix<Option<f64>>,
+    /// Widths that requests pin; `None` leaves the choice to the server.
+    pub widths: Mix<Option<Width>>,
+    /// The model; `None` for the server's default.
+    pub model: Option<String>,
+    /// More query parameters, as they stand in a URL.
+    pub query: String,
+    /// What every answer is judged by, in place of its request's budget.
+    pub deadline: Option<Duration>,
+}
+
+/// Requests that ask for the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kind {
+    /// Path and query.
+    pub uri: Uri,
+    /// From its scheduled time, an answer is on time up to here; `None` if it always is.
+    pub deadline: Option<Duration>,
+    /// The width that it pins.
+    pub width: Option<Width>,
+}
+
+/// One request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// When it is due, from the start.
+    pub at: Duration,
+    /// Its place among the [kinds](Wishes::kinds).
+    pub kind: usize,
+    /// The place of its picture.
+    pub picture: usize,
+}
+
+impl Wishes {
+    /// Every pair of a budget and a width.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let of = |&budget_ms| self.widths.values().iter().map(move |&width| self.kind(budget_ms, width));
+        self.budgets_ms.values().iter().flat_map(of).collect()
+    }
+
+    fn kind(&self, budget_ms: Option<f64>, width: Option<Width>) -> Kind {
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(self.model.iter().map(|model| ("model", model)));
+        query.extend_pairs(budget_ms.map(|budget_ms| ("budget_ms", budget_ms.to_string())));
+        query.extend_pairs(width.map(|width| ("width", width.to_string())));
+        query.extend_pairs(form_urlencoded::parse(self.query.as_bytes()));
+        let path = format!("/classify?{}", query.finish());
+        let uri = path.trim_end_matches('?').parse().expect("the query is percent-encoded");
+        let deadline = self.deadline.or(budget_ms.map(|budget_ms| Duration::from_secs_f64(budget_ms / 1e3)));
+        Kind { uri, deadline, width }
+    }
+
+    /// Gives every arrival its budget, its width and its picture: pictures in turn, from one that the seed chooses.
+    pub fn plan<A>(&self, arrivals: A, pictures: usize, seed: u64) -> impl Iterator<Item = Planned> + Send + use<A>
+    where
+        A: Iterator<Item = Duration> + Send,
+    {
+        let (budgets, widths) = (self.budgets_ms.clone(), self.widths.clone());
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        // The arrivals have the same seed: what a request asks for must not depend on its gap.
+        random.set_stream(1);
+        let first = random.random_range(..pictures);
+        arrivals.enumerate().map(move |(index, at)| {
+            let kind = budgets.place(random.random()) * widths.values().len() + widths.place(random.random());
+            Planned { at, kind, picture: (first + index) % pictures }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wishes() -> Wishes {
+        Wishes {
+            budgets_ms: Mix::read("10:3,20.5:1", |text| text.parse().map(Some).map_err(|_| String::new())).unwrap(),
+            widths: Mix::read("auto:1,0.5:1", |text| Ok(text.parse().ok())).unwrap(),
+            model: Some("a&b".to_owned()),
+            query: "priority=high&x=a b".to_owned(),
+            deadline: None,
+        }
+    }
+
+    #[test]
+    fn every_kind_says_what_it_asks_for_and_when_it_is_late() {
+        let kinds = wishes().kinds();
+        let paths: Vec<_> = kinds.iter().map(|kind| kind.uri.to_string()).collect();
+        assert_eq!(
+            paths,
+            [
+                "/classify?model=a%26b&budget_ms=10&priority=high&x=a+b",
+                "/classify?model=a%26b&budget_ms=10&width=0.5&priority=high&x=a+b",
+                "/classify?model=a%26b&budget_ms=20.5&priority=high&x=a+b",
+                "/classify?model=a%26b&budget_ms=20.5&width=0.5&priority=high&x=a+b",
+            ]
+        );
+        assert_eq!(kinds[2].deadline, Some(Duration::from_micros(20_500)));
+
+        let judged = Wishes { deadline: Some(Duration::from_millis(7)), ..wishes() };
+        assert!(judged.kinds().iter().all(|kind| kind.deadline == judged.deadline));
+        let plain = Wishes {
+            budgets_ms: Mix::one(None),
+            widths: Mix::one(None),
+            model: None,
+            query: String::new(),
+            deadline: None,
+        };
+        assert_eq!(plain.kinds(), [Kind { uri: Uri::from_static("/classify"), deadline: None, width: None }]);
+    }
+
+    #[test]
+    fn a_seed_repeats_a_plan_and_another_makes_another() {
+        let arrivals = || (0..4000).map(Duration::from_millis);
+        let plan = |seed| wishes().plan(arrivals(), 3, seed).collect::<Vec<_>>();
+        let planned = plan(7);
+        assert_eq!(planned, plan(7));
+        assert_ne!(planned, plan(8));
+        assert!(planned.iter().map(|planned| planned.at).eq(arrivals()));
+        assert!(planned.windows(2).all(|pair| pair[1].picture == (pair[0].picture + 1) % 3));
+        // Three quarters have the first budget: three standard deviations of 4000 draws are 82.
+        let first = planned.iter().filter(|planned| planned.kind < 2).count();
+        assert!(first.abs_diff(3000) < 82, "{first}");
+    }
+}

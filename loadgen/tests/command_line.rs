@@ -1,0 +1,198 @@
+//! The binary: what it prints and writes, and the codes that it ends with.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{Reply, Server};
+use tempfile::TempDir;
+
+/// Runs the binary in a folder with `picture.png` and `times.txt`.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    fs::write(folder.join("picture.png"), "a picture").unwrap();
+    fs::write(folder.join("times.txt"), "0\n0.001\n0.001\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth-load"));
+    command.args(arguments).current_dir(folder).env_clear().output().unwrap()
+}
+
+/// Checks that the command ends with this code, and gives what it wrote on standard error.
+fn fails(arguments: &[&str], code: i32) -> String {
+    let output = run(tempfile::tempdir().unwrap().path(), arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    text
+}
+
+fn succeeds(folder: &TempDir, arguments: &[&str]) -> String {
+    let output = run(folder.path(), arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_run_is_printed_and_written_and_compared() {
+    let (server, folder) = (Server::always(Reply::answer("0.5")), tempfile::tempdir().unwrap());
+    let url = server.url();
+    let text = succeeds(
+        &folder,
+        &[
+            "run",
+            &url,
+            "--picture",
+            "picture.png",
+            "--arrivals",
+            "constant",
+            "--rate",
+            "1000",
+            "--duration",
+            "50ms",
+            "--deadline-ms",
+            "3600000",
+            "--json",
+            "a.json",
+            "--report",
+            "a.html",
+            "--svg",
+            "a.svg",
+        ],
+    );
+    assert!(text.lines().any(|line| line.contains("SLO attainment") && line.ends_with("100.00 %")), "{text}");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let json: Value = serde_json::from_str(&read("a.json")).unwrap();
+    // One each millisecond, and none at the very end.
+    assert_eq!((&json["totals"]["offered"], &json["totals"]["on_time"]), (&Value::from(49), &Value::from(49)));
+    assert_eq!(
+        (&json["totals"]["effective_accuracy"], &json["setup"]["model"]),
+        (&Value::from(0.6), &Value::from("tiny"))
+    );
+    assert!(read("a.html").starts_with("<!DOCTYPE html>") && read("a.svg").starts_with("<svg"));
+
+    succeeds(
+        &folder,
+        &["run", &url, "--picture", "picture.png", "--replay", "times.txt", "--width", "1", "--json", "b.json"],
+    );
+    let text = succeeds(&folder, &["compare", "a.json", "b.json", "--report", "c.html"]);
+    let offered = text.lines().find(|line| line.trim_start().starts_with("offered")).unwrap();
+    assert_eq!(offered.split_whitespace().take(3).collect::<Vec<_>>(), ["offered", "49", "3"]);
+    assert!(text.contains("Warning: The runs had different arrivals") && read("c.html").contains("<h2>b</h2>"));
+}
+
+#[test]
+fn the_same_seed_sends_the_same() {
+    let (server, folder) = (Server::always(Reply::answer("1")), tempfile::tempdir().unwrap());
+    let offered = |seed: &str| {
+        succeeds(
+            &folder,
+            &[
+                "run",
+                &server.url(),
+                "--picture",
+                "picture.png",
+                "--arrivals",
+                "gamma",
+                "--steps",
+                "100:20ms,100..3000:50ms",
+                "--budget-ms",
+                "10:0.5,none:0.5",
+                "--width",
+                "auto:0.5,0.25:0.5",
+                "--seed",
+                seed,
+                "--json",
+                "a.json",
+            ],
+        );
+        let text = fs::read_to_string(folder.path().join("a.json")).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["intervals"].as_array().unwrap().iter().map(|interval| interval["offered"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(offered("5"), offered("5"));
+    assert_ne!(offered("5"), offered("6"));
+}
+
+#[test]
+fn a_server_that_answers_nothing_ends_the_command_with_an_error() {
+    let (server, folder) = (Server::always(Reply::Hang), tempfile::tempdir().unwrap());
+    let output = run(
+        folder.path(),
+        &["run", &server.url(), "--picture", "picture.png", "--replay", "times.txt", "--json", "a.json"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: not one of 3 requests was answered\n");
+    // What was found is there all the same.
+    assert!(folder.path().join("a.json").exists());
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("3 requests failed, most of them so: the connection ended early")
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_sent() {
+    let here = "http://127.0.0.1:9";
+    let with = |more: &[&str]| fails(&[&["run", here, "--picture", "picture.png"], more].concat(), 2);
+    for (flags, message) in [
+        (&["--rate", "0"][..], "the plan has no request"),
+        (&["--rate", "fast"], "\"fast:10s\" is not a piece of a rate plan"),
+        (&["--duration", "10"], "\"100:10\" is not a piece of a rate plan"),
+        (&["--steps", "100:10s,x"], "\"x\" is not a piece of a rate plan"),
+        (&["--arrivals", "gamma", "--cv2", "0"], "a squared coefficient of variation of 0"),
+        (&["--arrivals", "sometimes"], "[possible values: constant, poisson, gamma]"),
+        (&["--rate", "1000000", "--duration", "3s"], "more than 1000000 requests: allow them with --max-requests"),
+        (&["--rate", "5", "--steps", "5:1s"], "cannot be used with"),
+        (&["--replay", "absent"], "cannot read absent"),
+        (&["--replay", "picture.png"], "picture.png: line 1 of the trace: \"a picture\" is not a time"),
+        (&["--budget-ms", "0"], "bad value \"0\": milliseconds are a number above 0 and up to 3600000"),
+        (&["--budget-ms", "10:0.5,NaN:0.5"], "bad value \"NaN\""),
+        (&["--budget-ms", "10:0.5,20"], "\"20\" has no share"),
+        (&["--width", "1.5"], "bad value \"1.5\": a width is a decimal number above 0 and up to 1, or auto"),
+        (&["--deadline-ms", "-1"], "--deadline-ms"),
+        (&["--deadline-ms", "1e18"], "milliseconds are a number"),
+        (&["--max-outstanding", "0"], "1..=100000"),
+        (&["--timeout-ms", "0"], "1..=600000"),
+        (&["--interval-ms", "1", "--duration", "60s"], "cuts the run into 60000 intervals: there may be 2000"),
+        (&["--picture", "absent.png"], "cannot read absent.png"),
+        (&["--query", &"x".repeat(2001)], "--query and --model have 2001 bytes: together they may have 2000"),
+        (&["--speed", "9"], "unexpected argument '--speed'"),
+    ] {
+        let text = with(flags);
+        assert!(text.contains(message), "{flags:?}: {message:?} is not in {text:?}");
+    }
+    assert!(fails(&["run", here], 2).contains("name a picture, or a folder of pictures, with --picture"));
+    assert!(fails(&[], 2).contains("Usage: anywidth-load <COMMAND>"));
+}
+
+#[test]
+fn what_cannot_be_reached_or_must_not_be_is_named() {
+    let picture = ["--picture", "picture.png"];
+    let with = |url: &str| fails(&[&["run", url], &picture[..]].concat(), 1);
+    assert!(with("http://192.0.2.1:80").contains("192.0.2.1:80 is not this machine"));
+    assert!(with("http://127.0.0.1:9/classify").contains("is not a server's URL"));
+    // Port 9 is for discarding, and nobody listens there.
+    assert!(with("http://127.0.0.1:9").starts_with("error: cannot reach 127.0.0.1:9: "));
+
+    let server = Server::always(Reply::answer("1"));
+    let url = server.url();
+    let unknown = fails(&[&["run", &url, "--model", "huge"], &picture[..]].concat(), 1);
+    assert_eq!(unknown, "error: there is no model \"huge\"; there are: tiny\n");
+    let nowhere = fails(&[&["run", &url, "--json", "absent/a.json"], &picture[..]].concat(), 1);
+    assert!(nowhere.starts_with("error: cannot write absent/a.json: "), "{nowhere}");
+    assert!(
+        fails(&["compare", "picture.png", "absent"], 1).contains("picture.png is not a run that --json has written")
+    );
+}
+
+#[test]
+fn help_says_when_to_use_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = succeeds(&folder, &["run", "--help"]);
+    for words in ["poisson for many independent callers", "When requests come", "What they ask for", "--allow-remote"] {
+        assert!(text.contains(words), "{words:?} is not in\n{text}");
+    }
+}
