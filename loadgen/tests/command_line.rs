@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use support::{Reply, Server};
@@ -195,4 +195,32 @@ fn help_says_when_to_use_what() {
     for words in ["poisson for many independent callers", "When requests come", "What they ask for", "--allow-remote"] {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
+}
+
+#[test]
+fn an_interrupted_run_is_reported_all_the_same() {
+    let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    // The second is due in an hour.
+    fs::write(folder.path().join("times.txt"), "0\n3600\n").unwrap();
+    fs::write(folder.path().join("picture.png"), "a picture").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth-load"));
+    let flags = ["--picture", "picture.png", "--replay", "times.txt", "--json", "a.json"];
+    command.args(["run", &server.url()]).args(flags).current_dir(folder.path());
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = run.id().to_string();
+    let ended = std::thread::spawn(move || run.wait_with_output().unwrap());
+    let first = loop {
+        if let Ok(asked) = server.asked.try_recv() {
+            break asked;
+        }
+        assert!(!ended.is_finished(), "{:?}", ended.join());
+        std::thread::yield_now();
+    };
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    first.reply(Reply::answer("1"));
+
+    let output = ended.join().unwrap();
+    assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("stopped before its plan"));
+    let json: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("a.json")).unwrap()).unwrap();
+    assert_eq!((&json["interrupted"], &json["totals"]["on_time"]), (&Value::from(true), &Value::from(1)));
 }

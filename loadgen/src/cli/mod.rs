@@ -2,6 +2,9 @@
 
 mod compare;
 mod files;
+mod output;
+mod progress;
+mod requests;
 mod run;
 mod schedule;
 

@@ -1,31 +1,29 @@
 //! `anywidth-load run`: load for a server, and what became of it.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use clap::Args;
 use hyper::{Method, StatusCode, Uri};
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
 use super::Failure;
-use super::files::{check, print, write};
-use super::schedule::{self, Schedule};
+use super::files::print;
+use super::output::OutputFlags;
+use super::progress::{bar, show};
+use super::requests::RequestFlags;
+use super::schedule::{Schedule, ScheduleFlags};
 use crate::client::Client;
-use crate::mix::{Mix, MixError};
 use crate::models::{Model, ModelsError};
-use crate::pictures;
 use crate::record::{Recorded, Recorder};
-use crate::report::{page, pictures as draw, summary};
+use crate::report::summary;
 use crate::results::{FORMAT, Results, Setup};
-use crate::run::{Played, Progress, Settings, play};
+use crate::run::{Played, Settings, play};
 use crate::target::Target;
 use crate::warnings::warnings;
-use crate::width::Width;
 use crate::wishes::{Kind, Wishes};
 
 #[derive(Debug, Args)]
@@ -35,44 +33,16 @@ pub(super) struct Arguments {
     url: String,
 
     #[command(flatten)]
-    schedule: schedule::Flags,
+    schedule: ScheduleFlags,
 
     #[command(flatten)]
-    requests: Requests,
+    requests: RequestFlags,
 
     #[command(flatten)]
     limits: Limits,
 
     #[command(flatten)]
-    output: Output,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What they ask for")]
-struct Requests {
-    /// Milliseconds that each request gives the server, end to end; several by shares, such as 10:0.5,50:0.4,none:0.1
-    #[arg(long, default_value = "none", value_name = "MS", allow_negative_numbers = true, value_parser = budgets)]
-    budget_ms: Mix<Option<f64>>,
-
-    /// Width that requests pin; auto leaves it to the server; several by shares, such as auto:0.9,1:0.1
-    #[arg(long, default_value = "auto", value_name = "WIDTH", allow_negative_numbers = true, value_parser = widths)]
-    width: Mix<Option<Width>>,
-
-    /// Judge every answer by this instead of by its budget; for servers that know no budgets
-    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = milliseconds)]
-    deadline_ms: Option<f64>,
-
-    /// Model to ask for [default: the server's]
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-
-    /// More query parameters for every request, such as top_k=1&priority=high
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "QUERY")]
-    query: String,
-
-    /// Picture, or folder of pictures, to send; may be repeated, and they take turns [default: samples]
-    #[arg(long, value_name = "FILE|FOLDER")]
-    picture: Vec<PathBuf>,
+    output: OutputFlags,
 }
 
 #[derive(Debug, Args)]
@@ -91,37 +61,6 @@ struct Limits {
     allow_remote: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What is written")]
-struct Output {
-    /// Write all that was found, for `compare` and for programs
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-
-    /// Write a page with pictures, to open in a browser
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-
-    /// Write the pictures alone, for a document
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-
-    /// Length of the intervals that pictures and JSON are made of [default: a hundredth of the run, about]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    interval_ms: Option<u64>,
-
-    /// Do not ask the server for its queue; for a server that has no /metrics
-    #[arg(long)]
-    no_metrics: bool,
-}
-
-/// The longest query that is taken: far more than all parameters of the server need.
-const MOST_QUERY_BYTES: usize = 2_000;
-/// The longest budget and deadline: an hour.
-const MOST_MS: f64 = 3.6e6;
-/// As many intervals a run is cut into, unless told otherwise, and at most.
-const INTERVALS: u32 = 120;
-const MOST_INTERVALS: u128 = 2_000;
 /// More often the server is not asked for its queue: that would be load of another kind.
 const SHORTEST_LOOK: Duration = Duration::from_millis(100);
 /// The longest listing of models that is read.
@@ -139,9 +78,7 @@ struct Ready {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let ready = arguments.ready()?;
-    for path in arguments.output.paths() {
-        check(path)?;
-    }
+    arguments.output.check()?;
     let runtime = LocalRuntime::new().context("cannot start")?;
     let results = runtime.block_on(measure(&arguments, ready))?;
     arguments.output.write(&results)?;
@@ -251,89 +188,4 @@ fn stops() -> mpsc::Receiver<()> {
         }
     });
     stops
-}
-
-fn bar(requests: u64) -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar} {pos} of {len}  {msg}")?;
-    Ok(ProgressBar::new(requests).with_style(style))
-}
-
-fn show(bar: &ProgressBar, Progress { counts, outstanding, .. }: Progress) {
-    bar.set_position(counts.offered);
-    let on_time = 100.0 * counts.on_time as f64 / counts.offered.max(1) as f64;
-    bar.set_message(format!("{on_time:.1} % on time, {outstanding} without an answer"));
-}
-
-impl Requests {
-    fn wishes(&self) -> anyhow::Result<Wishes> {
-        let length = self.query.len() + self.model.as_ref().map_or(0, String::len);
-        if length > MOST_QUERY_BYTES {
-            bail!("--query and --model have {length} bytes: together they may have {MOST_QUERY_BYTES}");
-        }
-        Ok(Wishes {
-            budgets_ms: self.budget_ms.clone(),
-            widths: self.width.clone(),
-            model: self.model.clone(),
-            query: self.query.clone(),
-            deadline: self.deadline_ms.map(|deadline_ms| Duration::from_secs_f64(deadline_ms / 1e3)),
-        })
-    }
-
-    fn pictures(&self) -> anyhow::Result<Vec<Bytes>> {
-        let samples = Path::new("samples");
-        match &self.picture[..] {
-            [] if samples.is_dir() => Ok(pictures::load(&[samples.to_owned()])?),
-            [] => bail!("there is no folder samples here: name a picture, or a folder of pictures, with --picture"),
-            paths => Ok(pictures::load(paths)?),
-        }
-    }
-}
-
-impl Output {
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.json, &self.report, &self.svg].into_iter().flatten()
-    }
-
-    fn write(&self, results: &Results) -> anyhow::Result<()> {
-        let write = |path: &Option<PathBuf>, text: fn(&Results) -> String| match path {
-            Some(path) => write(path, &text(results)),
-            None => Ok(()),
-        };
-        write(&self.json, Results::to_json)?;
-        write(&self.report, page)?;
-        write(&self.svg, draw)
-    }
-
-    fn interval(&self, length: Duration) -> anyhow::Result<Duration> {
-        let Some(interval_ms) = self.interval_ms else { return Ok(usual_interval(length)) };
-        let interval = Duration::from_millis(interval_ms);
-        let intervals = length.as_nanos() / interval.as_nanos();
-        if intervals > MOST_INTERVALS {
-            bail!("--interval-ms {interval_ms} cuts the run into {intervals} intervals: there may be {MOST_INTERVALS}");
-        }
-        Ok(interval)
-    }
-}
-
-/// A round time, so that there are some [`INTERVALS`] at most.
-fn usual_interval(length: Duration) -> Duration {
-    let round =
-        [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000].map(Duration::from_millis);
-    round.into_iter().find(|&interval| interval * INTERVALS >= length).unwrap_or(Duration::from_secs(900))
-}
-
-fn budgets(text: &str) -> Result<Mix<Option<f64>>, MixError> {
-    Mix::read(text, |value| if value == "none" { Ok(None) } else { milliseconds(value).map(Some) })
-}
-
-fn widths(text: &str) -> Result<Mix<Option<Width>>, MixError> {
-    let read = |value: &str| value.parse().map(Some).map_err(|error| format!("{error}, or auto"));
-    Mix::read(text, |value| if value == "auto" { Ok(None) } else { read(value) })
-}
-
-fn milliseconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number > 0.0 && number <= MOST_MS => Ok(number),
-        _ => Err(format!("milliseconds are a number above 0 and up to {MOST_MS}")),
-    }
 }

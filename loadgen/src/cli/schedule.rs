@@ -12,7 +12,7 @@ use crate::arrivals::{Gaps, Plan, replay};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "When requests come")]
-pub(super) struct Flags {
+pub(super) struct ScheduleFlags {
     /// Requests per second, or a ramp from one rate to another, such as 100..900
     #[arg(long, default_value = "100", value_name = "RATE", allow_negative_numbers = true, conflicts_with_all = ["steps", "replay"])]
     rate: String,
@@ -66,7 +66,7 @@ pub(super) struct Schedule {
 /// The largest file of times that is read.
 const MOST_TRACE_BYTES: u64 = 256 << 20;
 
-impl Flags {
+impl ScheduleFlags {
     pub(super) fn read(&self) -> anyhow::Result<Schedule> {
         let schedule = match &self.replay {
             Some(_) => self.replayed()?,

@@ -2,15 +2,19 @@
 //!
 //! Knows neither clocks nor connections: it is told.
 
+mod sum;
 mod times;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::models::Accuracy;
-use crate::results::{AtWidth, Counts, Interval, Spread, Tally, Totals};
+use crate::results::{AtWidth, Counts, Interval, Tally, Totals};
 use crate::width::Width;
+use sum::{Sum, round};
 use times::Times;
+use words::Words;
 
 /// A request, when all is over.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +69,9 @@ pub struct Recorder {
     refusals: Times,
     lateness: Times,
     widths: BTreeMap<Width, (u64, u64)>,
-    words: Words,
+    reasons: Words,
+    refused: Words,
+    failed: Words,
 }
 
 /// Requests that are counted together.
@@ -76,21 +82,6 @@ struct Bin {
     widths: Sum,
     /// Of the answers on time, by their widths.
     accuracy: Sum,
-}
-
-#[derive(Debug, Default)]
-struct Words {
-    reasons: BTreeMap<String, u64>,
-    refusals: BTreeMap<String, u64>,
-    failures: BTreeMap<String, u64>,
-}
-
-/// Numbers, added up.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    count: u64,
-    total: f64,
-    range: Option<(f64, f64)>,
 }
 
 /// What a recorder has counted, for [`Results`](crate::results::Results).
@@ -105,11 +96,6 @@ pub struct Recorded {
     pub intervals: Vec<Interval>,
 }
 
-/// As many different words of a server are counted apart.
-const MOST_WORDS: usize = 100;
-/// Decimal places of the shares that are written.
-const SHARE_PLACES: f64 = 1e6;
-
 impl Recorder {
     /// Counts in intervals of this length; answers are worth what `accuracy` says of their widths.
     pub fn new(interval: Duration, accuracy: Accuracy) -> Recorder {
@@ -121,7 +107,9 @@ impl Recorder {
             refusals: Times::fine(),
             lateness: Times::fine(),
             widths: BTreeMap::new(),
-            words: Words::default(),
+            reasons: Words::default(),
+            refused: Words::default(),
+            failed: Words::default(),
         }
     }
 
@@ -139,7 +127,7 @@ impl Recorder {
                 match outcome {
                     Outcome::Answered { width, reason } => {
                         let on_time = deadline.is_none_or(|deadline| latency <= deadline);
-                        self.words.reasons.count(reason);
+                        reason.into_iter().for_each(|word| self.reasons.count(word));
                         if let Some(width) = width {
                             let (answers, in_time) = self.widths.entry(width).or_default();
                             *answers += 1;
@@ -150,11 +138,11 @@ impl Recorder {
                     }
                     Outcome::Refused(why) => {
                         self.refusals.add(latency);
-                        self.words.refusals.count(Some(why));
+                        self.refused.count(why);
                         bins.map(|bin| bin.count(|counts| &mut counts.refused))
                     }
                     Outcome::Failed(why) => {
-                        self.words.failures.count(Some(why));
+                        self.failed.count(why);
                         bins.map(|bin| bin.count(|counts| &mut counts.failed))
                     }
                 }
@@ -181,9 +169,9 @@ impl Recorder {
             intervals: intervals.collect(),
             totals: self.totals(duration),
             widths: self.widths.iter().map(at_width).collect(),
-            reasons: tallies(self.words.reasons),
-            refusals: tallies(self.words.refusals),
-            failures: tallies(self.words.failures),
+            reasons: self.reasons.tallies(),
+            refusals: self.refused.tallies(),
+            failures: self.failed.tallies(),
         }
     }
 
@@ -222,49 +210,6 @@ impl Bin {
         width.inspect(|width| self.widths.add(width.as_f64()));
         accuracy.filter(|_| on_time).inspect(|&accuracy| self.accuracy.add(accuracy));
     }
-}
-
-impl Sum {
-    fn add(&mut self, number: f64) {
-        let (min, max) = self.range.unwrap_or((number, number));
-        *self =
-            Sum { count: self.count + 1, total: self.total + number, range: Some((min.min(number), max.max(number))) };
-    }
-
-    fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| round(self.total / self.count as f64))
-    }
-
-    fn spread(&self) -> Option<Spread> {
-        let ((min, max), mean) = (self.range?, self.mean()?);
-        Some(Spread { mean, min, max })
-    }
-}
-
-/// Words of a server, counted; a stranger's server may have any number of them.
-trait Count {
-    fn count(&mut self, word: Option<String>);
-}
-
-impl Count for BTreeMap<String, u64> {
-    fn count(&mut self, word: Option<String>) {
-        let Some(mut word) = word else { return };
-        if self.len() >= MOST_WORDS && !self.contains_key(&word) {
-            "others".clone_into(&mut word);
-        }
-        *self.entry(word).or_default() += 1;
-    }
-}
-
-/// The most frequent first.
-fn tallies(words: BTreeMap<String, u64>) -> Vec<Tally> {
-    let mut tallies: Vec<_> = words.into_iter().map(|(what, count)| Tally { what, count }).collect();
-    tallies.sort_by_key(|tally| std::cmp::Reverse(tally.count));
-    tallies
-}
-
-fn round(share: f64) -> f64 {
-    (share * SHARE_PLACES).round() / SHARE_PLACES
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::words::MOST_WORDS;
 use super::*;
 use crate::models::Measured;
 

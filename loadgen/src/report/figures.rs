@@ -1,7 +1,8 @@
 //! What the pictures of a run show.
 
 use super::axis::Axis;
-use super::svg::{Layer, Panel, Shape, draw, style};
+use super::colours::style;
+use super::svg::{Layer, Panel, Shape, draw};
 use crate::results::{Counts, Interval, Percentiles, Results, Spread};
 
 /// A picture with its explanation.
@@ -130,7 +131,7 @@ fn widths(run: &Results) -> Vec<Layer> {
     let all = |interval: &Interval| interval.width.map(|Spread { min, max, .. }| (min, max));
     let mean = |interval: &Interval| interval.width.map(|width| width.mean);
     vec![
-        Layer { colour: "widths", label: "all".to_owned(), shape: Shape::Area(over_time(run, all)) },
+        Layer { colour: "widths", label: "narrowest to widest".to_owned(), shape: Shape::Area(over_time(run, all)) },
         Layer { colour: "width", label: "mean".to_owned(), shape: Shape::Line(over_time(run, mean)) },
     ]
 }
@@ -145,7 +146,7 @@ fn latencies(run: &Results) -> Vec<Layer> {
         label: if index == 0 { "deadline".to_owned() } else { String::new() },
         shape: Shape::Level(deadline_ms),
     });
-    let lines = [line("p50", "median", |times| times.p50), line("p99", "99 %", |times| times.p99)];
+    let lines = [line("p50", "median", |times| times.p50), line("p99", "99th percentile", |times| times.p99)];
     lines.into_iter().chain(deadlines).collect()
 }
 

@@ -1,9 +1,9 @@
 //! A run as one page that needs nothing from elsewhere: no script, no font, no picture file.
 
+use super::colours::style;
 use super::escape::escape;
 use super::figures::{Figure, Scales, figures};
 use super::rows::rows;
-use super::svg::style;
 use crate::results::{AtWidth, Results, Tally};
 
 /// The page of a run.
@@ -21,7 +21,7 @@ pub fn page(run: &Results) -> String {
         reasons = tallies("Why these widths", &run.reasons),
         refusals = tallies("Refusals", &run.refusals),
         failures = tallies("Failures", &run.failures),
-        command = escape(&run.command.join(" ")),
+        command = escape(&shell(&run.command)),
     );
     document(&format!("Load on {}", run.setup.url), &body)
 }
@@ -99,4 +99,24 @@ fn setup(run: &Results) -> String {
     let deadlines: Vec<_> = run.setup.deadlines_ms.iter().map(f64::to_string).collect();
     let deadlines = if deadlines.is_empty() { "none".to_owned() } else { format!("{} ms", deadlines.join(", ")) };
     format!("{model}Arrivals: {}; seed {}. Deadlines: {deadlines}.", run.setup.arrivals, run.setup.seed)
+}
+
+/// Words as a shell takes them.
+fn shell(words: &[String]) -> String {
+    let plain = |word: &str| {
+        !word.is_empty() && word.chars().all(|letter| letter.is_alphanumeric() || "-_./:,=+".contains(letter))
+    };
+    let quoted = |word: &String| if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        let words = ["anywidth-load", "run", "--query", "a=1&b=2", "it's", ""].map(str::to_owned);
+        assert_eq!(shell(&words), r"anywidth-load run --query 'a=1&b=2' 'it'\''s' ''");
+    }
 }

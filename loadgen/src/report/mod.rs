@@ -1,6 +1,7 @@
 //! Results for people: a page, pictures, a table for the terminal. Made from [`Results`](crate::results::Results) alone.
 
 mod axis;
+mod colours;
 mod escape;
 mod figures;
 mod html;

@@ -2,22 +2,25 @@
 //!
 //! One asynchronous thread sends and receives; another ([`pace`](crate::pace)) says when.
 
-use std::cell::Cell;
+mod looks;
+mod stage;
+
 use std::io;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hyper::{Method, StatusCode, Uri};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval_at};
 
-use crate::client::{Answer, Broken, Client};
-use crate::metrics::{QUEUE_LENGTH, value};
+use looks::Looks;
+use stage::Stage;
+
+use crate::client::Client;
 use crate::pace::pace;
-use crate::record::{Fate, Outcome, Record, Recorder};
+use crate::record::{Fate, Record, Recorder};
 use crate::results::{Counts, Sample};
 use crate::target::Target;
 use crate::wishes::{Kind, Planned};
@@ -44,8 +47,6 @@ pub struct Settings {
 /// What a run tells while it goes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Since the start.
-    pub elapsed: Duration,
     /// What became of the requests so far.
     pub counts: Counts,
     /// How many are without an answer.
@@ -69,10 +70,6 @@ pub struct Played {
 const LEAD: Duration = Duration::from_millis(10);
 /// As many requests may wait to be sent, once due, before their thread waits too; that shows as lateness.
 const MOST_DUE: usize = 1 << 16;
-/// An answer is never larger.
-const MOST_ANSWER_BYTES: usize = 1 << 20;
-/// Neither is a page of metrics.
-const MOST_METRICS_BYTES: usize = 16 << 20;
 
 /// Runs a plan to its end and waits for the last answer; must be called in a `LocalRuntime`.
 ///
@@ -92,7 +89,7 @@ pub async fn play(
     let pacer = thread::Builder::new().name("pacer".to_owned()).spawn(move || pace(start, plan, &due))?;
     let (cut, is_cut) = watch::channel(false);
     let stage = Rc::new(Stage { start, client: Client::new(&settings.target), settings, is_cut });
-    let looks = Looks { client: Rc::new(Client::new(&stage.settings.target)), stage: stage.clone() };
+    let looks = Looks::new(stage.clone());
     let played = Running { stage, looks, recorder, cut, progress }.until_over(planned, stops).await;
     // Nobody receives any more, or it had no more to send.
     pacer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -105,21 +102,6 @@ struct Running<P> {
     recorder: Recorder,
     cut: watch::Sender<bool>,
     progress: P,
-}
-
-/// What every request needs.
-struct Stage {
-    start: Instant,
-    client: Client,
-    settings: Settings,
-    /// True once nobody waits for answers any more.
-    is_cut: watch::Receiver<bool>,
-}
-
-/// Looks at the server, on a connection of its own.
-struct Looks {
-    client: Rc<Client>,
-    stage: Rc<Stage>,
 }
 
 impl<P: FnMut(Progress)> Running<P> {
@@ -164,67 +146,7 @@ impl<P: FnMut(Progress)> Running<P> {
     }
 
     fn tell(&mut self, outstanding: usize) {
-        let (elapsed, counts) = (self.stage.start.elapsed(), self.recorder.counts());
-        (self.progress)(Progress { elapsed, counts, outstanding });
-    }
-}
-
-impl Stage {
-    /// Sends a request and waits for what becomes of it.
-    async fn request(self: Rc<Stage>, planned: Planned) -> Record {
-        let Settings { kinds, pictures, timeout: longest, .. } = &self.settings;
-        let (kind, picture) = (&kinds[planned.kind], &pictures[planned.picture]);
-        let due = self.start + planned.at;
-        let sent_at = Cell::new(Instant::now());
-        let ask = self.client.ask(Method::POST, kind.uri.clone(), picture.clone(), MOST_ANSWER_BYTES, &sent_at);
-        let mut is_cut = self.is_cut.clone();
-        let outcome = tokio::select! {
-            answer = timeout(*longest, ask) => match answer {
-                Ok(answer) => outcome(answer, kind),
-                Err(_) => Outcome::Failed(format!("no answer within {longest:?}")),
-            },
-            _ = is_cut.wait_for(|&is_cut| is_cut) => Outcome::Failed("not waited for".to_owned()),
-        };
-        let (latency, lateness) = (due.elapsed(), sent_at.get().saturating_duration_since(due));
-        Record { at: planned.at, fate: Fate::Sent { lateness, latency, deadline: kind.deadline, outcome } }
-    }
-}
-
-impl Looks {
-    /// Begins one, unless the last is still under way.
-    fn begin(&self, outstanding: usize, looks: &mut JoinSet<Sample>) {
-        if looks.is_empty() {
-            let (client, stage) = (self.client.clone(), self.stage.clone());
-            looks.spawn_local(async move {
-                let at_s = (stage.start.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-                let queue_length = if stage.settings.ask_queue { queue_length(&client).await } else { None };
-                Sample { at_s, queue_length, outstanding }
-            });
-        }
-    }
-}
-
-async fn queue_length(client: &Client) -> Option<f64> {
-    let (page, at) = (Uri::from_static("/metrics"), Cell::new(Instant::now()));
-    let answer = client.ask(Method::GET, page, Bytes::new(), MOST_METRICS_BYTES, &at).await.ok()?;
-    value(std::str::from_utf8(&answer.body).ok()?, QUEUE_LENGTH)
-}
-
-fn outcome(answer: Result<Answer, Broken>, kind: &Kind) -> Outcome {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(broken) => return Outcome::Failed(broken.to_string()),
-    };
-    let status = answer.status;
-    if status.is_success() {
-        return Outcome::Answered { width: answer.width.or(kind.width), reason: answer.why() };
-    }
-    let why = answer.why().map_or_else(|| status.as_u16().to_string(), |why| format!("{} {why}", status.as_u16()));
-    match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            Outcome::Refused(why)
-        }
-        _ => Outcome::Failed(why),
+        (self.progress)(Progress { counts: self.recorder.counts(), outstanding });
     }
 }
 

@@ -1,0 +1,73 @@
+//! The flags that say what is written, and in which detail.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::files::{check, write};
+use crate::report::{page, pictures};
+use crate::results::Results;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is written")]
+pub(super) struct OutputFlags {
+    /// Write all that was found, for `compare` and for programs
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write a page with pictures, to open in a browser
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Write the pictures alone, for a document
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Length of the intervals that pictures and JSON are made of [default: a hundredth of the run, about]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    interval_ms: Option<u64>,
+
+    /// Do not ask the server for its queue; for a server that has no /metrics
+    #[arg(long)]
+    pub(super) no_metrics: bool,
+}
+
+/// As many intervals a run is cut into, unless told otherwise, and at most.
+const INTERVALS: u32 = 120;
+const MOST_INTERVALS: u128 = 2_000;
+
+impl OutputFlags {
+    /// Sees that all files can be written, before a run is made for them.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        [&self.json, &self.report, &self.svg].into_iter().flatten().try_for_each(|path| check(path))
+    }
+
+    pub(super) fn write(&self, results: &Results) -> anyhow::Result<()> {
+        let write = |path: &Option<PathBuf>, text: fn(&Results) -> String| match path {
+            Some(path) => write(path, &text(results)),
+            None => Ok(()),
+        };
+        write(&self.json, Results::to_json)?;
+        write(&self.report, page)?;
+        write(&self.svg, pictures)
+    }
+
+    pub(super) fn interval(&self, length: Duration) -> anyhow::Result<Duration> {
+        let Some(interval_ms) = self.interval_ms else { return Ok(usual_interval(length)) };
+        let interval = Duration::from_millis(interval_ms);
+        let intervals = length.as_nanos() / interval.as_nanos();
+        if intervals > MOST_INTERVALS {
+            bail!("--interval-ms {interval_ms} cuts the run into {intervals} intervals: there may be {MOST_INTERVALS}");
+        }
+        Ok(interval)
+    }
+}
+
+/// A round time, so that there are some [`INTERVALS`] at most.
+fn usual_interval(length: Duration) -> Duration {
+    let round =
+        [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000].map(Duration::from_millis);
+    round.into_iter().find(|&interval| interval * INTERVALS >= length).unwrap_or(Duration::from_secs(900))
+}

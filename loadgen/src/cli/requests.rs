@@ -1,0 +1,87 @@
+//! The flags that say what requests ask for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use bytes::Bytes;
+use clap::Args;
+
+use crate::mix::{Mix, MixError};
+use crate::pictures;
+use crate::width::Width;
+use crate::wishes::Wishes;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What they ask for")]
+pub(super) struct RequestFlags {
+    /// Milliseconds that each request gives the server, end to end; several by shares, such as 10:0.5,50:0.4,none:0.1
+    #[arg(long, default_value = "none", value_name = "MS", allow_negative_numbers = true, value_parser = budgets)]
+    budget_ms: Mix<Option<f64>>,
+
+    /// Width that requests pin; auto leaves it to the server; several by shares, such as auto:0.9,1:0.1
+    #[arg(long, default_value = "auto", value_name = "WIDTH", allow_negative_numbers = true, value_parser = widths)]
+    width: Mix<Option<Width>>,
+
+    /// Judge every answer by this instead of by its budget; for servers that know no budgets
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = milliseconds)]
+    deadline_ms: Option<f64>,
+
+    /// Model to ask for [default: the server's]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// More query parameters for every request, such as top_k=1&priority=high
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "QUERY")]
+    query: String,
+
+    /// Picture, or folder of pictures, to send; may be repeated, and they take turns [default: samples]
+    #[arg(long, value_name = "FILE|FOLDER")]
+    picture: Vec<PathBuf>,
+}
+
+/// The longest query that is taken: far more than all parameters of the server need.
+const MOST_QUERY_BYTES: usize = 2_000;
+/// The longest budget and deadline: an hour.
+const MOST_MS: f64 = 3.6e6;
+
+impl RequestFlags {
+    pub(super) fn wishes(&self) -> anyhow::Result<Wishes> {
+        let length = self.query.len() + self.model.as_ref().map_or(0, String::len);
+        if length > MOST_QUERY_BYTES {
+            bail!("--query and --model have {length} bytes: together they may have {MOST_QUERY_BYTES}");
+        }
+        Ok(Wishes {
+            budgets_ms: self.budget_ms.clone(),
+            widths: self.width.clone(),
+            model: self.model.clone(),
+            query: self.query.clone(),
+            deadline: self.deadline_ms.map(|deadline_ms| Duration::from_secs_f64(deadline_ms / 1e3)),
+        })
+    }
+
+    pub(super) fn pictures(&self) -> anyhow::Result<Vec<Bytes>> {
+        let samples = Path::new("samples");
+        match &self.picture[..] {
+            [] if samples.is_dir() => Ok(pictures::load(&[samples.to_owned()])?),
+            [] => bail!("there is no folder samples here: name a picture, or a folder of pictures, with --picture"),
+            paths => Ok(pictures::load(paths)?),
+        }
+    }
+}
+
+fn budgets(text: &str) -> Result<Mix<Option<f64>>, MixError> {
+    Mix::read(text, |value| if value == "none" { Ok(None) } else { milliseconds(value).map(Some) })
+}
+
+fn widths(text: &str) -> Result<Mix<Option<Width>>, MixError> {
+    let read = |value: &str| value.parse().map(Some).map_err(|error| format!("{error}, or auto"));
+    Mix::read(text, |value| if value == "auto" { Ok(None) } else { read(value) })
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && number <= MOST_MS => Ok(number),
+        _ => Err(format!("milliseconds are a number above 0 and up to {MOST_MS}")),
+    }
+}

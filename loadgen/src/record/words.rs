@@ -1,0 +1,30 @@
+//! The words of a server, counted: a stranger's may have any number of them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::results::Tally;
+
+/// How often each word came.
+#[derive(Debug, Default)]
+pub(super) struct Words(BTreeMap<String, u64>);
+
+/// As many different words are counted apart.
+pub(super) const MOST_WORDS: usize = 100;
+
+impl Words {
+    pub(super) fn count(&mut self, mut word: String) {
+        if self.0.len() >= MOST_WORDS && !self.0.contains_key(&word) {
+            "others".clone_into(&mut word);
+        }
+        *self.0.entry(word).or_default() += 1;
+    }
+
+    /// The most frequent first.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        let tally = |(what, &count): (&String, &u64)| Tally { what: what.clone(), count };
+        let mut tallies: Vec<_> = self.0.iter().map(tally).collect();
+        tallies.sort_by_key(|tally| Reverse(tally.count));
+        tallies
+    }
+}

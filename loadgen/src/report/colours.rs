@@ -1,0 +1,32 @@
+//! How pictures look, in light and dark.
+
+/// What is drawn in which colour, on a light and on a dark ground.
+const COLOURS: [(&str, &str, &str); 14] = [
+    ("offered", "#9fb3c8", "#52667a"),
+    ("width", "#0b4f6c", "#7cc4fa"),
+    ("widths", "#b5dfe8", "#1b4d68"),
+    ("on-time", "#31a6a0", "#2c9a94"),
+    ("late", "#e8a33d", "#d9922b"),
+    ("refused", "#c8553d", "#d8664e"),
+    ("failed", "#8a1c4a", "#c2578a"),
+    ("not-sent", "#9aa5b1", "#616e7c"),
+    ("p50", "#31a6a0", "#2c9a94"),
+    ("p99", "#0b4f6c", "#7cc4fa"),
+    ("deadline", "#c8553d", "#d8664e"),
+    ("queue", "#0b4f6c", "#7cc4fa"),
+    ("outstanding", "#9fb3c8", "#7b8fa3"),
+    ("grid", "#e4e7eb", "#323f4b"),
+];
+
+/// How panels look, in light and dark; without variables, which few programs but browsers know.
+pub(crate) fn style() -> String {
+    let colours = |of: fn(&(&str, &str, &str)) -> String| COLOURS.iter().map(of).collect::<String>();
+    format!(
+        ".load text{{fill:#1f2933;font:12px system-ui,sans-serif}}.load .soft{{fill:#616e7c}}\
+         .load .title{{font-weight:600}}.load .line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}\
+         .load .level{{stroke-width:1.2;stroke-dasharray:4 3}}{light}\
+         @media(prefers-color-scheme:dark){{.load text{{fill:#e4e7eb}}.load .soft{{fill:#9aa5b1}}{dark}}}",
+        light = colours(|(name, light, _)| format!(".f-{name}{{fill:{light}}}.s-{name}{{stroke:{light}}}")),
+        dark = colours(|(name, _, dark)| format!(".f-{name}{{fill:{dark}}}.s-{name}{{stroke:{dark}}}")),
+    )
+}
