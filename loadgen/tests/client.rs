@@ -84,5 +84,5 @@ fn a_server_that_is_gone_is_named() {
     let client = Client::new(&Target::find(&server.url(), false).unwrap());
     drop(server);
     let answer = LocalRuntime::new().unwrap().block_on(ask(&client));
-    assert_eq!(answer, Err(Broken::Connect(std::io::ErrorKind::ConnectionRefused)));
+    assert!(matches!(&answer, Err(Broken::Connect(reason)) if reason.contains("refused")), "{answer:?}");
 }

@@ -48,8 +48,9 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct Limits {
-    /// Most requests without an answer at once, each on a connection; those due beyond are counted as not sent
-    #[arg(long, default_value_t = 512, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Most requests without an answer at once, each on a connection; those due beyond are counted as not sent. Stay below
+    /// what the server takes (1024) and what the system lets a process open
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_outstanding: u32,
 
     /// Longest time to wait for an answer

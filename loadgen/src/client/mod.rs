@@ -6,6 +6,7 @@ mod answer;
 mod wire;
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -43,7 +44,7 @@ struct Connection {
 pub enum Broken {
     /// No connection could be opened.
     #[error("cannot connect: {0}")]
-    Connect(std::io::ErrorKind),
+    Connect(String),
     /// The connection ended before the answer did.
     #[error("the connection ended early")]
     Ended,
@@ -64,8 +65,8 @@ impl Client {
 
     /// Asks, and reads the answer to its end, which may be `most_bytes` long.
     ///
-    /// `sent_at` becomes the moment in which the first byte went out; until then, that in which a connection was chosen
-    /// or asked for. Dropping the future closes the connection.
+    /// `sent_at` becomes the moment in which the first byte went out; where a connection had to be opened, that in which
+    /// it was asked for, since its opening is the server's part. Dropping the future closes the connection.
     ///
     /// # Errors
     /// [`Broken`] without a whole answer. A request of which nothing went out on an old connection is tried on a new one.
@@ -111,8 +112,9 @@ impl Client {
     }
 
     async fn open(&self) -> Result<Connection, Broken> {
-        let stream = TcpStream::connect(self.address).await.map_err(|error| Broken::Connect(error.kind()))?;
-        stream.set_nodelay(true).map_err(|error| Broken::Connect(error.kind()))?;
+        let cannot_connect = |error: io::Error| Broken::Connect(error.to_string());
+        let stream = TcpStream::connect(self.address).await.map_err(cannot_connect)?;
+        stream.set_nodelay(true).map_err(cannot_connect)?;
         let sent = Sent::default();
         let wire = Wire::new(stream, sent.clone());
         let (requests, connection) = handshake(TokioIo::new(wire)).await.map_err(|error| Broken::of(&error))?;

@@ -59,6 +59,16 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// What a request's fate counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    OnTime,
+    Late,
+    Refused,
+    Failed,
+    NotSent,
+}
+
 /// Counts requests as they end.
 #[derive(Debug)]
 pub struct Recorder {
@@ -67,7 +77,6 @@ pub struct Recorder {
     bins: Vec<Bin>,
     all: Bin,
     refusals: Times,
-    lateness: Times,
     widths: BTreeMap<Width, (u64, u64)>,
     reasons: Words,
     refused: Words,
@@ -79,6 +88,7 @@ pub struct Recorder {
 struct Bin {
     counts: Counts,
     latency: Times,
+    lateness: Times,
     widths: Sum,
     /// Of the answers on time, by their widths.
     accuracy: Sum,
@@ -103,9 +113,8 @@ impl Recorder {
             interval,
             accuracy,
             bins: Vec::new(),
-            all: Bin::new(Times::fine()),
+            all: Bin::new(Times::fine),
             refusals: Times::fine(),
-            lateness: Times::fine(),
             widths: BTreeMap::new(),
             reasons: Words::default(),
             refused: Words::default(),
@@ -114,40 +123,30 @@ impl Recorder {
     }
 
     /// Counts a request that is over. They may come in any order.
-    pub fn add(&mut self, record: Record) {
-        let index = (record.at.as_nanos() / self.interval.as_nanos()) as usize;
+    pub fn add(&mut self, Record { at, fate }: Record) {
+        let index = (at.as_nanos() / self.interval.as_nanos()) as usize;
         while self.bins.len() <= index {
-            self.bins.push(Bin::new(Times::coarse()));
+            self.bins.push(Bin::new(Times::coarse));
         }
-        let bins = [&mut self.bins[index], &mut self.all];
-        match record.fate {
-            Fate::NotSent => bins.map(|bin| bin.count(|counts| &mut counts.not_sent)),
-            Fate::Sent { lateness, latency, deadline, outcome } => {
-                self.lateness.add(lateness);
-                match outcome {
-                    Outcome::Answered { width, reason } => {
-                        let on_time = deadline.is_none_or(|deadline| latency <= deadline);
-                        reason.into_iter().for_each(|word| self.reasons.count(word));
-                        if let Some(width) = width {
-                            let (answers, in_time) = self.widths.entry(width).or_default();
-                            *answers += 1;
-                            *in_time += u64::from(on_time);
-                        }
-                        let accuracy = width.and_then(|width| self.accuracy.at(width));
-                        bins.map(|bin| bin.answered(latency, on_time, width, accuracy))
-                    }
-                    Outcome::Refused(why) => {
-                        self.refusals.add(latency);
-                        self.refused.count(why);
-                        bins.map(|bin| bin.count(|counts| &mut counts.refused))
-                    }
-                    Outcome::Failed(why) => {
-                        self.failed.count(why);
-                        bins.map(|bin| bin.count(|counts| &mut counts.failed))
-                    }
+        for bin in [&mut self.bins[index], &mut self.all] {
+            bin.add(&fate, &self.accuracy);
+        }
+        let on_time = fate.verdict() == Verdict::OnTime;
+        let Fate::Sent { latency, outcome, .. } = fate else { return };
+        match outcome {
+            Outcome::Answered { width, reason } => {
+                reason.into_iter().for_each(|word| self.reasons.count(word));
+                if let Some(width) = width {
+                    let (answers, in_time) = self.widths.entry(width).or_default();
+                    (*answers, *in_time) = (*answers + 1, *in_time + u64::from(on_time));
                 }
             }
-        };
+            Outcome::Refused(why) => {
+                self.refusals.add(latency);
+                self.refused.count(why);
+            }
+            Outcome::Failed(why) => self.failed.count(why),
+        }
     }
 
     /// Counts so far.
@@ -163,6 +162,7 @@ impl Recorder {
             counts: bin.counts,
             width: bin.widths.spread(),
             latency_ms: bin.latency.percentiles(),
+            lateness_ms: bin.lateness.percentiles(),
         });
         let at_width = |(&width, &(answers, on_time)): (&Width, &(u64, u64))| AtWidth { width, answers, on_time };
         Recorded {
@@ -176,7 +176,7 @@ impl Recorder {
     }
 
     fn totals(&self, duration: Duration) -> Totals {
-        let Bin { counts, latency, widths, accuracy } = &self.all;
+        let Bin { counts, latency, lateness, widths, accuracy } = &self.all;
         let of_all = |sum: f64| (counts.offered > 0).then(|| round(sum / counts.offered as f64));
         // With a single answer whose worth is not known, neither is that of all.
         let is_known = accuracy.count == counts.on_time && !self.accuracy.is_empty();
@@ -189,26 +189,54 @@ impl Recorder {
             effective_accuracy: of_all(accuracy.total).filter(|_| is_known),
             latency_ms: latency.percentiles(),
             refusal_ms: self.refusals.percentiles(),
-            lateness_ms: self.lateness.percentiles(),
+            lateness_ms: lateness.percentiles(),
         }
     }
 }
 
 impl Bin {
-    fn new(latency: Times) -> Bin {
-        Bin { counts: Counts::default(), latency, widths: Sum::default(), accuracy: Sum::default() }
+    fn new(times: fn() -> Times) -> Bin {
+        let (widths, accuracy) = (Sum::default(), Sum::default());
+        Bin { counts: Counts::default(), latency: times(), lateness: times(), widths, accuracy }
     }
 
-    fn count(&mut self, which: impl Fn(&mut Counts) -> &mut u64) {
+    fn add(&mut self, fate: &Fate, accuracy: &Accuracy) {
+        let verdict = fate.verdict();
         self.counts.offered += 1;
-        *which(&mut self.counts) += 1;
-    }
-
-    fn answered(&mut self, latency: Duration, on_time: bool, width: Option<Width>, accuracy: Option<f64>) {
-        self.count(|counts| if on_time { &mut counts.on_time } else { &mut counts.late });
-        self.latency.add(latency);
+        *verdict.of(&mut self.counts) += 1;
+        let Fate::Sent { lateness, latency, outcome, .. } = fate else { return };
+        self.lateness.add(*lateness);
+        let Outcome::Answered { width, .. } = outcome else { return };
+        self.latency.add(*latency);
         width.inspect(|width| self.widths.add(width.as_f64()));
-        accuracy.filter(|_| on_time).inspect(|&accuracy| self.accuracy.add(accuracy));
+        let worth = width.and_then(|width| accuracy.at(width)).filter(|_| verdict == Verdict::OnTime);
+        worth.inspect(|&worth| self.accuracy.add(worth));
+    }
+}
+
+impl Fate {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Fate::NotSent => Verdict::NotSent,
+            Fate::Sent { latency, deadline, outcome: Outcome::Answered { .. }, .. } => {
+                let on_time = deadline.is_none_or(|deadline| *latency <= deadline);
+                if on_time { Verdict::OnTime } else { Verdict::Late }
+            }
+            Fate::Sent { outcome: Outcome::Refused(_), .. } => Verdict::Refused,
+            Fate::Sent { outcome: Outcome::Failed(_), .. } => Verdict::Failed,
+        }
+    }
+}
+
+impl Verdict {
+    fn of(self, counts: &mut Counts) -> &mut u64 {
+        match self {
+            Verdict::OnTime => &mut counts.on_time,
+            Verdict::Late => &mut counts.late,
+            Verdict::Refused => &mut counts.refused,
+            Verdict::Failed => &mut counts.failed,
+            Verdict::NotSent => &mut counts.not_sent,
+        }
     }
 }
 

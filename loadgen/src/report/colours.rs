@@ -1,7 +1,7 @@
 //! How pictures look, in light and dark.
 
 /// What is drawn in which colour, on a light and on a dark ground.
-const COLOURS: [(&str, &str, &str); 14] = [
+const COLOURS: [(&str, &str, &str); 15] = [
     ("offered", "#9fb3c8", "#52667a"),
     ("width", "#0b4f6c", "#7cc4fa"),
     ("widths", "#b5dfe8", "#1b4d68"),
@@ -12,6 +12,7 @@ const COLOURS: [(&str, &str, &str); 14] = [
     ("not-sent", "#9aa5b1", "#616e7c"),
     ("p50", "#31a6a0", "#2c9a94"),
     ("p99", "#0b4f6c", "#7cc4fa"),
+    ("lateness", "#9fb3c8", "#7b8fa3"),
     ("deadline", "#c8553d", "#d8664e"),
     ("queue", "#0b4f6c", "#7cc4fa"),
     ("outstanding", "#9fb3c8", "#7b8fa3"),

@@ -34,7 +34,10 @@ pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
             "The load that was offered, and the widths it was answered at: the mean of each interval, and all between its narrowest and its widest.",
         ),
         figure(&[fates], "What became of the requests that were due in each interval."),
-        figure(&[latency], "From the planned time of a request to the end of its answer, on a logarithmic axis."),
+        figure(
+            &[latency],
+            "From the planned time of a request to the end of its answer, on a logarithmic axis; and how late this generator itself was, which is no fault of the server.",
+        ),
         figure(&[waiting], "Images that waited in the server's queue, and requests without an answer."),
     ]
 }
@@ -137,8 +140,8 @@ fn widths(run: &Results) -> Vec<Layer> {
 }
 
 fn latencies(run: &Results) -> Vec<Layer> {
-    let line = |colour, label: &str, of: fn(&Percentiles) -> f64| {
-        let value = |interval: &Interval| interval.latency_ms.as_ref().map(of);
+    let line = |colour, label: &str, of: fn(&Interval) -> Option<f64>| {
+        let value = |interval: &Interval| of(interval);
         Layer { colour, label: label.to_owned(), shape: Shape::Line(over_time(run, value)) }
     };
     let deadlines = run.setup.deadlines_ms.iter().take(MOST_DEADLINES).enumerate().map(|(index, &deadline_ms)| Layer {
@@ -146,7 +149,11 @@ fn latencies(run: &Results) -> Vec<Layer> {
         label: if index == 0 { "deadline".to_owned() } else { String::new() },
         shape: Shape::Level(deadline_ms),
     });
-    let lines = [line("p50", "median", |times| times.p50), line("p99", "99th percentile", |times| times.p99)];
+    let lines = [
+        line("lateness", "generator late, 99 %", |interval| interval.lateness_ms.map(|times| times.p99)),
+        line("p50", "median", |interval| interval.latency_ms.map(|times| times.p50)),
+        line("p99", "99 %", |interval| interval.latency_ms.map(|times| times.p99)),
+    ];
     lines.into_iter().chain(deadlines).collect()
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
         // Every third has no answer.
         width: (!index.is_multiple_of(3)).then_some(Spread { mean: 0.5, min: 0.25, max: 1.0 }),
         latency_ms: (!index.is_multiple_of(3)).then_some(times),
+        lateness_ms: Some(times),
     };
     let n = count as u64;
     Results {

@@ -150,6 +150,8 @@ pub struct Interval {
     pub width: Option<Spread>,
     /// As in the totals.
     pub latency_ms: Option<Percentiles>,
+    /// As in the totals.
+    pub lateness_ms: Option<Percentiles>,
 }
 
 /// Widths of several answers.
