@@ -158,7 +158,8 @@ fn latencies(run: &Results) -> Vec<Layer> {
 }
 
 fn waiting(run: &Results) -> Vec<Layer> {
-    let samples = run.samples.iter();
+    // Answers may come for a while after the last request was due.
+    let samples = run.samples.iter().filter(|sample| sample.at_s <= seconds(run));
     let outstanding = samples.clone().map(|sample| (sample.at_s, Some(sample.outstanding as f64))).collect();
     let queue = samples.map(|sample| (sample.at_s, sample.queue_length)).collect();
     vec![

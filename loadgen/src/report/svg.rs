@@ -93,7 +93,7 @@ impl Frame {
                 ),
             );
             // The width of a text is not known here; this is a little more than that of most.
-            x -= label.chars().count() as f64 * 7.2 + 13.0;
+            x -= label.chars().count() as f64 * 6.6 + 18.0;
             line(
                 svg,
                 format_args!("<rect x=\"{x:.0}\" y=\"{:.0}\" width=\"9\" height=\"9\" class=\"f-{colour}\"/>", y - 9.0),
@@ -127,7 +127,9 @@ impl Frame {
             }
             Shape::Line(points) => {
                 for run in runs(points) {
-                    let path = self.path(run.iter().copied(), axis);
+                    // A point alone would not be seen.
+                    let dash = if run.len() == 1 { "h2" } else { "" };
+                    let path = self.path(run.iter().copied(), axis) + dash;
                     line(svg, format_args!("<path class=\"line s-{colour}\" d=\"M{path}\"/>"));
                 }
             }

@@ -127,8 +127,18 @@ fn a_line_is_interrupted_where_nothing_was_answered() {
     let mut run = run(6, "words");
     // Gaps at 0 and 3: what is between and after them remains.
     assert_eq!(lines(&run), 2);
+    run.intervals[1].width = None;
+    assert_eq!(lines(&run), 2);
     run.intervals.iter_mut().for_each(|interval| interval.width = None);
     assert_eq!(lines(&run), 0);
+}
+
+#[test]
+fn what_is_seen_after_the_plans_end_is_not_drawn() {
+    let mut run = run(6, "words");
+    let drawn = pictures(&run);
+    run.samples.push(Sample { at_s: 60.0, queue_length: Some(3.0), outstanding: 7 });
+    assert_eq!(pictures(&run), drawn);
 }
 
 #[test]

@@ -24,6 +24,13 @@ pub struct Asked {
     answer: oneshot::Sender<Reply>,
 }
 
+/// What the server has seen so far.
+#[derive(Debug, Default)]
+struct Counts {
+    connections: AtomicUsize,
+    looks: AtomicUsize,
+}
+
 /// What comes back.
 #[derive(Debug, Clone)]
 pub enum Reply {
@@ -40,7 +47,7 @@ pub enum Reply {
 pub struct Server {
     pub address: SocketAddr,
     pub asked: mpsc::UnboundedReceiver<Asked>,
-    connections: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     runtime: Runtime,
 }
 
@@ -79,19 +86,19 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (ask, asked) = mpsc::unbounded_channel();
-        let (address, connections) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let opened = connections.clone();
+        let (address, counts) = (listener.local_addr().unwrap(), Arc::new(Counts::default()));
+        let seen = counts.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                opened.fetch_add(1, Ordering::Relaxed);
-                let ask = ask.clone();
-                let service = service_fn(move |request| handle(request, ask.clone()));
+                seen.connections.fetch_add(1, Ordering::Relaxed);
+                let (ask, seen) = (ask.clone(), seen.clone());
+                let service = service_fn(move |request| handle(request, ask.clone(), seen.clone()));
                 tokio::spawn(
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
                 );
             }
         });
-        Server { address, asked, connections, runtime }
+        Server { address, asked, counts, runtime }
     }
 
     /// A server that gives every request the same reply at once.
@@ -109,7 +116,12 @@ impl Server {
 
     /// Connections that were opened so far.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.counts.connections.load(Ordering::Relaxed)
+    }
+
+    /// Requests for its metrics.
+    pub fn looks(&self) -> usize {
+        self.counts.looks.load(Ordering::Relaxed)
     }
 
     pub fn url(&self) -> String {
@@ -120,12 +132,16 @@ impl Server {
 async fn handle(
     request: Request<Incoming>,
     ask: mpsc::UnboundedSender<Asked>,
+    seen: Arc<Counts>,
 ) -> Result<Response<Full<Bytes>>, &'static str> {
     let page = |text: &'static str| Ok(Response::new(Full::new(Bytes::from_static(text.as_bytes()))));
     let (parts, body) = request.into_parts();
     match parts.uri.path() {
         "/models" => return page(MODELS),
-        "/metrics" => return page(METRICS),
+        "/metrics" => {
+            seen.looks.fetch_add(1, Ordering::Relaxed);
+            return page(METRICS);
+        }
         _ => assert_eq!(parts.method, Method::POST),
     }
     let body = body.collect().await.map_err(|_| "the body is not whole")?.to_bytes();
