@@ -65,11 +65,14 @@ struct Limits {
 
 const EXAMPLES: &str = "\
 Examples:
-  A first look:          anywidth-load run --rate 200 --deadline-ms 50 --report load.html
-  A burst:               anywidth-load run --steps 100:10s,900:5s,100:10s --budget-ms 50 --report burst.html
-  Callers in bursts:     anywidth-load run --rate 300 --duration 60s --arrivals gamma --budget-ms 50 --json any.json
-  The same, full width:  anywidth-load run --rate 300 --duration 60s --arrivals gamma --budget-ms 50 --json full.json --width 1
-  Both side by side:     anywidth-load compare full.json any.json --report both.html";
+  A first look
+    anywidth-load run --rate 200 --deadline-ms 50 --report load.html
+  A burst
+    anywidth-load run --steps 100:10s,900:5s,100:10s --budget-ms 50 --report burst.html
+  Callers in bursts, at any width and pinned to full width, side by side
+    anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json any.json
+    anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json full.json --width 1
+    anywidth-load compare full.json any.json --report both.html";
 
 /// More often the server is not asked for its queue: that would be load of another kind.
 const SHORTEST_LOOK: Duration = Duration::from_millis(100);
