@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`engine`] | runs a network at any width | clocks, threads, files, images |
 //! | [`picture`] | a stranger's bytes become a model's input | models, requests |
+//! | [`policy`] | says which width, which batch, and whether at all | clocks, threads, the queue |
 //! | [`dataset`] | lists a folder of labelled pictures | what a picture is, models |
 //! | [`telemetry`] | the table of metrics, the logs | who counts what |
 //! | [`repository`] | models by name and version | requests |
@@ -17,8 +18,8 @@
 //! | [`server`] | HTTP: wire types and status codes | how anything is computed |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! The first three are all there is without the feature `server`: the exporter uses them so. `engine` and `picture` are
-//! pure.
+//! The first four are all there is without the feature `server`: the exporter uses them so. `engine`, `picture` and
+//! `policy` are pure.
 //!
 //! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; a
 //! worker thread takes a batch, decodes it with [`picture::Picture`], runs it with [`engine::Pass`], and replies to
@@ -27,6 +28,7 @@
 pub mod dataset;
 pub mod engine;
 pub mod picture;
+pub mod policy;
 
 #[cfg(feature = "server")]
 pub mod cli;

@@ -1,0 +1,92 @@
+//! The batch that a free worker takes.
+
+use std::time::Duration;
+
+use super::Profile;
+use super::backlog::{Backlog, Item};
+use super::forecast::Crew;
+use crate::engine::Width;
+
+/// One job of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assignment {
+    /// Its place in the queue.
+    pub index: usize,
+    /// The width that it runs at; of a job that stops when it is confident, the widest.
+    pub width: Width,
+    /// Why this width.
+    pub reason: WidthReason,
+}
+
+/// Why a job runs at its width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WidthReason {
+    /// It is full width.
+    Full,
+    /// Its caller asked for this width.
+    Requested,
+    /// Its caller asked for the accuracy of this width, and there is no time for more.
+    Accuracy,
+    /// Its own budget has no time for more.
+    Budget,
+    /// Others wait.
+    Load,
+}
+
+/// What else there is to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Workers that wait for work beside the one that asks.
+    pub(super) idle: usize,
+    /// Is the ceiling that of the budgets in use, not of the load?
+    pub(super) by_budget: bool,
+}
+
+/// The most urgent jobs of the first one's model, as many as end in time for the first; and how long they take.
+///
+/// Idle workers get their share of a queue that is too short for all.
+pub(super) fn form(
+    backlog: &Backlog,
+    ceilings: &[usize],
+    profiles: &[Profile],
+    crew: &Crew,
+    bounds: Bounds,
+) -> (Vec<Assignment>, Duration) {
+    let mut jobs = backlog.jobs.iter().filter(|item| item.ready);
+    let Some(head) = jobs.next() else { return (Vec::new(), Duration::ZERO) };
+    let model = head.model as usize;
+    let (profile, ceiling) = (&profiles[model], ceilings[model]);
+    let same = || backlog.jobs.iter().filter(|item| item.ready && item.model == head.model);
+    let workers = bounds.idle + 1;
+    let share = same().take(crew.max_batch() * workers).count().div_ceil(workers);
+
+    let costs = profile.costs();
+    let single = costs[head.step(ceiling)].single();
+    // A job that is nearly late gets what it has.
+    let limit = if single <= head.usable { head.usable } else { head.slack };
+    let (mut setup, mut items) = (0, 0);
+    let mut batch = Vec::with_capacity(share);
+    for item in same().take(share) {
+        let cost = costs[item.step(ceiling)];
+        let (larger, more) = (cost.setup.max(setup), items + cost.item);
+        if !batch.is_empty() && larger + more > limit.min(crew.longest()) {
+            break;
+        }
+        (setup, items) = (larger, more);
+        batch.push(assign(item, profile, ceiling, bounds.by_budget));
+    }
+    (batch, Duration::from_nanos(setup + items))
+}
+
+fn assign(item: &Item, profile: &Profile, ceiling: usize, by_budget: bool) -> Assignment {
+    let step = item.step(ceiling);
+    let width = item.pinned.unwrap_or(profile.width(step));
+    let reason = match step {
+        _ if item.pinned.is_some() => WidthReason::Requested,
+        _ if width == Width::FULL => WidthReason::Full,
+        _ if step == item.least as usize && step > ceiling => WidthReason::Accuracy,
+        _ if by_budget || (item.hurried && step < ceiling) => WidthReason::Budget,
+        _ => WidthReason::Load,
+    };
+    Assignment { index: item.index as usize, width, reason }
+}

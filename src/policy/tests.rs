@@ -1,0 +1,561 @@
+//! What the policy promises, beside oracles that are too simple to be wrong.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::backlog::Backlog;
+use super::forecast::Crew;
+use super::*;
+use crate::engine::Width;
+
+/// Steps 0.25, 0.5, 0.75 and 1 take 100, 200, 300 and 400 us, accurate to 0.6, 0.7, 0.8 and 0.9.
+pub(super) fn profile() -> Profile {
+    measured([0, 100], true)
+}
+
+pub(super) fn without_accuracy() -> Profile {
+    measured([0, 100], false)
+}
+
+/// Steps of a setup and of an item, each times 1, 2, 3, 4 microseconds.
+fn measured([setup, item]: [u64; 2], accuracy: bool) -> Profile {
+    let at = |step: u32| Measurement {
+        width: Width::from_millionths(step * 250_000).unwrap(),
+        latencies: [1, 8].map(|b| (b as usize, Duration::from_micros(u64::from(step) * (setup + item * b)))).to_vec(),
+        accuracy: accuracy.then(|| 0.5 + f64::from(step) / 10.0),
+    };
+    Profile::new(&(1..=4).map(at).collect::<Vec<_>>()).unwrap()
+}
+
+fn limits(batch: usize) -> Limits {
+    Limits { batch, queue: 1000 }
+}
+
+fn us(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}
+
+fn width(text: &str) -> Width {
+    text.parse().unwrap()
+}
+
+/// What tests ask of a job, relative to now.
+#[derive(Debug, Clone, Copy)]
+struct Ask {
+    model: usize,
+    slack: Duration,
+    widths: Widths,
+    priority: Priority,
+    ready: bool,
+}
+
+impl Ask {
+    fn auto(slack_us: u64) -> Ask {
+        let widths = Widths::From { step: 0 };
+        Ask { model: 0, slack: us(slack_us), widths, priority: Priority::Normal, ready: true }
+    }
+
+    fn pinned(self, at: &str) -> Ask {
+        Ask { widths: Widths::Pinned { width: width(at), step: profile().covering(width(at)) }, ..self }
+    }
+
+    fn demand(self, now: Instant) -> Demand {
+        let Ask { model, slack, widths, priority, ready } = self;
+        Demand { model, widths, arrived: now, deadline: now + slack, priority, ready }
+    }
+}
+
+/// A rule, a queue and workers at one moment.
+#[derive(Debug, Clone)]
+struct Scene {
+    rule: WidestFit,
+    profiles: Vec<Profile>,
+    queue: Vec<Demand>,
+    workers: usize,
+    busy: Vec<Instant>,
+    now: Instant,
+}
+
+impl Scene {
+    /// One idle worker, batches of up to 4, no traffic so far.
+    fn new(asks: &[Ask]) -> Scene {
+        let now = Instant::now();
+        let rule =
+            WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.0, ..Tuning::default() });
+        let mut scene = Scene { rule, profiles: vec![profile()], queue: vec![], workers: 1, busy: vec![], now };
+        asks.iter().for_each(|&ask| scene.queue(ask));
+        scene
+    }
+
+    fn queue(&mut self, ask: Ask) {
+        self.queue.push(ask.demand(self.now));
+        self.queue.sort_by_key(|demand| demand.deadline);
+    }
+
+    fn decide(&mut self) -> Decision {
+        let workers = Workers { count: self.workers, busy_until: &self.busy };
+        self.rule.next_batch(self.queue.iter(), workers, self.now, &self.profiles)
+    }
+
+    fn admit(&mut self, ask: Ask, ready_in: Duration) -> Result<(), Overload> {
+        let workers = Workers { count: self.workers, busy_until: &self.busy };
+        self.rule.admit(&ask.demand(self.now), ready_in, self.queue.iter(), workers, self.now, &self.profiles)
+    }
+}
+
+fn places(decision: &Decision) -> Vec<usize> {
+    decision.batch.iter().map(|job| job.index).collect()
+}
+
+fn widths_of(decision: &Decision) -> Vec<String> {
+    decision.batch.iter().map(|job| job.width.to_string()).collect()
+}
+
+#[test]
+fn an_idle_server_runs_at_full_width_and_says_so() {
+    let decision = Scene::new(&[Ask::auto(10_000)]).decide();
+    assert_eq!((widths_of(&decision), decision.reason), (vec!["1".into()], Reason::Full));
+    assert_eq!((decision.takes, decision.queue_length, decision.batch[0].reason), (us(400), 1, WidthReason::Full));
+    assert!(Scene::new(&[]).decide().batch.is_empty());
+}
+
+#[test]
+fn a_backlog_narrows_everybody_to_what_all_can_have() {
+    // Eight at 300 us end after 2400 us; at 400 us they do not end before 3200.
+    let mut scene = Scene::new(&[Ask::auto(3000); 8]);
+    let decision = scene.decide();
+    assert_eq!((decision.ceiling, decision.reason), (width("0.75"), Reason::Load));
+    assert_eq!((places(&decision), decision.batch[0].reason), (vec![0, 1, 2, 3], WidthReason::Load));
+    // The batch ends in time for its first.
+    scene.queue(Ask::auto(700));
+    assert_eq!(places(&scene.decide()), [0, 1]);
+}
+
+#[test]
+fn one_short_budget_narrows_itself_alone() {
+    let mut scene = Scene::new(&[Ask::auto(250), Ask::auto(10_000)]);
+    let decision = scene.decide();
+    assert_eq!((widths_of(&decision), decision.batch[0].reason), (vec!["0.5".into()], WidthReason::Budget));
+    assert_eq!(decision.ceiling, Width::FULL);
+}
+
+#[test]
+fn a_pinned_width_is_kept_whatever_the_load() {
+    let mut scene = Scene::new(&[Ask::auto(650), Ask::auto(650).pinned("0.6"), Ask::auto(650), Ask::auto(650)]);
+    let decision = scene.decide();
+    assert_eq!(widths_of(&decision), ["0.25", "0.6", "0.25", "0.25"]);
+    assert_eq!(decision.batch[1].reason, WidthReason::Requested);
+}
+
+#[test]
+fn a_job_that_cannot_be_met_is_given_up_and_the_others_are_answered() {
+    let mut scene = Scene::new(&[Ask::auto(50), Ask::auto(100), Ask::auto(150), Ask::auto(250)]);
+    let decision = scene.decide();
+    assert_eq!((places(&decision), decision.shed, decision.reason), (vec![1], vec![0, 2], Reason::Overload));
+}
+
+#[test]
+fn overload_gives_up_low_priority_first() {
+    let low = Ask { priority: Priority::Low, ..Ask::auto(200) };
+    let high = Ask { priority: Priority::High, ..Ask::auto(220) };
+    let decision = Scene::new(&[low, Ask::auto(210), high]).decide();
+    assert_eq!((decision.shed.as_slice(), places(&decision)), (&[0][..], vec![1, 2]));
+}
+
+#[test]
+fn nobody_is_given_up_in_vain() {
+    let high = |slack, width| Ask { priority: Priority::High, ..Ask::auto(slack).pinned(width) };
+    let low = Ask { priority: Priority::Low, ..Ask::auto(150) };
+    // They take 100, 300 and 400 us: without the first, the third is still too late.
+    let mut scene = Scene::new(&[low, high(420, "0.75"), high(650, "1")]);
+    assert_eq!(scene.decide().shed, [2]);
+    // The first makes room for one that takes 300 us.
+    scene.queue(high(651, "0.75"));
+    assert_eq!(scene.decide().shed, [0, 2]);
+}
+
+#[test]
+fn a_job_that_is_not_decoded_counts_but_does_not_run() {
+    let waiting = Ask { ready: false, ..Ask::auto(300) };
+    let decision = Scene::new(&[waiting, Ask::auto(600), Ask::auto(600)]).decide();
+    assert_eq!((places(&decision), decision.ceiling), (vec![1, 2], width("0.5")));
+    assert!(Scene::new(&[waiting]).decide().batch.is_empty());
+}
+
+#[test]
+fn idle_workers_get_their_share() {
+    let mut scene = Scene::new(&[Ask::auto(100_000); 4]);
+    scene.workers = 4;
+    assert_eq!(places(&scene.decide()), [0]);
+    scene.busy = vec![scene.now + us(400); 2];
+    assert_eq!(places(&scene.decide()), [0, 1]);
+    scene.busy.push(scene.now + us(400));
+    assert_eq!(places(&scene.decide()), [0, 1, 2, 3]);
+}
+
+#[test]
+fn short_budgets_in_use_bound_how_long_a_worker_is_blocked() {
+    let mut scene = Scene::new(&[]);
+    for _ in 0..100 {
+        scene.admit(Ask::auto(700), Duration::ZERO).unwrap();
+    }
+    scene.now += Duration::from_secs(10);
+    scene.queue(Ask::auto(100_000));
+    let decision = scene.decide();
+    assert_eq!((decision.ceiling, decision.reason), (width("0.75"), Reason::Budget));
+    assert_eq!(decision.batch[0].reason, WidthReason::Budget);
+}
+
+#[test]
+fn the_ceiling_falls_at_once_and_rises_when_it_has_been_good_for_a_while() {
+    let mut scene = Scene::new(&[]);
+    scene.admit(Ask::auto(10_000), Duration::ZERO).unwrap();
+    let ceiling = |scene: &mut Scene, jobs: usize, slack: u64| {
+        scene.queue = vec![Ask::auto(slack).demand(scene.now); jobs];
+        let decision = scene.decide();
+        (decision.ceiling.to_string(), decision.reason)
+    };
+    assert_eq!(ceiling(&mut scene, 1, 10_000), ("1".into(), Reason::Full));
+    assert_eq!(ceiling(&mut scene, 16, 4000), ("0.5".into(), Reason::Load));
+    scene.now += us(2000);
+    assert_eq!(ceiling(&mut scene, 1, 10_000), ("0.5".into(), Reason::Holding));
+    // A third of a budget after it was needed last.
+    scene.now += us(1001);
+    assert_eq!(ceiling(&mut scene, 1, 10_000), ("1".into(), Reason::Full));
+}
+
+#[test]
+fn a_little_wider_takes_longer_to_come_back() {
+    let mut scene = Scene::new(&[]);
+    scene.rule = WidestFit::new(limits(4), Tuning { leap: 0.3, ..Tuning::default() });
+    scene.admit(Ask::auto(10_000), Duration::ZERO).unwrap();
+    let ceiling = |scene: &mut Scene, jobs: usize, slack: u64| {
+        scene.queue = vec![Ask::auto(slack).demand(scene.now); jobs];
+        scene.decide().ceiling.to_string()
+    };
+    assert_eq!(ceiling(&mut scene, 10, 4500), "0.75");
+    // Three budgets of 10 ms instead of a third of one.
+    scene.now += us(30_000);
+    assert_eq!(ceiling(&mut scene, 1, 10_000), "0.75");
+    scene.now += us(1);
+    assert_eq!(ceiling(&mut scene, 1, 10_000), "1");
+}
+
+#[test]
+fn admission_keeps_a_reserve() {
+    let mut scene = Scene::new(&[Ask::auto(900); 6]);
+    scene.rule =
+        WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.25, ..Tuning::default() });
+    // It would end after 700 us.
+    assert!(scene.admit(Ask::auto(930), Duration::ZERO).is_err());
+    assert_eq!(scene.admit(Ask::auto(940), Duration::ZERO), Ok(()));
+}
+
+#[test]
+fn many_arrivals_narrow_before_they_wait() {
+    let mut scene = Scene::new(&[]);
+    for _ in 0..100 {
+        scene.now += us(200);
+        scene.admit(Ask::auto(10_000), Duration::ZERO).unwrap();
+    }
+    scene.queue(Ask::auto(10_000));
+    let decision = scene.decide();
+    // 100 arrive in two budgets: 200 us each leave room in three.
+    assert_eq!((decision.ceiling, decision.reason), (width("0.5"), Reason::Arrivals));
+}
+
+#[test]
+fn a_queue_that_would_overflow_narrows_however_long_the_budgets_are() {
+    let mut scene = Scene::new(&[]);
+    scene.rule = WidestFit::new(Limits { batch: 4, queue: 20 }, Tuning::default());
+    for _ in 0..100 {
+        scene.now += us(200);
+        scene.admit(Ask::auto(60_000_000), Duration::ZERO).unwrap();
+    }
+    let ceiling = |scene: &mut Scene, jobs: usize| {
+        scene.queue = vec![Ask::auto(60_000_000).demand(scene.now); jobs];
+        scene.decide().ceiling.to_string()
+    };
+    // Half of the queue fills in 1800 us. With twice that, 18 arrivals, three times that must do.
+    assert_eq!([1, 9, 20].map(|jobs| ceiling(&mut scene, jobs)), ["0.5", "0.25", "0.25"]);
+}
+
+#[test]
+fn admission_refuses_what_would_be_late_with_the_time_to_wait() {
+    let mut scene = Scene::new(&[Ask::auto(1000); 8]);
+    scene.busy = vec![scene.now + us(100)];
+    assert_eq!(scene.admit(Ask::auto(1000), Duration::ZERO), Ok(()));
+    scene.queue(Ask::auto(1000));
+    // The worker is free after 100 us and the others take 900: it would end after 1100, or make another end then.
+    for slack in [1000, 600] {
+        let refused = scene.admit(Ask::auto(slack), Duration::ZERO).unwrap_err();
+        assert_eq!((refused.wait, refused.retry_after()), (us(1100 - slack), 1));
+    }
+    assert_eq!(Overload { wait: us(2_000_001) }.retry_after(), 3);
+    // Whose priority is higher takes the place of others.
+    let high = Ask { priority: Priority::High, ..Ask::auto(600) };
+    assert_eq!(scene.admit(high, Duration::ZERO), Ok(()));
+    // Decoding counts.
+    assert_eq!(scene.admit(Ask::auto(2000), us(1900)), Ok(()));
+    assert_eq!(scene.admit(Ask::auto(2000), us(1950)).unwrap_err().wait, us(50));
+}
+
+#[test]
+fn the_margin_is_kept_from_plans_and_is_larger_until_the_profile_is_known() {
+    let mut scene = Scene::new(&[]);
+    scene.rule = WidestFit::new(limits(4), Tuning { margin: 0.25, early_margin: 0.5, trial: 10, ..Tuning::default() });
+    let ceiling = |scene: &mut Scene| {
+        scene.queue = vec![Ask::auto(1200).demand(scene.now); 2];
+        scene.decide().ceiling.to_string()
+    };
+    assert_eq!(ceiling(&mut scene), "0.75");
+    for _ in 0..10 {
+        scene.profiles[0].record([Width::FULL], us(400));
+    }
+    scene.now += Duration::from_secs(1);
+    assert_eq!(ceiling(&mut scene), "1");
+}
+
+fn any_ask(models: usize) -> impl Strategy<Value = Ask> {
+    let widths = prop_oneof![
+        4 => Just(Widths::From { step: 0 }),
+        1 => (0usize..4).prop_map(|step| Widths::From { step }),
+        1 => (1u32..=1_000_000).prop_map(|millionths| {
+            let width = Width::from_millionths(millionths).unwrap();
+            Widths::Pinned { width, step: profile().covering(width) }
+        }),
+    ];
+    let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
+    (0..models, 0u64..6000, widths, priority, prop::bool::weighted(0.8))
+        .prop_map(|(model, slack, widths, priority, ready)| Ask { model, slack: us(slack), widths, priority, ready })
+}
+
+/// Any queue of up to `jobs`, workers, and what came before.
+fn any_scene(models: usize, jobs: usize) -> impl Strategy<Value = Scene> {
+    let asks = prop::collection::vec(any_ask(models), 0..jobs);
+    let setups = prop::collection::vec((0u64..80, 20u64..120), models);
+    let traffic = prop::collection::vec((1u64..2000, 500u64..9000), 0..20);
+    let busy = prop::collection::vec(0u64..900, 0..4);
+    let before = prop::collection::vec(any_ask(models), 0..6);
+    (asks, setups, traffic, busy, before, 1usize..3, 1usize..8).prop_map(
+        |(asks, setups, traffic, busy, before, idle, max_batch)| {
+            let mut scene = Scene::new(&[]);
+            scene.rule = WidestFit::new(limits(max_batch), Tuning { batch: 0.5, ..Tuning::default() });
+            scene.profiles = setups.into_iter().map(|(setup, item)| measured([setup, item], true)).collect();
+            for (gap, budget) in traffic {
+                scene.now += us(gap);
+                let _ = scene.admit(Ask::auto(budget), Duration::ZERO);
+            }
+            before.into_iter().for_each(|ask| scene.queue(ask));
+            scene.decide();
+            scene.queue.clear();
+            scene.now += us(500);
+            scene.workers = busy.len() + idle;
+            scene.busy = busy.into_iter().map(|busy| scene.now + us(busy)).collect();
+            asks.into_iter().for_each(|ask| scene.queue(ask));
+            scene
+        },
+    )
+}
+
+/// Is there any way to cut the queue into batches, in its order, that ends in time at this step? Tries all.
+fn naive_feasible(scene: &Scene, step: usize, max_batch: usize, longest: f64) -> bool {
+    let costs = scene.profiles[0].costs();
+    let margin = Tuning::default().early_margin;
+    let alone = |demand: &Demand| costs[demand.span(costs.len()).0].single();
+    let jobs: Vec<(u64, u64, usize)> = scene
+        .queue
+        .iter()
+        .filter(|demand| Duration::from_nanos(alone(demand)) <= demand.deadline - scene.now)
+        .map(|demand| {
+            let slack = (demand.deadline - scene.now).as_nanos() as u64;
+            let (least, widest) = demand.span(costs.len());
+            let usable = slack - slack / 1024 * ((margin * 1024.0) as u64);
+            let usable = usable.max(costs[least].single()).min(slack);
+            let hurry = (least..=widest).rev().find(|&step| costs[step].single() <= usable).unwrap_or(least);
+            let step = step.clamp(least, hurry.max(least));
+            (usable, costs[step].item, least)
+        })
+        .collect();
+    let widest = jobs.iter().map(|job| job.2).max().unwrap_or(0).max(step);
+    let setup = costs[widest].setup;
+    let free: Vec<u64> = (0..scene.workers)
+        .map(|worker| scene.busy.get(worker).map_or(0, |at| (*at - scene.now).as_nanos() as u64))
+        .collect();
+    // When the workers have done `work`, each from when it is free: the first time at which all of it is covered.
+    let covered = |work: u64, time: u64| free.iter().map(|&free| time.saturating_sub(free)).sum::<u64>() >= work;
+    let starts = |work: u64, time: u64| free.iter().any(|&free| free <= time) && covered(work, time);
+    if jobs.is_empty() {
+        return true;
+    }
+    (0u32..1 << (jobs.len() - 1)).any(|cuts| {
+        let (mut work, mut batch) = (0, Vec::new());
+        (0..jobs.len()).all(|place| {
+            batch.push(jobs[place]);
+            if place + 1 < jobs.len() && cuts >> place & 1 == 0 {
+                return true;
+            }
+            let length = setup + batch.iter().map(|job| job.1).sum::<u64>();
+            let small = batch.len() == 1 || (batch.len() <= max_batch && length as f64 <= longest);
+            let due = batch.iter().map(|job| job.0).min().unwrap();
+            let in_time = small && length <= due && starts(work, due - length);
+            work += length;
+            batch.clear();
+            in_time
+        })
+    })
+}
+
+/// The crew and backlog that a scene's decision sees, for a largest batch.
+fn seen(scene: &Scene, max_batch: usize, longest: u64) -> (Backlog, Crew) {
+    let (mut backlog, mut crew) = (Backlog::default(), Crew::default());
+    let busy = scene.busy.iter().map(|&at| (at - scene.now).as_nanos() as u64);
+    crew.set(busy.chain(std::iter::repeat_n(0, scene.workers - scene.busy.len())), max_batch, longest);
+    let margin = (Tuning::default().early_margin * 1024.0) as u64;
+    backlog.fill(scene.queue.iter(), scene.now, &scene.profiles, |_| margin);
+    (backlog, crew)
+}
+
+#[test]
+fn one_job_that_is_late_does_not_narrow_the_others() {
+    let decision = Scene::new(&[Ask::auto(99), Ask::auto(10_000)]).decide();
+    assert_eq!((decision.shed.as_slice(), widths_of(&decision)), (&[0][..], vec!["1".into()]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_job_is_in_one_place_and_the_batch_is_in_the_order_of_deadlines(mut scene in any_scene(3, 40)) {
+        let decision = scene.decide();
+        let batch = places(&decision);
+        prop_assert!(batch.is_sorted_by(|a, b| a < b) && decision.shed.is_sorted_by(|a, b| a < b));
+        prop_assert!(batch.iter().chain(&decision.shed).all(|&place| place < scene.queue.len()));
+        prop_assert!(batch.iter().all(|place| !decision.shed.contains(place)));
+        let could = |place: &usize| scene.queue[*place].ready && !decision.shed.contains(place);
+        let mut ready = (0..scene.queue.len()).filter(could);
+        prop_assert_eq!(batch.first().copied(), ready.next());
+        if let Some(&first) = batch.first() {
+            let model = scene.queue[first].model;
+            let same = (0..scene.queue.len()).filter(could).filter(|&place| scene.queue[place].model == model);
+            prop_assert_eq!(&batch, &same.take(batch.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn no_job_is_wider_than_it_asked_or_narrower_than_it_allows(mut scene in any_scene(3, 40)) {
+        let decision = scene.decide();
+        for job in &decision.batch {
+            let demand = &scene.queue[job.index];
+            let profile = &scene.profiles[demand.model];
+            match demand.widths {
+                Widths::Pinned { width, .. } => prop_assert_eq!(job.width, width),
+                Widths::From { step } => {
+                    prop_assert!(job.width >= profile.width(step));
+                    prop_assert!(job.width <= decision.ceiling || job.width == profile.width(step));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_batch_is_answered_in_time(mut scene in any_scene(2, 40)) {
+        let decision = scene.decide();
+        if let Some(first) = decision.batch.first() {
+            prop_assert!(scene.now + decision.takes <= scene.queue[first.index].deadline);
+        }
+    }
+
+    #[test]
+    fn more_jobs_never_give_a_wider_ceiling(scene in any_scene(1, 30), more in any_ask(1)) {
+        let (mut less, mut busier) = (scene.clone(), scene);
+        less.queue.iter_mut().chain(&mut busier.queue).for_each(|demand| demand.ready = true);
+        busier.queue(Ask { ready: true, ..more });
+        let (less, busier) = (less.decide(), busier.decide());
+        // An empty queue decides nothing; and who gives up jobs has fewer to serve.
+        if less.queue_length > 0 && less.shed.is_empty() {
+            prop_assert!(busier.ceiling <= less.ceiling, "{} then {}", less.ceiling, busier.ceiling);
+        }
+    }
+
+    #[test]
+    fn a_busier_server_never_has_a_wider_ceiling(scene in any_scene(1, 30), worker in 0usize..4, longer in 1u64..2000) {
+        let mut busier = scene.clone();
+        match busier.busy.get_mut(worker) {
+            Some(until) => *until += us(longer),
+            None => busier.busy.truncate(busier.workers - 1),
+        }
+        let (less, busier) = (scene.clone().decide(), busier.decide());
+        prop_assert!(busier.ceiling <= less.ceiling);
+    }
+
+    #[test]
+    fn a_queue_that_the_narrowest_widths_can_answer_is_answered(scene in any_scene(1, 9)) {
+        let longest = u64::MAX;
+        let (backlog, crew) = seen(&scene, 3, longest);
+        let ready = backlog.jobs.iter().any(|item| item.ready);
+        if ready && backlog.work(&[0], &scene.profiles, &crew).is_some() {
+            let mut alike = scene.clone();
+            // No traffic: nothing but the backlog decides.
+            alike.rule = WidestFit::new(limits(3), Tuning::default());
+            let decision = alike.decide();
+            prop_assert_eq!(decision.shed, backlog.shed);
+            prop_assert_ne!(decision.reason, Reason::Overload);
+            let step = scene.profiles[0].within(decision.ceiling);
+            prop_assert!(naive_feasible(&scene, step, 3, f64::INFINITY));
+            // And no wider step would do.
+            if step < 3 {
+                prop_assert!(!naive_feasible(&scene, step + 1, 3, f64::INFINITY));
+            }
+        }
+    }
+
+    #[test]
+    fn a_forecast_finds_batches_that_end_in_time_if_there_are_any(
+        scene in any_scene(1, 9), step in 0usize..4, max_batch in 1usize..5, longest_us in 0u64..1500,
+    ) {
+        let longest = longest_us * 1000;
+        let (backlog, crew) = seen(&scene, max_batch, longest);
+        let found = backlog.work(&[step], &scene.profiles, &crew).is_some();
+        prop_assert_eq!(found, naive_feasible(&scene, step, max_batch, longest as f64));
+    }
+
+    #[test]
+    fn work_grows_with_the_width(scene in any_scene(2, 30)) {
+        let (backlog, crew) = seen(&scene, 4, 1_000_000);
+        let work: Vec<_> = (0..4).map(|step| backlog.work(&[step, step], &scene.profiles, &crew)).collect();
+        for pair in work.windows(2) {
+            match pair {
+                [Some(narrow), Some(wide)] => prop_assert!(narrow <= wide),
+                [None, Some(_)] => prop_assert!(false, "a wider step holds and a narrower does not"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_accepted_takes_the_place_of_lower_priorities_only(mut scene in any_scene(1, 30), ask in any_ask(1)) {
+        // Jobs that are alike: forecasts of giving up are exact. Whose arrival does not change how long batches may be.
+        scene.rule = WidestFit::new(limits(4), Tuning { batch: f64::INFINITY, ..Tuning::default() });
+        let alike = Widths::From { step: 0 };
+        scene.queue.iter_mut().for_each(|demand| (demand.ready, demand.widths) = (true, alike));
+        let ask = Ask { widths: alike, ..ask };
+        let already = scene.clone().decide().shed.len();
+        if already == 0 && scene.admit(ask, Duration::ZERO).is_ok() {
+            scene.queue(ask);
+            let decision = scene.decide();
+            for &place in &decision.shed {
+                prop_assert!(scene.queue[place].priority < ask.priority);
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_server_accepts_all_that_can_be_met(mut scene in any_scene(1, 2), ask in any_ask(1)) {
+        (scene.queue, scene.busy) = (vec![], vec![]);
+        let least = scene.profiles[0].costs()[ask.demand(scene.now).span(4).0].single();
+        let outcome = scene.admit(ask, Duration::ZERO);
+        prop_assert_eq!(outcome.is_ok(), Duration::from_nanos(least) <= ask.slack);
+    }
+}

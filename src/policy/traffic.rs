@@ -1,0 +1,140 @@
+//! What has been asked of late: how often, and with which budgets.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The latest arrivals.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Traffic {
+    /// When, and with which budget; by time.
+    latest: VecDeque<(Instant, Duration)>,
+    budgets: Duration,
+    short: Option<Duration>,
+    since_short: usize,
+}
+
+/// Most arrivals that are remembered.
+const REMEMBERED: usize = 1024;
+/// An arrival that is older says nothing of the budgets in use.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// Changes after which the short budget is looked for again.
+const SHORT_EVERY: usize = 32;
+/// The share of budgets that are shorter than the short budget.
+const SHORT_SHARE: f64 = 0.05;
+
+impl Traffic {
+    pub(super) fn arrived(&mut self, at: Instant, budget: Duration) {
+        let old = |&(then, _): &(Instant, Duration)| at.saturating_duration_since(then) > FORGOTTEN_AFTER;
+        while self.latest.len() == REMEMBERED || self.latest.front().is_some_and(old) {
+            self.budgets -= self.latest.pop_front().map_or(Duration::ZERO, |(_, budget)| budget);
+            self.since_short += 1;
+        }
+        self.latest.push_back((at, budget));
+        self.budgets += budget;
+        self.since_short += 1;
+        if self.since_short >= SHORT_EVERY || self.latest.len() < SHORT_EVERY {
+            self.since_short = 0;
+            self.short = self.find_short();
+        }
+    }
+
+    /// Mean of the budgets in use.
+    pub(super) fn mean_budget(&self) -> Option<Duration> {
+        (!self.latest.is_empty()).then(|| self.budgets / self.latest.len() as u32)
+    }
+
+    /// The fifth percentile of the budgets in use.
+    pub(super) fn short_budget(&self) -> Option<Duration> {
+        self.short
+    }
+
+    /// The time in which the latest `count` came, or those that are remembered if these are fewer than that; `None` if
+    /// there have not been as many.
+    pub(super) fn time_of(&self, count: usize, now: Instant) -> Option<Duration> {
+        let first = self.latest.len().checked_sub(count.min(REMEMBERED))?;
+        self.latest.get(first).map(|&(at, _)| now.saturating_duration_since(at))
+    }
+
+    /// Arrivals per second in the last `window`.
+    pub(super) fn rate(&self, now: Instant, window: Duration) -> f64 {
+        let first = self.latest.partition_point(|&(at, _)| now.saturating_duration_since(at) > window);
+        let count = self.latest.len() - first;
+        // Where memory ends before the window does, what is remembered must speak for it.
+        let seen = match self.latest.front() {
+            Some(&(at, _)) if first == 0 && count == REMEMBERED => now.saturating_duration_since(at).min(window),
+            _ => window,
+        };
+        if seen.is_zero() { 0.0 } else { count as f64 / seen.as_secs_f64() }
+    }
+
+    fn find_short(&self) -> Option<Duration> {
+        let mut budgets: Vec<Duration> = self.latest.iter().map(|&(_, budget)| budget).collect();
+        let rank = (budgets.len() as f64 * SHORT_SHARE) as usize;
+        (!budgets.is_empty()).then(|| *budgets.select_nth_unstable(rank).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_window() {
+        let (start, mut traffic) = (Instant::now(), Traffic::default());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert_eq!(traffic.rate(at(0), Duration::from_millis(100)), 0.0);
+        for ms in 0..500 {
+            traffic.arrived(at(ms), Duration::from_millis(50));
+        }
+        for ms in 500..600 {
+            traffic.arrived(at(ms), Duration::from_millis(50));
+            traffic.arrived(at(ms), Duration::from_millis(50));
+        }
+        assert!((traffic.rate(at(600), Duration::from_millis(100)) - 2000.0).abs() < 30.0);
+        assert!((traffic.rate(at(600), Duration::from_millis(200)) - 1500.0).abs() < 30.0);
+        assert_eq!(traffic.rate(at(800), Duration::from_millis(100)), 0.0);
+    }
+
+    #[test]
+    fn a_window_longer_than_the_memory_has_the_rate_of_what_is_remembered() {
+        let (start, mut traffic) = (Instant::now(), Traffic::default());
+        for us in 0..20_000 {
+            traffic.arrived(start + Duration::from_micros(us * 10), Duration::from_secs(60));
+        }
+        let rate = traffic.rate(start + Duration::from_micros(200_000), Duration::from_secs(120));
+        assert!((rate - 1e5).abs() < 1e3, "{rate}");
+    }
+
+    #[test]
+    fn the_latest_arrivals_took_their_time() {
+        let (start, mut traffic) = (Instant::now(), Traffic::default());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for ms in 0..100 {
+            traffic.arrived(at(ms), Duration::from_millis(50));
+        }
+        let time_of = |count: usize| traffic.time_of(count, at(109));
+        assert_eq!(time_of(1), Some(Duration::from_millis(10)));
+        assert_eq!(time_of(50), Some(Duration::from_millis(59)));
+        assert_eq!((time_of(100), time_of(101)), (Some(Duration::from_millis(109)), None));
+        assert_eq!(Traffic::default().time_of(1, at(0)), None);
+    }
+
+    #[test]
+    fn budgets_in_use_have_a_mean_and_a_short_end() {
+        let (start, mut traffic) = (Instant::now(), Traffic::default());
+        assert_eq!((traffic.mean_budget(), traffic.short_budget()), (None, None));
+        for index in 0..2000 {
+            traffic.arrived(start, Duration::from_millis(if index % 10 == 0 { 10 } else { 100 }));
+        }
+        assert!(traffic.mean_budget().unwrap().abs_diff(Duration::from_millis(91)) < Duration::from_millis(1));
+        assert_eq!(traffic.short_budget(), Some(Duration::from_millis(10)));
+        for _ in 0..2000 {
+            traffic.arrived(start, Duration::from_millis(100));
+        }
+        assert_eq!(traffic.short_budget(), Some(Duration::from_millis(100)));
+        // What was asked long ago is forgotten.
+        traffic.arrived(start + Duration::from_secs(61), Duration::from_millis(500));
+        assert_eq!(traffic.short_budget(), Some(Duration::from_millis(500)));
+        assert_eq!(traffic.mean_budget(), Some(Duration::from_millis(500)));
+    }
+}

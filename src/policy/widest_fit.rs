@@ -1,0 +1,267 @@
+//! The width rule: the widest width at which everybody who waits is answered in time.
+//!
+//! A ceiling holds for a step of the widths when (a) the whole backlog, in the order of its deadlines, over all workers,
+//! ends within its slack less a margin, and (b) what is expected to arrive in the next two budgets ends with it in three.
+//! What holds for a step holds for every narrower one, so the widest is found in a few looks. No step is taken at which one
+//! job alone would block a worker for half of the short budgets in use.
+//!
+//! The ceiling falls at once to what holds. It rises to what could be kept up: where the backlog and the arrivals of two
+//! budgets end in two. Where that is much wider, it must have been so for a third of a budget, which brings full width
+//! back soon after a burst; where it is a little wider, for three, which keeps it still under a steady load. With one and
+//! the same bound for both ways, the width swings, and no accuracy is gained by it.
+//!
+//! Batches are short: a twentieth of the short budgets. A long one saves a few percent of the work, but everybody behind it
+//! waits, and when something holds it up, all of it is late.
+
+use std::time::{Duration, Instant};
+
+use super::backlog::Backlog;
+use super::batch::{self, Assignment, Bounds};
+use super::forecast::Crew;
+use super::traffic::Traffic;
+use super::tuning::{Tuning, WHOLE};
+use super::window::SlidingMinimum;
+use super::{Demand, Profile};
+use crate::engine::Width;
+
+/// The rule with what it remembers: traffic, and the widths of late.
+#[derive(Debug, Clone)]
+pub struct WidestFit {
+    tuning: Tuning,
+    limits: Limits,
+    pub(super) traffic: Traffic,
+    pub(super) crew: Crew,
+    pub(super) backlog: Backlog,
+    ceiling: Width,
+    /// What could be kept up, over the two times for which a ceiling must be good before it rises.
+    lately: SlidingMinimum,
+    for_long: SlidingMinimum,
+    /// Scratch: a ceiling as a step of each model.
+    ceilings: Vec<usize>,
+}
+
+/// What there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most jobs that run together.
+    pub batch: usize,
+    /// The most jobs that wait. The caller keeps to it; the rule narrows in time that it is not reached.
+    pub queue: usize,
+}
+
+/// The threads that run batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Workers<'a> {
+    /// How many there are; at least one.
+    pub count: usize,
+    /// When those that run a batch will be free, as predicted. For [`WidestFit::next_batch`] without the one that asks.
+    pub busy_until: &'a [Instant],
+}
+
+/// What a free worker shall do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The jobs to run together, the most urgent first, all of one model; none if no job is ready.
+    pub batch: Vec<Assignment>,
+    /// Places in the queue of jobs that cannot be answered in time, ascending.
+    pub shed: Vec<usize>,
+    /// How long the batch will take.
+    pub takes: Duration,
+    /// The widest width that a job may have now, unless it asked for it.
+    pub ceiling: Width,
+    /// Why it is not wider.
+    pub reason: Reason,
+    /// Jobs in the queue, those of the batch included.
+    pub queue_length: usize,
+    /// How long the oldest of them has waited.
+    pub oldest_wait: Duration,
+}
+
+/// Why the ceiling is where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It is full width.
+    Full,
+    /// Short budgets: one job would block a worker for too long.
+    Budget,
+    /// The backlog would be late.
+    Load,
+    /// What is expected to arrive would be late.
+    Arrivals,
+    /// A wider width would do, but has not for long enough.
+    Holding,
+    /// Not even the narrowest width leaves the margin that it should.
+    Overload,
+}
+
+/// What is the same for all steps that a decision looks at.
+#[derive(Debug, Clone, Copy)]
+struct Moment<'a> {
+    profiles: &'a [Profile],
+    /// The model of the most urgent job: the ceiling moves along its steps.
+    lead: usize,
+    /// Mean budget, as far as the queue has room for it, in nanoseconds.
+    budget: f64,
+    /// Jobs that will arrive.
+    expected: f64,
+}
+
+impl WidestFit {
+    /// The rule for a queue and batches of these sizes.
+    pub fn new(limits: Limits, tuning: Tuning) -> WidestFit {
+        WidestFit {
+            tuning,
+            limits,
+            traffic: Traffic::default(),
+            crew: Crew::default(),
+            backlog: Backlog::default(),
+            ceiling: Width::FULL,
+            lately: SlidingMinimum::default(),
+            for_long: SlidingMinimum::default(),
+            ceilings: Vec::new(),
+        }
+    }
+
+    /// What a free worker shall do. `queue` is in the order of its deadlines; `profiles` are those of the models.
+    pub fn next_batch<'a>(
+        &mut self,
+        queue: impl Iterator<Item = &'a Demand>,
+        workers: Workers,
+        now: Instant,
+        profiles: &[Profile],
+    ) -> Decision {
+        let mut oldest = now;
+        self.fill(queue.inspect(|demand| oldest = oldest.min(demand.arrived)), workers, now, profiles);
+        let queue_length = self.backlog.jobs.len() + self.backlog.shed.len();
+        let mut reason = Reason::Holding;
+        if let Some(head) = self.backlog.jobs.iter().find(|item| item.ready) {
+            let lead = head.model as usize;
+            reason = self.move_ceiling(self.moment(lead, now, profiles), now);
+            self.set_ceilings(self.ceiling, profiles);
+            if reason == Reason::Overload {
+                self.backlog.give_up(profiles, &self.crew);
+            }
+        }
+        let bounds = Bounds {
+            idle: workers.count.saturating_sub(workers.busy_until.len() + 1),
+            by_budget: reason == Reason::Budget,
+        };
+        let (batch, takes) = batch::form(&self.backlog, &self.ceilings, profiles, &self.crew, bounds);
+        let oldest_wait = now.saturating_duration_since(oldest);
+        let shed = std::mem::take(&mut self.backlog.shed);
+        Decision { batch, shed, takes, ceiling: self.ceiling, reason, queue_length, oldest_wait }
+    }
+
+    /// Sees the queue and the workers as they are now.
+    pub(super) fn fill<'a>(
+        &mut self,
+        queue: impl Iterator<Item = &'a Demand>,
+        workers: Workers,
+        now: Instant,
+        profiles: &[Profile],
+    ) {
+        let busy = workers.busy_until.iter().map(|at| at.saturating_duration_since(now).as_nanos() as u64);
+        let idle = workers.count.saturating_sub(workers.busy_until.len());
+        let longest = self.short_budget(self.tuning.batch);
+        self.crew.set(busy.chain(std::iter::repeat_n(0, idle)), self.limits.batch, longest as u64);
+        let tuning = self.tuning;
+        self.backlog.fill(queue, now, profiles, |profile| tuning.margin_of(profile));
+    }
+
+    pub(super) fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// A share of the short budgets in use, in nanoseconds; without end where there are none.
+    fn short_budget(&self, share: f64) -> f64 {
+        self.traffic.short_budget().map_or(f64::INFINITY, |short| short.as_secs_f64() * 1e9 * share)
+    }
+
+    fn moment<'a>(&self, lead: usize, now: Instant, profiles: &'a [Profile]) -> Moment<'a> {
+        // Budgets that are longer than what fills half of the queue are no time to wait in.
+        let mean = self.traffic.mean_budget().unwrap_or_default();
+        let budget = self.traffic.time_of(self.limits.queue.div_ceil(2), now).unwrap_or(mean).min(mean);
+        let ahead = budget.mul_f64(self.tuning.ahead);
+        let expected = self.traffic.rate(now, ahead) * ahead.as_secs_f64();
+        Moment { profiles, lead, budget: budget.as_secs_f64() * 1e9, expected }
+    }
+
+    /// Moves the ceiling to where it should be, and says why it is not wider.
+    fn move_ceiling(&mut self, moment: Moment, now: Instant) -> Reason {
+        let (tuning, profile) = (self.tuning, &moment.profiles[moment.lead]);
+        let most = self.unblocked(profile);
+        let current = profile.within(self.ceiling).min(most);
+        let (needed, mut why) = self.widest(0, current, current, tuning.within, moment);
+        let mut kept_up = needed;
+        if needed == current {
+            (kept_up, why) = self.widest(current, most, current + 1, tuning.sustained, moment);
+        }
+        let kept_up = profile.width(kept_up);
+        let for_budgets = |budgets: f64| Duration::from_nanos((moment.budget * budgets) as u64);
+        let lately = self.lately.push(now, for_budgets(tuning.hold), kept_up);
+        let for_long = self.for_long.push(now, for_budgets(tuning.patience), kept_up);
+        let leaps = lately.as_f64() >= profile.width(current).as_f64() + tuning.leap;
+        self.ceiling = profile.width(needed).max(if leaps { lately } else { for_long });
+
+        let narrowest = self.ceiling == profile.width(0);
+        match why {
+            _ if narrowest && self.holds(0, tuning.within, moment) == Err(Reason::Load) => Reason::Overload,
+            Some(why) if self.ceiling == kept_up => why,
+            _ if self.ceiling < kept_up => Reason::Holding,
+            _ if self.ceiling == Width::FULL => Reason::Full,
+            _ => Reason::Budget,
+        }
+    }
+
+    /// The widest step at which one job alone does not block a worker for too long.
+    fn unblocked(&self, profile: &Profile) -> usize {
+        let bound = self.short_budget(self.tuning.blocking);
+        let share = 1.0 - self.tuning.margin_of(profile) as f64 / WHOLE as f64;
+        profile.costs().partition_point(|cost| cost.single() as f64 <= bound * share).max(1) - 1
+    }
+
+    /// The widest step up to `most` that holds, or `least`, which is not looked at, where no other does; and what
+    /// forbids the next one. It is looked for near `guess`, in strides that double, and then by halves.
+    fn widest(
+        &mut self,
+        least: usize,
+        most: usize,
+        guess: usize,
+        within: f64,
+        moment: Moment,
+    ) -> (usize, Option<Reason>) {
+        let (mut good, mut bad, mut step, mut stride, mut why) = (least, most + 1, guess, 1, None);
+        while good + 1 < bad {
+            match self.holds(step, within, moment) {
+                Ok(()) => {
+                    good = step;
+                    step = ((good + bad) / 2).min(good + stride);
+                }
+                Err(reason) => {
+                    (bad, why) = (step, Some(reason));
+                    step = ((good + bad) / 2).max(bad.saturating_sub(stride));
+                }
+            }
+            stride *= 2;
+        }
+        (good, why)
+    }
+
+    /// Do the backlog and the arrivals end in time at a step?
+    fn holds(&mut self, step: usize, within: f64, moment: Moment) -> Result<(), Reason> {
+        let Moment { profiles, lead, budget, expected } = moment;
+        self.set_ceilings(profiles[lead].width(step), profiles);
+        let work = self.backlog.work(&self.ceilings, profiles, &self.crew).ok_or(Reason::Load)?;
+        let cost = profiles[lead].costs()[step];
+        let work = (work + self.crew.busy()) as f64 + expected * cost.item as f64;
+        let room = (budget * within - cost.single() as f64) * self.crew.workers() as f64;
+        // Without traffic, as at the start, there is no budget to compare with.
+        if budget == 0.0 || work <= room { Ok(()) } else { Err(Reason::Arrivals) }
+    }
+
+    /// For each model its widest step within a width.
+    fn set_ceilings(&mut self, width: Width, profiles: &[Profile]) {
+        self.ceilings.clear();
+        self.ceilings.extend(profiles.iter().map(|profile| profile.within(width)));
+    }
+}
