@@ -1,0 +1,167 @@
+//! Measured latency and accuracy of one model, as data.
+
+use std::time::Duration;
+
+use anywidth::engine::Width;
+use anywidth::policy::{Measurement, Profile, ProfileError};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What was measured of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// What it is, for titles.
+    pub name: String,
+    /// Microseconds that a worker spends on one picture before the network sees it.
+    pub decode_us: f64,
+    /// The widths, ascending, the last of them 1.
+    pub steps: Vec<MeasuredStep>,
+}
+
+/// What was measured at one width.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredStep {
+    /// The width.
+    pub width: f64,
+    /// Share of held-out images that are named right.
+    pub accuracy: f64,
+    /// Batch sizes, ascending from 1, and how long the network takes for one batch.
+    pub latency_us: Vec<(usize, f64)>,
+}
+
+/// Why a file is no measurement.
+#[derive(Debug, Error)]
+pub enum MeasuredError {
+    /// Not the JSON that is expected.
+    #[error("not a measured profile: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A number that cannot be.
+    #[error("width {width}: {what}")]
+    Step {
+        /// Which.
+        width: f64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Together they make no profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+impl Measured {
+    /// The shipped CIFAR-10 model: its accuracy, and latencies estimated from its multiply-adds until they are measured.
+    ///
+    /// # Errors
+    /// Never, as the tests show.
+    pub fn vgg8() -> Result<Measured, MeasuredError> {
+        Measured::read(include_str!("vgg8.json"))
+    }
+
+    /// Reads and checks a measured profile.
+    ///
+    /// # Errors
+    /// When the text is not one: see [`MeasuredError`].
+    pub fn read(json: &str) -> Result<Measured, MeasuredError> {
+        let measured: Measured = serde_json::from_str(json)?;
+        for step in &measured.steps {
+            let error = |what| Err(MeasuredError::Step { width: step.width, what });
+            if !(0.0..=1.0).contains(&step.accuracy) {
+                return error("its accuracy is not from 0 to 1");
+            }
+            if !step.latency_us.iter().all(|&(_, us)| us > 0.0 && us <= 3.6e9) {
+                return error("a latency is not above 0 and up to an hour");
+            }
+            if step.latency_us.first().is_none_or(|first| first.0 != 1)
+                || !step.latency_us.is_sorted_by(|a, b| a.0 < b.0)
+            {
+                return error("its batch sizes do not ascend from 1");
+            }
+        }
+        if !(0.0..=3.6e9).contains(&measured.decode_us) {
+            return Err(MeasuredError::Step { width: 1.0, what: "decode_us is not from 0 up to an hour" });
+        }
+        measured.profile()?;
+        Ok(measured)
+    }
+
+    /// The profile that a server would have that measured this.
+    ///
+    /// # Errors
+    /// When the widths do not ascend up to 1.
+    pub fn profile(&self) -> Result<Profile, MeasuredError> {
+        let measurement = |step: &MeasuredStep| {
+            let latencies = step
+                .latency_us
+                .iter()
+                .map(|&(batch, us)| (batch, Duration::from_secs_f64((us + self.decode_us * batch as f64) * 1e-6)));
+            let width = Width::try_from(step.width)
+                .map_err(|_| MeasuredError::Step { width: step.width, what: "not above 0 and up to 1" })?;
+            Ok(Measurement { width, latencies: latencies.collect(), accuracy: Some(step.accuracy) })
+        };
+        let measurements = self.steps.iter().map(measurement).collect::<Result<Vec<_>, MeasuredError>>()?;
+        Ok(Profile::new(&measurements)?)
+    }
+
+    /// Seconds that a batch of items at these widths takes: of each item its share of a batch of that many at its width.
+    pub fn seconds(&self, widths: &[Width]) -> f64 {
+        let batch = widths.len();
+        let share = |width: &Width| {
+            let at = self.steps.partition_point(|step| step.width < width.as_f64() - 1e-9).min(self.steps.len() - 1);
+            self.steps[at].batch_us(batch) / batch as f64 + self.decode_us
+        };
+        widths.iter().map(share).sum::<f64>() * 1e-6
+    }
+}
+
+impl MeasuredStep {
+    /// Linear between the batch sizes that were measured, and in proportion beyond the largest.
+    fn batch_us(&self, batch: usize) -> f64 {
+        let above = self.latency_us.partition_point(|point| point.0 < batch);
+        let (b1, t1) = *self.latency_us.get(above).unwrap_or(&self.latency_us[self.latency_us.len() - 1]);
+        match above.checked_sub(1).map(|below| self.latency_us[below]) {
+            Some((b0, t0)) if batch < b1 => t0 + (t1 - t0) * (batch - b0) as f64 / (b1 - b0) as f64,
+            _ => t1 * batch as f64 / b1 as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_profile_is_sound() {
+        let measured = Measured::vgg8().unwrap();
+        let profile = measured.profile().unwrap();
+        assert!(profile.worst_fit() < 0.02, "{}", profile.worst_fit());
+        for batch in [1, 2, 3, 16, 20] {
+            let exact = measured.seconds(&vec![Width::FULL; batch]);
+            let fitted = profile.latency(Width::FULL, batch).as_secs_f64();
+            assert!((exact / fitted - 1.0).abs() < 0.05, "batch {batch}: {exact} {fitted}");
+        }
+    }
+
+    #[test]
+    fn an_unsound_profile_is_refused() {
+        let text = |width: &str, accuracy: &str, latency: &str| {
+            format!(
+                r#"{{"name": "", "decode_us": 0,
+                    "steps": [{{"width": {width}, "accuracy": {accuracy}, "latency_us": {latency}}}]}}"#
+            )
+        };
+        assert!(Measured::read(&text("1", "0.9", "[[1, 2.5]]")).is_ok());
+        for (width, accuracy, latency) in [
+            ("0.5", "0.9", "[[1, 2.5]]"),
+            ("2", "0.9", "[[1, 2.5]]"),
+            ("1", "1.9", "[[1, 2.5]]"),
+            ("1", "0.9", "[]"),
+            ("1", "0.9", "[[2, 2.5]]"),
+            ("1", "0.9", "[[1, 0]]"),
+            ("1", "0.9", "[[1, 2.5], [1, 3]]"),
+        ] {
+            assert!(Measured::read(&text(width, accuracy, latency)).is_err(), "{width} {accuracy} {latency}");
+        }
+    }
+}
