@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help trainer test test-server test-exporter lint libtorch bench deny
+.PHONY: help trainer test test-server test-load test-exporter lint libtorch bench deny
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,10 +13,13 @@ trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.
 	cd exporter && $(CARGO) build --release --locked
 	$(CARGO) build --release --locked
 
-test: test-server test-exporter ## Installs what the tests need, then runs all of them.
+test: test-server test-load test-exporter ## Installs what the tests need, then runs all of them.
 
 test-server: ## Runs the tests of the server; needs nothing installed.
 	$(CARGO) test --locked
+
+test-load: ## Runs the tests of the load generator and the simulator.
+	$(CARGO) test --locked --package anywidth-load
 
 test-exporter: libtorch .venv ## Runs the tests of the exporter, with ONNX Runtime and libtorch as peers.
 	cd exporter && $(CARGO) test --locked
@@ -26,6 +29,7 @@ lint: libtorch ## Formatting and lints, as the gate runs them.
 	cd exporter && $(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --package anywidth-load --all-targets -- -D warnings
 	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
 
 libtorch: ## Puts the part of PyTorch that the exporter links into exporter/libtorch.

@@ -18,9 +18,10 @@
 //! | [`run`] | all of these together | what is made of the results |
 //! | [`results`], [`warnings`] | what was found, as a file | how it is shown |
 //! | [`report`], [`compare`] | pages, pictures and tables | how it was found |
+//! | [`simulate`] | the server's width rule beside others, on virtual time | connections |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! Nothing here uses the server's crate: what is measured is what a stranger's client sees.
+//! Only `simulate` uses the server's crate: what is measured is what a stranger's client sees.
 
 pub mod arrivals;
 pub mod cli;
@@ -35,6 +36,7 @@ pub mod record;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod simulate;
 pub mod target;
 pub mod warnings;
 pub mod width;

@@ -7,6 +7,7 @@ mod progress;
 mod requests;
 mod run;
 mod schedule;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Put two runs side by side
     Compare(compare::Arguments),
+    /// Play the server's width rule, and others beside it, under the same load on virtual time
+    Simulate(simulate::Arguments),
 }
 
 /// Why a command ended, told apart for the exit code.
@@ -51,6 +54,7 @@ pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     let (error, code) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,

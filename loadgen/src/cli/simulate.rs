@@ -1,0 +1,49 @@
+//! `anywidth-load simulate`: the width rule and others under the same load, on virtual time.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Failure;
+use super::files::print;
+use crate::simulate::{Measured, cases, compare, contenders, table};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// File with latencies and accuracies by width [default: those of the shipped vgg-8, its latencies estimated from its
+    /// multiply-adds]
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+
+    /// How many times each case is played, each time with other arrivals
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
+}
+
+/// Bytes of a profile that are read.
+const MOST_BYTES: u64 = 1 << 20;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let measured = arguments.measured()?;
+    let profile = measured.profile()?;
+    let seeds: Vec<u64> = (1..=arguments.seeds).collect();
+    for case in cases(&profile)? {
+        let scores = compare(&case, &measured, &contenders(), &seeds)?;
+        print(&format!("### {}\n\n{}\n", case.name, table(&scores)))?;
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn measured(&self) -> anyhow::Result<Measured> {
+        use std::io::Read;
+
+        let Some(path) = &self.profile else { return Ok(Measured::vgg8()?) };
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Measured::read(&text).with_context(|| path.display().to_string())
+    }
+}
