@@ -8,7 +8,7 @@ use anywidth::dataset::Labelled;
 use anywidth::picture::Frame;
 
 use super::album::{Photos, decode};
-use super::statistics::Sums;
+use super::statistics::{CHANNELS, Sums};
 use super::{PhotosError, Splits, pictures};
 use crate::data::{Images, Shape};
 
@@ -60,8 +60,6 @@ pub struct Broken {
     pub reason: String,
 }
 
-/// Red, green, blue.
-pub(super) const CHANNELS: usize = 3;
 /// More broken files than these end the run.
 const MOST_BROKEN_PERCENT: usize = 5;
 /// Broken files that an error names.

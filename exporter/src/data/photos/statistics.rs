@@ -1,6 +1,7 @@
 //! Mean and deviation of pixels, exact whatever the order in which pictures are seen.
 
-use super::read::CHANNELS;
+/// Red, green, blue.
+pub(super) const CHANNELS: usize = 3;
 
 /// Sums over pixels, for each image channel.
 #[derive(Debug, Default, Clone, Copy)]

@@ -1,0 +1,50 @@
+//! Which images a step sees, and how they are changed: a function of the seed and the step's number.
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+
+use super::Recipe;
+use crate::data::{Batch, DataError, Examples};
+
+/// The order in which an epoch sees the images, remembered until the next epoch.
+#[derive(Default)]
+pub(super) struct Order {
+    epoch: Option<usize>,
+    order: Vec<usize>,
+}
+
+impl Order {
+    /// The images of step `step`, of `count` in all.
+    pub(super) fn indices(&mut self, recipe: &Recipe, count: usize, step: usize) -> &[usize] {
+        let per_epoch = count / recipe.batch;
+        let epoch = step / per_epoch;
+        if self.epoch != Some(epoch) {
+            self.epoch = Some(epoch);
+            self.order = (0..count).collect();
+            self.order.shuffle(&mut random(recipe.seed, ORDER, epoch));
+        }
+        &self.order[step % per_epoch * recipe.batch..][..recipe.batch]
+    }
+}
+
+/// The images of step `step`, changed as the recipe says.
+pub(super) fn augmented(
+    recipe: &Recipe,
+    images: &dyn Examples,
+    indices: &[usize],
+    step: usize,
+) -> Result<Batch, DataError> {
+    images.augmented(indices, &recipe.augmentation, &mut random(recipe.seed, PIXELS, step))
+}
+
+fn random(seed: u64, purpose: u64, index: usize) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(purpose << STREAM_BITS | index as u64);
+    random
+}
+
+/// The purposes that random numbers of one seed are drawn for; the split and the weights use stream 0.
+const ORDER: u64 = 1;
+const PIXELS: u64 = 2;
+const STREAM_BITS: u32 = 48;

@@ -1,0 +1,224 @@
+//! A run under way: its network, its optimiser, and the steps that move them.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use tch::{Kind, Tensor};
+
+use super::average::Average;
+use super::balance::class_weights;
+use super::batches::{Order, augmented};
+use super::checkpoint::{self, Checkpoint, CheckpointError};
+use super::loss::{LossWeights, Target};
+use super::optimiser::Sgd;
+use super::progress::Progress;
+use super::{Epoch, Material, Outcome, Recipe, TrainError};
+use crate::data::loader::Loader;
+use crate::data::{Batch, Images};
+use crate::evaluate;
+use crate::model::{Mode, Network};
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Run {
+    recipe: Recipe,
+    network: Network,
+    sgd: Sgd,
+    average: Option<Average>,
+    /// Steps done.
+    step: usize,
+    history: Vec<Epoch>,
+    /// Sum of the losses of the epoch under way.
+    loss_sum: f64,
+    checkpoint: PathBuf,
+}
+
+/// Steps between two looks at the loss: reading it back is cheap, formatting a bar each time is not.
+const LOOK_EVERY: usize = 10;
+
+impl Run {
+    /// A run from its beginning; checkpoints go to the file `checkpoint`.
+    ///
+    /// # Panics
+    /// If [`Recipe::check`] finds something wrong.
+    pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
+        let network = recipe.network();
+        let sgd = Sgd::new(recipe.sgd, &network.parameters());
+        let average = recipe.average();
+        Run { recipe, network, sgd, average, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
+    }
+
+    /// The run that the file `checkpoint` holds.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] if there is no such file or it is not whole.
+    pub fn resume(checkpoint: PathBuf) -> Result<Run, CheckpointError> {
+        let loaded = Checkpoint::load(&checkpoint)?;
+        let state = loaded.state;
+        Ok(Run {
+            recipe: state.recipe,
+            network: loaded.network,
+            sgd: loaded.sgd,
+            average: loaded.average,
+            step: state.step,
+            history: state.history,
+            loss_sum: state.loss_sum,
+            checkpoint,
+        })
+    }
+
+    /// The network to measure and export: as it is now, or its average if the recipe wants one.
+    pub fn network(&self) -> &Network {
+        self.average.as_ref().map_or(&self.network, Average::network)
+    }
+
+    /// The recipe that it follows.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The epochs that are done.
+    pub fn history(&self) -> &[Epoch] {
+        &self.history
+    }
+
+    /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
+    ///
+    /// # Errors
+    /// [`TrainError`] for settings out of range, a loss or a weight that is no number, an image that is gone, or a
+    /// checkpoint that cannot be written.
+    ///
+    /// # Panics
+    /// If the material has no loader.
+    pub fn train(
+        &mut self,
+        material: Material<'_>,
+        progress: &Progress,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Outcome, TrainError> {
+        let Material { train, validation, loaders } = material;
+        self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
+        let goal = Goal::of(&self.recipe, &self.network, train.labels())?;
+        let per_epoch = train.labels().len() / self.recipe.batch;
+        let steps = self.recipe.epochs * per_epoch;
+        let (epoch, done) = (self.step / per_epoch, self.history.len());
+        if epoch != done {
+            let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
+            return Err(TrainError::Setting(format!("checkpoint: begun with another number of images: {reason}")));
+        }
+        if self.step == 0 {
+            self.recipe.begin(&self.network, train)?;
+        }
+        let recipe = self.recipe.clone();
+        let batches = || {
+            let (recipe, mut order) = (&recipe, Order::default());
+            move |step| augmented(recipe, train, order.indices(recipe, train.labels().len(), step), step)
+        };
+        thread::scope(|scope| {
+            let mut loader = Loader::start(scope, loaders, self.step..steps, batches);
+            while self.step < steps {
+                if self.epoch(&mut loader, &goal, [per_epoch, steps], progress, stop)? == Outcome::Interrupted {
+                    self.save()?;
+                    return Ok(Outcome::Interrupted);
+                }
+                self.measure(validation);
+                self.save()?;
+                progress.epoch(&self.history, self.recipe.epochs);
+            }
+            Ok(Outcome::Finished)
+        })
+    }
+
+    /// What is left of an epoch, which then is the history's last; not if it was stopped.
+    fn epoch(
+        &mut self,
+        loader: &mut Loader,
+        goal: &Goal,
+        [per_epoch, steps]: [usize; 2],
+        progress: &Progress,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Outcome, TrainError> {
+        let begin = Instant::now();
+        for place in self.step % per_epoch..per_epoch {
+            if stop() {
+                return Ok(Outcome::Interrupted);
+            }
+            let rate = self.recipe.schedule.rate(self.step, steps);
+            let loss = self.step_once(&loader.next_batch()?, goal, rate);
+            if !loss.is_finite() {
+                return Err(TrainError::Diverged { step: self.step, loss });
+            }
+            self.loss_sum += loss;
+            self.step += 1;
+            if place % LOOK_EVERY == 0 {
+                progress.step(self.step, steps, self.loss_sum / (place + 1) as f64, rate);
+            }
+        }
+        let loss = std::mem::take(&mut self.loss_sum) / per_epoch as f64;
+        let waited = loader.take_waited().as_secs_f64();
+        let seconds = begin.elapsed().as_secs_f64();
+        self.history.push(Epoch { loss, accuracy: Vec::new(), seconds, waited });
+        Ok(Outcome::Finished)
+    }
+
+    /// Completes the epoch that is the history's last.
+    fn measure(&mut self, validation: &Images) {
+        let begin = Instant::now();
+        let mode = Mode { training: false, precision: self.recipe.precision.kind() };
+        let accuracy = evaluate::accuracies(self.network(), validation, mode);
+        if let Some(last) = self.history.last_mut() {
+            last.accuracy = accuracy;
+            last.seconds += begin.elapsed().as_secs_f64();
+        }
+    }
+
+    fn step_once(&mut self, batch: &Batch, goal: &Goal, rate: f64) -> f64 {
+        let mode = Mode { training: true, precision: self.recipe.precision.kind() };
+        let logits = self.network.all_logits(&batch.images, mode);
+        let loss = goal.widths.loss(&logits, &batch.labels, &goal.target);
+        let value = loss.double_value(&[]);
+        if value.is_finite() {
+            loss.backward();
+            self.sgd.step(&self.network.parameters(), &goal.scales, rate);
+            if let Some(average) = &mut self.average {
+                average.update(&self.network, self.step);
+            }
+        }
+        value
+    }
+
+    /// Saves the run, unless its network is worth nothing any more.
+    fn save(&self) -> Result<(), TrainError> {
+        let broken = |(_, tensor): &(String, &Tensor)| tensor.isfinite().all().int64_value(&[]) == 0;
+        if let Some((name, _)) = self.network.tensors().into_iter().find(broken) {
+            return Err(TrainError::Overflow { name, steps: self.step });
+        }
+        let state = checkpoint::State {
+            recipe: self.recipe.clone(),
+            step: self.step,
+            history: self.history.clone(),
+            loss_sum: self.loss_sum,
+        };
+        Ok(checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())?)
+    }
+}
+
+/// What the gradients follow, and how far.
+struct Goal {
+    widths: LossWeights,
+    target: Target,
+    /// One for each parameter, where gradients are divided by the channels' coverage.
+    scales: Vec<Option<Tensor>>,
+}
+
+impl Goal {
+    fn of(recipe: &Recipe, network: &Network, labels: &[u16]) -> Result<Goal, TrainError> {
+        let widths = LossWeights::new(&recipe.loss_weights, network.widths().len()).map_err(TrainError::Setting)?;
+        let scales = if recipe.coverage { widths.gradient_scales(network) } else { Vec::new() };
+        let weights = || class_weights(labels, recipe.dataset.labels().len());
+        let classes = recipe.balanced.then(|| Tensor::from_slice(&weights()).to_kind(Kind::Float));
+        let Recipe { label_smoothing, distillation, .. } = *recipe;
+        Ok(Goal { widths, target: Target { label_smoothing, distillation, classes }, scales })
+    }
+}
