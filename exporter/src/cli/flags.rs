@@ -15,9 +15,10 @@ use super::target::Target;
 
 /// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("images").args(["dataset", "data"]).required(true).multiple(true))]
 pub(crate) struct Args {
     /// A data set with a name; without it, --data names a folder of your own pictures.
-    #[arg(required_unless_present = "data", conflicts_with_all = ABOUT_PHOTOS)]
+    #[arg(conflicts_with_all = ABOUT_PHOTOS)]
     pub(super) dataset: Option<Dataset>,
     /// Folder with the data set's files [default: data/<DATASET>]; or your own pictures, in a folder for each class, or
     /// in such folders below train, val and test.
