@@ -83,21 +83,14 @@ impl Images {
     /// # Panics
     /// If an index is out of range.
     pub fn batch(&self, indices: impl IntoIterator<Item = usize>) -> Batch {
-        self.batch_with(indices, |_, _| {})
+        self.changed(indices, |_| {})
     }
 
-    /// The images with these `indices`, each changed by `change` (its place in the batch and its pixels `[C, H, W]`).
-    ///
-    /// # Panics
-    /// If an index is out of range.
-    pub fn batch_with(
-        &self,
-        indices: impl IntoIterator<Item = usize>,
-        mut change: impl FnMut(usize, &mut [u8]),
-    ) -> Batch {
-        let images = indices.into_iter().enumerate().map(|(place, index)| {
+    /// The images with these `indices`, the pixels `[C, H, W]` of each changed by `change`.
+    fn changed(&self, indices: impl IntoIterator<Item = usize>, mut change: impl FnMut(&mut [u8])) -> Batch {
+        let images = indices.into_iter().map(|index| {
             let mut image = self.image(index).to_vec();
-            change(place, &mut image);
+            change(&mut image);
             (image, self.labels[index])
         });
         Batch::new(images, self.shape)
@@ -127,7 +120,7 @@ impl Examples for Images {
         augmentation: &Augmentation,
         random: &mut ChaCha8Rng,
     ) -> Result<Batch, DataError> {
-        Ok(self.batch_with(indices.iter().copied(), |_, image| augmentation.apply(image, self.shape, random)))
+        Ok(self.changed(indices.iter().copied(), |image| augmentation.apply(image, self.shape, random)))
     }
 }
 
