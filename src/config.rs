@@ -11,6 +11,7 @@ use clap::{ArgMatches, Args};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
+use crate::engine::Width;
 use crate::picture::Limits;
 use crate::repository::Source;
 use crate::scheduler::Settings;
@@ -39,9 +40,24 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_DEFAULT_MODEL", value_name = "NAME")]
     pub default_model: Option<String>,
 
-    /// Worker threads; fewer where other programs share the machine, never more than cores [default: all cores]
+    /// Worker threads, which decode and run; fewer where other programs share the machine, never more than cores
+    /// [default: all cores]
     #[arg(long, env = "ANYWIDTH_THREADS", value_name = "N")]
     pub threads: Option<usize>,
+
+    /// Worker threads that may decode large photographs at once; the others stay free for small ones and for the network
+    /// [default: half of the threads, at least 1]
+    #[arg(long, env = "ANYWIDTH_DECODERS", value_name = "N")]
+    pub decoders: Option<usize>,
+
+    /// Latency budget of requests that name none, and at least four times what an image takes at full width; less to narrow
+    /// sooner, more to keep full width longer
+    #[arg(long, env = "ANYWIDTH_DEFAULT_BUDGET_MS", default_value_t = 50.0, value_name = "MS")]
+    pub default_budget_ms: f64,
+
+    /// Narrowest width that load may choose; lower to answer more in a burst, higher to refuse instead of being wrong
+    #[arg(long, env = "ANYWIDTH_NARROWEST", default_value = "0.25", value_name = "WIDTH")]
+    pub narrowest: Width,
 
     /// Most images that run together; more for throughput, fewer for an even latency
     #[arg(long, env = "ANYWIDTH_MAX_BATCH", default_value_t = 16, value_name = "N")]
@@ -101,6 +117,8 @@ pub struct Config {
     pub default_model: Option<String>,
     /// Threads, batches and queue.
     pub scheduler: Settings,
+    /// The narrowest width that load may choose.
+    pub narrowest: Width,
     /// What one image may be.
     pub picture: Limits,
     /// What one request may be.
@@ -143,6 +161,9 @@ pub enum ConfigError {
         /// The most allowed.
         most: u64,
     },
+    /// A time of nothing, or beyond an hour.
+    #[error("--default-budget-ms is {0}: it must be above 0 and up to {HOUR_MS}")]
+    Budget(f64),
     /// Both a folder and a file to serve.
     #[error("models come from a folder (--models, ANYWIDTH_MODELS) or one file (--model, ANYWIDTH_MODEL), not both")]
     TwoSources,
@@ -181,6 +202,11 @@ impl Flags {
     pub fn validate(self, cores: usize) -> Result<Config, ConfigError> {
         let threads = self.threads.unwrap_or(cores);
         range("--threads", threads as u64, 1, MOST_THREADS)?;
+        let decoders = self.decoders.unwrap_or((threads / 2).max(1));
+        range("--decoders", decoders as u64, 1, threads as u64)?;
+        if !(self.default_budget_ms > 0.0 && self.default_budget_ms <= HOUR_MS as f64) {
+            return Err(ConfigError::Budget(self.default_budget_ms));
+        }
         range("--max-batch", self.max_batch as u64, 1, 1024)?;
         range("--queue-limit", self.queue_limit as u64, 1, 1 << 20)?;
         range("--max-connections", self.max_connections as u64, 1, 1 << 20)?;
@@ -205,7 +231,14 @@ impl Flags {
             port: self.port,
             source,
             default_model: self.default_model,
-            scheduler: Settings { workers: threads, max_batch: self.max_batch, queue_limit: self.queue_limit },
+            scheduler: Settings {
+                workers: threads,
+                decoders,
+                max_batch: self.max_batch,
+                queue_limit: self.queue_limit,
+                default_budget: Duration::from_secs_f64(self.default_budget_ms / 1e3),
+            },
+            narrowest: self.narrowest,
             picture: Limits { max_bytes: self.max_body_bytes, max_pixels: self.max_pixels },
             request: RequestLimits {
                 max_body_bytes: self.max_body_bytes,
@@ -254,6 +287,11 @@ mod tests {
     fn a_value_out_of_range_names_its_flag_and_what_is_allowed() {
         let error = |arguments: &[&str]| validate(arguments).unwrap_err().to_string();
         assert_eq!(error(&["--threads", "0"]), "--threads is 0: it must be from 1 to 1024");
+        assert_eq!(error(&["--threads", "2", "--decoders", "3"]), "--decoders is 3: it must be from 1 to 2");
+        for (text, says) in [("0", "0"), ("nan", "NaN"), ("3600001", "3600001")] {
+            let message = format!("--default-budget-ms is {says}: it must be above 0 and up to 3600000");
+            assert_eq!(error(&["--default-budget-ms", text]), message);
+        }
         assert_eq!(error(&["--max-batch", "0"]), "--max-batch is 0: it must be from 1 to 1024");
         assert_eq!(error(&["--queue-limit", "10"]), "--max-files is 64, but only 10 images may wait (--queue-limit)");
         assert!(error(&["--log", "a=b=c"]).starts_with("--log: not a log filter"));

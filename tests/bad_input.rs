@@ -32,9 +32,36 @@ fn other_bad_parameters_are_named_as_well() {
     assert!(error("profile=maybe", 400, "bad_value").ends_with("true or false"));
     assert!(error("width=1&width=1", 400, "repeated_parameter").contains("\"width\""));
     assert!(error("widht=1", 400, "unknown_parameter").contains("did you mean \"width\"?"));
-    assert!(error("budget_ms=5", 400, "unknown_parameter").contains("known: width"));
+    assert!(error("colour=5", 400, "unknown_parameter").contains("known: width"));
     assert!(error("model=cat", 404, "no_such_model").ends_with("there are: grey, tiny"));
     assert!(error("version=3", 404, "no_such_model").ends_with("there are: 1, 2"));
+}
+
+#[test]
+fn what_can_never_be_met_is_refused_with_what_could() {
+    let server = Server::start();
+    let error = |query: &str, status, code| server.post(&format!("/classify?{query}"), &png(0)).error(status, code);
+    for budget in ["0", "-1", "NaN", "1000000000000000000", "1e999", "soon"] {
+        let allowed = "a decimal number of milliseconds above 0 and up to 3600000";
+        assert!(error(&format!("budget_ms={budget}"), 400, "bad_value").ends_with(allowed), "{budget}");
+    }
+    // A microsecond is over before the body is there, or else too short for any width.
+    let hasty = server.post("/classify?budget_ms=0.001", &png(0));
+    assert!([422, 504].contains(&hasty.status), "{}", hasty.text);
+    assert_eq!(
+        error("min_accuracy=0.9", 422, "cannot_be_met"),
+        "an accuracy of 0.9 cannot be met: the model's best is 0.75, at full width"
+    );
+    let unknown = error("min_accuracy=0.5&model=grey", 422, "cannot_be_met");
+    assert!(unknown.contains("does not say how accurate it is"), "{unknown}");
+    let both = error("min_accuracy=0.7&width=0.5", 422, "cannot_be_met");
+    assert_eq!(both, "width 0.5 and an accuracy of 0.7 contradict: that width has 0.6");
+    error("confidence=0.9&width=0.5", 400, "contradiction");
+    error("confidence=0.9&profile=true", 400, "contradiction");
+    assert!(error("priority=urgent", 400, "bad_value").ends_with("low, normal or high"));
+    let header = server.send("POST", "/classify", &[("X-Latency-Budget-Ms", "soon")], &png(0));
+    assert!(header.error(400, "bad_value").contains("the header x-latency-budget-ms"));
+    assert_eq!(server.metric("anywidth_queue_length"), Some(0.0));
 }
 
 #[test]

@@ -112,6 +112,49 @@ fn a_profile_names_the_classes_at_every_step_up_to_the_width() {
 }
 
 #[test]
+fn a_least_accuracy_and_a_priority_are_taken_and_full_width_answers_while_there_is_time() {
+    let server = Server::start();
+    for query in ["min_accuracy=0.7", "priority=low", "priority=high&budget_ms=60000", "budget_ms=60000"] {
+        let body = server.post(&format!("/classify?{query}"), &png(2)).json();
+        assert_eq!((body["width"].as_f64(), &body["reason"]), (Some(1.0), &json!("full")), "{query}");
+    }
+    let headers = [("X-Latency-Budget-Ms", "60000")];
+    assert_eq!(server.send("POST", "/classify", &headers, &png(2)).status, 200);
+}
+
+#[test]
+fn who_asks_for_a_confidence_gets_the_narrowest_width_that_has_it() {
+    let server = Server::start();
+    let image = png(5);
+    let at_once = server.post("/classify?confidence=0.01", &image).json();
+    assert_eq!((at_once["width"].as_f64(), &at_once["reason"]), (Some(0.25), &json!("confident")));
+    assert_predictions(&at_once["predictions"], &expected("tiny", &image, "0.25")[..5]);
+    let never = server.post("/classify?confidence=1", &image).json();
+    assert_eq!((never["width"].as_f64(), &never["reason"]), (Some(1.0), &json!("full")));
+    assert_predictions(&never["predictions"], &expected("tiny", &image, "1")[..5]);
+    // Not below what the accuracy allows.
+    let accurate = server.post("/classify?confidence=0.01&min_accuracy=0.7", &image).json();
+    assert!(accurate["width"].as_f64() > Some(0.5), "{accurate}");
+}
+
+#[test]
+fn the_profile_says_what_each_width_takes() {
+    let server = Server::start();
+    server.post("/classify", &png(1));
+    let body = server.get("/profile").json();
+    assert_eq!((&body["workers"], body["models"].as_array().unwrap().len()), (&json!(1), 3));
+    let tiny = &body["models"][2];
+    assert_eq!((&tiny["name"], &tiny["version"]), (&json!("tiny"), &json!("2")));
+    assert!(tiny["capacity_at_full_width"].as_f64() > Some(0.0) && tiny["decode_us"].as_f64() > Some(0.0));
+    let steps = tiny["steps"].as_array().unwrap();
+    assert_eq!((&steps[0]["width"], &steps.last().unwrap()["width"]), (&json!(0.25), &json!(1)));
+    for step in steps {
+        assert_eq!((&step["latency_us"][0][0], &step["latency_us"][1][0]), (&json!(1), &json!(4)));
+        assert!(step["latency_us"][0][1].as_f64() > Some(0.0));
+    }
+}
+
+#[test]
 fn several_files_are_answered_in_their_order() {
     let server = Server::start();
     let (one, two) = (png(1), file(64, 40, 9, ImageFormat::Jpeg));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anywidth::scheduler::Settings;
 use serde_json::json;
 use support::pictures::png;
-use support::server::{Options, Server};
-use support::workers::{FAIL, Fragile, Gate, Gated, Step};
+use support::server::{Options, SETTINGS, Server};
+use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, Gated, Step};
 
 /// One worker, behind a gate that has let it warm up.
 fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
@@ -60,7 +60,7 @@ fn the_server_is_ready_only_when_its_workers_are_warm() {
 #[test]
 fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
     let (server, gate) = gated(|options| {
-        options.scheduler = Settings { workers: 1, max_batch: 1, queue_limit: 2 };
+        options.scheduler = Settings { max_batch: 1, queue_limit: 2, ..SETTINGS };
     });
     let mut waiting = vec![send_only(&server)];
     assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
@@ -111,12 +111,16 @@ fn callers_who_leave_give_no_bytes_back_that_are_still_there() {
     server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
     drop((running, waiting));
     server.until(|| server.metric("anywidth_requests_in_flight") == Some(0.0));
-    // The worker has the one image, the queue the other.
+    // The image that runs is decoded, and its bytes are free; the queue still has the other's.
+    let third = send_only(&server);
+    server.until(|| server.metric("anywidth_queue_length") == Some(2.0));
     let refused = send_only(&server);
     server.until(|| server.metric("anywidth_refusals_total{reason=\"memory_full\"}") == Some(1.0));
     assert!(answer_of(refused).starts_with("HTTP/1.1 503 "));
     gate.open.send(()).unwrap();
     server.until(|| server.metric("anywidth_jobs_abandoned_total") == Some(2.0));
+    gate.open.send(()).unwrap();
+    assert!(answer_of(third).starts_with("HTTP/1.1 200 "));
     let (one, two) = (send_only(&server), send_only(&server));
     gate.open.send(()).unwrap();
     gate.open.send(()).unwrap();
@@ -149,6 +153,9 @@ fn a_worker_that_fails_is_an_error_of_one_request_only() {
     assert!(!message.contains("asked to fail"), "what failed is for the log: {message}");
     assert_eq!(server.post("/classify", &png(1)).status, 200);
     assert_eq!(server.metric("anywidth_worker_panics_total"), Some(1.0));
+    server.post("/classify", FAIL_AT_ONCE).error(500, "internal");
+    assert_eq!(server.post("/classify", &png(1)).status, 200);
+    assert_eq!(server.metric("anywidth_worker_panics_total"), Some(2.0));
     assert_eq!(server.get("/readyz").status, 200);
 }
 
@@ -191,7 +198,7 @@ fn the_models_are_listed_with_what_they_read_and_answer() {
 
     let home = server.get("/").json();
     assert_eq!((&home["name"], &home["models"]), (&json!("anywidth"), &json!(["grey", "tiny"])));
-    for path in ["/", "/models", "/metrics", "/livez", "/readyz"] {
+    for path in ["/", "/models", "/profile", "/metrics", "/livez", "/readyz"] {
         let head = server.send("HEAD", path, &[], &[]);
         assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -13,9 +14,12 @@ use super::{Failure, print};
 use crate::config::{Config, Flags};
 use crate::engine::{Model, Width};
 use crate::repository::Repository;
-use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler};
+use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, measure};
 use crate::server::{Service, serve};
 use crate::telemetry::{Metrics, subscriber};
+
+/// The time for measuring what the models take, before the first request is answered.
+const MEASURING: Duration = Duration::from_millis(500);
 
 pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     let cores = available_parallelism().map_or(1, usize::from);
@@ -39,7 +43,7 @@ async fn listen(config: Config, repository: Repository) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
     let url = format!("http://{}", listener.local_addr()?);
 
-    let service = Arc::new(service(&config, repository)?);
+    let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository))?);
     print(&greeting(&url, service.repository()))?;
     let warm = service.clone();
     tokio::spawn(async move {
@@ -57,7 +61,9 @@ fn service(config: &Config, repository: Repository) -> anyhow::Result<Service> {
     let (max_batch, limits, counts) = (config.scheduler.max_batch, config.picture, metrics.clone());
     let new_worker: NewWorker =
         Arc::new(move || Box::new(EngineWorker::new(max_batch, limits, counts.clone())) as Box<dyn Execute>);
-    let models = repository.all().cloned().collect();
+    let models: Vec<_> = repository.all().cloned().collect();
+    let profiles = measure(&models, config.narrowest, max_batch, MEASURING).context("cannot measure the models")?;
+    let models = models.into_iter().zip(profiles).collect();
     let scheduler =
         Scheduler::start(config.scheduler, models, metrics.clone(), new_worker).context("cannot start the workers")?;
     Ok(Service::new(repository, scheduler, metrics, registry, config.request))

@@ -78,6 +78,11 @@ impl Frame {
         self.channels() * self.area()
     }
 
+    /// A picture's pixels ([`Picture::pixels`](super::Picture::pixels)) as the numbers that the model reads: `[C, H, W]`.
+    pub fn values(&self, pixels: &[u8]) -> Vec<f32> {
+        pixels.iter().map(|&byte| self.preparation.value(byte)).collect()
+    }
+
     fn channels(&self) -> usize {
         match self.colour {
             Colour::Grey => 1,

@@ -93,8 +93,7 @@ impl Picture {
     /// The picture as a model reads it: `[C, H, W]` values, `frame.len()` of them, from 0 to 1 or in the range that the
     /// frame's [`Preparation`] names: [`Preparation::value`] of each byte of [`Picture::pixels`].
     pub fn input(&self, frame: &Frame) -> Vec<f32> {
-        let preparation = frame.preparation();
-        self.pixels(frame).into_iter().map(|byte| preparation.value(byte)).collect()
+        frame.values(&self.pixels(frame))
     }
 
     /// The picture at the frame's size: `[C, H, W]` bytes, `frame.len()` of them.

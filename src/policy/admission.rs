@@ -23,8 +23,7 @@ impl Overload {
 
 impl WidestFit {
     /// Accepts a job if it and all who are in the queue can be answered in time at the narrowest widths that they allow,
-    /// and takes note of it as traffic. Jobs of lower priority do not stand in its way. `ready_in` is the time until a
-    /// worker could take it: decoding, and the wait for that.
+    /// and takes note of it as traffic. Jobs of lower priority do not stand in its way.
     ///
     /// `queue` is in the order of its deadlines; `profiles` are those of the models.
     ///
@@ -33,7 +32,6 @@ impl WidestFit {
     pub fn admit<'a>(
         &mut self,
         demand: &Demand,
-        ready_in: Duration,
         queue: impl Iterator<Item = &'a Demand>,
         workers: Workers,
         now: Instant,
@@ -42,8 +40,8 @@ impl WidestFit {
         let margin = self.tuning().reserve_of(&profiles[demand.model]);
         self.fill(queue, workers, now, profiles);
         let WidestFit { backlog, crew, traffic, .. } = self;
-        backlog.fits(demand, ready_in, now, profiles, margin, crew).map_err(|wait| Overload { wait })?;
-        traffic.arrived(now, demand.budget());
+        backlog.fits(demand, now, profiles, margin, crew).map_err(|wait| Overload { wait })?;
+        traffic.arrived(now, demand.budget(), demand.stage.takes());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::forecast::{Crew, Forecast};
 use super::profile::Cost;
 use super::tuning::WHOLE;
-use super::{Demand, Profile, Widths};
+use super::{Demand, Profile, Stage, Widths};
 use crate::engine::Width;
 
 /// Jobs in the order of their deadlines. Its memory is reused from decision to decision.
@@ -39,7 +39,9 @@ pub(super) struct Item {
     most: u8,
     /// Does its own deadline forbid steps that it would allow?
     pub(super) hurried: bool,
-    pub(super) ready: bool,
+    pub(super) stage: Stage,
+    /// What decoding it will take.
+    decoding: u64,
     rank: u8,
     /// The width that it insists on.
     pub(super) pinned: Option<Width>,
@@ -55,22 +57,25 @@ const NEWCOMER: u32 = u32::MAX;
 impl Item {
     fn new(demand: &Demand, index: u32, now: Instant, profile: &Profile, margin: u64) -> Item {
         let slack = nanoseconds(demand.deadline.saturating_duration_since(now));
+        let Demand { model, stage, priority, .. } = *demand;
         let costs = profile.costs();
         let (least, mut most) = demand.span(costs.len());
+        // A guess does not make a job hopeless: only decoding its like shows whether it was right.
+        let decoding = nanoseconds(stage.takes()).min(slack.saturating_sub(costs[least].single()));
         // Who is nearly late needs all that is left.
-        let usable = (slack - slack / WHOLE * margin).max(costs[least].single()).min(slack);
-        let hurried = most > least && usable < costs[most].single();
+        let usable = (slack - slack / WHOLE * margin).max(costs[least].single() + decoding).min(slack);
+        let hurried = most > least && usable < costs[most].single() + decoding;
         if hurried {
-            most = least + costs[least..most].partition_point(|cost| cost.single() <= usable).max(1) - 1;
+            let fits = |cost: &Cost| cost.single() + decoding <= usable;
+            most = least + costs[least..most].partition_point(fits).max(1) - 1;
         }
         let (least, most) = (least as u8, most as u8);
-        let Demand { model, ready, priority, .. } = *demand;
         let rank = 2 * priority as u8 + u8::from(index != NEWCOMER);
         let pinned = match demand.widths {
             Widths::Pinned { width, .. } => Some(width),
             Widths::From { .. } => None,
         };
-        Item { slack, usable, index, model: model as u16, least, most, hurried, ready, rank, pinned }
+        Item { slack, usable, index, model: model as u16, least, most, hurried, stage, decoding, rank, pinned }
     }
 
     /// The step that it runs at below a ceiling.
@@ -80,7 +85,21 @@ impl Item {
 
     /// What it costs at the narrowest step that it allows.
     fn least_cost(&self, profiles: &[Profile]) -> Cost {
-        profiles[self.model as usize].costs()[self.least as usize]
+        self.cost(profiles[self.model as usize].costs()[self.least as usize])
+    }
+
+    /// What it costs where the network costs this: decoding comes before it.
+    fn cost(&self, network: Cost) -> Cost {
+        Cost { item: network.item + self.decoding, ..network }
+    }
+
+    /// How long decoding it will take, if nobody is at it.
+    pub(super) fn to_decode(&self) -> Option<u64> {
+        matches!(self.stage, Stage::Encoded { .. }).then_some(self.decoding)
+    }
+
+    pub(super) fn is_decoded(&self) -> bool {
+        self.stage == Stage::Decoded
     }
 }
 
@@ -122,13 +141,13 @@ impl Backlog {
             // Looked up once, not for every job.
             ([profile], [ceiling]) => {
                 let costs = profile.costs();
-                let cost = |item: &Item| Cost { setup, item: costs[item.step(*ceiling)].item };
+                let cost = |item: &Item| item.cost(Cost { setup, ..costs[item.step(*ceiling)] });
                 self.jobs.iter().all(|item| forecast.add(cost(item), item.usable))
             }
             _ => self.jobs.iter().all(|item| {
                 let model = item.model as usize;
-                let cost = profiles[model].costs()[item.step(ceilings[model])];
-                forecast.add(Cost { setup, ..cost }, item.usable)
+                let cost = Cost { setup, ..profiles[model].costs()[item.step(ceilings[model])] };
+                forecast.add(item.cost(cost), item.usable)
             }),
         };
         in_time.then(|| forecast.work())
@@ -145,12 +164,10 @@ impl Backlog {
         self.jobs.retain(|_| late.next() != Some(true));
     }
 
-    /// Would this job be answered in time beside those that were filled in, decoded after `ready_in`? If not, how long
-    /// until it would be.
+    /// Would this job be answered in time beside those that were filled in? If not, how long until it would be.
     pub(super) fn fits(
         &mut self,
         demand: &Demand,
-        ready_in: Duration,
         now: Instant,
         profiles: &[Profile],
         margin: u64,
@@ -163,11 +180,11 @@ impl Backlog {
         let place = self.jobs.partition_point(|item| item.slack <= ahead);
         self.jobs.insert(place, new);
         let (shed, work) = self.plan(profiles, crew);
-        let (least, ready) = (new.least_cost(profiles).single(), nanoseconds(ready_in));
-        if !shed[place] && ready.saturating_add(least) <= new.usable {
+        let least = new.least_cost(profiles).single();
+        if !shed[place] && least <= new.usable {
             return Ok(());
         }
-        let end = ready.max((work + crew.busy()) / crew.workers()) + least;
+        let end = (work + crew.busy()) / crew.workers() + least;
         Err(Duration::from_nanos(end.saturating_sub(new.usable)))
     }
 

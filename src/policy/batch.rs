@@ -1,4 +1,4 @@
-//! The batch that a free worker takes.
+//! What a free worker takes: pictures to decode, or a batch to run.
 
 use std::time::Duration;
 
@@ -31,6 +31,22 @@ pub enum WidthReason {
     Budget,
     /// Others wait.
     Load,
+    /// Its caller asked for a confidence, and a narrower width had it.
+    Confident,
+}
+
+impl WidthReason {
+    /// One word for answers and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            WidthReason::Full => "full",
+            WidthReason::Requested => "requested",
+            WidthReason::Accuracy => "accuracy",
+            WidthReason::Budget => "budget",
+            WidthReason::Load => "load",
+            WidthReason::Confident => "confident",
+        }
+    }
 }
 
 /// What else there is to know.
@@ -52,11 +68,11 @@ pub(super) fn form(
     crew: &Crew,
     bounds: Bounds,
 ) -> (Vec<Assignment>, Duration) {
-    let mut jobs = backlog.jobs.iter().filter(|item| item.ready);
+    let mut jobs = backlog.jobs.iter().filter(|item| item.is_decoded());
     let Some(head) = jobs.next() else { return (Vec::new(), Duration::ZERO) };
     let model = head.model as usize;
     let (profile, ceiling) = (&profiles[model], ceilings[model]);
-    let same = || backlog.jobs.iter().filter(|item| item.ready && item.model == head.model);
+    let same = || backlog.jobs.iter().filter(|item| item.is_decoded() && item.model == head.model);
     let workers = bounds.idle + 1;
     let share = same().take(crew.max_batch() * workers).count().div_ceil(workers);
 
@@ -76,6 +92,26 @@ pub(super) fn form(
         batch.push(assign(item, profile, ceiling, bounds.by_budget));
     }
     (batch, Duration::from_nanos(setup + items))
+}
+
+/// The most urgent pictures that wait to be decoded and that `may` be, as many as a batch takes, unless a decoded job is
+/// more urgent; and how long that takes. A long one is alone.
+///
+/// Idle workers get their share.
+pub(super) fn decode(backlog: &Backlog, crew: &Crew, idle: usize, may: impl Fn(u64) -> bool) -> (Vec<usize>, Duration) {
+    let urgent = backlog.jobs.iter().take_while(|item| !item.is_decoded());
+    let waiting = || urgent.clone().filter_map(|item| Some((item.index, item.to_decode()?))).filter(|job| may(job.1));
+    let workers = idle + 1;
+    let share = waiting().take(crew.max_batch() * workers).count().div_ceil(workers);
+    let (mut group, mut takes) = (Vec::with_capacity(share), 0);
+    for (index, more) in waiting().take(share) {
+        if !group.is_empty() && takes + more > crew.longest() {
+            break;
+        }
+        takes += more;
+        group.push(index as usize);
+    }
+    (group, Duration::from_nanos(takes))
 }
 
 fn assign(item: &Item, profile: &Profile, ceiling: usize, by_budget: bool) -> Assignment {

@@ -60,8 +60,22 @@ pub struct Demand {
     pub deadline: Instant,
     /// Whom overload hits first.
     pub priority: Priority,
-    /// Can a worker take it now? Until its picture is decoded, a job counts in every plan but runs in no batch.
-    pub ready: bool,
+    /// How far its picture is.
+    pub stage: Stage,
+}
+
+/// A job's picture, on its way to the network. Until it is decoded, a job counts in every plan but runs in no batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// As it came.
+    Encoded {
+        /// How long a worker will need to decode it.
+        takes: Duration,
+    },
+    /// A worker is at it.
+    Decoding,
+    /// Ready to run.
+    Decoded,
 }
 
 /// Why a request can never be met, however idle the server is.
@@ -104,8 +118,8 @@ pub enum Unsatisfiable {
 pub const MAX_BUDGET: Duration = Duration::from_secs(3600);
 
 impl Demand {
-    /// The demand of a request for the model at place `model`, whose profile is given. `beforehand` is the time that
-    /// passes before a worker can take it, even on an idle server: decoding.
+    /// The demand of a request for the model at place `model`, whose profile is given, and whose picture is at `stage`.
+    /// What decoding takes is a guess, and nobody is refused for that.
     ///
     /// # Errors
     /// When no server could ever meet it: see [`Unsatisfiable`].
@@ -114,19 +128,19 @@ impl Demand {
         (model, profile): (usize, &Profile),
         arrived: Instant,
         budget: Duration,
-        beforehand: Duration,
+        stage: Stage,
     ) -> Result<Demand, Unsatisfiable> {
         let widths = widths(wish, profile)?;
         let (step, width) = match widths {
             Widths::Pinned { width, step } => (step, width),
             Widths::From { step } => (step, profile.width(step)),
         };
-        let least = profile.at_start_up(step) + beforehand;
+        let least = profile.at_start_up(step);
         if budget < least {
             return Err(Unsatisfiable::Budget { budget, width, least });
         }
         let deadline = arrived + budget.min(MAX_BUDGET);
-        Ok(Demand { model, widths, arrived, deadline, priority: wish.priority, ready: true })
+        Ok(Demand { model, widths, arrived, deadline, priority: wish.priority, stage })
     }
 
     /// The time from its arrival to its deadline.
@@ -139,6 +153,16 @@ impl Demand {
         match self.widths {
             Widths::Pinned { step, .. } => (step, step),
             Widths::From { step } => (step, steps - 1),
+        }
+    }
+}
+
+impl Stage {
+    /// The work that is left to do before it can run.
+    pub(super) fn takes(self) -> Duration {
+        match self {
+            Stage::Encoded { takes } => takes,
+            Stage::Decoding | Stage::Decoded => Duration::ZERO,
         }
     }
 }
@@ -174,8 +198,8 @@ mod tests {
     use crate::policy::tests::{profile, without_accuracy};
 
     fn new(wish: Wish, budget_us: u64, profile: &Profile) -> Result<Demand, Unsatisfiable> {
-        let (budget, beforehand) = (Duration::from_micros(budget_us), Duration::from_micros(50));
-        Demand::new(&wish, (0, profile), Instant::now(), budget, beforehand)
+        let (budget, takes) = (Duration::from_micros(budget_us), Duration::from_micros(50));
+        Demand::new(&wish, (0, profile), Instant::now(), budget, Stage::Encoded { takes })
     }
 
     fn width(text: &str) -> Option<Width> {
@@ -210,10 +234,10 @@ mod tests {
     #[test]
     fn what_can_never_be_met_is_refused_with_what_could() {
         let auto = Wish::default();
-        assert_eq!(error(auto, 149), "a budget of 0.149 ms cannot be met: width 0.25 takes 0.15 ms on an idle server");
-        assert_eq!(error(auto, 0), "a budget of 0 ms cannot be met: width 0.25 takes 0.15 ms on an idle server");
+        assert_eq!(error(auto, 99), "a budget of 0.099 ms cannot be met: width 0.25 takes 0.1 ms on an idle server");
+        assert_eq!(error(auto, 0), "a budget of 0 ms cannot be met: width 0.25 takes 0.1 ms on an idle server");
         let pinned = Wish { width: width("1"), ..auto };
-        assert_eq!(error(pinned, 400), "a budget of 0.4 ms cannot be met: width 1 takes 0.45 ms on an idle server");
+        assert_eq!(error(pinned, 399), "a budget of 0.399 ms cannot be met: width 1 takes 0.4 ms on an idle server");
         let accurate = Wish { min_accuracy: Some(0.95), ..auto };
         assert_eq!(error(accurate, 1000), "an accuracy of 0.95 cannot be met: the model's best is 0.9, at full width");
         let both = Wish { width: width("0.6"), min_accuracy: Some(0.75), ..auto };

@@ -6,12 +6,13 @@
 //! a decision names its jobs by their place in that sequence.
 //!
 //! A server [asks](Demand::new) whether a request can be met at all, then whether it can be met [now](WidestFit::admit),
-//! and whenever a worker is free lets [`WidestFit::next_batch`] say what to run.
-//! What the batch then took goes back into [`Profile::record`].
+//! and whenever a worker is free lets [`WidestFit::next_batch`] say what to decode or to run.
+//! What it then took goes back into [`Profile::record`] and [`DecodeTimes::record`].
 
 mod admission;
 mod backlog;
 mod batch;
+mod decode_times;
 mod demand;
 mod fit;
 mod forecast;
@@ -25,7 +26,8 @@ mod window;
 
 pub use admission::Overload;
 pub use batch::{Assignment, WidthReason};
-pub use demand::{Demand, MAX_BUDGET, Priority, Unsatisfiable, Widths, Wish};
+pub use decode_times::DecodeTimes;
+pub use demand::{Demand, MAX_BUDGET, Priority, Stage, Unsatisfiable, Widths, Wish};
 pub use profile::{Measurement, Profile, ProfileError};
 pub use tuning::Tuning;
 pub use widest_fit::{Decision, Limits, Reason, WidestFit, Workers};

@@ -29,7 +29,7 @@ fn measured([setup, item]: [u64; 2], accuracy: bool) -> Profile {
 }
 
 fn limits(batch: usize) -> Limits {
-    Limits { batch, queue: 1000 }
+    Limits { batch, queue: 1000, decoders: 1 }
 }
 
 fn us(micros: u64) -> Duration {
@@ -47,22 +47,26 @@ struct Ask {
     slack: Duration,
     widths: Widths,
     priority: Priority,
-    ready: bool,
+    stage: Stage,
 }
 
 impl Ask {
     fn auto(slack_us: u64) -> Ask {
         let widths = Widths::From { step: 0 };
-        Ask { model: 0, slack: us(slack_us), widths, priority: Priority::Normal, ready: true }
+        Ask { model: 0, slack: us(slack_us), widths, priority: Priority::Normal, stage: Stage::Decoded }
     }
 
     fn pinned(self, at: &str) -> Ask {
         Ask { widths: Widths::Pinned { width: width(at), step: profile().covering(width(at)) }, ..self }
     }
 
+    fn encoded(self, takes_us: u64) -> Ask {
+        Ask { stage: Stage::Encoded { takes: us(takes_us) }, ..self }
+    }
+
     fn demand(self, now: Instant) -> Demand {
-        let Ask { model, slack, widths, priority, ready } = self;
-        Demand { model, widths, arrived: now, deadline: now + slack, priority, ready }
+        let Ask { model, slack, widths, priority, stage } = self;
+        Demand { model, widths, arrived: now, deadline: now + slack, priority, stage }
     }
 }
 
@@ -74,6 +78,7 @@ struct Scene {
     queue: Vec<Demand>,
     workers: usize,
     busy: Vec<Instant>,
+    long_decodings: usize,
     now: Instant,
 }
 
@@ -83,7 +88,8 @@ impl Scene {
         let now = Instant::now();
         let rule =
             WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.0, ..Tuning::default() });
-        let mut scene = Scene { rule, profiles: vec![profile()], queue: vec![], workers: 1, busy: vec![], now };
+        let profiles = vec![profile()];
+        let mut scene = Scene { rule, profiles, queue: vec![], workers: 1, busy: vec![], long_decodings: 0, now };
         asks.iter().for_each(|&ask| scene.queue(ask));
         scene
     }
@@ -94,13 +100,13 @@ impl Scene {
     }
 
     fn decide(&mut self) -> Decision {
-        let workers = Workers { count: self.workers, busy_until: &self.busy };
+        let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
         self.rule.next_batch(self.queue.iter(), workers, self.now, &self.profiles)
     }
 
-    fn admit(&mut self, ask: Ask, ready_in: Duration) -> Result<(), Overload> {
-        let workers = Workers { count: self.workers, busy_until: &self.busy };
-        self.rule.admit(&ask.demand(self.now), ready_in, self.queue.iter(), workers, self.now, &self.profiles)
+    fn admit(&mut self, ask: Ask) -> Result<(), Overload> {
+        let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
+        self.rule.admit(&ask.demand(self.now), self.queue.iter(), workers, self.now, &self.profiles)
     }
 }
 
@@ -176,11 +182,74 @@ fn nobody_is_given_up_in_vain() {
 }
 
 #[test]
-fn a_job_that_is_not_decoded_counts_but_does_not_run() {
-    let waiting = Ask { ready: false, ..Ask::auto(300) };
+fn a_job_that_is_being_decoded_counts_but_does_not_run() {
+    let waiting = Ask { stage: Stage::Decoding, ..Ask::auto(300) };
     let decision = Scene::new(&[waiting, Ask::auto(600), Ask::auto(600)]).decide();
     assert_eq!((places(&decision), decision.ceiling), (vec![1, 2], width("0.5")));
-    assert!(Scene::new(&[waiting]).decide().batch.is_empty());
+    let nothing = Scene::new(&[waiting]).decide();
+    assert!(nothing.batch.is_empty() && nothing.decode.is_empty());
+}
+
+#[test]
+fn the_most_urgent_jobs_are_decoded_unless_a_decoded_one_is_more_urgent() {
+    let (late, soon) = (Ask::auto(20_000).encoded(50), Ask::auto(10_000).encoded(60));
+    let mut scene = Scene::new(&[late, soon]);
+    let decision = scene.decide();
+    assert_eq!((decision.decode.as_slice(), decision.batch.len(), decision.takes), (&[0, 1][..], 0, us(110)));
+    scene.queue(Ask::auto(15_000));
+    assert_eq!(scene.decide().decode, [0]);
+    scene.queue(Ask::auto(9_000));
+    let decision = scene.decide();
+    assert_eq!((decision.decode.len(), places(&decision)), (0, vec![0, 2]));
+    // As many as make a batch; and idle workers get their share.
+    let mut scene = Scene::new(&[Ask::auto(100_000).encoded(50); 6]);
+    assert_eq!(scene.decide().decode, [0, 1, 2, 3]);
+    scene.workers = 3;
+    assert_eq!(scene.decide().decode, [0, 1]);
+}
+
+#[test]
+fn decoding_narrows_as_other_work_does() {
+    // Four at 300 us and 200 us of decoding end after 2000 us.
+    let mut scene = Scene::new(&[Ask::auto(2000).encoded(200); 4]);
+    assert_eq!(scene.decide().ceiling, width("0.75"));
+    assert_eq!(Scene::new(&[Ask::auto(2000); 4]).decide().ceiling, Width::FULL);
+    // And so does what is expected of those who will come.
+    let ceiling = |takes_us: u64| {
+        let mut scene = Scene::new(&[]);
+        for _ in 0..100 {
+            scene.now += us(200);
+            scene.admit(Ask::auto(10_000).encoded(takes_us)).unwrap();
+        }
+        scene.queue(Ask::auto(10_000));
+        scene.decide().ceiling.to_string()
+    };
+    assert_eq!([0, 50, 150].map(ceiling), ["0.5", "0.5", "0.25"]);
+}
+
+#[test]
+fn long_decodings_leave_workers_to_others() {
+    let mut scene = Scene::new(&[]);
+    for _ in 0..100 {
+        scene.admit(Ask::auto(1000)).unwrap();
+    }
+    scene.now += Duration::from_secs(10);
+    scene.queue(Ask::auto(100_000).encoded(501));
+    let decode = |scene: &mut Scene| (scene.decide().decode, scene.decide().decoding_is_long);
+    assert_eq!(decode(&mut scene), (vec![0], true));
+    scene.long_decodings = 1;
+    assert_eq!(decode(&mut scene), (vec![], false));
+    scene.queue(Ask::auto(200_000).encoded(500));
+    assert_eq!(decode(&mut scene), (vec![1], false));
+}
+
+#[test]
+fn a_guess_of_what_decoding_takes_makes_nobody_hopeless() {
+    let mut scene = Scene::new(&[Ask::auto(500).encoded(10_000)]);
+    assert_eq!(scene.decide().decode, [0]);
+    scene.queue.clear();
+    assert_eq!(scene.admit(Ask::auto(500).encoded(10_000)), Ok(()));
+    assert_eq!(scene.admit(Ask::auto(99).encoded(0)).unwrap_err().retry_after(), 1);
 }
 
 #[test]
@@ -198,7 +267,7 @@ fn idle_workers_get_their_share() {
 fn short_budgets_in_use_bound_how_long_a_worker_is_blocked() {
     let mut scene = Scene::new(&[]);
     for _ in 0..100 {
-        scene.admit(Ask::auto(700), Duration::ZERO).unwrap();
+        scene.admit(Ask::auto(700)).unwrap();
     }
     scene.now += Duration::from_secs(10);
     scene.queue(Ask::auto(100_000));
@@ -210,7 +279,7 @@ fn short_budgets_in_use_bound_how_long_a_worker_is_blocked() {
 #[test]
 fn the_ceiling_falls_at_once_and_rises_when_it_has_been_good_for_a_while() {
     let mut scene = Scene::new(&[]);
-    scene.admit(Ask::auto(10_000), Duration::ZERO).unwrap();
+    scene.admit(Ask::auto(10_000)).unwrap();
     let ceiling = |scene: &mut Scene, jobs: usize, slack: u64| {
         scene.queue = vec![Ask::auto(slack).demand(scene.now); jobs];
         let decision = scene.decide();
@@ -229,7 +298,7 @@ fn the_ceiling_falls_at_once_and_rises_when_it_has_been_good_for_a_while() {
 fn a_little_wider_takes_longer_to_come_back() {
     let mut scene = Scene::new(&[]);
     scene.rule = WidestFit::new(limits(4), Tuning { leap: 0.3, ..Tuning::default() });
-    scene.admit(Ask::auto(10_000), Duration::ZERO).unwrap();
+    scene.admit(Ask::auto(10_000)).unwrap();
     let ceiling = |scene: &mut Scene, jobs: usize, slack: u64| {
         scene.queue = vec![Ask::auto(slack).demand(scene.now); jobs];
         scene.decide().ceiling.to_string()
@@ -248,8 +317,8 @@ fn admission_keeps_a_reserve() {
     scene.rule =
         WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.25, ..Tuning::default() });
     // It would end after 700 us.
-    assert!(scene.admit(Ask::auto(930), Duration::ZERO).is_err());
-    assert_eq!(scene.admit(Ask::auto(940), Duration::ZERO), Ok(()));
+    assert!(scene.admit(Ask::auto(930)).is_err());
+    assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
 }
 
 #[test]
@@ -257,7 +326,7 @@ fn many_arrivals_narrow_before_they_wait() {
     let mut scene = Scene::new(&[]);
     for _ in 0..100 {
         scene.now += us(200);
-        scene.admit(Ask::auto(10_000), Duration::ZERO).unwrap();
+        scene.admit(Ask::auto(10_000)).unwrap();
     }
     scene.queue(Ask::auto(10_000));
     let decision = scene.decide();
@@ -268,10 +337,10 @@ fn many_arrivals_narrow_before_they_wait() {
 #[test]
 fn a_queue_that_would_overflow_narrows_however_long_the_budgets_are() {
     let mut scene = Scene::new(&[]);
-    scene.rule = WidestFit::new(Limits { batch: 4, queue: 20 }, Tuning::default());
+    scene.rule = WidestFit::new(Limits { batch: 4, queue: 20, decoders: 1 }, Tuning::default());
     for _ in 0..100 {
         scene.now += us(200);
-        scene.admit(Ask::auto(60_000_000), Duration::ZERO).unwrap();
+        scene.admit(Ask::auto(60_000_000)).unwrap();
     }
     let ceiling = |scene: &mut Scene, jobs: usize| {
         scene.queue = vec![Ask::auto(60_000_000).demand(scene.now); jobs];
@@ -285,20 +354,20 @@ fn a_queue_that_would_overflow_narrows_however_long_the_budgets_are() {
 fn admission_refuses_what_would_be_late_with_the_time_to_wait() {
     let mut scene = Scene::new(&[Ask::auto(1000); 8]);
     scene.busy = vec![scene.now + us(100)];
-    assert_eq!(scene.admit(Ask::auto(1000), Duration::ZERO), Ok(()));
+    assert_eq!(scene.admit(Ask::auto(1000)), Ok(()));
     scene.queue(Ask::auto(1000));
     // The worker is free after 100 us and the others take 900: it would end after 1100, or make another end then.
     for slack in [1000, 600] {
-        let refused = scene.admit(Ask::auto(slack), Duration::ZERO).unwrap_err();
+        let refused = scene.admit(Ask::auto(slack)).unwrap_err();
         assert_eq!((refused.wait, refused.retry_after()), (us(1100 - slack), 1));
     }
     assert_eq!(Overload { wait: us(2_000_001) }.retry_after(), 3);
     // Whose priority is higher takes the place of others.
     let high = Ask { priority: Priority::High, ..Ask::auto(600) };
-    assert_eq!(scene.admit(high, Duration::ZERO), Ok(()));
+    assert_eq!(scene.admit(high), Ok(()));
     // Decoding counts.
-    assert_eq!(scene.admit(Ask::auto(2000), us(1900)), Ok(()));
-    assert_eq!(scene.admit(Ask::auto(2000), us(1950)).unwrap_err().wait, us(50));
+    assert_eq!(scene.admit(Ask::auto(2000).encoded(900)), Ok(()));
+    assert_eq!(scene.admit(Ask::auto(2000).encoded(950)).unwrap_err().wait, us(50));
 }
 
 #[test]
@@ -327,8 +396,18 @@ fn any_ask(models: usize) -> impl Strategy<Value = Ask> {
         }),
     ];
     let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
-    (0..models, 0u64..6000, widths, priority, prop::bool::weighted(0.8))
-        .prop_map(|(model, slack, widths, priority, ready)| Ask { model, slack: us(slack), widths, priority, ready })
+    let stage = prop_oneof![
+        6 => Just(Stage::Decoded),
+        1 => Just(Stage::Decoding),
+        1 => (0u64..300).prop_map(|takes| Stage::Encoded { takes: us(takes) }),
+    ];
+    (0..models, 0u64..6000, widths, priority, stage).prop_map(|(model, slack, widths, priority, stage)| Ask {
+        model,
+        slack: us(slack),
+        widths,
+        priority,
+        stage,
+    })
 }
 
 /// Any queue of up to `jobs`, workers, and what came before.
@@ -345,7 +424,7 @@ fn any_scene(models: usize, jobs: usize) -> impl Strategy<Value = Scene> {
             scene.profiles = setups.into_iter().map(|(setup, item)| measured([setup, item], true)).collect();
             for (gap, budget) in traffic {
                 scene.now += us(gap);
-                let _ = scene.admit(Ask::auto(budget), Duration::ZERO);
+                let _ = scene.admit(Ask::auto(budget));
             }
             before.into_iter().for_each(|ask| scene.queue(ask));
             scene.decide();
@@ -371,11 +450,13 @@ fn naive_feasible(scene: &Scene, step: usize, max_batch: usize, longest: f64) ->
         .map(|demand| {
             let slack = (demand.deadline - scene.now).as_nanos() as u64;
             let (least, widest) = demand.span(costs.len());
+            let decoding = (demand.stage.takes().as_nanos() as u64).min(slack - costs[least].single());
             let usable = slack - slack / 1024 * ((margin * 1024.0) as u64);
-            let usable = usable.max(costs[least].single()).min(slack);
-            let hurry = (least..=widest).rev().find(|&step| costs[step].single() <= usable).unwrap_or(least);
+            let usable = usable.max(costs[least].single() + decoding).min(slack);
+            let fits = |step: &usize| costs[*step].single() + decoding <= usable;
+            let hurry = (least..=widest).rev().find(fits).unwrap_or(least);
             let step = step.clamp(least, hurry.max(least));
-            (usable, costs[step].item, least)
+            (usable, costs[step].item + decoding, least)
         })
         .collect();
     let widest = jobs.iter().map(|job| job.2).max().unwrap_or(0).max(step);
@@ -433,9 +514,17 @@ proptest! {
         prop_assert!(batch.is_sorted_by(|a, b| a < b) && decision.shed.is_sorted_by(|a, b| a < b));
         prop_assert!(batch.iter().chain(&decision.shed).all(|&place| place < scene.queue.len()));
         prop_assert!(batch.iter().all(|place| !decision.shed.contains(place)));
-        let could = |place: &usize| scene.queue[*place].ready && !decision.shed.contains(place);
-        let mut ready = (0..scene.queue.len()).filter(could);
-        prop_assert_eq!(batch.first().copied(), ready.next());
+        let could = |place: &usize| scene.queue[*place].stage == Stage::Decoded && !decision.shed.contains(place);
+        let ready = (0..scene.queue.len()).find(could);
+        if decision.decode.is_empty() {
+            prop_assert_eq!(batch.first().copied(), ready);
+        }
+        for &place in &decision.decode {
+            prop_assert!(batch.is_empty() && !decision.shed.contains(&place));
+            let encoded = matches!(scene.queue[place].stage, Stage::Encoded { .. });
+            prop_assert!(encoded);
+            prop_assert!(ready.is_none_or(|ready| place < ready));
+        }
         if let Some(&first) = batch.first() {
             let model = scene.queue[first].model;
             let same = (0..scene.queue.len()).filter(could).filter(|&place| scene.queue[place].model == model);
@@ -470,8 +559,8 @@ proptest! {
     #[test]
     fn more_jobs_never_give_a_wider_ceiling(scene in any_scene(1, 30), more in any_ask(1)) {
         let (mut less, mut busier) = (scene.clone(), scene);
-        less.queue.iter_mut().chain(&mut busier.queue).for_each(|demand| demand.ready = true);
-        busier.queue(Ask { ready: true, ..more });
+        less.queue.iter_mut().chain(&mut busier.queue).for_each(|demand| demand.stage = Stage::Decoded);
+        busier.queue(Ask { stage: Stage::Decoded, ..more });
         let (less, busier) = (less.decide(), busier.decide());
         // An empty queue decides nothing; and who gives up jobs has fewer to serve.
         if less.queue_length > 0 && less.shed.is_empty() {
@@ -494,7 +583,7 @@ proptest! {
     fn a_queue_that_the_narrowest_widths_can_answer_is_answered(scene in any_scene(1, 9)) {
         let longest = u64::MAX;
         let (backlog, crew) = seen(&scene, 3, longest);
-        let ready = backlog.jobs.iter().any(|item| item.ready);
+        let ready = backlog.jobs.iter().any(|item| item.stage != Stage::Decoding);
         if ready && backlog.work(&[0], &scene.profiles, &crew).is_some() {
             let mut alike = scene.clone();
             // No traffic: nothing but the backlog decides.
@@ -539,10 +628,10 @@ proptest! {
         // Jobs that are alike: forecasts of giving up are exact. Whose arrival does not change how long batches may be.
         scene.rule = WidestFit::new(limits(4), Tuning { batch: f64::INFINITY, ..Tuning::default() });
         let alike = Widths::From { step: 0 };
-        scene.queue.iter_mut().for_each(|demand| (demand.ready, demand.widths) = (true, alike));
-        let ask = Ask { widths: alike, ..ask };
+        scene.queue.iter_mut().for_each(|demand| (demand.stage, demand.widths) = (Stage::Decoded, alike));
+        let ask = Ask { widths: alike, stage: Stage::Decoded, ..ask };
         let already = scene.clone().decide().shed.len();
-        if already == 0 && scene.admit(ask, Duration::ZERO).is_ok() {
+        if already == 0 && scene.admit(ask).is_ok() {
             scene.queue(ask);
             let decision = scene.decide();
             for &place in &decision.shed {
@@ -555,7 +644,7 @@ proptest! {
     fn an_idle_server_accepts_all_that_can_be_met(mut scene in any_scene(1, 2), ask in any_ask(1)) {
         (scene.queue, scene.busy) = (vec![], vec![]);
         let least = scene.profiles[0].costs()[ask.demand(scene.now).span(4).0].single();
-        let outcome = scene.admit(ask, Duration::ZERO);
+        let outcome = scene.admit(ask);
         prop_assert_eq!(outcome.is_ok(), Duration::from_nanos(least) <= ask.slack);
     }
 }

@@ -6,11 +6,19 @@ use std::time::{Duration, Instant};
 /// The latest arrivals.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Traffic {
-    /// When, and with which budget; by time.
-    latest: VecDeque<(Instant, Duration)>,
+    /// By time.
+    latest: VecDeque<Arrival>,
     budgets: Duration,
+    decoding: Duration,
     short: Option<Duration>,
     since_short: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    at: Instant,
+    budget: Duration,
+    decoding: Duration,
 }
 
 /// Most arrivals that are remembered.
@@ -23,14 +31,19 @@ const SHORT_EVERY: usize = 32;
 const SHORT_SHARE: f64 = 0.05;
 
 impl Traffic {
-    pub(super) fn arrived(&mut self, at: Instant, budget: Duration) {
-        let old = |&(then, _): &(Instant, Duration)| at.saturating_duration_since(then) > FORGOTTEN_AFTER;
+    /// `decoding` is what decoding its picture will take.
+    pub(super) fn arrived(&mut self, at: Instant, budget: Duration, decoding: Duration) {
+        let old = |arrival: &Arrival| at.saturating_duration_since(arrival.at) > FORGOTTEN_AFTER;
         while self.latest.len() == REMEMBERED || self.latest.front().is_some_and(old) {
-            self.budgets -= self.latest.pop_front().map_or(Duration::ZERO, |(_, budget)| budget);
+            if let Some(arrival) = self.latest.pop_front() {
+                self.budgets -= arrival.budget;
+                self.decoding -= arrival.decoding;
+            }
             self.since_short += 1;
         }
-        self.latest.push_back((at, budget));
+        self.latest.push_back(Arrival { at, budget, decoding });
         self.budgets += budget;
+        self.decoding += decoding;
         self.since_short += 1;
         if self.since_short >= SHORT_EVERY || self.latest.len() < SHORT_EVERY {
             self.since_short = 0;
@@ -43,6 +56,11 @@ impl Traffic {
         (!self.latest.is_empty()).then(|| self.budgets / self.latest.len() as u32)
     }
 
+    /// Mean of what decoding takes.
+    pub(super) fn mean_decoding(&self) -> Duration {
+        self.decoding / (self.latest.len() as u32).max(1)
+    }
+
     /// The fifth percentile of the budgets in use.
     pub(super) fn short_budget(&self) -> Option<Duration> {
         self.short
@@ -52,23 +70,23 @@ impl Traffic {
     /// there have not been as many.
     pub(super) fn time_of(&self, count: usize, now: Instant) -> Option<Duration> {
         let first = self.latest.len().checked_sub(count.min(REMEMBERED))?;
-        self.latest.get(first).map(|&(at, _)| now.saturating_duration_since(at))
+        self.latest.get(first).map(|arrival| now.saturating_duration_since(arrival.at))
     }
 
     /// Arrivals per second in the last `window`.
     pub(super) fn rate(&self, now: Instant, window: Duration) -> f64 {
-        let first = self.latest.partition_point(|&(at, _)| now.saturating_duration_since(at) > window);
+        let first = self.latest.partition_point(|arrival| now.saturating_duration_since(arrival.at) > window);
         let count = self.latest.len() - first;
         // Where memory ends before the window does, what is remembered must speak for it.
         let seen = match self.latest.front() {
-            Some(&(at, _)) if first == 0 && count == REMEMBERED => now.saturating_duration_since(at).min(window),
+            Some(oldest) if first == 0 && count == REMEMBERED => now.saturating_duration_since(oldest.at).min(window),
             _ => window,
         };
         if seen.is_zero() { 0.0 } else { count as f64 / seen.as_secs_f64() }
     }
 
     fn find_short(&self) -> Option<Duration> {
-        let mut budgets: Vec<Duration> = self.latest.iter().map(|&(_, budget)| budget).collect();
+        let mut budgets: Vec<Duration> = self.latest.iter().map(|arrival| arrival.budget).collect();
         let rank = (budgets.len() as f64 * SHORT_SHARE) as usize;
         (!budgets.is_empty()).then(|| *budgets.select_nth_unstable(rank).1)
     }
@@ -84,11 +102,11 @@ mod tests {
         let at = |ms: u64| start + Duration::from_millis(ms);
         assert_eq!(traffic.rate(at(0), Duration::from_millis(100)), 0.0);
         for ms in 0..500 {
-            traffic.arrived(at(ms), Duration::from_millis(50));
+            traffic.arrived(at(ms), Duration::from_millis(50), Duration::ZERO);
         }
         for ms in 500..600 {
-            traffic.arrived(at(ms), Duration::from_millis(50));
-            traffic.arrived(at(ms), Duration::from_millis(50));
+            traffic.arrived(at(ms), Duration::from_millis(50), Duration::ZERO);
+            traffic.arrived(at(ms), Duration::from_millis(50), Duration::ZERO);
         }
         assert!((traffic.rate(at(600), Duration::from_millis(100)) - 2000.0).abs() < 30.0);
         assert!((traffic.rate(at(600), Duration::from_millis(200)) - 1500.0).abs() < 30.0);
@@ -99,7 +117,7 @@ mod tests {
     fn a_window_longer_than_the_memory_has_the_rate_of_what_is_remembered() {
         let (start, mut traffic) = (Instant::now(), Traffic::default());
         for us in 0..20_000 {
-            traffic.arrived(start + Duration::from_micros(us * 10), Duration::from_secs(60));
+            traffic.arrived(start + Duration::from_micros(us * 10), Duration::from_secs(60), Duration::ZERO);
         }
         let rate = traffic.rate(start + Duration::from_micros(200_000), Duration::from_secs(120));
         assert!((rate - 1e5).abs() < 1e3, "{rate}");
@@ -110,7 +128,7 @@ mod tests {
         let (start, mut traffic) = (Instant::now(), Traffic::default());
         let at = |ms: u64| start + Duration::from_millis(ms);
         for ms in 0..100 {
-            traffic.arrived(at(ms), Duration::from_millis(50));
+            traffic.arrived(at(ms), Duration::from_millis(50), Duration::ZERO);
         }
         let time_of = |count: usize| traffic.time_of(count, at(109));
         assert_eq!(time_of(1), Some(Duration::from_millis(10)));
@@ -123,17 +141,18 @@ mod tests {
     fn budgets_in_use_have_a_mean_and_a_short_end() {
         let (start, mut traffic) = (Instant::now(), Traffic::default());
         assert_eq!((traffic.mean_budget(), traffic.short_budget()), (None, None));
+        assert_eq!(traffic.mean_decoding(), Duration::ZERO);
         for index in 0..2000 {
-            traffic.arrived(start, Duration::from_millis(if index % 10 == 0 { 10 } else { 100 }));
+            traffic.arrived(start, Duration::from_millis(if index % 10 == 0 { 10 } else { 100 }), Duration::ZERO);
         }
         assert!(traffic.mean_budget().unwrap().abs_diff(Duration::from_millis(91)) < Duration::from_millis(1));
         assert_eq!(traffic.short_budget(), Some(Duration::from_millis(10)));
         for _ in 0..2000 {
-            traffic.arrived(start, Duration::from_millis(100));
+            traffic.arrived(start, Duration::from_millis(100), Duration::ZERO);
         }
         assert_eq!(traffic.short_budget(), Some(Duration::from_millis(100)));
         // What was asked long ago is forgotten.
-        traffic.arrived(start + Duration::from_secs(61), Duration::from_millis(500));
+        traffic.arrived(start + Duration::from_secs(61), Duration::from_millis(500), Duration::ZERO);
         assert_eq!(traffic.short_budget(), Some(Duration::from_millis(500)));
         assert_eq!(traffic.mean_budget(), Some(Duration::from_millis(500)));
     }

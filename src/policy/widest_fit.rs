@@ -21,7 +21,7 @@ use super::forecast::Crew;
 use super::traffic::Traffic;
 use super::tuning::{Tuning, WHOLE};
 use super::window::SlidingMinimum;
-use super::{Demand, Profile};
+use super::{Demand, Profile, Stage};
 use crate::engine::Width;
 
 /// The rule with what it remembers: traffic, and the widths of late.
@@ -47,6 +47,8 @@ pub struct Limits {
     pub batch: usize,
     /// The most jobs that wait. The caller keeps to it; the rule narrows in time that it is not reached.
     pub queue: usize,
+    /// The most workers that are at a long decoding at once.
+    pub decoders: usize,
 }
 
 /// The threads that run batches.
@@ -54,18 +56,24 @@ pub struct Limits {
 pub struct Workers<'a> {
     /// How many there are; at least one.
     pub count: usize,
-    /// When those that run a batch will be free, as predicted. For [`WidestFit::next_batch`] without the one that asks.
+    /// When those that are busy will be free, as predicted. For [`WidestFit::next_batch`] without the one that asks.
     pub busy_until: &'a [Instant],
+    /// How many of them are at a long decoding.
+    pub long_decodings: usize,
 }
 
 /// What a free worker shall do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// The jobs to run together, the most urgent first, all of one model; none if no job is ready.
+    /// The jobs to run together, the most urgent first, all of one model; none if no job is decoded, or `decode` has some.
     pub batch: Vec<Assignment>,
+    /// Places in the queue of the jobs to decode, ascending: they are more urgent than all that could run.
+    pub decode: Vec<usize>,
+    /// Will decoding block the worker for longer than a job may?
+    pub decoding_is_long: bool,
     /// Places in the queue of jobs that cannot be answered in time, ascending.
     pub shed: Vec<usize>,
-    /// How long the batch will take.
+    /// How long the batch, or the decoding, will take.
     pub takes: Duration,
     /// The widest width that a job may have now, unless it asked for it.
     pub ceiling: Width,
@@ -94,6 +102,20 @@ pub enum Reason {
     Overload,
 }
 
+impl Reason {
+    /// One word for logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Full => "full",
+            Reason::Budget => "budget",
+            Reason::Load => "load",
+            Reason::Arrivals => "arrivals",
+            Reason::Holding => "holding",
+            Reason::Overload => "overload",
+        }
+    }
+}
+
 /// What is the same for all steps that a decision looks at.
 #[derive(Debug, Clone, Copy)]
 struct Moment<'a> {
@@ -104,6 +126,8 @@ struct Moment<'a> {
     budget: f64,
     /// Jobs that will arrive.
     expected: f64,
+    /// What decoding one of them takes, in nanoseconds.
+    decoding: f64,
 }
 
 impl WidestFit {
@@ -134,7 +158,7 @@ impl WidestFit {
         self.fill(queue.inspect(|demand| oldest = oldest.min(demand.arrived)), workers, now, profiles);
         let queue_length = self.backlog.jobs.len() + self.backlog.shed.len();
         let mut reason = Reason::Holding;
-        if let Some(head) = self.backlog.jobs.iter().find(|item| item.ready) {
+        if let Some(head) = self.backlog.jobs.iter().find(|item| item.stage != Stage::Decoding) {
             let lead = head.model as usize;
             reason = self.move_ceiling(self.moment(lead, now, profiles), now);
             self.set_ceilings(self.ceiling, profiles);
@@ -146,10 +170,27 @@ impl WidestFit {
             idle: workers.count.saturating_sub(workers.busy_until.len() + 1),
             by_budget: reason == Reason::Budget,
         };
-        let (batch, takes) = batch::form(&self.backlog, &self.ceilings, profiles, &self.crew, bounds);
+        let long = self.short_budget(self.tuning.blocking);
+        let may = |takes: u64| workers.long_decodings < self.limits.decoders || takes as f64 <= long;
+        let (decode, mut takes) = batch::decode(&self.backlog, &self.crew, bounds.idle, may);
+        let decoding_is_long = takes.as_nanos() as f64 > long;
+        let mut batch = Vec::new();
+        if decode.is_empty() {
+            (batch, takes) = batch::form(&self.backlog, &self.ceilings, profiles, &self.crew, bounds);
+        }
         let oldest_wait = now.saturating_duration_since(oldest);
         let shed = std::mem::take(&mut self.backlog.shed);
-        Decision { batch, shed, takes, ceiling: self.ceiling, reason, queue_length, oldest_wait }
+        Decision {
+            batch,
+            decode,
+            decoding_is_long,
+            shed,
+            takes,
+            ceiling: self.ceiling,
+            reason,
+            queue_length,
+            oldest_wait,
+        }
     }
 
     /// Sees the queue and the workers as they are now.
@@ -168,6 +209,11 @@ impl WidestFit {
         self.backlog.fill(queue, now, profiles, |profile| tuning.margin_of(profile));
     }
 
+    /// What decoding a picture takes, on average over those that were accepted of late.
+    pub fn mean_decoding(&self) -> Duration {
+        self.traffic.mean_decoding()
+    }
+
     pub(super) fn tuning(&self) -> &Tuning {
         &self.tuning
     }
@@ -183,7 +229,8 @@ impl WidestFit {
         let budget = self.traffic.time_of(self.limits.queue.div_ceil(2), now).unwrap_or(mean).min(mean);
         let ahead = budget.mul_f64(self.tuning.ahead);
         let expected = self.traffic.rate(now, ahead) * ahead.as_secs_f64();
-        Moment { profiles, lead, budget: budget.as_secs_f64() * 1e9, expected }
+        let decoding = self.traffic.mean_decoding().as_secs_f64() * 1e9;
+        Moment { profiles, lead, budget: budget.as_secs_f64() * 1e9, expected, decoding }
     }
 
     /// Moves the ceiling to where it should be, and says why it is not wider.
@@ -249,11 +296,11 @@ impl WidestFit {
 
     /// Do the backlog and the arrivals end in time at a step?
     fn holds(&mut self, step: usize, within: f64, moment: Moment) -> Result<(), Reason> {
-        let Moment { profiles, lead, budget, expected } = moment;
+        let Moment { profiles, lead, budget, expected, decoding } = moment;
         self.set_ceilings(profiles[lead].width(step), profiles);
         let work = self.backlog.work(&self.ceilings, profiles, &self.crew).ok_or(Reason::Load)?;
         let cost = profiles[lead].costs()[step];
-        let work = (work + self.crew.busy()) as f64 + expected * cost.item as f64;
+        let work = (work + self.crew.busy()) as f64 + expected * (cost.item as f64 + decoding);
         let room = (budget * within - cost.single() as f64) * self.crew.workers() as f64;
         // Without traffic, as at the start, there is no budget to compare with.
         if budget == 0.0 || work <= room { Ok(()) } else { Err(Reason::Arrivals) }

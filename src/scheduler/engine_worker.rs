@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Answer, Batch, Execute, QueuedJob, Timing, predict};
+use super::climb::Climb;
+use super::{Answer, Batch, Encoded, Execute, PlannedJob, Timing, predict};
 use crate::engine::{Model, Pass, Width};
-use crate::picture::{Limits, Picture};
+use crate::picture::{Limits, Picture, PictureError};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, observe};
 
@@ -36,44 +37,51 @@ impl Execute for EngineWorker {
         }
     }
 
-    fn execute(&mut self, batch: Batch) {
-        let taken_at = Instant::now();
-        let served = batch.model;
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
+        let frame = &picture.model.frame;
+        Ok(Picture::decode(&picture.image, &self.limits)?.pixels(frame))
+    }
+
+    fn run(&mut self, batch: Batch) -> Vec<Width> {
+        let began = Instant::now();
+        let (served, metrics) = (batch.model, &self.metrics);
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
-        let mut jobs: Vec<QueuedJob> = Vec::with_capacity(batch.jobs.len());
-        for queued in batch.jobs {
-            if queued.is_abandoned() {
-                drop(queued);
-                self.metrics.jobs_abandoned.inc();
+        let mut jobs: Vec<PlannedJob> = Vec::with_capacity(batch.jobs.len());
+        for job in batch.jobs {
+            if job.queued.is_abandoned() {
+                metrics.jobs_abandoned.inc();
                 continue;
             }
-            match Picture::decode(&queued.job.image, &self.limits) {
-                Ok(picture) => {
-                    pass.push(&picture.input(&served.frame));
-                    jobs.push(queued);
+            pass.push(&served.frame.values(&job.queued.pixels));
+            jobs.push(job);
+        }
+        metrics.batch_size.with_label_values(&[&served.name]).observe(jobs.len() as f64);
+        let mut climbs: Vec<Option<Climb>> =
+            jobs.into_iter().map(|job| Some(Climb::new(job, served.model.grid()))).collect();
+        while climbs.iter().any(Option::is_some) {
+            // Who has the answer already is as wide as it will be.
+            let wanted = |(item, climb): (usize, &mut Option<Climb>)| match climb {
+                Some(climb) => climb.step(),
+                None => pass.width(item).unwrap_or(Width::FULL),
+            };
+            let widths: Vec<Width> = climbs.iter_mut().enumerate().map(wanted).collect();
+            pass.widen(&widths);
+            let inference = began.elapsed();
+            for (item, place) in climbs.iter_mut().enumerate() {
+                if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
+                    let PlannedJob { queued, .. } = &climb.job;
+                    let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
+                    let timing = Timing { queue, decode: queued.decoding, inference };
+                    measure(metrics, &served, widths[item], &timing);
+                    if queued.demand.deadline < began + inference {
+                        metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
+                    }
+                    let answer = answer(pass, item, &climb, timing);
+                    climb.job.queued.reply(Ok(answer));
                 }
-                Err(error) => queued.reply(Err(error.into())),
             }
         }
-        if jobs.is_empty() {
-            return;
-        }
-        let decoded_at = Instant::now();
-        let widths: Vec<Width> = jobs.iter().map(|queued| queued.job.width).collect();
-        pass.widen(&widths);
-        let done_at = Instant::now();
-
-        self.metrics.batch_size.with_label_values(&[&served.name]).observe(jobs.len() as f64);
-        for (item, queued) in jobs.into_iter().enumerate() {
-            let timing = Timing {
-                queue: taken_at - queued.queued_at,
-                decode: decoded_at - taken_at,
-                inference: done_at - decoded_at,
-            };
-            measure(&self.metrics, &served, queued.job.width, &timing);
-            let answer = answer(pass, item, &queued, timing);
-            queued.reply(Ok(answer));
-        }
+        (0..pass.len()).filter_map(|item| pass.width(item)).collect()
     }
 }
 
@@ -81,7 +89,6 @@ fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timin
     let name = served.name.as_str();
     let step = served.model.step(width).to_string();
     observe(&metrics.queue_duration.with_label_values(&[name]), timing.queue);
-    observe(&metrics.decode_duration.with_label_values(&[name]), timing.decode);
     observe(&metrics.inference_duration.with_label_values(&[name, step.as_str()]), timing.inference);
 }
 
@@ -96,14 +103,14 @@ fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -
     pass
 }
 
-fn answer(pass: &Pass, item: usize, queued: &QueuedJob, timing: Timing) -> Answer {
-    let (metadata, top_k) = (pass.model().metadata(), queued.job.top_k);
-    let width = pass.width(item).unwrap_or(queued.job.width);
-    let at = |(width, logits): (Width, Vec<f32>)| (width, predict(&logits, width, metadata, top_k));
+fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing) -> Answer {
+    let (metadata, job) = (pass.model().metadata(), &climb.job.queued.job);
+    let at = |(width, logits): (Width, Vec<f32>)| (width, predict(&logits, width, metadata, job.top_k));
     Answer {
-        width,
-        predictions: predict(pass.logits(item), width, metadata, top_k),
-        profile: queued.job.profile.then(|| pass.profile(item, pass.model().grid()).into_iter().map(at).collect()),
+        width: climb.width(),
+        reason: climb.reason(),
+        predictions: predict(pass.logits(item), climb.width(), metadata, job.top_k),
+        profile: job.profile.then(|| pass.profile(item, pass.model().grid()).into_iter().map(at).collect()),
         timing,
     }
 }

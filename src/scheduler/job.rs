@@ -1,4 +1,4 @@
-//! What is asked of a worker, and what comes back.
+//! What is asked of the scheduler, and what comes back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::Prediction;
 use crate::engine::Width;
 use crate::picture::PictureError;
+use crate::policy::{Demand, Overload, WidthReason, Wish};
 use crate::repository::ServedModel;
 
 /// One image to classify.
@@ -19,8 +20,14 @@ pub struct Job {
     pub model: Arc<ServedModel>,
     /// The image as it came: a JPEG, PNG or WebP file.
     pub image: Bytes,
-    /// The width to run at.
-    pub width: Width,
+    /// At which widths it may run, and how much it matters.
+    pub wish: Wish,
+    /// Stop at the first width at which the likeliest class is at least this likely.
+    pub confidence: Option<f32>,
+    /// When its request came.
+    pub arrived: Instant,
+    /// The time from then to its answer; without one, the scheduler's usual budget from when it is submitted.
+    pub budget: Option<Duration>,
     /// How many classes the answer names.
     pub top_k: usize,
     /// Also answer for every narrower step of the model's grid.
@@ -32,6 +39,8 @@ pub struct Job {
 pub struct Answer {
     /// The width that ran.
     pub width: Width,
+    /// Why it was this one.
+    pub reason: WidthReason,
     /// Most likely first.
     pub predictions: Vec<Prediction>,
     /// Predictions at every step of the grid up to the width, ascending, where they were asked for.
@@ -40,12 +49,12 @@ pub struct Answer {
     pub timing: Timing,
 }
 
-/// The parts of a job's time. Its batch decodes and runs as one, so those two are the whole batch's.
+/// The parts of a job's time. Its batch runs as one, so the last is the whole batch's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timing {
-    /// Waiting for a worker.
+    /// Waiting for a worker, to decode it and to run it.
     pub queue: Duration,
-    /// From the batch's bytes to the model's input.
+    /// From its bytes to the pixels that the model reads.
     pub decode: Duration,
     /// Running the model.
     pub inference: Duration,
@@ -57,6 +66,12 @@ pub enum JobError {
     /// The image is at fault.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// Its deadline came while it waited.
+    #[error("the deadline passed while the image waited, or was too near for the narrowest width")]
+    Late,
+    /// It had to make room for others.
+    #[error(transparent)]
+    Shed(#[from] Overload),
     /// The worker failed; a fault of this program.
     #[error("the worker failed")]
     WorkerFailed,
@@ -77,20 +92,29 @@ impl Ticket {
     }
 }
 
-/// A job in the queue, with the way back to its caller.
+/// A job that was accepted, with the way back to its caller.
 #[derive(Debug)]
 pub struct QueuedJob {
-    /// What to do.
+    /// What to do. Its image is empty once it is decoded.
     pub job: Job,
+    /// What the policy knows of it.
+    pub demand: Demand,
+    /// Its name among all jobs of the scheduler.
+    pub(super) id: u64,
     /// Since when it waits.
     pub queued_at: Instant,
+    /// The pixels that the model reads, `[C, H, W]`; empty until it is decoded.
+    pub pixels: Vec<u8>,
+    /// How long that took.
+    pub decoding: Duration,
     caller: oneshot::Sender<Result<Answer, JobError>>,
 }
 
 impl QueuedJob {
-    pub(super) fn new(job: Job, queued_at: Instant) -> (QueuedJob, Ticket) {
+    pub(super) fn new(job: Job, demand: Demand, id: u64, queued_at: Instant) -> (QueuedJob, Ticket) {
         let (caller, answer) = oneshot::channel();
-        (QueuedJob { job, queued_at, caller }, Ticket(answer))
+        let (pixels, decoding) = (Vec::new(), Duration::ZERO);
+        (QueuedJob { job, demand, id, queued_at, pixels, decoding, caller }, Ticket(answer))
     }
 
     /// Has the caller left?
@@ -105,13 +129,4 @@ impl QueuedJob {
         // The caller may leave at any moment; then nobody misses the answer.
         let _ = self.caller.send(outcome);
     }
-}
-
-/// Jobs of one model that run together; their widths may differ.
-#[derive(Debug)]
-pub struct Batch {
-    /// The model of all of them.
-    pub model: Arc<ServedModel>,
-    /// At least one, at most the largest batch.
-    pub jobs: Vec<QueuedJob>,
 }

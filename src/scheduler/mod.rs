@@ -1,40 +1,54 @@
-//! Images wait in one bounded queue, and worker threads answer them in batches.
+//! Images wait in one bounded queue, the earliest deadline first, and worker threads answer them in batches at the widths
+//! that the policy chooses.
 //!
-//! Promises that a full queue refuses at once; that a batch never waits to fill; that a job whose caller has left
-//! costs nothing; that every job that was accepted gets an answer, also when its worker fails; and that all that
-//! computes runs on named threads of its own, never on those of the async runtime. Knows nothing of requests,
+//! Promises that what cannot be answered in time is refused at once; that a batch never waits to fill; that a job whose
+//! caller has left costs nothing; that every job that was accepted gets an answer, also when its worker fails; and that all
+//! that computes runs on named threads of its own, never on those of the async runtime. Knows nothing of requests,
 //! protocols or status codes.
 
+mod climb;
 mod engine_worker;
 mod job;
+mod measure;
+mod planner;
 mod predict;
 mod queue;
+mod task;
 mod worker;
 
 pub use engine_worker::EngineWorker;
-pub use job::{Answer, Batch, Job, JobError, QueuedJob, Ticket, Timing};
+pub use job::{Answer, Job, JobError, QueuedJob, Ticket, Timing};
+pub use measure::measure;
 pub use predict::{Prediction, predict};
 pub use queue::Refused;
+pub use task::{Batch, Encoded, PlannedJob};
 pub use worker::{Execute, NewWorker};
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::policy::Profile;
 use crate::repository::ServedModel;
 use crate::telemetry::Metrics;
+use planner::Planner;
 use queue::Queue;
 
 /// How many threads, and how much they may have to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Worker threads; a core each is best.
+    /// Worker threads; a core each is best. They decode and they run, whichever is more urgent.
     pub workers: usize,
+    /// How many of them may be at large pictures at once, those that take longer than the budgets in use have to spare.
+    pub decoders: usize,
     /// The most images that run together.
     pub max_batch: usize,
     /// The most images that wait.
     pub queue_limit: usize,
+    /// The time to the answer of a job that says none.
+    pub default_budget: Duration,
 }
 
 /// The queue and its workers. Dropping it refuses new jobs; the workers end when those accepted are answered.
@@ -46,31 +60,32 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts the worker threads, each of which warms up with every one of `models` before its first batch.
+    /// Starts the worker threads, each of which warms up with every one of `models` before its first batch. With each model
+    /// comes what it takes, as [`measure`] tells.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         settings: Settings,
-        models: Vec<Arc<ServedModel>>,
+        models: Vec<(Arc<ServedModel>, Profile)>,
         metrics: Arc<Metrics>,
         new_worker: NewWorker,
     ) -> io::Result<Scheduler> {
-        let queue = Arc::new(Queue::new(settings.queue_limit, metrics.clone()));
+        let all: Arc<[Arc<ServedModel>]> = models.iter().map(|(model, _)| model.clone()).collect();
+        let queue = Arc::new(Queue::new(Planner::new(settings, models), metrics.clone()));
         let (report, warmed_up) = watch::channel(0);
         // Dropped when a thread cannot be had, it lets those that could end.
         let scheduler = Scheduler { queue: queue.clone(), settings, warmed_up };
-        let models: Arc<[Arc<ServedModel>]> = models.into();
         for index in 0..settings.workers {
             let worker = worker::Worker {
+                index,
                 queue: queue.clone(),
-                max_batch: settings.max_batch,
-                models: models.clone(),
+                models: all.clone(),
                 metrics: metrics.clone(),
                 warmed_up: report.clone(),
                 new_worker: new_worker.clone(),
             };
-            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
+            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.work())?;
         }
         Ok(scheduler)
     }
@@ -78,9 +93,19 @@ impl Scheduler {
     /// Takes all the jobs, or none; each ticket waits for its job's answer, and dropping it abandons the job.
     ///
     /// # Errors
-    /// [`Refused`] when the queue has no room for all of them, or takes no more.
+    /// [`Refused`] when one of them cannot be answered in time, or the queue takes no more.
     pub fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Ticket>, Refused> {
         self.queue.submit(jobs)
+    }
+
+    /// The settings that it was started with.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// The models with what they take, as corrected so far, and the mean time that decoding takes.
+    pub fn profiles(&self) -> (Vec<(Arc<ServedModel>, Profile)>, Duration) {
+        self.queue.profiles()
     }
 
     /// Has every worker warmed up?

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat};
 use prometheus::Registry;
@@ -5,6 +7,7 @@ use prometheus::Registry;
 use super::*;
 use crate::engine::{Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
+use crate::policy::{WidthReason, Wish};
 use crate::test_onnx::OnnxFile;
 use crate::test_workers::{FAIL, Fragile, Gate, Gated, Step};
 
@@ -25,7 +28,17 @@ fn png(shade: u8) -> Bytes {
 }
 
 fn job(model: &Arc<ServedModel>, image: Bytes, width: &str) -> Job {
-    Job { model: model.clone(), image, width: width.parse().unwrap(), top_k: 3, profile: false }
+    let wish = Wish { width: Some(width.parse().unwrap()), ..Wish::default() };
+    Job {
+        model: model.clone(),
+        image,
+        wish,
+        confidence: None,
+        arrived: Instant::now(),
+        budget: None,
+        top_k: 3,
+        profile: false,
+    }
 }
 
 fn start(
@@ -37,10 +50,14 @@ fn start(
     let counts = metrics.clone();
     let new_worker: NewWorker =
         Arc::new(move || wrap(EngineWorker::new(settings.max_batch, Limits::default(), counts.clone())));
-    Scheduler::start(settings, vec![model.clone()], metrics.clone(), new_worker).unwrap()
+    let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
+    let models = vec![(model.clone(), profile.unwrap().remove(0))];
+    Scheduler::start(settings, models, metrics.clone(), new_worker).unwrap()
 }
 
-const ONE_WORKER: Settings = Settings { workers: 1, max_batch: 4, queue_limit: 8 };
+/// One worker, and so much time that nothing is ever late.
+const ONE_WORKER: Settings =
+    Settings { workers: 1, decoders: 1, max_batch: 4, queue_limit: 8, default_budget: Duration::from_secs(600) };
 
 #[tokio::test]
 async fn an_answer_is_what_the_engine_says_at_that_width() {
@@ -56,7 +73,7 @@ async fn an_answer_is_what_the_engine_says_at_that_width() {
         pass.push(&Picture::decode(&png(shade * 50), &Limits::default()).unwrap().input(&model.frame));
         pass.widen(&[width]);
         let expected = predict(pass.logits(0), width, model.model.metadata(), 3);
-        assert_eq!((answer.width, answer.predictions.len()), (width, 3));
+        assert_eq!((answer.width, answer.reason, answer.predictions.len()), (width, WidthReason::Requested, 3));
         for (got, expected) in answer.predictions.iter().zip(&expected) {
             assert_eq!(got.index, expected.index);
             assert!((got.probability - expected.probability).abs() < 1e-5);
@@ -127,7 +144,7 @@ async fn what_waits_runs_together_and_a_full_queue_refuses() {
     assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     // Eight wait; the ninth is refused.
     tickets.extend(submit(8).unwrap());
-    assert_eq!(submit(1).unwrap_err(), Refused::QueueFull { waiting: 8, limit: 8, wanted: 1 });
+    assert!(matches!(submit(1), Err(Refused::QueueFull { waiting: 8, limit: 8, wanted: 1, .. })));
     // One of the eight leaves; the rest come in batches of at most four.
     tickets.pop();
     for _ in 0..3 {

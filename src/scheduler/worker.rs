@@ -1,32 +1,42 @@
-//! A worker thread: takes batches until there are no more, and survives its own failures.
+//! A worker thread: takes work until there is no more, and survives its own failures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tracing::{debug, error};
 
-use super::Batch;
 use super::queue::Queue;
+use super::task::Task;
+use super::{Batch, Encoded, JobError};
+use crate::engine::Width;
+use crate::picture::PictureError;
 use crate::repository::ServedModel;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, observe};
 
-/// What a worker does with its batches. The server's is [`EngineWorker`](super::EngineWorker); a test may bring its own.
+/// What a worker does with its work. The server's is [`EngineWorker`](super::EngineWorker); a test may bring its own.
 pub trait Execute: Send {
     /// Makes ready for these models, so that the first request is as fast as the next.
     fn warm_up(&mut self, models: &[Arc<ServedModel>]);
 
-    /// Replies to every job of the batch. A job that is dropped without a reply is answered with
-    /// [`JobError::WorkerFailed`](super::JobError::WorkerFailed).
-    fn execute(&mut self, batch: Batch);
+    /// The pixels that the model reads of a picture, `[C, H, W]`.
+    ///
+    /// # Errors
+    /// When the bytes are no picture.
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError>;
+
+    /// Replies to every job of the batch, and returns the widths that ran. A job that is dropped without a reply is answered
+    /// with [`JobError::WorkerFailed`].
+    fn run(&mut self, batch: Batch) -> Vec<Width>;
 }
 
 /// Makes a worker's insides: once for each thread, and again after a failure.
 pub type NewWorker = Arc<dyn Fn() -> Box<dyn Execute> + Send + Sync>;
 
 pub(super) struct Worker {
+    pub(super) index: usize,
     pub(super) queue: Arc<Queue>,
-    pub(super) max_batch: usize,
     pub(super) models: Arc<[Arc<ServedModel>]>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) warmed_up: watch::Sender<usize>,
@@ -34,24 +44,47 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn run(self) {
+    pub(super) fn work(self) {
         let mut execute = (self.new_worker)();
         // Where warming up fails, the worker never counts as ready, but goes on: other models may run.
-        if self.survives("warming up", || execute.warm_up(&self.models)) {
+        if self.survives("warming up", || execute.warm_up(&self.models)).is_some() {
             self.metrics.workers_ready.inc();
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
-        while let Some(batch) = self.queue.take(self.max_batch) {
-            if !self.survives("a batch", || execute.execute(batch)) {
-                // Whatever state the failure left behind is thrown away.
-                execute = (self.new_worker)();
+        while let Some(task) = self.queue.take(self.index) {
+            match task {
+                Task::Decode(pictures) => pictures.iter().for_each(|picture| self.decode(&mut execute, picture)),
+                Task::Run(batch) => self.run(&mut execute, batch),
             }
         }
     }
 
+    fn decode(&self, execute: &mut Box<dyn Execute>, picture: &Encoded) {
+        let began = Instant::now();
+        let pixels = match self.survives("decoding", || execute.decode(picture)) {
+            Some(outcome) => outcome.map_err(JobError::from),
+            None => {
+                *execute = (self.new_worker)();
+                Err(JobError::WorkerFailed)
+            }
+        };
+        let took = began.elapsed();
+        observe(&self.metrics.decode_duration.with_label_values(&[&picture.model.name]), took);
+        self.queue.decoded(picture, pixels, took);
+    }
+
+    fn run(&self, execute: &mut Box<dyn Execute>, batch: Batch) {
+        let (began, model) = (Instant::now(), batch.model.clone());
+        match self.survives("a batch", || execute.run(batch)) {
+            Some(widths) => self.queue.ran(&model, &widths, began.elapsed()),
+            // Whatever state the failure left behind is thrown away.
+            None => *execute = (self.new_worker)(),
+        }
+    }
+
     /// Runs `work`; a panic is logged, counted, and goes no further.
-    fn survives(&self, what: &str, work: impl FnOnce()) -> bool {
+    fn survives<T>(&self, what: &str, work: impl FnOnce() -> T) -> Option<T> {
         let outcome = catch_unwind(AssertUnwindSafe(work));
         if let Err(panic) = &outcome {
             let text = panic.downcast_ref::<&str>().copied();
@@ -59,6 +92,6 @@ impl Worker {
             self.metrics.worker_panics.inc();
             error!(panic = text.unwrap_or("of another kind"), "worker failed at {what} and is rebuilt");
         }
-        outcome.is_ok()
+        outcome.ok()
     }
 }

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// The label of what a request did not get as far as having: a model, a width.
@@ -25,6 +26,10 @@ pub struct Metrics {
     pub decode_duration: HistogramVec,
     pub inference_duration: HistogramVec,
     pub batch_size: HistogramVec,
+    pub batches: IntCounterVec,
+    pub width_ceiling: Gauge,
+    pub profile_correction: GaugeVec,
+    pub deadline_misses: IntCounterVec,
     pub jobs_abandoned: IntCounter,
     pub worker_panics: IntCounter,
     pub workers_ready: IntGauge,
@@ -73,7 +78,7 @@ impl Metrics {
             )?,
             decode_duration: table.histograms(
                 "decode_duration_seconds",
-                "How long a batch's images took to become the model's input.",
+                "How long an image took to become the pixels that the model reads.",
                 &["model"],
                 &DURATIONS_SECONDS,
             )?,
@@ -84,6 +89,22 @@ impl Metrics {
                 &DURATIONS_SECONDS,
             )?,
             batch_size: table.histograms("batch_size", "Images that ran together.", &["model"], &BATCH_SIZES)?,
+            batches: table.counters(
+                "batches_total",
+                "Batches that ran, by model and by what kept the width from being wider.",
+                &["model", "reason"],
+            )?,
+            width_ceiling: table.share("width_ceiling", "The widest width that load allows now.")?,
+            profile_correction: table.shares(
+                "profile_correction_ratio",
+                "How many times longer batches take than was measured at start-up.",
+                &["model"],
+            )?,
+            deadline_misses: table.counters(
+                "deadline_misses_total",
+                "Images that were accepted and not answered in time: given up, or answered late.",
+                &["model", "how"],
+            )?,
             jobs_abandoned: table
                 .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had left.")?,
             worker_panics: table.counter(
@@ -110,6 +131,14 @@ impl Table<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::with_opts(options(name, help))?)
+    }
+
+    fn share(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.register(Gauge::with_opts(options(name, help))?)
+    }
+
+    fn shares(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.register(GaugeVec::new(options(name, help), labels)?)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anywidth::config::RequestLimits;
+use anywidth::engine::Width;
 use anywidth::picture::Limits;
 use anywidth::repository::{Repository, ServedModel};
-use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings};
+use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, measure};
 use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
@@ -29,10 +30,14 @@ pub struct Options {
     pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync>,
 }
 
+/// One worker, and so much time that nothing is ever late.
+pub const SETTINGS: Settings =
+    Settings { workers: 1, decoders: 1, max_batch: 4, queue_limit: 16, default_budget: Duration::from_secs(600) };
+
 impl Default for Options {
     fn default() -> Options {
         Options {
-            scheduler: Settings { workers: 1, max_batch: 4, queue_limit: 16 },
+            scheduler: SETTINGS,
             limits: RequestLimits {
                 max_body_bytes: 1 << 20,
                 max_files: 8,
@@ -95,8 +100,10 @@ impl Server {
         let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
         let (max_batch, counts, wrap) = (options.scheduler.max_batch, metrics.clone(), options.wrap);
         let new_worker: NewWorker = Arc::new(move || wrap(EngineWorker::new(max_batch, limits, counts.clone())));
-        let all = repository.all().cloned().collect();
-        let scheduler = Scheduler::start(options.scheduler, all, metrics.clone(), new_worker).unwrap();
+        let all: Vec<_> = repository.all().cloned().collect();
+        let profiles = measure(&all, Width::of_channels(1, 4), max_batch, Duration::ZERO).unwrap();
+        let models = all.into_iter().zip(profiles).collect();
+        let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker).unwrap();
         let service = Arc::new(Service::new(repository, scheduler, metrics, registry, options.limits));
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -3,13 +3,17 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anywidth::engine::Width;
+use anywidth::picture::PictureError;
 use anywidth::repository::ServedModel;
-use anywidth::scheduler::{Batch, EngineWorker, Execute};
+use anywidth::scheduler::{Batch, Encoded, EngineWorker, Execute};
 
-/// A body that makes a [`Fragile`] worker panic.
+/// A body that makes a [`Fragile`] worker panic while it runs the batch.
 pub const FAIL: &[u8] = b"please fail";
+/// A body that makes a [`Fragile`] worker panic while it decodes.
+pub const FAIL_AT_ONCE: &[u8] = b"please fail at once";
 
-/// Panics at the body [`FAIL`].
+/// Panics at the bodies [`FAIL`] and [`FAIL_AT_ONCE`].
 pub struct Fragile(pub EngineWorker);
 
 impl Execute for Fragile {
@@ -17,9 +21,14 @@ impl Execute for Fragile {
         self.0.warm_up(models);
     }
 
-    fn execute(&mut self, batch: Batch) {
-        assert!(batch.jobs.iter().all(|queued| queued.job.image != FAIL), "asked to fail");
-        self.0.execute(batch);
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
+        assert!(picture.image != FAIL_AT_ONCE, "asked to fail at once");
+        if picture.image == FAIL { Ok(vec![]) } else { self.0.decode(picture) }
+    }
+
+    fn run(&mut self, batch: Batch) -> Vec<Width> {
+        assert!(batch.jobs.iter().all(|job| !job.queued.pixels.is_empty()), "asked to fail");
+        self.0.run(batch)
     }
 }
 
@@ -38,7 +47,7 @@ pub enum Step {
     Batch(usize),
 }
 
-/// Waits for a word before warming up and before every batch.
+/// Waits for a word before warming up and before every batch; decodes at any time.
 pub struct Gated {
     inner: EngineWorker,
     gate: Arc<Mutex<Receiver<()>>>,
@@ -68,8 +77,12 @@ impl Execute for Gated {
         self.inner.warm_up(models);
     }
 
-    fn execute(&mut self, batch: Batch) {
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
+        self.inner.decode(picture)
+    }
+
+    fn run(&mut self, batch: Batch) -> Vec<Width> {
         self.pass(Step::Batch(batch.jobs.len()));
-        self.inner.execute(batch);
+        self.inner.run(batch)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anywidth::engine::Width;
-use anywidth::policy::{Demand, Profile, Wish, Workers};
+use anywidth::policy::{Demand, Profile, Stage, Wish, Workers};
 
 use super::world::Dice;
 use super::{Choice, Measured, Policy, Score, Situation, World};
@@ -93,11 +93,11 @@ pub fn run(
 
 impl Machine<'_> {
     fn arrive(&mut self, wish: Wish, now: Instant, budget: Duration) {
-        let Ok(demand) = Demand::new(&wish, (0, self.profile), now, budget, Duration::ZERO) else {
+        let Ok(demand) = Demand::new(&wish, (0, self.profile), now, budget, Stage::Decoded) else {
             return self.score.count(&Outcome::Refused);
         };
         let busy: Vec<Instant> = self.running.iter().map(|running| running.predicted).collect();
-        let workers = Workers { count: self.scenario.workers, busy_until: &busy };
+        let workers = Workers { count: self.scenario.workers, busy_until: &busy, long_decodings: 0 };
         let full = self.queue.len() >= self.scenario.queue_limit;
         if full || !self.policy.admit(&demand, Situation { queue: &self.queue, workers, now }) {
             return self.score.count(&Outcome::Refused);
@@ -133,7 +133,7 @@ impl Machine<'_> {
     fn give_work(&mut self, now: Instant) {
         while self.running.len() < self.scenario.workers && !self.queue.is_empty() {
             let busy: Vec<Instant> = self.running.iter().map(|running| running.predicted).collect();
-            let workers = Workers { count: self.scenario.workers, busy_until: &busy };
+            let workers = Workers { count: self.scenario.workers, busy_until: &busy, long_decodings: 0 };
             let choice = self.policy.next_batch(Situation { queue: &self.queue, workers, now });
             if choice.batch.is_empty() && choice.shed.is_empty() {
                 return;

@@ -70,7 +70,7 @@ impl WidestFitPolicy {
 
 impl Policy for WidestFitPolicy {
     fn admit(&mut self, demand: &Demand, at: Situation) -> bool {
-        self.rule.admit(demand, Duration::ZERO, at.queue.iter(), at.workers, at.now, &self.profiles).is_ok()
+        self.rule.admit(demand, at.queue.iter(), at.workers, at.now, &self.profiles).is_ok()
     }
 
     fn next_batch(&mut self, at: Situation) -> Choice {

@@ -40,7 +40,7 @@ pub struct Contender {
 }
 
 /// The limits of a server by default.
-pub const LIMITS: Limits = Limits { batch: 16, queue: 512 };
+pub const LIMITS: Limits = Limits { batch: 16, queue: 512, decoders: 1 };
 
 impl Case {
     /// A case of the usual world: one worker, one budget of 20.

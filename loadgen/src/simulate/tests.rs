@@ -179,12 +179,15 @@ fn the_peers_choose_as_published() {
         arrived: now,
         deadline: now + Duration::from_secs_f64(ms * 1e-3),
         priority: Default::default(),
-        ready: true,
+        stage: Stage::Decoded,
     };
     let choose = |policy: &mut dyn Policy, ms: f64, jobs: usize| {
         let queue = vec![demand(ms); jobs].into();
-        let choice =
-            policy.next_batch(Situation { queue: &queue, workers: Workers { count: 1, busy_until: &[] }, now });
+        let choice = policy.next_batch(Situation {
+            queue: &queue,
+            workers: Workers { count: 1, busy_until: &[], long_decodings: 0 },
+            now,
+        });
         (choice.batch.len(), choice.batch.first().map(|job| job.1), choice.shed.len())
     };
     let narrowest = profile().widths().next();

@@ -11,16 +11,6 @@ use crate::engine::Width;
 use crate::repository::ServedModel;
 use crate::scheduler::{Answer, Prediction, Timing};
 
-/// Why it was this width.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Reason {
-    /// The request pinned it.
-    Requested,
-    /// Nothing spoke against the full network.
-    Full,
-}
-
 /// What the log line says of an answer.
 #[derive(Debug, Clone)]
 pub(super) struct Answered {
@@ -66,7 +56,7 @@ struct Named<'a> {
 #[derive(Serialize)]
 struct Classified<'a> {
     width: Width,
-    reason: Reason,
+    reason: &'static str,
     predictions: Vec<Labelled<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Vec<Step<'a>>>,
@@ -86,44 +76,37 @@ struct Labelled<'a> {
 }
 
 /// The answer to one image.
-pub(super) fn one(served: &ServedModel, reason: Reason, answer: &Answer, started_at: Instant) -> Response {
+pub(super) fn one(served: &ServedModel, answer: &Answer, started_at: Instant) -> Response {
     let timing_ms = Milliseconds::of(&[answer.timing], started_at);
     let body = One {
         model: &served.name,
         version: served.version.to_string(),
-        result: Classified::of(served, reason, answer),
+        result: Classified::of(served, answer),
         timing_ms,
     };
     respond(body, Answered { model: served.name.clone(), width: answer.width, images: 1, timing: timing_ms })
 }
 
-/// The answer to several files, at least one, in their order. All run at the width that the request asked for.
-pub(super) fn several(
-    served: &ServedModel,
-    reason: Reason,
-    names: &[String],
-    answers: &[Answer],
-    started_at: Instant,
-) -> Response {
+/// The answer to several files, at least one, in their order.
+pub(super) fn several(served: &ServedModel, names: &[String], answers: &[Answer], started_at: Instant) -> Response {
     let timings: Vec<_> = answers.iter().map(|answer| answer.timing).collect();
     let timing_ms = Milliseconds::of(&timings, started_at);
     let results = names.iter().zip(answers);
-    let results =
-        results.map(|(name, answer)| Named { name, result: Classified::of(served, reason, answer) }).collect();
+    let results = results.map(|(name, answer)| Named { name, result: Classified::of(served, answer) }).collect();
     let body = Several { model: &served.name, version: served.version.to_string(), results, timing_ms };
     let width = answers.iter().map(|answer| answer.width).max().unwrap_or(Width::FULL);
     respond(body, Answered { model: served.name.clone(), width, images: answers.len(), timing: timing_ms })
 }
 
 impl Classified<'_> {
-    fn of<'a>(served: &'a ServedModel, reason: Reason, answer: &'a Answer) -> Classified<'a> {
+    fn of<'a>(served: &'a ServedModel, answer: &'a Answer) -> Classified<'a> {
         let step = |(width, predictions): &'a (Width, Vec<Prediction>)| Step {
             width: *width,
             predictions: labelled(served, predictions),
         };
         Classified {
             width: answer.width,
-            reason,
+            reason: answer.reason.word(),
             predictions: labelled(served, &answer.predictions),
             profile: answer.profile.as_ref().map(|profile| profile.iter().map(step).collect()),
         }

@@ -1,7 +1,7 @@
 //! `POST /classify`: images in, classes out.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -9,11 +9,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use prometheus::IntGauge;
 
-use super::answer::{self, Reason};
+use super::answer::{self, Answered};
 use super::body::{Images, Incoming};
 use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::engine::Width;
+use crate::policy::Wish;
 use crate::repository::ServedModel;
 use crate::scheduler::{Answer, Job};
 use crate::server::Service;
@@ -22,8 +23,10 @@ use crate::telemetry::{NONE, observe};
 /// What is asked of every image of a request.
 struct Ask {
     model: Arc<ServedModel>,
-    width: Width,
-    reason: Reason,
+    wish: Wish,
+    confidence: Option<f32>,
+    budget: Option<Duration>,
+    arrived: Instant,
     top_k: usize,
     profile: bool,
 }
@@ -37,7 +40,7 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &service.limits);
 
-    let ask = Ask::read(&service, &parts);
+    let ask = Ask::read(&service, &parts, started_at);
     let outcome = match &ask {
         Ok(ask) => answer(&service, ask, &mut body, parts.clone(), started_at).await,
         Err(error) => Err(error.clone()),
@@ -57,7 +60,7 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
 }
 
 impl Ask {
-    fn read(service: &Service, parts: &Parts) -> Result<Ask, ApiError> {
+    fn read(service: &Service, parts: &Parts, arrived: Instant) -> Result<Ask, ApiError> {
         let parameters = Parameters::read(parts.uri.query().unwrap_or_default(), &parts.headers)?;
         let model = service.repository.find(parameters.model.as_deref(), parameters.version)?.clone();
         let classes = model.model.classes();
@@ -65,15 +68,17 @@ impl Ask {
             Some(number) => number.within(1..=classes)?,
             None => USUAL_TOP_K.min(classes),
         };
-        let (width, reason) = match parameters.width {
-            Some(width) => (width, Reason::Requested),
-            None => (Width::FULL, Reason::Full),
-        };
-        Ok(Ask { model, width, reason, top_k, profile: parameters.profile })
+        let Parameters { mut wish, confidence, budget, profile, .. } = parameters;
+        if profile {
+            // All widths are asked for, unless another one is named.
+            wish.width = wish.width.or(Some(Width::FULL));
+        }
+        Ok(Ask { model, wish, confidence, budget, arrived, top_k, profile })
     }
 
     fn job(&self, image: Bytes) -> Job {
-        Job { model: self.model.clone(), image, width: self.width, top_k: self.top_k, profile: self.profile }
+        let Ask { wish, confidence, budget, arrived, top_k, profile, .. } = *self;
+        Job { model: self.model.clone(), image, wish, confidence, arrived, budget, top_k, profile }
     }
 }
 
@@ -89,13 +94,13 @@ async fn answer(
     match body.images(parts).await? {
         Images::One(image) => {
             let answers = run(service, vec![ask.job(reserved.hold(image))], |_| None).await?;
-            Ok(answer::one(&ask.model, ask.reason, &answers[0], started_at))
+            Ok(answer::one(&ask.model, &answers[0], started_at))
         }
         Images::Several(files) => {
             let (names, images): (Vec<_>, Vec<_>) = files.into_iter().unzip();
             let jobs = images.into_iter().map(|image| ask.job(reserved.hold(image))).collect();
             let answers = run(service, jobs, |index| Some(names[index].clone())).await?;
-            Ok(answer::several(&ask.model, ask.reason, &names, &answers, started_at))
+            Ok(answer::several(&ask.model, &names, &answers, started_at))
         }
     }
 }
@@ -115,10 +120,9 @@ async fn run(
 }
 
 fn count(service: &Service, ask: Option<&Ask>, response: &Response, started_at: Instant) {
-    let (model, width) = match ask {
-        Some(ask) => (ask.model.name.as_str(), ask.model.model.step(ask.width).to_string()),
-        None => (NONE, NONE.to_owned()),
-    };
+    let model = ask.map_or(NONE, |ask| ask.model.name.as_str());
+    let ran = ask.zip(response.extensions().get::<Answered>());
+    let width = ran.map_or(NONE.to_owned(), |(ask, answered)| ask.model.model.step(answered.width).to_string());
     let (metrics, status) = (&service.metrics, response.status());
     metrics.requests.with_label_values(&[model, &width, status.as_str()]).inc();
     if status.is_success() {

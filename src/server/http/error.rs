@@ -8,11 +8,12 @@ use thiserror::Error;
 
 use super::PATHS;
 use crate::picture::PictureError;
+use crate::policy::Overload;
 use crate::repository::NotFound;
 use crate::scheduler::{JobError, Refused};
 
 /// What went wrong with a request. The message is for people, the code for programs.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub(super) enum ApiError {
     #[error("bad value {value:?} of {place}: {reason}; allowed: {allowed}")]
     BadValue { value: String, place: String, reason: &'static str, allowed: String },
@@ -20,6 +21,8 @@ pub(super) enum ApiError {
     UnknownParameter { name: String, nearest: Option<&'static str>, known: String },
     #[error("the query parameter {name:?} stands there more than once")]
     RepeatedParameter { name: &'static str },
+    #[error("{one} and {other} exclude each other: say one of them")]
+    Contradiction { one: &'static str, other: &'static str },
     #[error("the body is empty; send an image (JPEG, PNG or WebP) as body, or as files of a multipart form")]
     EmptyBody,
     #[error("the body did not arrive in full")]
@@ -42,6 +45,8 @@ pub(super) enum ApiError {
     TooManyFiles { max_files: usize },
     #[error("{}{error}", of_file(.file))]
     Picture { file: Option<String>, error: PictureError },
+    #[error("{}{}", of_file(.file), JobError::Late)]
+    Late { file: Option<String> },
     #[error("{0}")]
     Refused(#[from] Refused),
     #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
@@ -57,14 +62,13 @@ struct Body {
     code: &'static str,
 }
 
-/// Until the wait is computed from the backlog.
-const RETRY_AFTER_SECONDS: u32 = 1;
-
 impl ApiError {
     /// The error of the job of a file; `file` is its name where there are several.
     pub(super) fn of_job(error: JobError, file: Option<String>) -> ApiError {
         match error {
             JobError::Picture(error) => ApiError::Picture { file, error },
+            JobError::Late => ApiError::Late { file },
+            JobError::Shed(overload) => ApiError::Refused(overload.into()),
             JobError::WorkerFailed => ApiError::Internal,
         }
     }
@@ -75,6 +79,7 @@ impl ApiError {
             ApiError::BadValue { .. } => (StatusCode::BAD_REQUEST, "bad_value"),
             ApiError::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::RepeatedParameter { .. } => (StatusCode::BAD_REQUEST, "repeated_parameter"),
+            ApiError::Contradiction { .. } => (StatusCode::BAD_REQUEST, "contradiction"),
             ApiError::EmptyBody => (StatusCode::BAD_REQUEST, "empty_body"),
             ApiError::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
             ApiError::BadMultipart { .. } => (StatusCode::BAD_REQUEST, "bad_multipart"),
@@ -86,10 +91,19 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             ApiError::TooManyFiles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_files"),
             ApiError::Picture { error, .. } => picture_kind(error),
-            ApiError::Refused(Refused::QueueFull { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
-            ApiError::Refused(Refused::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            ApiError::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
+            ApiError::Refused(refused) => refused_kind(refused),
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
             ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// The whole seconds after which it may be worth another try.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            ApiError::Refused(Refused::Overloaded(overload)) => Some(overload.retry_after()),
+            &ApiError::Refused(Refused::QueueFull { wait, .. }) => Some(Overload { wait }.retry_after()),
+            _ => self.refusal().map(|_| 1),
         }
     }
 
@@ -97,6 +111,17 @@ impl ApiError {
     pub(super) fn refusal(&self) -> Option<&'static str> {
         let (status, code) = self.kind();
         (status == StatusCode::SERVICE_UNAVAILABLE).then_some(code)
+    }
+}
+
+fn refused_kind(refused: &Refused) -> (StatusCode, &'static str) {
+    match refused {
+        Refused::Unsatisfiable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "cannot_be_met"),
+        Refused::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        Refused::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
+        Refused::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
+        Refused::Closed => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        Refused::UnknownModel => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
 
@@ -121,10 +146,10 @@ fn of_file(file: &Option<String>) -> String {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.kind();
-        let retry = self.refusal().is_some();
+        let retry_after = self.retry_after();
         let mut response = (status, Json(Body { error: self.to_string(), code })).into_response();
-        if retry {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         // For the log line.
         response.extensions_mut().insert(self);

@@ -10,6 +10,7 @@ mod metrics;
 mod models;
 mod observe;
 mod parameters;
+mod profile;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::Service;
 use error::ApiError;
 
 /// Every path, for the error that names them.
-const PATHS: &str = "/, /classify, /models, /metrics, /livez, /readyz";
+const PATHS: &str = "/, /classify, /models, /profile, /metrics, /livez, /readyz";
 
 pub(super) fn router(service: Arc<Service>) -> Router {
     Router::new()
@@ -32,6 +33,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         // The handler has limits of its own.
         .route("/classify", post(classify::classify).layer(DefaultBodyLimit::disable()))
         .route("/models", get(models::models))
+        .route("/profile", get(profile::profile))
         .route("/metrics", get(metrics::metrics))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -1,18 +1,24 @@
 //! The parameters of a request: which there are, where they may stand, and what their values may be.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use form_urlencoded::parse;
 
 use super::error::ApiError;
 use crate::engine::{Width, WidthError};
+use crate::policy::{MAX_BUDGET, Priority, Wish};
 
 /// What a request to classify asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Parameters {
-    /// A pinned width; `None` leaves the choice to the server.
-    pub(super) width: Option<Width>,
+    /// Width, accuracy and priority; what is not there is left to the server.
+    pub(super) wish: Wish,
+    /// The time from the request's first byte to its answer.
+    pub(super) budget: Option<Duration>,
+    /// How likely the likeliest class must be to stop at a narrower width.
+    pub(super) confidence: Option<f32>,
     /// How many classes the answer names; `None` for the usual few.
     pub(super) top_k: Option<Number>,
     pub(super) model: Option<String>,
@@ -27,8 +33,10 @@ pub(super) struct Number {
     place: String,
 }
 
-const KNOWN: [&str; 5] = ["width", "top_k", "model", "version", "profile"];
+const KNOWN: [&str; 9] =
+    ["width", "budget_ms", "min_accuracy", "confidence", "priority", "top_k", "model", "version", "profile"];
 const WIDTH_HEADER: &str = "x-width";
+const BUDGET_HEADER: &str = "x-latency-budget-ms";
 /// How alike an unknown name and a known one must be (from 0 to 1) to suggest the one for the other.
 const ALIKE: f64 = 0.75;
 
@@ -44,18 +52,38 @@ impl Parameters {
                 return Err(ApiError::RepeatedParameter { name: KNOWN[index] });
             }
         }
-        let [width, top_k, model, version, profile] = values;
-        let width = match width {
-            Some(text) => Some((text, in_query("width"))),
-            None => header(headers, WIDTH_HEADER)?,
+        let [width, budget, min_accuracy, confidence, priority, top_k, model, version, profile] = values;
+        let or_header = |value: Option<String>, name, header_name| match value {
+            Some(text) => Ok(Some((text, in_query(name)))),
+            None => header(headers, header_name),
         };
-        Ok(Parameters {
-            width: width.map(|(text, place)| read_width(&text, &place)).transpose()?.flatten(),
+        let width = or_header(width, "width", WIDTH_HEADER)?;
+        let budget = or_header(budget, "budget_ms", BUDGET_HEADER)?;
+        let parameters = Parameters {
+            wish: Wish {
+                width: width.map(|(text, place)| read_width(&text, &place)).transpose()?.flatten(),
+                min_accuracy: min_accuracy.map(|text| read_min_accuracy(&text)).transpose()?,
+                priority: priority.map(|text| read_priority(&text)).transpose()?.unwrap_or_default(),
+            },
+            budget: budget.map(|(text, place)| read_budget(&text, &place)).transpose()?,
+            confidence: confidence.map(|text| read_confidence(&text)).transpose()?,
             top_k: top_k.map(|text| Number { text, place: in_query("top_k") }),
             model: model.map(read_name).transpose()?,
             version: version.map(read_version).transpose()?,
             profile: profile.map(read_switch).transpose()?.unwrap_or(false),
-        })
+        };
+        parameters.agree()?;
+        Ok(parameters)
+    }
+
+    /// A request that stops when it is confident has no width of its own, and none above it.
+    fn agree(&self) -> Result<(), ApiError> {
+        let contradiction = |other| Err(ApiError::Contradiction { one: "confidence", other });
+        match self.confidence {
+            Some(_) if self.wish.width.is_some() => contradiction("width"),
+            Some(_) if self.profile => contradiction("profile"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -84,6 +112,50 @@ fn read_width(text: &str, place: &str) -> Result<Option<Width>, ApiError> {
         };
         bad_value(text, place, reason, "a decimal number above 0 and up to 1, or auto".to_owned())
     })
+}
+
+fn read_budget(text: &str, place: &str) -> Result<Duration, ApiError> {
+    let most = MAX_BUDGET.as_millis();
+    let range = |ms: f64| ms > 0.0 && ms <= most as f64;
+    let ms = read_decimal(text, place, range, || format!("a decimal number of milliseconds above 0 and up to {most}"))?;
+    Ok(Duration::from_secs_f64(ms / 1e3))
+}
+
+fn read_min_accuracy(text: &str) -> Result<f64, ApiError> {
+    let range = |share: f64| (0.0..=1.0).contains(&share);
+    read_decimal(text, &in_query("min_accuracy"), range, || "a decimal number from 0 to 1".to_owned())
+}
+
+fn read_confidence(text: &str) -> Result<f32, ApiError> {
+    let range = |share: f64| share > 0.0 && share <= 1.0;
+    let allowed = || "a decimal number above 0 and up to 1".to_owned();
+    Ok(read_decimal(text, &in_query("confidence"), range, allowed)? as f32)
+}
+
+fn read_decimal(
+    text: &str,
+    place: &str,
+    range: impl Fn(f64) -> bool,
+    allowed: impl Fn() -> String,
+) -> Result<f64, ApiError> {
+    match text.parse::<f64>() {
+        Ok(number) if range(number) => Ok(number),
+        Ok(number) if !number.is_nan() => Err(bad_value(text, place, "out of range", allowed())),
+        _ if text.is_empty() => Err(bad_value(text, place, "empty", allowed())),
+        _ => Err(bad_value(text, place, "not a decimal number", allowed())),
+    }
+}
+
+fn read_priority(text: &str) -> Result<Priority, ApiError> {
+    match text {
+        "low" => Ok(Priority::Low),
+        "normal" => Ok(Priority::Normal),
+        "high" => Ok(Priority::High),
+        _ => {
+            let reason = if text.is_empty() { "empty" } else { "no priority" };
+            Err(bad_value(text, &in_query("priority"), reason, "low, normal or high".to_owned()))
+        }
+    }
 }
 
 fn read_name(text: String) -> Result<String, ApiError> {
@@ -165,20 +237,28 @@ mod tests {
     #[test]
     fn every_parameter_is_read() {
         let parameters = read("width=0.50&top_k=3&model=a%2Db&version=2&profile=true").unwrap();
-        assert_eq!(parameters.width.map(|width| width.to_string()).as_deref(), Some("0.5"));
+        assert_eq!(parameters.wish.width.map(|width| width.to_string()).as_deref(), Some("0.5"));
         assert_eq!(parameters.top_k.unwrap().within(1..=10), Ok(3));
         assert_eq!((parameters.model.as_deref(), parameters.version, parameters.profile), (Some("a-b"), Some(2), true));
         assert_eq!(read("").unwrap(), Parameters::default());
-        assert_eq!(read("width=auto").unwrap().width, None);
+        assert_eq!(read("width=auto").unwrap().wish.width, None);
+        let parameters = read("budget_ms=12.5&min_accuracy=0.85&confidence=0.9&priority=high").unwrap();
+        assert_eq!((parameters.budget, parameters.confidence), (Some(Duration::from_micros(12_500)), Some(0.9)));
+        assert_eq!((parameters.wish.min_accuracy, parameters.wish.priority), (Some(0.85), Priority::High));
     }
 
     #[test]
     fn the_query_beats_the_header() {
         let half = "0.5".parse().ok();
-        assert_eq!(with_header("", &["0.5"]).unwrap().width, half);
-        assert_eq!(with_header("width=1", &["0.5"]).unwrap().width, Some(Width::FULL));
-        assert_eq!(with_header("width=0.5", &["rubbish"]).unwrap().width, half);
-        assert_eq!(with_header("width=auto", &["0.5"]).unwrap().width, None);
+        let width = |query: &str, value| with_header(query, &[value]).unwrap().wish.width;
+        assert_eq!(width("", "0.5"), half);
+        assert_eq!(width("width=1", "0.5"), Some(Width::FULL));
+        assert_eq!(width("width=0.5", "rubbish"), half);
+        assert_eq!(width("width=auto", "0.5"), None);
+        let headers = HeaderMap::from_iter([("x-latency-budget-ms".parse().unwrap(), HeaderValue::from_static("20"))]);
+        let budget = |query: &str| Parameters::read(query, &headers).unwrap().budget;
+        assert_eq!(budget(""), Some(Duration::from_millis(20)));
+        assert_eq!(budget("budget_ms=30"), Some(Duration::from_millis(30)));
     }
 
     #[test]
@@ -206,11 +286,34 @@ mod tests {
         for query in ["version=x", "version=", "version=-1", "profile=yes", "profile=", "model="] {
             assert!(matches!(read(query), Err(ApiError::BadValue { .. })), "{query}");
         }
+        for (text, reason) in
+            [("0", "out of range"), ("-1", "out of range"), ("1e18", "out of range"), ("NaN", "not a decimal number")]
+        {
+            assert_eq!(
+                read(&format!("budget_ms={text}")).unwrap_err().to_string(),
+                format!(
+                    "bad value {text:?} of the query parameter \"budget_ms\": {reason}; \
+                     allowed: a decimal number of milliseconds above 0 and up to 3600000"
+                )
+            );
+        }
+        for query in ["min_accuracy=1.1", "min_accuracy=", "confidence=0", "confidence=inf", "priority=urgent"] {
+            assert!(matches!(read(query), Err(ApiError::BadValue { .. })), "{query}");
+        }
         for text in ["0", "11", "-1", "x", "", "99999999999999999999999"] {
             let top_k = read(&format!("top_k={text}")).unwrap().top_k.unwrap();
             let error = top_k.within(1..=10).unwrap_err().to_string();
             assert!(error.ends_with("; allowed: a whole number from 1 to 10"), "{error}");
         }
+    }
+
+    #[test]
+    fn who_stops_when_confident_names_no_width() {
+        for query in ["confidence=0.9&width=0.5", "confidence=0.9&profile=true"] {
+            assert!(matches!(read(query), Err(ApiError::Contradiction { .. })), "{query}");
+        }
+        assert!(with_header("confidence=0.9", &["0.5"]).is_err());
+        assert!(read("confidence=0.9&width=auto&profile=false").is_ok());
     }
 
     #[test]
@@ -227,7 +330,8 @@ mod tests {
         assert_eq!(nearest("widht=0.5"), Some("width"));
         assert_eq!(nearest("Width=0.5"), Some("width"));
         assert_eq!(nearest("topk=3"), Some("top_k"));
-        assert_eq!(nearest("budget_ms=3"), None);
+        assert_eq!(nearest("budget=3"), Some("budget_ms"));
+        assert_eq!(nearest("colour=3"), None);
         assert_eq!(nearest("=3"), None);
     }
 

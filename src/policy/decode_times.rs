@@ -1,0 +1,76 @@
+//! How long a picture takes to decode, told from the length of its file.
+//!
+//! A running average for each power of two of the length: formats and contents differ, but pictures of one length are
+//! alike often enough for a plan, and what is wrong in it is learned soon.
+
+use std::time::Duration;
+
+/// Running averages of what decoding took.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DecodeTimes {
+    /// Nanoseconds for lengths from `2^index` on; `None` for those never seen.
+    classes: [Option<f64>; CLASSES],
+}
+
+/// Longer files than 2 GiB are in the last class.
+const CLASSES: usize = 32;
+/// What the latest decoding counts in its average.
+const WEIGHT: f64 = 0.1;
+/// Nothing is known yet: nanoseconds for a picture, and for each byte of it, as JPEG takes them on slow processors.
+const UNKNOWN: (f64, f64) = (50_000.0, 25.0);
+
+impl DecodeTimes {
+    /// How long decoding a file of so many bytes will take: as others of its class did, else in proportion to the nearest
+    /// class that is known.
+    pub fn estimate(&self, bytes: usize) -> Duration {
+        let class = class(bytes);
+        let known = self.classes.iter().enumerate().filter_map(|(index, time)| Some((index, (*time)?)));
+        let nearest = known.min_by_key(|&(index, _)| index.abs_diff(class));
+        let (fixed, per_byte) = UNKNOWN;
+        let nanoseconds = nearest
+            .map_or(fixed + per_byte * bytes as f64, |(index, time)| time * 2f64.powi(class as i32 - index as i32));
+        Duration::from_nanos(nanoseconds as u64)
+    }
+
+    /// Tells what decoding a file of so many bytes took.
+    pub fn record(&mut self, bytes: usize, took: Duration) {
+        let (time, average) = (took.as_nanos() as f64, &mut self.classes[class(bytes)]);
+        *average = Some(average.map_or(time, |before| before + WEIGHT * (time - before)));
+    }
+}
+
+fn class(bytes: usize) -> usize {
+    (bytes.max(1).ilog2() as usize).min(CLASSES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    #[test]
+    fn a_length_takes_what_its_like_took() {
+        let mut times = DecodeTimes::default();
+        for _ in 0..100 {
+            times.record(1000, us(60));
+            times.record(3_000_000, us(40_000));
+        }
+        assert_eq!((times.estimate(1000), times.estimate(600)), (us(60), us(60)));
+        assert_eq!(times.estimate(2_500_000), us(40_000));
+        // One that was held up moves it a little.
+        times.record(1000, us(10_060));
+        assert_eq!(times.estimate(1000), us(1060));
+    }
+
+    #[test]
+    fn an_unknown_length_is_told_from_the_nearest_that_is_known() {
+        let mut times = DecodeTimes::default();
+        assert_eq!(times.estimate(0), us(50));
+        assert!(times.estimate(usize::MAX) > Duration::from_secs(3600));
+        times.record(1000, us(60));
+        assert_eq!((times.estimate(2000), times.estimate(256)), (us(120), us(30)));
+    }
+}

@@ -1,0 +1,275 @@
+//! The queue in the order of its deadlines, and the policy that decides over it.
+//!
+//! Promises that nothing here knows a clock, a thread or a lock: time is an argument, so that a test plays a million events
+//! in a second. Who is accepted leaves once: in a batch, or given up, or because the caller has left.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::task::{Batch, Encoded, PlannedJob, Task};
+use super::{Job, JobError, QueuedJob, Refused, Settings, Ticket};
+use crate::engine::Width;
+use crate::policy::{
+    Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, WidestFit, Widths, Workers,
+};
+use crate::repository::ServedModel;
+
+/// Jobs, models, workers, and what is known of their times.
+#[derive(Debug)]
+pub(super) struct Planner {
+    /// The earliest deadline first.
+    queue: VecDeque<QueuedJob>,
+    models: Vec<Arc<ServedModel>>,
+    /// Of the models, in their order.
+    profiles: Vec<Profile>,
+    decode_times: DecodeTimes,
+    rule: WidestFit,
+    /// What each worker is at.
+    workers: Vec<Option<Busy>>,
+    settings: Settings,
+    next_id: u64,
+    /// Scratch.
+    busy_until: Vec<Instant>,
+}
+
+/// What a worker is at.
+#[derive(Debug, Clone, Copy)]
+struct Busy {
+    until: Instant,
+    at_long_decoding: bool,
+}
+
+/// What there is to do for a free worker, and what became of those who waited.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) task: Option<Task>,
+    /// Jobs that are given up, with the reasons.
+    pub(super) given_up: Vec<(QueuedJob, JobError)>,
+    /// How many were dropped because their callers have left.
+    pub(super) abandoned: usize,
+    pub(super) decision: Option<Decision>,
+}
+
+/// A budget that nobody asked for is at least this many times what the image takes on an idle server.
+const USUAL_BUDGET: u32 = 4;
+
+impl Planner {
+    /// A planner for these models, whose profiles are given.
+    pub(super) fn new(settings: Settings, models: Vec<(Arc<ServedModel>, Profile)>) -> Planner {
+        let limits = Limits { batch: settings.max_batch, queue: settings.queue_limit, decoders: settings.decoders };
+        let (models, profiles) = models.into_iter().unzip();
+        Planner {
+            queue: VecDeque::new(),
+            models,
+            profiles,
+            decode_times: DecodeTimes::default(),
+            rule: WidestFit::new(limits, Tuning::default()),
+            workers: vec![None; settings.workers],
+            settings,
+            next_id: 0,
+            busy_until: Vec::new(),
+        }
+    }
+
+    /// Accepts all the jobs, or none.
+    pub(super) fn submit(&mut self, jobs: Vec<Job>, now: Instant) -> Result<Vec<Ticket>, Refused> {
+        let (limit, wanted) = (self.settings.queue_limit, jobs.len());
+        if self.queue.len() + wanted > limit {
+            self.drop_abandoned();
+        }
+        if self.queue.len() + wanted > limit {
+            let waiting = self.queue.len();
+            return Err(Refused::QueueFull { waiting, limit, wanted, wait: self.time_of(waiting) });
+        }
+        let first_id = self.next_id;
+        let tickets: Result<Vec<Ticket>, Refused> = jobs.into_iter().map(|job| self.accept(job, now)).collect();
+        if tickets.is_err() {
+            self.queue.retain(|queued| queued.id < first_id);
+        }
+        tickets
+    }
+
+    fn accept(&mut self, job: Job, now: Instant) -> Result<Ticket, Refused> {
+        let demand = self.demand(&job, now)?;
+        self.see_workers();
+        let workers = workers(&self.workers, &self.busy_until);
+        let queue = self.queue.iter().map(|queued| &queued.demand);
+        self.rule.admit(&demand, queue, workers, now, &self.profiles)?;
+        let (queued, ticket) = QueuedJob::new(job, demand, self.next_id, now);
+        self.next_id += 1;
+        let place = self.queue.partition_point(|other| other.demand.deadline <= demand.deadline);
+        self.queue.insert(place, queued);
+        Ok(ticket)
+    }
+
+    fn demand(&self, job: &Job, now: Instant) -> Result<Demand, Refused> {
+        let model = self.models.iter().position(|model| Arc::ptr_eq(model, &job.model)).ok_or(Refused::UnknownModel)?;
+        let profile = &self.profiles[model];
+        let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
+        let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
+        let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, profile))?) };
+        let demand = new(job.arrived, budget)?;
+        if demand.deadline < now + profile.latency(narrowest(&demand, profile), 1) {
+            return Err(Refused::Late { budget });
+        }
+        Ok(demand)
+    }
+
+    /// The budget of a job that names none.
+    fn usual_budget(&self, job: &Job, profile: &Profile) -> Duration {
+        let widest = job.wish.width.unwrap_or(Width::FULL);
+        let takes = profile.latency(widest, 1) + self.decode_times.estimate(job.image.len());
+        self.settings.default_budget.max(takes * USUAL_BUDGET)
+    }
+
+    /// What this worker, which is free, shall do.
+    pub(super) fn next(&mut self, worker: usize, now: Instant) -> Next {
+        self.workers[worker] = None;
+        let abandoned = self.drop_abandoned();
+        if self.queue.is_empty() {
+            return Next { task: None, given_up: Vec::new(), abandoned, decision: None };
+        }
+        self.see_workers();
+        let workers = workers(&self.workers, &self.busy_until);
+        let queue = self.queue.iter().map(|queued| &queued.demand);
+        let decision = self.rule.next_batch(queue, workers, now, &self.profiles);
+        let (batch, given_up) = self.take_out(&decision, now);
+        let task = match batch {
+            Some(batch) => Some(Task::Run(batch)),
+            None => self.begin_decoding(&decision.decode),
+        };
+        if task.is_some() {
+            let at_long_decoding = decision.decoding_is_long;
+            self.workers[worker] = Some(Busy { until: now + decision.takes, at_long_decoding });
+        }
+        Next { task, given_up, abandoned, decision: Some(decision) }
+    }
+
+    /// Takes the jobs out of the queue that run and those that are given up.
+    fn take_out(&mut self, decision: &Decision, now: Instant) -> (Option<Batch>, Vec<(QueuedJob, JobError)>) {
+        let runs = decision.batch.iter().map(|job| (job.index, Some(*job)));
+        let mut places: Vec<_> = runs.chain(decision.shed.iter().map(|&index| (index, None))).collect();
+        // From the back, so that the places before stay what they are.
+        places.sort_unstable_by_key(|&(index, _)| std::cmp::Reverse(index));
+        let (mut jobs, mut given_up) = (VecDeque::new(), Vec::new());
+        for (index, assignment) in places {
+            let Some(queued) = self.queue.remove(index) else { continue };
+            match assignment {
+                Some(job) => {
+                    let from = narrowest(&queued.demand, &self.profiles[queued.demand.model]);
+                    jobs.push_front(PlannedJob { queued, from, width: job.width, reason: job.reason });
+                }
+                None => {
+                    let error = self.why_given_up(&queued.demand, now);
+                    given_up.push((queued, error));
+                }
+            }
+        }
+        let model = jobs.front().map(|job: &PlannedJob| job.queued.job.model.clone());
+        (model.map(|model| Batch { model, jobs: jobs.into() }), given_up)
+    }
+
+    fn begin_decoding(&mut self, places: &[usize]) -> Option<Task> {
+        let begin = |&place: &usize| {
+            let queued = self.queue.get_mut(place)?;
+            queued.demand.stage = Stage::Decoding;
+            let (id, model, image) = (queued.id, queued.job.model.clone(), queued.job.image.clone());
+            Some(Encoded { id, deadline: queued.demand.deadline, model, image })
+        };
+        let pictures: Vec<Encoded> = places.iter().filter_map(begin).collect();
+        (!pictures.is_empty()).then_some(Task::Decode(pictures))
+    }
+
+    fn why_given_up(&self, demand: &Demand, now: Instant) -> JobError {
+        let profile = &self.profiles[demand.model];
+        match demand.deadline.checked_duration_since(now) {
+            Some(slack) if slack > profile.latency(narrowest(demand, profile), 1) => {
+                JobError::Shed(Overload { wait: self.time_of(self.queue.len()) })
+            }
+            _ => JobError::Late,
+        }
+    }
+
+    /// A picture is decoded; its job runs as soon as a worker takes it. What is broken leaves the queue, and is returned to
+    /// be told so. Nothing is left to do where the job has left meanwhile.
+    pub(super) fn decoded(
+        &mut self,
+        picture: &Encoded,
+        pixels: Result<Vec<u8>, JobError>,
+        took: Duration,
+    ) -> Option<(QueuedJob, JobError)> {
+        self.decode_times.record(picture.image.len(), took);
+        let first = self.queue.partition_point(|queued| queued.demand.deadline < picture.deadline);
+        let place = first + self.queue.range(first..).position(|queued| queued.id == picture.id)?;
+        match pixels {
+            Ok(pixels) => {
+                let queued = &mut self.queue[place];
+                (queued.pixels, queued.decoding) = (pixels, took);
+                queued.demand.stage = Stage::Decoded;
+                // Its memory is free for others.
+                queued.job.image = Default::default();
+                None
+            }
+            Err(error) => Some((self.queue.remove(place)?, error)),
+        }
+    }
+
+    /// Tells what a batch of jobs of a model, at these widths, took; and returns the model's profile.
+    pub(super) fn ran(&mut self, model: &Arc<ServedModel>, widths: &[Width], took: Duration) -> Option<&Profile> {
+        let model = self.models.iter().position(|other| Arc::ptr_eq(other, model))?;
+        self.profiles[model].record(widths.iter().copied(), took);
+        self.profiles.get(model)
+    }
+
+    /// Jobs that wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Is there work that nobody is at?
+    pub(super) fn has_work(&self) -> bool {
+        self.queue.iter().any(|queued| queued.demand.stage != Stage::Decoding)
+    }
+
+    /// The models with their profiles.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = (&Arc<ServedModel>, &Profile)> {
+        self.models.iter().zip(&self.profiles)
+    }
+
+    /// Mean time that decoding takes of late.
+    pub(super) fn mean_decoding(&self) -> Duration {
+        self.rule.mean_decoding()
+    }
+
+    /// Drops the jobs whose callers have left; says how many.
+    pub(super) fn drop_abandoned(&mut self) -> usize {
+        let before = self.queue.len();
+        self.queue.retain(|queued| !queued.is_abandoned());
+        before - self.queue.len()
+    }
+
+    /// How long so many jobs take at the narrowest width.
+    fn time_of(&self, jobs: usize) -> Duration {
+        let narrowest = |profile: &Profile| profile.latency(profile.widths().next().unwrap_or(Width::FULL), jobs);
+        self.profiles.iter().map(narrowest).max().unwrap_or_default() / self.workers.len().max(1) as u32
+    }
+
+    fn see_workers(&mut self) {
+        self.busy_until.clear();
+        self.busy_until.extend(self.workers.iter().flatten().map(|busy| busy.until));
+    }
+}
+
+fn workers<'a>(workers: &[Option<Busy>], busy_until: &'a [Instant]) -> Workers<'a> {
+    let long_decodings = workers.iter().flatten().filter(|busy| busy.at_long_decoding).count();
+    Workers { count: workers.len(), busy_until, long_decodings }
+}
+
+/// The narrowest width that a job allows.
+fn narrowest(demand: &Demand, profile: &Profile) -> Width {
+    match demand.widths {
+        Widths::Pinned { width, .. } => width,
+        Widths::From { step } => profile.widths().nth(step).unwrap_or(Width::FULL),
+    }
+}
