@@ -127,8 +127,8 @@ fn who_asks_for_a_confidence_gets_the_narrowest_width_that_has_it() {
     let server = Server::start();
     let image = png(5);
     let at_once = server.post("/classify?confidence=0.01", &image).json();
-    assert_eq!((at_once["width"].as_f64(), &at_once["reason"]), (Some(0.25), &json!("confident")));
-    assert_predictions(&at_once["predictions"], &expected("tiny", &image, "0.25")[..5]);
+    assert_eq!((at_once["width"].as_f64(), &at_once["reason"]), (Some(0.5), &json!("confident")));
+    assert_predictions(&at_once["predictions"], &expected("tiny", &image, "0.5")[..5]);
     let never = server.post("/classify?confidence=1", &image).json();
     assert_eq!((never["width"].as_f64(), &never["reason"]), (Some(1.0), &json!("full")));
     assert_predictions(&never["predictions"], &expected("tiny", &image, "1")[..5]);
@@ -147,7 +147,7 @@ fn the_profile_says_what_each_width_takes() {
     assert_eq!((&tiny["name"], &tiny["version"]), (&json!("tiny"), &json!("2")));
     assert!(tiny["capacity_at_full_width"].as_f64() > Some(0.0) && tiny["decode_us"].as_f64() > Some(0.0));
     let steps = tiny["steps"].as_array().unwrap();
-    assert_eq!((&steps[0]["width"], &steps.last().unwrap()["width"]), (&json!(0.25), &json!(1)));
+    assert_eq!((&steps[0]["width"], &steps.last().unwrap()["width"]), (&json!(0.5), &json!(1)));
     for step in steps {
         assert_eq!((&step["latency_us"][0][0], &step["latency_us"][1][0]), (&json!(1), &json!(4)));
         assert!(step["latency_us"][0][1].as_f64() > Some(0.0));

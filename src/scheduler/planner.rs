@@ -273,3 +273,6 @@ fn narrowest(demand: &Demand, profile: &Profile) -> Width {
         Widths::From { step } => profile.widths().nth(step).unwrap_or(Width::FULL),
     }
 }
+
+#[cfg(test)]
+mod tests;
