@@ -91,7 +91,7 @@ fn a_run_learns_a_simple_data_set_at_every_trained_width() {
 fn full_recipe() -> Recipe {
     Recipe {
         architecture: Architecture::Vgg8 { channels: [8, 10, 12] },
-        start: Start { copies: true, whitened_stem: true },
+        start: Start { copies: true, whitened_stem: true, model: None },
         average: 0.7,
         label_smoothing: 0.1,
         balanced: true,

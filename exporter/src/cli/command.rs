@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use exporter::data::{Augmentation, Source};
 use exporter::model::Architecture;
 use exporter::train::schedule::Schedule;
-use exporter::train::{Method, Recipe};
+use exporter::train::{Method, Recipe, Start};
 
 use super::standard::Family;
 
@@ -44,7 +44,10 @@ pub(super) fn command(recipe: &Recipe) -> String {
         }
         Method::Dense => add(" --method dense".into()),
     }
-    add(format!(" --copies {} --whitened-stem {}", recipe.start.copies, recipe.start.whitened_stem));
+    match &recipe.start {
+        Start { model: Some(model), .. } => add(format!(" --start={}", quoted(&model.file))),
+        Start { copies, whitened_stem, .. } => add(format!(" --copies {copies} --whitened-stem {whitened_stem}")),
+    }
     add(format!(" --average {}", recipe.average));
     let Augmentation { pad, border, flip, cutout, crop, jitter } = recipe.augmentation;
     add(format!(" --pad {pad} --border {} --flip {flip} --cutout {cutout}", flag(border)));
@@ -95,7 +98,7 @@ mod tests {
     fn recipe(line: &str) -> Recipe {
         let args = parsed(line);
         let source = args.dataset.expect("a data set with a name").into();
-        args.recipe(&source).expect("flags that go together")
+        args.recipe(&source, None).expect("flags that go together")
     }
 
     #[test]
@@ -130,12 +133,12 @@ mod tests {
             "exporter train --data x --size 48",
             "exporter train --data x --network vgg-8 --unbalanced --crop 0.5 --jitter 0 --batch 20",
         ] {
-            let recipe = parsed(line).recipe(&source).expect("flags that go together");
+            let recipe = parsed(line).recipe(&source, None).expect("flags that go together");
             let command = command(&recipe);
             let folder = "--data='my photos'";
             assert!(command.contains(folder), "{command}");
             assert_eq!(
-                parsed(&command.replace(folder, "--data x")).recipe(&source).expect("the same"),
+                parsed(&command.replace(folder, "--data x")).recipe(&source, None).expect("the same"),
                 recipe,
                 "{line}"
             );

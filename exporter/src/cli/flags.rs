@@ -86,6 +86,10 @@ pub(crate) struct Args {
     /// Leave gradients as they are, instead of dividing each channel's by the share of the loss in which it takes part.
     #[arg(long)]
     pub(super) no_coverage: bool,
+    /// Begin with the weights of this model.onnx of the exporter's, instead of random ones: the same network, with the same
+    /// channels, for images of the same size. If its classes are others, the last layer begins as usual.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["copies", "whitened_stem"])]
+    pub(super) start: Option<PathBuf>,
     /// Begin with rows that pass one channel through, where the channel counts allow it [default: false, for vgg-8 true].
     #[arg(long)]
     pub(super) copies: Option<bool>,

@@ -7,14 +7,14 @@ use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::schedule::Schedule;
-use exporter::train::{Method, Recipe, Start};
+use exporter::train::{Method, Origin, Recipe, Start};
 
 use super::flags::Args;
 use super::standard::{Family, Standard};
 
 impl Args {
-    /// The recipe for images of `source`.
-    pub(super) fn recipe(&self, source: &Source) -> anyhow::Result<Recipe> {
+    /// The recipe for images of `source`, starting from `model` if there is one.
+    pub(super) fn recipe(&self, source: &Source, model: Option<&Origin>) -> anyhow::Result<Recipe> {
         let network = self.network.unwrap_or(Family::usual(source));
         let standard = Standard::of(network, source);
         let batch = self.batch.unwrap_or(standard.batch);
@@ -22,9 +22,13 @@ impl Args {
         let recipe = Recipe {
             dataset: source.clone(),
             architecture: self.architecture(network)?,
-            start: Start {
-                copies: self.copies.unwrap_or(standard.start.copies),
-                whitened_stem: self.whitened_stem.unwrap_or(standard.start.whitened_stem),
+            start: match model {
+                Some(model) => Start { model: Some(model.clone()), ..Start::default() },
+                None => Start {
+                    copies: self.copies.unwrap_or(standard.start.copies),
+                    whitened_stem: self.whitened_stem.unwrap_or(standard.start.whitened_stem),
+                    model: None,
+                },
             },
             method: Method::OnePass,
             epochs: self.epochs.unwrap_or(standard.epochs),
@@ -100,7 +104,7 @@ mod tests {
             let line = format!("exporter train cifar10 {flags}");
             let args = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
             let Command::Train(args) = args.command else { panic!("the command is train") };
-            args.recipe(&Dataset::Cifar10.into()).map(|_| ()).map_err(|error| error.to_string())
+            args.recipe(&Dataset::Cifar10.into(), None).map(|_| ()).map_err(|error| error.to_string())
         };
         for (flags, expected) in [
             ("--channels 0", "0 is not between 1 and 4096"),

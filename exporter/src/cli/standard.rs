@@ -72,7 +72,7 @@ impl Standard {
                 batch,
                 decay: Decay::Linear,
                 label_smoothing: 0.1,
-                start: Start { copies: true, whitened_stem: true },
+                start: Start { copies: true, whitened_stem: true, model: None },
                 average: 0.998,
                 augmentation: Augmentation { border: Border::Reflect, ..augmentation },
                 balanced,

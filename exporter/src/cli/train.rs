@@ -8,10 +8,13 @@ use anyhow::{Context, bail, ensure};
 
 use exporter::data::photos::Shares;
 use exporter::data::{Dataset, Source};
+use exporter::evaluate::accuracies;
 use exporter::file::check_writable;
+use exporter::model::Mode;
+use exporter::onnx::{Exported, Head};
 use exporter::train::difference::differences;
 use exporter::train::progress::{Progress, by_width};
-use exporter::train::{Material as Lessons, Method, Outcome, Recipe, Run};
+use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run};
 
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
@@ -23,22 +26,22 @@ use super::target::Place;
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     args.check()?;
     tch::set_num_threads(i32::from(args.threads));
-    let Plan { images, folder, begun, place } = Plan::of(args)?;
+    let Plan { images, folder, start, begun, place } = Plan::of(args)?;
     if begun.as_ref().is_some_and(is_finished) {
         let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
         return Ok(());
     }
     let material = images.read(args)?;
-    let recipe = args.recipe(&material.source)?;
-    let mut run = match begun {
-        None => Run::new(recipe, super::checkpoint(&folder)),
-        Some(run) => {
-            check_same(run.recipe(), &recipe, &folder)?;
-            run
-        }
+    let recipe = args.recipe(&material.source, start.as_ref().map(Exported::origin))?;
+    begun.as_ref().map_or(Ok(()), |run| check_same(run.recipe(), &recipe, &folder))?;
+    eprintln!("{}", printable(&summary(&recipe, &material)));
+    let checkpoint = super::checkpoint(&folder);
+    let mut run = match (begun, &start) {
+        (Some(run), _) => run,
+        (None, None) => Run::new(recipe, checkpoint),
+        (None, Some(model)) => started(model, recipe, &material, checkpoint)?,
     };
-    eprintln!("{}", printable(&summary(run.recipe(), &material)));
 
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
@@ -62,6 +65,8 @@ struct Plan {
     images: Images,
     /// The run's folder.
     folder: PathBuf,
+    /// The model to start from, if there is one.
+    start: Option<Exported>,
     /// The run that is there already.
     begun: Option<Run>,
     /// Where the model goes, if there will be one.
@@ -80,15 +85,20 @@ impl Plan {
         let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(images.name()));
         let begun = begun(&folder, args.resume)?;
         let source = images.source(begun.as_ref().map(Run::recipe));
-        let recipe = args.recipe(&source)?;
+        let start = args.start.as_deref().map(exported).transpose()?;
+        let recipe = args.recipe(&source, start.as_ref().map(Exported::origin))?;
         if let Source::Photos(photos) = &source {
             recipe.check_count(photos.pictures[0]).map_err(anyhow::Error::msg)?;
         }
         begun.as_ref().map_or(Ok(()), |run| check_same(run.recipe(), &recipe, &folder))?;
+        if let Some(model) = &start {
+            // Found out on a network that is thrown away.
+            model.fill(&recipe.network(), &source.labels()).with_context(|| model.origin().file.clone())?;
+        }
         let ships = matches!(images, Images::Photos(_)) && args.method == Method::OnePass;
         let ships = ships && !begun.as_ref().is_some_and(is_finished);
         let place = ships.then(|| args.photos.target.place(&source)).transpose()?;
-        Ok(Plan { images, folder, begun, place })
+        Ok(Plan { images, folder, start, begun, place })
     }
 }
 
@@ -145,6 +155,27 @@ fn begun(folder: &Path, resume: bool) -> anyhow::Result<Option<Run>> {
         checkpoint.display()
     );
     Ok(None)
+}
+
+/// The model file `path`, to start from.
+fn exported(path: &Path) -> anyhow::Result<Exported> {
+    Exported::read(path).with_context(|| path.display().to_string())
+}
+
+/// A run with the weights of `model`, of which it is told what they are worth on these images.
+fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: PathBuf) -> anyhow::Result<Run> {
+    let network = recipe.network();
+    let head = model.fill(&network, &recipe.dataset.labels())?;
+    let Origin { file, data, epochs, .. } = model.origin();
+    let worth = match head {
+        Head::Kept => {
+            let accuracy = accuracies(&network, &material.measures.validation, Mode::EVALUATION);
+            format!("validation {}", by_width(&accuracy))
+        }
+        Head::Anew => "its classes are others, so the last layer begins as usual".into(),
+    };
+    eprintln!("{}", printable(&format!("starts from {file} ({data}, {epochs} epochs): {worth}")));
+    Ok(Run::with(recipe, network, checkpoint))
 }
 
 /// A run goes on as it was begun, or not at all.

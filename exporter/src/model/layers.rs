@@ -86,6 +86,9 @@ pub enum Weights {
     Triangular,
 }
 
+/// The length that random rows have on average: as many weights as they read, of variance 2 / (the inputs it reads).
+const LENGTH: f64 = std::f64::consts::SQRT_2;
+
 /// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one.
 const WORTH_SPLITTING: i64 = 64;
 
@@ -164,6 +167,43 @@ impl Convolution {
         let bias = &norm.beta - &norm.mean * &scale;
         // A negative scale makes -0.0 of a zero; adding 0.0 makes +0.0 of it.
         (self.masked() * scale.view([-1, 1, 1, 1]) + 0.0, bias)
+    }
+
+    /// The inverse of [`Convolution::folded`], as far as there is one: this one and `norm` right after it do in evaluation
+    /// what a convolution with these weights (`[C_out, C_in, K, K]`) and this `bias` (`[C_out]`) does. The normalisation
+    /// changes nothing but to add the bias; a row of zeros keeps the weights that it has, and is multiplied by zero.
+    pub fn unfold(&self, norm: &BatchNorm, weight: &Tensor, bias: &Tensor) {
+        let alive = weight.abs().amax([1i64, 2, 3].as_slice(), true).gt(0.0);
+        tch::no_grad(|| {
+            self.weight.shallow_clone().copy_(&weight.where_self(&alive, &self.weight));
+            norm.gamma.shallow_clone().copy_(&alive.view([-1]));
+            norm.beta.shallow_clone().copy_(bias);
+            let _ = norm.mean.shallow_clone().zero_();
+            let _ = norm.variance.shallow_clone().fill_(1.0 - BatchNorm::EPSILON);
+        });
+    }
+
+    /// Gives rows the length that random ones have on average, and `norm` right after it the statistics of what they then
+    /// make of `input`; both together do in evaluation what they did before. Returns the rows' answers to `input`.
+    pub(super) fn calibrate(&self, norm: &BatchNorm, input: &Tensor, mode: Mode) -> Tensor {
+        let length = self.masked().to_kind(Kind::Double).square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, None);
+        let length = length.sqrt();
+        // Of a row of zeros, which has no direction, nothing is changed.
+        let factor = (LENGTH / &length).where_self(&length.gt(0.0), &length.ones_like());
+        tch::no_grad(|| {
+            let scale = &norm.gamma / (&norm.variance + BatchNorm::EPSILON).sqrt() / &factor;
+            let summand = &norm.beta - &norm.mean * &scale * &factor;
+            let mut weight = self.weight.shallow_clone();
+            weight *= factor.view([-1, 1, 1, 1]);
+            let answers = self.forward(input, Width::FULL, mode);
+            let channel = [0i64, 2, 3];
+            let (variance, mean) = answers.var_mean_dim(channel.as_slice(), false, false);
+            norm.gamma.shallow_clone().copy_(&(&scale * (&variance + BatchNorm::EPSILON).sqrt()));
+            norm.beta.shallow_clone().copy_(&(summand + &mean * &scale));
+            norm.mean.shallow_clone().copy_(&mean);
+            norm.variance.shallow_clone().copy_(&variance);
+            answers
+        })
     }
 
     fn forward(&self, input: &Tensor, width: Width, mode: Mode) -> Tensor {

@@ -1,8 +1,9 @@
 //! Where training starts: other weights than random ones, for a head start.
 
+use anywidth::engine::Width;
 use tch::{Kind, Tensor};
 
-use super::{Convolution, Layer, Network, Window};
+use super::{Convolution, Layer, Mode, Network, Window};
 
 /// Makes rows of the later convolutions copies: output channel `i` passes input channel `i * C_in / C_out` through, where
 /// that is a whole number. The other rows stay as they are.
@@ -39,6 +40,23 @@ pub fn whitened_stem(network: &Network, images: &Tensor) {
             let component = components.get(order[row as usize / 2] as i64);
             let sign = if row % 2 == 0 { 1.0 } else { -1.0 };
             stem.weight.get(row).copy_(&(component * (sign * 2f64.sqrt())));
+        }
+    });
+}
+
+/// Makes a network whose normalisations are folded away one that can be trained: each convolution with a normalisation
+/// right after it gets rows of the length that random ones have, and the normalisation the statistics of `images`
+/// (`[N, C, H, W]` in 0..1). In evaluation the network computes what it did before; in training, about that.
+pub fn calibrated(network: &Network, images: &Tensor) {
+    let mode = Mode::EVALUATION;
+    tch::no_grad(|| {
+        let mut input = network.normalised(images);
+        let mut layers = network.layers.iter().peekable();
+        while let Some(layer) = layers.next() {
+            input = match (layer, layers.peek()) {
+                (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => convolution.calibrate(norm, &input, mode),
+                _ => layer.forward(&input, Width::FULL, mode),
+            };
         }
     });
 }

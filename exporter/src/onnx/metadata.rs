@@ -31,6 +31,10 @@ pub struct Training {
     pub exporter_version: &'static str,
 }
 
+/// The key of the class names.
+pub(super) const LABELS: &str = "anywidth.labels";
+/// The key of how the network came to be.
+pub(super) const TRAINING: &str = "anywidth.training";
 /// Version of the layout of these entries.
 const FORMAT: &str = "1";
 /// More widths than this are thinned out.
@@ -49,12 +53,12 @@ impl Metadata {
     pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
         let mut entries = vec![
             ("anywidth.format", FORMAT.to_owned()),
-            ("anywidth.labels", json(&self.labels)),
+            (LABELS, json(&self.labels)),
             ("anywidth.accuracy", json(&self.accuracy)),
             ("anywidth.temperature", json(&self.temperature)),
             ("anywidth.picture", json(&self.picture)),
         ];
-        entries.extend(self.training.as_ref().map(|training| ("anywidth.training", json(training))));
+        entries.extend(self.training.as_ref().map(|training| (TRAINING, json(training))));
         entries
     }
 }

@@ -1,8 +1,9 @@
 //! The ONNX file of a network: opset 17, BatchNorm folded where it follows a convolution, exact
 //! zeros above the triangles, the metadata of a server.
 //!
-//! Walks the network's list of layers; knows nothing of how it was trained.
+//! Walks the network's list of layers; knows nothing of how it was trained. [`Exported`] is such a file read back.
 
+mod exported;
 mod graph;
 mod metadata;
 
@@ -11,6 +12,7 @@ use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 use crate::model::Network;
 
+pub use exported::{Exported, Head, ReadError};
 pub use metadata::{Metadata, Training};
 
 /// ONNX operators as of 2021-12, which every runtime of the last years has.

@@ -24,7 +24,7 @@ use crate::data::{DataError, Examples, Images};
 
 use checkpoint::CheckpointError;
 
-pub use recipe::{Method, Precision, Recipe, Start};
+pub use recipe::{Method, Origin, Precision, Recipe, Start};
 pub use run::Run;
 
 /// What an epoch did.

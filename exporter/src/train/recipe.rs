@@ -7,7 +7,7 @@ use tch::Kind;
 use super::average::Average;
 use super::schedule::Schedule;
 use super::{loss, optimiser};
-use crate::data::{Augmentation, DataError, Examples, Shape, Source};
+use crate::data::{Augmentation, Batch, DataError, Examples, Shape, Source};
 use crate::model::{Architecture, Network, Normalisation, Weights, start};
 
 /// Everything that decides how a network is trained.
@@ -62,12 +62,30 @@ fn is_none(share: &f64) -> bool {
 }
 
 /// Which weights a network starts from; what is not said is random, each row drawn for its own number of inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Start {
     /// Do rows of the later convolutions pass one input channel through? ([`start::pass_through`])
     pub copies: bool,
     /// Are the rows of the first convolution the components of the training images' patches? ([`start::whitened_stem`])
     pub whitened_stem: bool,
+    /// The model whose weights it begins with, if any; then nothing else is done to them. ([`start::calibrated`])
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Origin>,
+}
+
+/// A model that a training starts from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its file: `<model>/<version>/model.onnx`, or just the file's own name.
+    pub file: String,
+    /// The file's MD5, in hexadecimal.
+    pub md5: String,
+    /// What it was trained on.
+    pub data: String,
+    /// For how long, the models that it started from itself included.
+    pub epochs: usize,
+    /// What it does to an image first, which goes on whatever the images are now.
+    pub normalisation: Normalisation,
 }
 
 /// How the widths of a network are trained together.
@@ -105,15 +123,22 @@ const WHITENED_BY: usize = 1000;
 /// Fewer of them where the images are larger than 64x64, which keeps their copies and patches near 300 MB.
 const WHITENED_PIXELS: usize = 1000 * 64 * 64;
 
+/// The training images that give the first statistics of a network which starts from a model: a few hundred pixels of
+/// each channel would do, and 500 images have half a million.
+const CALIBRATED_BY: usize = 500;
+/// Fewer of them where the images are larger than 64x64.
+const CALIBRATED_PIXELS: usize = 500 * 64 * 64;
+
 impl Recipe {
     /// The network that this recipe starts from, before it has seen an image.
     ///
     /// # Panics
     /// If [`Recipe::check`] finds something wrong.
     pub fn network(&self) -> Network {
-        let (mean, std) = self.dataset.statistics();
         let classes = self.dataset.labels().len();
-        let normalisation = Normalisation { mean, std };
+        let (mean, std) = self.dataset.statistics();
+        let model = self.start.model.as_ref();
+        let normalisation = model.map_or(Normalisation { mean, std }, |model| model.normalisation.clone());
         let shape = self.dataset.shape();
         let weights = match self.method {
             Method::OnePass => Weights::Triangular,
@@ -144,6 +169,17 @@ impl Recipe {
             let count = train.labels().len().min(WHITENED_BY).min(WHITENED_PIXELS / (height * width));
             start::whitened_stem(network, &train.plain(&(0..count).collect::<Vec<usize>>())?.images);
         }
+        if self.start.model.is_some() {
+            start::calibrated(network, &calibrating(train)?.images);
+        }
         Ok(())
     }
+}
+
+/// Some of the images `train`, from all over: photographs lie class by class.
+fn calibrating(train: &dyn Examples) -> Result<Batch, DataError> {
+    let Shape { height, width, .. } = train.shape();
+    let all = train.labels().len();
+    let count = all.min(CALIBRATED_BY).min(CALIBRATED_PIXELS / (height * width));
+    train.plain(&(0..count).map(|place| place * all / count).collect::<Vec<usize>>())
 }

@@ -26,6 +26,8 @@ pub struct Run {
     network: Network,
     sgd: Sgd,
     average: Option<Average>,
+    /// Has the network got what the training images decide about its first weights?
+    begun: bool,
     /// Steps done.
     step: usize,
     history: Vec<Epoch>,
@@ -44,9 +46,17 @@ impl Run {
     /// If [`Recipe::check`] finds something wrong.
     pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
         let network = recipe.network();
+        Run::with(recipe, network, checkpoint)
+    }
+
+    /// A run from its beginning with the weights of `network`, which is like [`Recipe::network`]'s.
+    ///
+    /// # Panics
+    /// As for [`Run::new`].
+    pub fn with(recipe: Recipe, network: Network, checkpoint: PathBuf) -> Run {
         let sgd = Sgd::new(recipe.sgd, &network.parameters());
         let average = recipe.average();
-        Run { recipe, network, sgd, average, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
+        Run { recipe, network, sgd, average, begun: false, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
     }
 
     /// The run that the file `checkpoint` holds.
@@ -61,6 +71,7 @@ impl Run {
             network: loaded.network,
             sgd: loaded.sgd,
             average: loaded.average,
+            begun: true,
             step: state.step,
             history: state.history,
             loss_sum: state.loss_sum,
@@ -107,8 +118,9 @@ impl Run {
             let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
             return Err(TrainError::Setting(format!("checkpoint: begun with another number of images: {reason}")));
         }
-        if self.step == 0 {
+        if !self.begun {
             self.recipe.begin(&self.network, train)?;
+            self.begun = true;
         }
         let recipe = self.recipe.clone();
         let batches = || {

@@ -1,0 +1,262 @@
+//! Reading a file back that this program wrote: the inverse of the writer.
+//!
+//! What a file has to hold is what the writer writes for the network that is to be filled, node by node and shape by
+//! shape; whatever else it is, it is refused, with the first thing that differs. Nothing is allocated by a file's word.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anywidth::engine::MAX_FILE_BYTES;
+use md5::{Digest, Md5};
+use prost::Message;
+use serde::de::DeserializeOwned;
+use tch::{Kind, Tensor};
+use thiserror::Error;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
+
+use super::graph::graph;
+use super::metadata::{LABELS, TRAINING};
+use crate::model::{BatchNorm, Convolution, Layer, Network, Normalisation};
+use crate::train::{Origin, Recipe};
+
+/// A model file of this program.
+#[derive(Debug)]
+pub struct Exported {
+    graph: GraphProto,
+    labels: Vec<String>,
+    recipe: Recipe,
+    origin: Origin,
+}
+
+/// What became of the last layer of a network that was filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// It is the file's.
+    Kept,
+    /// It is as it was: the file's tells other classes apart.
+    Anew,
+}
+
+/// Why a file's weights cannot be had.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The system did not give the file.
+    #[error("cannot be read")]
+    Io(#[from] std::io::Error),
+    /// It is larger than a server would take.
+    #[error("has more than {MAX_FILE_BYTES} bytes, which are the most that are read")]
+    TooLarge,
+    /// It is something else, or its end is missing.
+    #[error("is no ONNX file, or not a whole one")]
+    NotOnnx(#[from] prost::DecodeError),
+    /// Another program wrote it, or changed it.
+    #[error("is not as this exporter writes it: {0}")]
+    Foreign(String),
+    /// It is of another network than the one that is to be filled.
+    #[error("{what} is {found}, but {expected} is to be trained")]
+    Other {
+        /// What differs.
+        what: &'static str,
+        /// What the file has.
+        found: String,
+        /// What the network has.
+        expected: String,
+    },
+}
+
+impl Exported {
+    /// Reads the file `path`.
+    ///
+    /// # Errors
+    /// [`ReadError`] if there is no such file, or none that this program wrote.
+    pub fn read(path: &Path) -> Result<Exported, ReadError> {
+        let path = path.canonicalize()?;
+        let mut bytes = Vec::new();
+        File::open(&path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(ReadError::TooLarge);
+        }
+        let model = ModelProto::decode(bytes.as_slice())?;
+        let recipe: Recipe = entry(&model, TRAINING)?;
+        let labels = entry(&model, LABELS)?;
+        let graph = model.graph.ok_or_else(|| ReadError::Foreign("it has no graph".into()))?;
+        let before = recipe.start.model.as_ref().map_or(0, |origin| origin.epochs);
+        let origin = Origin {
+            file: short_name(&path),
+            md5: Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            data: recipe.dataset.title(),
+            epochs: recipe.epochs.saturating_add(before),
+            normalisation: normalisation(&graph, recipe.dataset.shape().channels)?,
+        };
+        Ok(Exported { graph, labels, recipe, origin })
+    }
+
+    /// What is told of it by whoever starts from it.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Gives `network`, whose classes are `labels`, the file's weights: in evaluation it then computes what the file does,
+    /// up to the last layer if that is not kept.
+    ///
+    /// # Errors
+    /// [`ReadError`] names what is not as in `network`, some of which may be filled by then.
+    pub fn fill(&self, network: &Network, labels: &[String]) -> Result<Head, ReadError> {
+        self.check(network)?;
+        tch::no_grad(|| {
+            let mut layers = network.layers.iter().peekable();
+            while let Some(layer) = layers.next() {
+                match (layer, layers.peek()) {
+                    (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => {
+                        let bias = self.tensor(&format!("{}.bias", convolution.name), &norm.beta.size())?;
+                        convolution.unfold(norm, &self.weight(convolution)?, &bias);
+                        layers.next();
+                    }
+                    (Layer::Convolution(convolution), _) => copy(&convolution.weight, &self.weight(convolution)?),
+                    (Layer::Norm(norm), _) => self.fill_norm(norm)?,
+                    (Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool, _) => {}
+                }
+            }
+            if self.labels != labels {
+                return Ok(Head::Anew);
+            }
+            let classifier = &network.classifier;
+            let [classes, channels, positions] = classifier.weight.size()[..] else { unreachable!("three axes") };
+            let weight = self.tensor("classifier.weight", &[classes, channels * positions])?;
+            copy(&classifier.weight, &weight.view([classes, channels, positions]));
+            copy(&classifier.bias, &self.tensor("classifier.bias", &[classes])?);
+            Ok(Head::Kept)
+        })
+    }
+
+    /// Is this what the writer makes of `network`, apart from numbers and the count of classes?
+    fn check(&self, network: &Network) -> Result<(), ReadError> {
+        let (ours, theirs) = (network.architecture, self.recipe.architecture);
+        if ours != theirs {
+            let [found, expected] = [theirs, ours].map(|one| format!("{} with {}", one.name(), one.size()));
+            return Err(ReadError::Other { what: "its network", found, expected });
+        }
+        let (ours, theirs) = (network.image, self.recipe.dataset.shape());
+        if ours != theirs {
+            let [found, expected] = [theirs, ours].map(|shape| shape.to_string());
+            return Err(ReadError::Other { what: "the image that it reads", found, expected });
+        }
+        let expected = tch::no_grad(|| graph(network));
+        let mut pairs = self.graph.node.iter().zip(&expected.node);
+        let different = pairs.find(|(found, expected)| found != expected).map(|(_, expected)| expected.name.as_str());
+        match different {
+            Some(node) => Err(ReadError::Foreign(format!("node {node} is another"))),
+            None if self.graph.node.len() != expected.node.len() => {
+                let [found, expected] = [self.graph.node.len(), expected.node.len()];
+                Err(ReadError::Foreign(format!("it has {found} nodes, expected {expected}")))
+            }
+            None if self.graph.input != expected.input => Err(ReadError::Foreign("its input is another".into())),
+            None => Ok(()),
+        }
+    }
+
+    fn fill_norm(&self, norm: &BatchNorm) -> Result<(), ReadError> {
+        let tensors =
+            [("gamma", &norm.gamma), ("beta", &norm.beta), ("mean", &norm.mean), ("variance", &norm.variance)];
+        for (what, tensor) in tensors {
+            let (name, size) = (format!("{}.{what}", norm.name), tensor.size());
+            let found = self.tensor(&name, &size)?;
+            if what == "variance" && found.min().double_value(&[]) < 0.0 {
+                return Err(ReadError::Foreign(format!("{name} has a negative number")));
+            }
+            copy(tensor, &found);
+        }
+        Ok(())
+    }
+
+    /// The weights of `convolution`, none of which is above the triangle, if it has one.
+    fn weight(&self, convolution: &Convolution) -> Result<Tensor, ReadError> {
+        let name = format!("{}.weight", convolution.name);
+        let weight = self.tensor(&name, &convolution.weight.size())?;
+        let above: Tensor = 1.0 - &convolution.mask;
+        if (&weight * above).abs().max().double_value(&[]) > 0.0 {
+            return Err(ReadError::Foreign(format!("{name} has weights above the triangle, as a dense network has")));
+        }
+        Ok(weight)
+    }
+
+    fn tensor(&self, name: &str, size: &[i64]) -> Result<Tensor, ReadError> {
+        tensor(&self.graph, name, size)
+    }
+}
+
+/// The metadata entry `key`, from its JSON.
+fn entry<T: DeserializeOwned>(model: &ModelProto, key: &str) -> Result<T, ReadError> {
+    let found = model.metadata_props.iter().find(|entry| entry.key == key);
+    let entry = found.ok_or_else(|| ReadError::Foreign(format!("it has no metadata {key:?}")))?;
+    serde_json::from_str(&entry.value).map_err(|error| ReadError::Foreign(format!("{key}: {error}")))
+}
+
+fn normalisation(graph: &GraphProto, channels: usize) -> Result<Normalisation, ReadError> {
+    let constants = |name| -> Result<Vec<f64>, ReadError> {
+        let values = tensor(graph, name, &[1, channels as i64, 1, 1])?;
+        let values: Vec<f32> = Vec::try_from(values.view([-1])).expect("a flat tensor of floats");
+        Ok(values.into_iter().map(shortest).collect())
+    };
+    let (mean, std) = (constants("mean")?, constants("std")?);
+    if std.iter().any(|&deviation| deviation <= 0.0) {
+        return Err(ReadError::Foreign("std is not above 0".into()));
+    }
+    Ok(Normalisation { mean, std })
+}
+
+/// The shortest decimal that is this number in single precision, which is what was once written as such.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+/// The weights `name`, which have to be of this `size` and finite.
+fn tensor(graph: &GraphProto, name: &str, size: &[i64]) -> Result<Tensor, ReadError> {
+    let foreign = |reason: &str| ReadError::Foreign(format!("{name} {reason}"));
+    let found = graph.initializer.iter().find(|tensor| tensor.name == name).ok_or_else(|| foreign("is missing"))?;
+    let TensorProto { dims, data_type, raw_data, .. } = found;
+    if dims != size {
+        return Err(foreign(&format!("is {dims:?}, expected {size:?}")));
+    }
+    if *data_type != DataType::Float as i32 || raw_data.len() as i64 != 4 * size.iter().product::<i64>() {
+        return Err(foreign("is not held as 32-bit floats"));
+    }
+    let values = raw_data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect::<Vec<f32>>();
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err(foreign("has a number that is none"));
+    }
+    Ok(Tensor::from_slice(&values).to_kind(Kind::Float).view(size))
+}
+
+fn copy(to: &Tensor, from: &Tensor) {
+    to.shallow_clone().copy_(from);
+}
+
+/// `<model>/<version>/model.onnx` of a file in a folder of models, of another its own name.
+fn short_name(path: &Path) -> String {
+    let mut parts: Vec<_> = path.iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
+    let in_models = parts.len() == 3 && parts[1].parse::<u64>().is_ok();
+    parts.truncate(if in_models { 3 } else { 1 });
+    parts.reverse();
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_by_its_model_and_version_where_it_has_them() {
+        assert_eq!(short_name(Path::new("/home/a/models/cifar10/1/model.onnx")), "cifar10/1/model.onnx");
+        assert_eq!(short_name(Path::new("/home/a/downloads/model.onnx")), "model.onnx");
+    }
+
+    #[test]
+    fn what_was_written_as_a_short_decimal_is_read_as_one() {
+        for value in [0.4914, 0.2435, 0.3081, 0.25] {
+            assert_eq!(shortest(value as f32), value);
+        }
+    }
+}

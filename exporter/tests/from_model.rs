@@ -1,0 +1,290 @@
+//! A training that starts from a model file: the network is the file's, at every width, and can be trained.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anywidth::engine::Width;
+use anywidth::picture::Preparation;
+use prost::Message;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tch::{Kind, Tensor};
+use tract_onnx::pb::GraphProto;
+
+use common::{anywidth, decode, largest_difference, random_images};
+use exporter::data::{Augmentation, Dataset, Images};
+use exporter::model::{Architecture, Layer, Mode, Network, start};
+use exporter::onnx::{self, Exported, Head, Metadata, Training};
+use exporter::train::loss::Weighting;
+use exporter::train::optimiser::Settings;
+use exporter::train::progress::Progress;
+use exporter::train::schedule::{Decay, Schedule};
+use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start};
+
+const VGG8: Architecture = Architecture::Vgg8 { channels: [10, 14, 12] };
+const LENET: Architecture = Architecture::Lenet { channels: 7 };
+
+fn recipe(architecture: Architecture) -> Recipe {
+    Recipe {
+        dataset: Dataset::Cifar10.into(),
+        architecture,
+        start: Start::default(),
+        method: Method::OnePass,
+        epochs: 1,
+        batch: 50,
+        schedule: Schedule { peak: 1e-6, warm_up: 0.0, decay: Decay::Linear },
+        sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+        loss_weights: Weighting { narrowest: 0.125, emphasis: vec![] },
+        label_smoothing: 0.0,
+        coverage: true,
+        average: 0.5,
+        augmentation: Augmentation::default(),
+        held_out: 0,
+        seed: 1,
+        precision: Precision::Float32,
+        balanced: false,
+        distillation: 0.0,
+    }
+}
+
+/// The recipe of whoever starts from `model`.
+fn from(model: &Exported, architecture: Architecture) -> Recipe {
+    Recipe { start: Start { model: Some(model.origin().clone()), ..Start::default() }, seed: 2, ..recipe(architecture) }
+}
+
+/// A network as training leaves one: every tensor of its normalisations is its own, among them a dead channel in each.
+fn trained(architecture: Architecture) -> Network {
+    let network = recipe(architecture).network();
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    tch::no_grad(|| {
+        for (name, tensor) in network.tensors().into_iter().filter(|(name, _)| name.starts_with("norm")) {
+            let least = if name.ends_with("variance") { 0.5 } else { -0.5 };
+            let mut values: Vec<f32> = (0..tensor.numel()).map(|_| random.random_range(least..1.5)).collect();
+            if name.ends_with("gamma") {
+                values[2] = 0.0;
+            }
+            tensor.shallow_clone().copy_(&Tensor::from_slice(&values));
+        }
+    });
+    network
+}
+
+/// The file of `network`, as a training by `recipe` would leave it.
+fn exported(network: &Network, recipe: &Recipe, folder: &Path) -> PathBuf {
+    let widths = vec![(Width::FULL, 0.5)];
+    let metadata = Metadata {
+        labels: recipe.dataset.labels(),
+        accuracy: widths.clone(),
+        temperature: widths,
+        picture: Preparation::default(),
+        training: Some(Training { recipe: recipe.clone(), exporter_version: "0.1.0" }),
+    };
+    let path = folder.join("model.onnx");
+    fs::write(&path, onnx::model(network, &metadata)).expect("written");
+    path
+}
+
+fn images(count: usize) -> Images {
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let pixels = (0..count * 3 * 32 * 32).map(|_| random.random()).collect();
+    Images::new(pixels, (0..count).map(|index| (index % 10) as u16).collect(), Dataset::Cifar10.shape())
+}
+
+/// The logits of `network` are those that our engine finds in the file, at several widths.
+fn assert_computes(network: &Network, file: &Path) {
+    let images = random_images([4, 3, 32, 32], 5);
+    for millionths in [1, 125_000, 400_000, 500_000, 777_777, 1_000_000] {
+        let width = Width::from_millionths(millionths).expect("a width");
+        let expected = anywidth(file, &images, width);
+        let found = tch::no_grad(|| network.logits(&images, width, Mode::EVALUATION));
+        let largest = expected.abs().max().double_value(&[]);
+        let difference = largest_difference(&found, &expected);
+        assert!(difference < 1e-3 * largest, "{:?} at {width}: {difference} of {largest}", network.architecture);
+    }
+}
+
+#[test]
+fn a_network_that_starts_from_a_file_computes_what_the_file_does_at_every_width() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for architecture in [VGG8, LENET] {
+        let file = exported(&trained(architecture), &recipe(architecture), folder.path());
+        let model = Exported::read(&file).expect("our own file");
+        let recipe = from(&model, architecture);
+        let network = recipe.network();
+        assert_eq!(model.fill(&network, &recipe.dataset.labels()).expect("the same network"), Head::Kept);
+        assert_computes(&network, &file);
+
+        let batch = images(100).batch(0..100);
+        start::calibrated(&network, &batch.images);
+        assert_computes(&network, &file);
+        for (name, tensor) in network.tensors() {
+            assert_eq!(tensor.isfinite().all().int64_value(&[]), 1, "{name}");
+        }
+
+        // A network that is trained is not another than the one that is evaluated, nor lame in any direction.
+        let loss = |training| {
+            let mode = Mode { training, precision: Kind::Float };
+            network.logits(&batch.images, Width::FULL, mode).cross_entropy_for_logits(&batch.labels)
+        };
+        let [evaluated, trained] = [false, true].map(|training| loss(training).double_value(&[]));
+        if architecture == LENET {
+            assert!((trained / evaluated - 1.0).abs() < 1e-3, "{evaluated} becomes {trained}");
+        }
+        assert!(trained.is_finite() && trained < 3.0 * evaluated, "{evaluated} becomes {trained}");
+        loss(true).backward();
+        for parameter in network.parameters() {
+            assert_eq!(parameter.tensor.grad().isfinite().all().int64_value(&[]), 1, "{}", parameter.name);
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_folded_convolution_get_the_length_of_random_ones() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(LENET), &recipe(LENET), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let network = from(&model, LENET).network();
+    model.fill(&network, &[]).expect("the same network");
+    start::calibrated(&network, &images(20).batch(0..20).images);
+    for layer in &network.layers {
+        let Layer::Convolution(convolution) = layer else { continue };
+        let lengths = convolution.masked().square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
+        assert!((lengths - 2.0).abs().max().double_value(&[]) < 1e-4, "{}", convolution.name);
+    }
+}
+
+#[test]
+fn a_run_from_a_file_is_worth_what_the_file_is_and_goes_on_like_any_other() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(VGG8), &recipe(VGG8), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let (recipe, images) = (from(&model, VGG8), images(150));
+    let material = Material { train: &images, validation: &images, loaders: 1 };
+    let run = |name: &str| {
+        let network = recipe.network();
+        model.fill(&network, &recipe.dataset.labels()).expect("the same network");
+        Run::with(recipe.clone(), network, folder.path().join(name))
+    };
+    let mut whole = run("whole");
+    whole.train(material, &Progress::silent(), &|| false).expect("trained");
+
+    // Stopped before its first step, it goes on from its checkpoint alone, to the same network.
+    run("stopped").train(material, &Progress::silent(), &|| true).expect("stopped");
+    let mut resumed = Run::resume(folder.path().join("stopped")).expect("a checkpoint");
+    assert_eq!(resumed.recipe(), &recipe);
+    assert_eq!(resumed.train(material, &Progress::silent(), &|| false).expect("trained"), Outcome::Finished);
+    for ((name, one), (_, other)) in whole.network().tensors().into_iter().zip(resumed.network().tensors()) {
+        assert_eq!(one, other, "{name}");
+    }
+}
+
+#[test]
+fn what_is_told_of_the_file_is_what_it_says_of_itself_and_what_it_started_from() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().join("cifar10/3");
+    fs::create_dir_all(&place).expect("a folder");
+    let file = exported(&trained(LENET), &Recipe { epochs: 36, ..recipe(LENET) }, &place);
+    let first = Exported::read(&file).expect("our own file").origin().clone();
+    assert_eq!((first.file.as_str(), first.data.as_str(), first.epochs), ("cifar10/3/model.onnx", "CIFAR-10", 36));
+    let (mean, std) = Dataset::Cifar10.statistics();
+    assert_eq!((&first.normalisation.mean, &first.normalisation.std), (&mean, &std));
+
+    let start = Start { model: Some(first), ..Start::default() };
+    let file = exported(&trained(LENET), &Recipe { epochs: 4, start, ..recipe(LENET) }, &place);
+    assert_eq!(Exported::read(&file).expect("our own file").origin().epochs, 40);
+}
+
+#[test]
+fn a_file_of_other_classes_leaves_the_last_layer_as_it_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(VGG8), &recipe(VGG8), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let recipe = Recipe { dataset: Dataset::Cifar100.into(), ..from(&model, VGG8) };
+    let (network, random) = (recipe.network(), recipe.network());
+    assert_eq!(network.normalisation, model.origin().normalisation);
+    assert_eq!(model.fill(&network, &recipe.dataset.labels()).expect("the same hidden layers"), Head::Anew);
+    assert_eq!(network.classifier.weight, random.classifier.weight);
+    let first = |network: &Network| network.parameters()[0].tensor.detach();
+    assert_ne!(first(&network), first(&random));
+}
+
+#[test]
+fn a_dense_network_starts_with_nothing_above_the_triangle_and_is_no_start_for_an_any_width_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(LENET), &recipe(LENET), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let dense = from(&model, LENET).dense().network();
+    model.fill(&dense, &recipe(LENET).dataset.labels()).expect("a triangle is dense too");
+    let images = random_images([2, 3, 32, 32], 6);
+    let found = tch::no_grad(|| dense.logits(&images, Width::FULL, Mode::EVALUATION));
+    assert!(largest_difference(&found, &anywidth(&file, &images, Width::FULL)) < 1e-3);
+
+    let file = exported(&recipe(LENET).dense().network(), &recipe(LENET), folder.path());
+    let message = refusal(&file, &recipe(LENET));
+    assert!(message.contains("conv2.weight has weights above the triangle, as a dense network has"), "{message}");
+}
+
+/// Why a training by `recipe` does not start from `file`.
+fn refusal(file: &Path, recipe: &Recipe) -> String {
+    let filled = Exported::read(file).and_then(|model| model.fill(&recipe.network(), &recipe.dataset.labels()));
+    filled.expect_err("not the file of such a network").to_string()
+}
+
+#[test]
+fn files_of_another_network_or_of_none_are_refused_with_what_differs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(VGG8), &recipe(VGG8), folder.path());
+    let mnist = Recipe { dataset: Dataset::Mnist.into(), ..recipe(VGG8) };
+    for (other, reason) in [
+        (
+            recipe(LENET),
+            "its network is vgg-8 with 10, 14 and 12 channels in its three stages, but LeNet-3C1L with 7 ch",
+        ),
+        (recipe(Architecture::Vgg8 { channels: [10, 14, 16] }), "but vgg-8 with 10, 14 and 16 channels"),
+        (mnist, "the image that it reads is 3x32x32, but 1x28x28 is to be trained"),
+    ] {
+        let message = refusal(&file, &other);
+        assert!(message.contains(reason), "{message}");
+    }
+
+    let bytes = fs::read(&file).expect("the file");
+    let write = |bytes: &[u8]| fs::write(&file, bytes).expect("written");
+    write(b"PNG, or whatever it is");
+    assert_eq!(refusal(&file, &recipe(VGG8)), "is no ONNX file, or not a whole one");
+    for end in [1, bytes.len() / 2, bytes.len() - 1] {
+        write(&bytes[..end]);
+        assert_eq!(refusal(&file, &recipe(VGG8)), "is no ONNX file, or not a whole one", "{end} bytes");
+    }
+    write(b"");
+    assert!(refusal(&file, &recipe(VGG8)).ends_with("it has no metadata \"anywidth.training\""));
+    assert_eq!(refusal(&folder.path().join("none"), &recipe(VGG8)), "cannot be read");
+    fs::File::create(&file).and_then(|file| file.set_len((512 << 20) + 1)).expect("a large file");
+    assert!(refusal(&file, &recipe(VGG8)).starts_with("has more than 536870912 bytes"));
+}
+
+#[test]
+fn a_file_that_somebody_changed_is_refused_with_the_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(VGG8), &recipe(VGG8), folder.path());
+    let whole = decode(&file);
+    type Change = fn(&mut GraphProto);
+    let changes: [(Change, &str); 7] = [
+        (|graph| graph.node[3].op_type = "Tanh".into(), "node relu_2 is another"),
+        (|graph| drop(graph.node.pop()), "nodes, expected"),
+        (|graph| drop(graph.initializer.remove(3)), "conv1.bias is missing"),
+        (|graph| graph.initializer[2].dims = vec![5, 27], "conv1.weight is [5, 27], expected [5, 3, 3, 3]"),
+        (|graph| graph.initializer[2].raw_data.truncate(7), "conv1.weight is not held as 32-bit floats"),
+        (|graph| graph.initializer[2].raw_data[..4].fill(0xFF), "conv1.weight has a number that is none"),
+        (|graph| graph.initializer[1].raw_data.fill(0), "std is not above 0"),
+    ];
+    for (change, reason) in changes {
+        let mut model = whole.clone();
+        change(model.graph.as_mut().expect("a graph"));
+        fs::write(&file, model.encode_to_vec()).expect("written");
+        let message = refusal(&file, &recipe(VGG8));
+        assert!(message.contains("is not as this exporter writes it") && message.contains(reason), "{message}");
+    }
+}
