@@ -177,6 +177,53 @@ fn resuming_with_other_flags_names_the_fields_that_differ_and_no_other() {
     succeeds(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
 }
 
+#[test]
+fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
+    let runs = runs();
+    train(Recipe { held_out: 100, epochs: 3, ..recipe() }, "first", false, &runs);
+    succeeds("export RUNS/first --data DATA --models RUNS/models --commit abc", &runs);
+    let start = format!("{TRAIN} --run RUNS/second --start RUNS/models/mnist/1/model.onnx");
+    for (flags, reason) in [
+        ("--channels 3", "its network is LeNet-3C1L with 2 channels in every hidden layer, but LeNet-3C1L with 3"),
+        ("--network vgg-8 --channels 2,2,2", "its network is LeNet-3C1L"),
+        ("--start RUNS/nothing", "nothing: cannot be read"),
+        ("--start RUNS/models/mnist/README.md", "README.md: is no ONNX file, or not a whole one"),
+    ] {
+        let kept = ["--channels", "--start"].iter().filter(|flag| flags.contains(**flag));
+        let line = kept.fold(start.clone(), |line, flag| without(&line, flag));
+        let message = refusal(&format!("{line} {flags}"), &runs);
+        assert!(message.contains(reason), "{message}");
+    }
+    let output = exporter(&start, &runs);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("starts from mnist/1/model.onnx (MNIST, 3 epochs): validation "), "{said}");
+
+    let message = refusal(&format!("{TRAIN} --run RUNS/second --resume"), &runs);
+    assert!(
+        message.contains("start.model.file: begun with \"mnist/1/model.onnx\", the flags now say nothing"),
+        "{message}"
+    );
+    succeeds(&format!("{start} --resume"), &runs);
+
+    succeeds("export RUNS/second --data DATA --models RUNS/models --commit abc", &runs);
+    let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
+    let line = card.lines().find(|line| line.starts_with("An any-width")).expect("its first words");
+    assert!(line.contains("starting from the weights of `mnist/1/model.onnx`"), "{line}");
+    assert!(line.contains("which had been trained on MNIST for 3 epochs"), "{line}");
+    assert!(
+        card.contains("every width; 1 epochs more, batch 20") && card.contains(" --start=mnist/1/model.onnx "),
+        "{card}"
+    );
+}
+
+/// `line` without `flag` and its value.
+fn without(line: &str, flag: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == flag).expect("a flag that is there");
+    [&words[..at], &words[at + 2..]].concat().join(" ")
+}
+
 /// As on a full disk: the system ends each file after so many times 512 or 1024 bytes, whichever the shell's unit is.
 #[cfg(unix)]
 fn narrow(most: usize, line: &str, runs: &TempDir) -> Output {
@@ -249,6 +296,8 @@ fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
         ("train mnist --size 40", "cannot be used with"),
         ("train mnist --memory 1", "cannot be used with"),
         ("train mnist --name a", "cannot be used with"),
+        ("train mnist --start a --copies true", "cannot be used with"),
+        ("train mnist --start a --whitened-stem false", "cannot be used with"),
         ("train --data nowhere --held-out 5", "<DATASET>"),
         ("evaluate RUNS/run --loaders 2", "unexpected argument"),
     ] {

@@ -9,7 +9,7 @@ use anywidth::engine::{Model, Width};
 use crate::data::Source;
 use crate::evaluate::area_under_curve;
 use crate::model::{Cost, Network};
-use crate::train::{Recipe, named_widths};
+use crate::train::{Origin, Recipe, named_widths};
 
 use markdown::{escaped, fenced, span};
 
@@ -71,7 +71,7 @@ impl Card<'_> {
         let labels = self.recipe.dataset.labels();
         format!(
             "# {name}\n\n\
-             An any-width {architecture} with {channels}, trained on {data}. It reads \
+             An any-width {architecture} with {channels}, trained on {data}{start}. It reads \
              images of {columns}x{rows} pixels, {colour}, in 0..1 and tells {classes} classes apart: {labels}.\n\n\
              The file is `{version}/model.onnx` (ONNX, opset 17; the normalisation is inside the graph). Any ONNX runtime \
              runs it at full width; anywidth runs it at every width.\n\n",
@@ -80,11 +80,21 @@ impl Card<'_> {
             architecture = network.architecture.name(),
             channels = network.architecture.size(),
             data = escaped(&self.recipe.dataset.title()),
+            start = self.start(),
             columns = images.width,
             rows = images.height,
             colour = if images.channels == 1 { "grey" } else { "RGB" },
             classes = labels.len(),
             labels = escaped(&labels.join(", ")),
+        )
+    }
+
+    /// What it started from, so that nobody takes its epochs for all that it was trained.
+    fn start(&self) -> String {
+        let Some(Origin { file, md5, data, epochs, .. }) = &self.recipe.start.model else { return String::new() };
+        let (file, data) = (span(file), escaped(data));
+        format!(
+            ", starting from the weights of {file} (MD5 {md5}), which had been trained on {data} for {epochs} epochs"
         )
     }
 
@@ -158,15 +168,19 @@ impl Card<'_> {
              after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width; {} epochs, batch {}, seed {}. The command, which on \
+             One pass at full width gives the loss of every width; {} epochs{more}, batch {}, seed {}. The command, which on \
              one thread (the default) of the same kind of processor gives the same network every time:\n\n{}\n",
             recipe.epochs,
             recipe.batch,
             recipe.seed,
             fenced("sh", self.command),
+            more = if recipe.start.model.is_some() { " more" } else { "" },
         );
         if let Source::Photos(_) = &recipe.dataset {
             text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
+        }
+        if recipe.start.model.is_some() {
+            text.push_str("`--start` has the model's own name here; say where it lies.\n\n");
         }
         if let Some(commit) = self.commit {
             write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))

@@ -86,7 +86,9 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command, flags::Args};
     use clap::Parser;
-    use exporter::data::PhotoSet;
+    use exporter::data::{Dataset, PhotoSet};
+    use exporter::model::Normalisation;
+    use exporter::train::Origin;
 
     fn parsed(line: &str) -> Args {
         match Cli::try_parse_from(line.split_whitespace()).expect("flags that exist").command {
@@ -143,6 +145,24 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn the_command_of_a_training_from_a_model_names_it_and_nothing_that_a_model_decides() {
+        let model = Origin {
+            file: "my models/1/model.onnx".into(),
+            md5: "0".repeat(32),
+            data: "CIFAR-10".into(),
+            epochs: 36,
+            normalisation: Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] },
+        };
+        let source = Source::Known(Dataset::Cifar10);
+        let recipe = parsed("exporter train cifar10").recipe(&source, Some(&model)).expect("flags that go together");
+        let command = command(&recipe);
+        let start = "--start='my models/1/model.onnx'";
+        assert!(command.contains(start) && !command.contains("--copies"), "{command}");
+        let again = parsed(&command.replace(start, "--start=x")).recipe(&source, Some(&model));
+        assert_eq!(again.expect("the same"), recipe);
     }
 
     /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
