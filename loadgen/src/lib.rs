@@ -8,7 +8,7 @@
 //! | module | what it does | what it must not know |
 //! |---|---|---|
 //! | [`arrivals`] | when requests come | all else |
-//! | [`width`], [`mix`] | values that requests carry, by shares | |
+//! | [`mix`] | values that requests carry, by shares | |
 //! | [`wishes`] | which request goes out when, from one seed | clocks, connections |
 //! | [`target`], [`pictures`] | where the load goes, and what is sent | |
 //! | [`pace`] | hands on what is due | what becomes of it |
@@ -21,7 +21,7 @@
 //! | [`simulate`] | the server's width rule beside others, on virtual time | connections |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! Only `simulate` uses the server's crate: what is measured is what a stranger's client sees.
+//! Of the server's crate only `simulate` uses more than what a width is: what is measured is what a stranger's client sees.
 
 pub mod arrivals;
 pub mod cli;
@@ -39,5 +39,4 @@ pub mod run;
 pub mod simulate;
 pub mod target;
 pub mod warnings;
-pub mod width;
 pub mod wishes;

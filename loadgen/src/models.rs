@@ -1,14 +1,14 @@
 //! What the server's `/models` says of a model: how often it is right at each width.
 
-use serde::{Deserialize, Serialize};
+use anywidth::engine::Width;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
-
-use crate::width::Width;
 
 /// The share of right answers at one width, as whoever made the model measured it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// At this width.
+    #[serde(deserialize_with = "width")]
     pub width: Width,
     /// From 0 to 1.
     pub accuracy: f64,
@@ -100,8 +100,15 @@ impl Model {
     }
 }
 
+/// Reads a width as the server and [`Results`](crate::results::Results) write it; the engine itself only writes.
+pub(crate) fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Width, D::Error> {
+    f64::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn width(number: f64) -> Width {
@@ -126,5 +133,22 @@ mod tests {
         let message = Model::find(LISTING, Some("c")).unwrap_err().to_string();
         assert_eq!(message, "there is no model \"c\"; there are: a, b");
         assert!(matches!(Model::find(b"hello", None), Err(ModelsError::NotAListing(_))));
+    }
+
+    #[test]
+    fn a_measurement_at_no_width_is_refused() {
+        for number in ["0", "-0.5", "1.00001", "1e-7", "null", "\"wide\""] {
+            let text = format!("{{\"width\":{number},\"accuracy\":0.5}}");
+            assert!(serde_json::from_str::<Measured>(&text).is_err(), "{number}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_width_survives_being_written(millionths in 1u32..=1_000_000) {
+            let measured = Measured { width: Width::from_millionths(millionths).unwrap(), accuracy: 0.5 };
+            let text = serde_json::to_string(&measured).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Measured>(&text).unwrap(), measured);
+        }
     }
 }

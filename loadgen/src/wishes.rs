@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
+use anywidth::engine::Width;
 use form_urlencoded::Serializer;
 use hyper::Uri;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use crate::mix::Mix;
-use crate::width::Width;
 
 /// What requests ask for.
 #[derive(Debug, Clone)]

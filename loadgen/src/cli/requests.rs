@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
+use anywidth::engine::{Width, WidthError};
 use bytes::Bytes;
 use clap::Args;
 
 use crate::mix::{Mix, MixError};
 use crate::pictures;
-use crate::width::Width;
 use crate::wishes::Wishes;
 
 #[derive(Debug, Args)]
@@ -75,7 +75,10 @@ fn budgets(text: &str) -> Result<Mix<Option<f64>>, MixError> {
 }
 
 fn widths(text: &str) -> Result<Mix<Option<Width>>, MixError> {
-    let read = |value: &str| value.parse().map(Some).map_err(|error| format!("{error}, or auto"));
+    let read = |value: &str| {
+        let width = value.parse().map(Some);
+        width.map_err(|error: WidthError| format!("{error}: a width is a decimal above 0 and up to 1, or auto"))
+    };
     Mix::read(text, |value| if value == "auto" { Ok(None) } else { read(value) })
 }
 

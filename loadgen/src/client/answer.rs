@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use anywidth::engine::Width;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -9,7 +10,6 @@ use hyper::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::Broken;
-use crate::width::Width;
 
 /// An answer, read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

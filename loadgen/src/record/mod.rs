@@ -9,9 +9,10 @@ mod words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anywidth::engine::Width;
+
 use crate::models::Accuracy;
 use crate::results::{AtWidth, Counts, Interval, Tally, Totals};
-use crate::width::Width;
 use sum::{Sum, round};
 use times::Times;
 use words::Words;

@@ -4,12 +4,12 @@
 
 mod file;
 
+use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 
 pub use file::ResultsError;
 
-use crate::models::Accuracy;
-use crate::width::Width;
+use crate::models::{self, Accuracy};
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,6 +122,7 @@ pub struct Percentiles {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AtWidth {
     /// The width.
+    #[serde(deserialize_with = "models::width")]
     pub width: Width,
     /// Answers at it.
     pub answers: u64,
