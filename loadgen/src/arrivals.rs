@@ -199,9 +199,18 @@ impl Piece {
     }
 }
 
+impl std::fmt::Display for Plan {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pieces: Vec<_> = self.pieces.iter().map(Piece::to_string).collect();
+        out.write_str(&pieces.join(","))
+    }
+}
+
+/// Rates are rounded to a thousandth.
 impl std::fmt::Display for Piece {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Piece { from, to, length } = self;
+        let Piece { length, .. } = self;
+        let [from, to] = [self.from, self.to].map(|rate| (rate * 1e3).round() / 1e3);
         if from == to { write!(out, "{from}:{length:?}") } else { write!(out, "{from}..{to}:{length:?}") }
     }
 }
@@ -368,6 +377,7 @@ mod tests {
         assert_eq!((at(0.5), at(2.0), at(3.2), at(9.0)), (100.0, 200.0, 50.0, 0.0));
         assert!((plan.mean_rate() - 525.0 / 3.5).abs() < 1e-9);
         assert!((plan.times(2.0).unwrap().mean_rate() - 1050.0 / 3.5).abs() < 1e-9);
+        assert_eq!(plan.times(1.0 / 3.0).unwrap().to_string(), "33.333:1s,33.333..100:2s,16.667:500ms");
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! | [`target`], [`pictures`] | where the load goes, and what is sent | |
 //! | [`pace`] | hands on what is due | what becomes of it |
 //! | [`client`] | connections, answers | schedules |
-//! | [`models`], [`metrics`] | what else the server says | |
+//! | [`models`], [`metrics`], [`profile`] | what else the server says | |
+//! | [`units`] | load in units of the server | connections |
 //! | [`record`] | what became of every request | clocks, connections |
 //! | [`run`] | all of these together | what is made of the results |
 //! | [`results`], [`warnings`] | what was found, as a file | how it is shown |
@@ -32,11 +33,13 @@ pub mod mix;
 pub mod models;
 pub mod pace;
 pub mod pictures;
+pub mod profile;
 pub mod record;
 pub mod report;
 pub mod results;
 pub mod run;
 pub mod simulate;
 pub mod target;
+pub mod units;
 pub mod warnings;
 pub mod wishes;

@@ -77,6 +77,15 @@ impl<T> Mix<T> {
         Ok(Mix { values, ends })
     }
 
+    /// The same shares of other values.
+    ///
+    /// # Errors
+    /// The first that `other` gives.
+    pub fn try_map<U, E>(&self, other: impl Fn(&T) -> Result<U, E>) -> Result<Mix<U>, E> {
+        let values = self.values.iter().map(other).collect::<Result<_, E>>()?;
+        Ok(Mix { values, ends: self.ends.clone() })
+    }
+
     /// Every value, in the order in which it was named.
     pub fn values(&self) -> &[T] {
         &self.values

@@ -82,6 +82,64 @@ fn a_run_is_printed_and_written_and_compared() {
     assert!(text.contains("Warning: The runs had different arrivals") && read("c.html").contains("<h2>b</h2>"));
 }
 
+/// Answers the next request, and gives its path.
+fn answered(server: &mut Server) -> String {
+    let asked = server.asked.blocking_recv().unwrap();
+    let path = asked.path.clone();
+    asked.reply(Reply::answer("1"));
+    path
+}
+
+#[test]
+fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
+    let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let url = server.url();
+    let answering = std::thread::spawn(move || {
+        // 10 of the first step and 50 of the second, and none at the very end.
+        let paths: Vec<String> = (0..59).map(|_| answered(&mut server)).collect();
+        // It must stay until the run is over.
+        (paths, server)
+    });
+    let plan = ["--of-capacity", "--steps", "0.1:100ms,1:50ms", "--arrivals", "constant"];
+    let files = ["--json", "a.json", "--report", "a.html"];
+    let flags = ["run", &url, "--picture", "picture.png", "--budget-ms", "20x:1,0.1x:1,7:1"];
+    succeeds(&folder, &[&flags[..], &plan, &files].concat());
+
+    let budgets = ["/classify?budget_ms=40", "/classify?budget_ms=0.2", "/classify?budget_ms=7"];
+    let (paths, _) = answering.join().unwrap();
+    assert!(paths.iter().all(|path| budgets.contains(&path.as_str())), "{paths:?}");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let json: Value = serde_json::from_str(&read("a.json")).unwrap();
+    assert_eq!(json["totals"]["offered"], 59);
+    let setup = &json["setup"];
+    assert_eq!(setup["deadlines_ms"], serde_json::json!([0.2, 7.0, 40.0]));
+    assert_eq!(setup["units"], serde_json::json!({"capacity_per_s": 1000.0, "image_ms": 2.0}));
+    let arrivals =
+        "constant, 100:100ms,1000:50ms (requests per second:time; 0.1:100ms,1:50ms of the capacity at full width)";
+    assert_eq!(setup["arrivals"], arrivals);
+    assert!(read("a.html").contains(arrivals) && read("a.html").contains("one image takes 2 ms"));
+}
+
+#[test]
+fn all_of_the_capacity_is_sent_unless_told_otherwise() {
+    let (server, folder) = (Server::always(Reply::answer("1")), tempfile::tempdir().unwrap());
+    let flags = ["--picture", "picture.png", "--of-capacity", "--duration", "20ms", "--json", "a.json"];
+    succeeds(&folder, &[&["run", &server.url()], &flags[..]].concat());
+    let json: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("a.json")).unwrap()).unwrap();
+    let arrivals = "Poisson, 1000:20ms (requests per second:time; 1:20ms of the capacity at full width)";
+    assert_eq!(json["setup"]["arrivals"], arrivals);
+}
+
+#[test]
+fn a_server_that_does_not_say_how_fast_it_is_gets_no_load_in_its_units() {
+    let server = Server::always(Reply::answer("1")).unmeasured();
+    let error = |more: &[&str]| fails(&[&["run", &server.url(), "--picture", "picture.png"], more].concat(), 1);
+    let message = "has no /profile (it says 404): say rates per second and budgets in milliseconds\n";
+    assert!(error(&["--of-capacity", "--rate", "1"]).ends_with(message));
+    assert!(error(&["--budget-ms", "none:1,20x:1"]).ends_with(message));
+    assert!(error(&["--deadline-ms", "20x"]).ends_with(message));
+}
+
 #[test]
 fn the_same_seed_sends_the_same() {
     let (server, folder) = (Server::always(Reply::answer("1")), tempfile::tempdir().unwrap());
@@ -146,6 +204,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--arrivals", "sometimes"], "[possible values: constant, poisson, gamma]"),
         (&["--rate", "1000000", "--duration", "3s"], "more than 1000000 requests: allow them with --max-requests"),
         (&["--rate", "5", "--steps", "5:1s"], "cannot be used with"),
+        (&["--of-capacity", "--replay", "times.txt"], "cannot be used with"),
+        (&["--budget-ms", "x"], "bad value \"x\": milliseconds are a number above 0"),
         (&["--replay", "absent"], "cannot read absent"),
         (&["--replay", "picture.png"], "picture.png: line 1 of the trace: \"a picture\" is not a time"),
         (&["--budget-ms", "0"], "bad value \"0\": milliseconds are a number above 0 and up to 3600000"),

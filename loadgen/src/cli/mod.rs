@@ -7,6 +7,7 @@ mod progress;
 mod requests;
 mod run;
 mod schedule;
+mod server;
 mod simulate;
 
 use std::process::ExitCode;

@@ -10,22 +10,24 @@ use clap::Args;
 
 use crate::mix::{Mix, MixError};
 use crate::pictures;
+use crate::units::{Time, Units, UnitsError};
 use crate::wishes::Wishes;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What they ask for")]
 pub(super) struct RequestFlags {
-    /// Milliseconds that each request gives the server, end to end; several by shares, such as 10:0.5,50:0.4,none:0.1
+    /// Milliseconds that each request gives the server, end to end; or, as 20x, so many times what one image takes it at
+    /// full width, as its /profile says; several by shares, such as 10:0.5,20x:0.4,none:0.1
     #[arg(long, default_value = "none", value_name = "MS", allow_negative_numbers = true, value_parser = budgets)]
-    budget_ms: Mix<Option<f64>>,
+    budget_ms: Mix<Option<Time>>,
 
     /// Width that requests pin; auto leaves it to the server; several by shares, such as auto:0.9,1:0.1
     #[arg(long, default_value = "auto", value_name = "WIDTH", allow_negative_numbers = true, value_parser = widths)]
     width: Mix<Option<Width>>,
 
     /// Judge every answer by this instead of by its budget; for servers that know no budgets
-    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = milliseconds)]
-    deadline_ms: Option<f64>,
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    deadline_ms: Option<Time>,
 
     /// Model to ask for [default: the server's]
     #[arg(long, value_name = "NAME")]
@@ -42,21 +44,30 @@ pub(super) struct RequestFlags {
 
 /// The longest query that is taken: far more than all parameters of the server need.
 const MOST_QUERY_BYTES: usize = 2_000;
-/// The longest budget and deadline: an hour.
-const MOST_MS: f64 = 3.6e6;
 
 impl RequestFlags {
-    pub(super) fn wishes(&self) -> anyhow::Result<Wishes> {
+    /// Is a time written in units of the server?
+    pub(super) fn in_units(&self) -> bool {
+        let times = self.budget_ms.values().iter().flatten().chain(&self.deadline_ms);
+        times.copied().any(|time| matches!(time, Time::Images(_)))
+    }
+
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    pub(super) fn wishes(&self, units: Option<&Units>) -> anyhow::Result<Wishes> {
+        let ms = |time: Option<Time>| time.map(|time| time.ms(units)).transpose();
         let length = self.query.len() + self.model.as_ref().map_or(0, String::len);
         if length > MOST_QUERY_BYTES {
             bail!("--query and --model have {length} bytes: together they may have {MOST_QUERY_BYTES}");
         }
         Ok(Wishes {
-            budgets_ms: self.budget_ms.clone(),
+            budgets_ms: self.budget_ms.try_map(|&budget| ms(budget))?,
             widths: self.width.clone(),
             model: self.model.clone(),
             query: self.query.clone(),
-            deadline: self.deadline_ms.map(|deadline_ms| Duration::from_secs_f64(deadline_ms / 1e3)),
+            deadline: ms(self.deadline_ms)?.map(|deadline_ms| Duration::from_secs_f64(deadline_ms / 1e3)),
         })
     }
 
@@ -70,8 +81,9 @@ impl RequestFlags {
     }
 }
 
-fn budgets(text: &str) -> Result<Mix<Option<f64>>, MixError> {
-    Mix::read(text, |value| if value == "none" { Ok(None) } else { milliseconds(value).map(Some) })
+fn budgets(text: &str) -> Result<Mix<Option<Time>>, MixError> {
+    let read = |value: &str| value.parse().map(Some).map_err(|error: UnitsError| error.to_string());
+    Mix::read(text, |value| if value == "none" { Ok(None) } else { read(value) })
 }
 
 fn widths(text: &str) -> Result<Mix<Option<Width>>, MixError> {
@@ -80,11 +92,4 @@ fn widths(text: &str) -> Result<Mix<Option<Width>>, MixError> {
         width.map_err(|error: WidthError| format!("{error}: a width is a decimal above 0 and up to 1, or auto"))
     };
     Mix::read(text, |value| if value == "auto" { Ok(None) } else { read(value) })
-}
-
-fn milliseconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number > 0.0 && number <= MOST_MS => Ok(number),
-        _ => Err(format!("milliseconds are a number above 0 and up to {MOST_MS}")),
-    }
 }

@@ -1,12 +1,10 @@
 //! `anywidth-load run`: load for a server, and what became of it.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use clap::Args;
-use hyper::{Method, StatusCode, Uri};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
@@ -16,13 +14,13 @@ use super::output::OutputFlags;
 use super::progress::{bar, show};
 use super::requests::RequestFlags;
 use super::schedule::{Schedule, ScheduleFlags};
-use crate::client::Client;
-use crate::models::{Model, ModelsError};
+use super::server;
 use crate::record::{Recorded, Recorder};
 use crate::report::summary;
 use crate::results::{FORMAT, Results, Setup};
 use crate::run::{Played, Settings, play};
 use crate::target::Target;
+use crate::units::Units;
 use crate::warnings::warnings;
 use crate::wishes::{Kind, Wishes};
 
@@ -69,6 +67,8 @@ Examples:
     anywidth-load run --rate 200 --deadline-ms 50 --report load.html
   A burst
     anywidth-load run --steps 100:10s,900:5s,100:10s --budget-ms 50 --report burst.html
+  A step to three times what the server can do at full width, and back
+    anywidth-load run --of-capacity --steps 0.3:5s,3:5s,0.3:5s --budget-ms 20x --report step.html
   Callers in bursts, at any width and pinned to full width, side by side
     anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json any.json
     anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json full.json --width 1
@@ -76,11 +76,10 @@ Examples:
 
 /// More often the server is not asked for its queue: that would be load of another kind.
 const SHORTEST_LOOK: Duration = Duration::from_millis(100);
-/// The longest listing of models that is read.
-const MOST_LISTING_BYTES: usize = 16 << 20;
 
 /// Everything that can be wrong is found here, before the first request goes out.
 struct Ready {
+    units: Option<Units>,
     schedule: Schedule,
     wishes: Wishes,
     kinds: Vec<Kind>,
@@ -105,18 +104,29 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn ready(&self) -> Result<Ready, Failure> {
-        let schedule = self.schedule.read().map_err(Failure::Usage)?;
+        let units = self.units()?;
+        let schedule = self.schedule.read(units.as_ref()).map_err(Failure::Usage)?;
         let interval = self.output.interval(schedule.length).map_err(Failure::Usage)?;
-        let wishes = self.requests.wishes().map_err(Failure::Usage)?;
+        let wishes = self.requests.wishes(units.as_ref()).map_err(Failure::Usage)?;
         let pictures = self.requests.pictures().map_err(Failure::Usage)?;
         let target = Target::find(&self.url, self.limits.allow_remote)?;
-        Ok(Ready { kinds: wishes.kinds(), schedule, wishes, pictures, interval, target })
+        Ok(Ready { units, kinds: wishes.kinds(), schedule, wishes, pictures, interval, target })
+    }
+
+    /// Asks the server for its units, if anything is written in them.
+    fn units(&self) -> anyhow::Result<Option<Units>> {
+        if !self.schedule.of_capacity && !self.requests.in_units() {
+            return Ok(None);
+        }
+        let target = Target::find(&self.url, self.limits.allow_remote)?;
+        let runtime = LocalRuntime::new().context("cannot start")?;
+        runtime.block_on(server::units(&target, self.requests.model())).map(Some)
     }
 }
 
 async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results> {
-    let Ready { schedule, wishes, kinds, pictures, interval, target } = ready;
-    let model = find_model(&target, wishes.model.as_deref()).await?;
+    let Ready { units, schedule, wishes, kinds, pictures, interval, target } = ready;
+    let model = server::model(&target, wishes.model.as_deref()).await?;
     let accuracy = model.as_ref().map(|model| model.accuracy.clone()).unwrap_or_default();
     let setup = Setup {
         url: arguments.url.clone(),
@@ -124,6 +134,7 @@ async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results>
         accuracy: accuracy.clone(),
         arrivals: schedule.words,
         seed: arguments.schedule.seed,
+        units,
         deadlines_ms: deadlines_ms(&kinds),
         max_outstanding: arguments.limits.max_outstanding as usize,
     };
@@ -167,22 +178,6 @@ fn results(played: Played, setup: Setup, started_at: SystemTime, interval: Durat
     };
     results.warnings = warnings(&results);
     results
-}
-
-/// What the server says of its models; `None` where it is a server of another kind.
-async fn find_model(target: &Target, name: Option<&str>) -> anyhow::Result<Option<Model>> {
-    let (client, at) = (Client::new(target), Cell::new(Instant::now()));
-    let path = Uri::from_static("/models");
-    let listing = client.ask(Method::GET, path, Bytes::new(), MOST_LISTING_BYTES, &at).await;
-    let listing = listing.with_context(|| format!("{} does not answer GET /models", target.authority))?;
-    if listing.status != StatusCode::OK {
-        return Ok(None);
-    }
-    match Model::find(&listing.body, name) {
-        Ok(model) => Ok(Some(model)),
-        Err(ModelsError::NotAListing(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn deadlines_ms(kinds: &[Kind]) -> Vec<f64> {

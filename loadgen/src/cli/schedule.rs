@@ -9,12 +9,13 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use crate::arrivals::{Gaps, Plan, replay};
+use crate::units::Units;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "When requests come")]
 pub(super) struct ScheduleFlags {
-    /// Requests per second, or a ramp from one rate to another, such as 100..900
-    #[arg(long, default_value = "100", value_name = "RATE", allow_negative_numbers = true, conflicts_with_all = ["steps", "replay"])]
+    /// Requests per second, or a ramp from one rate to another, such as 100..900; 1 by default with --of-capacity
+    #[arg(long, default_value = "100", default_value_if("of_capacity", "true", "1"), value_name = "RATE", allow_negative_numbers = true, conflicts_with_all = ["steps", "replay"])]
     rate: String,
 
     /// How long the rate holds, or the ramp takes, such as 500ms or 60s
@@ -24,6 +25,11 @@ pub(super) struct ScheduleFlags {
     /// Rates and ramps one after another, such as 100:10s,900:5s,900..100:5s; for bursts, and for what follows them
     #[arg(long, value_name = "RATE:TIME,...", conflicts_with = "replay")]
     steps: Option<String>,
+
+    /// Take rates as multiples of what the server can answer at full width, which is asked of its /profile: 0.3 is light
+    /// load, 3 is three times what it can do without becoming narrower
+    #[arg(long, conflicts_with = "replay")]
+    pub(super) of_capacity: bool,
 
     /// Send at the times in this file, in seconds, one per line, ascending; the first is the start
     #[arg(long, value_name = "FILE")]
@@ -67,10 +73,11 @@ pub(super) struct Schedule {
 const MOST_TRACE_BYTES: u64 = 256 << 20;
 
 impl ScheduleFlags {
-    pub(super) fn read(&self) -> anyhow::Result<Schedule> {
+    /// In requests per second, whatever they were written in; `units` are needed for multiples of the capacity.
+    pub(super) fn read(&self, units: Option<&Units>) -> anyhow::Result<Schedule> {
         let schedule = match &self.replay {
             Some(_) => self.replayed()?,
-            None => self.planned()?,
+            None => self.planned(units.filter(|_| self.of_capacity))?,
         };
         match schedule.requests {
             0 => bail!("the plan has no request: ask for a higher rate, or for longer"),
@@ -81,9 +88,11 @@ impl ScheduleFlags {
         }
     }
 
-    fn planned(&self) -> anyhow::Result<Schedule> {
+    fn planned(&self, units: Option<&Units>) -> anyhow::Result<Schedule> {
         let text = self.steps.clone().unwrap_or_else(|| format!("{}:{}", self.rate, self.duration));
-        let plan: Plan = text.parse()?;
+        let written: Plan = text.parse()?;
+        let plan = written.times(units.map_or(1.0, |units| units.capacity_per_s))?;
+        let of_capacity = units.map(|_| format!("; {written} of the capacity at full width")).unwrap_or_default();
         let (gaps, kind) = match self.arrivals {
             Kind::Constant => (Gaps::Constant, "constant".to_owned()),
             Kind::Poisson => (Gaps::Poisson, "Poisson".to_owned()),
@@ -94,7 +103,7 @@ impl ScheduleFlags {
             requests: self.count(arrivals()?),
             arrivals: Box::new(arrivals()?),
             length: plan.length(),
-            words: format!("{kind}, {text} (requests per second:time)"),
+            words: format!("{kind}, {plan} (requests per second:time{of_capacity})"),
         })
     }
 

@@ -1,10 +1,12 @@
 //! A run as one page that needs nothing from elsewhere: no script, no font, no picture file.
 
+use super::axis::number;
 use super::colours::style;
 use super::escape::escape;
 use super::figures::{Figure, Scales, figures};
 use super::rows::rows;
 use crate::results::{AtWidth, Results, Tally};
+use crate::units::Units;
 
 /// The page of a run.
 pub fn page(run: &Results) -> String {
@@ -98,7 +100,12 @@ fn setup(run: &Results) -> String {
     let model = run.setup.model.as_ref().map(|model| format!("Model {model}. ")).unwrap_or_default();
     let deadlines: Vec<_> = run.setup.deadlines_ms.iter().map(f64::to_string).collect();
     let deadlines = if deadlines.is_empty() { "none".to_owned() } else { format!("{} ms", deadlines.join(", ")) };
-    format!("{model}Arrivals: {}; seed {}. Deadlines: {deadlines}.", run.setup.arrivals, run.setup.seed)
+    let units = run.setup.units.map(|Units { capacity_per_s, image_ms }| {
+        let (capacity, image) = (number(capacity_per_s), number(image_ms));
+        format!(" Capacity at full width: {capacity} requests per second; one image takes {image} ms.")
+    });
+    let units = units.unwrap_or_default();
+    format!("{model}Arrivals: {}; seed {}. Deadlines: {deadlines}.{units}", run.setup.arrivals, run.setup.seed)
 }
 
 /// Words as a shell takes them.

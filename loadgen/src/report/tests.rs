@@ -7,6 +7,8 @@ use super::*;
 use crate::compare::{self, Named};
 use crate::models::{Accuracy, Measured};
 use crate::results::*;
+use crate::units::Units;
+use crate::units::Units;
 
 /// A run of `count` intervals; `text` stands wherever a stranger's words may.
 pub(crate) fn run(count: usize, text: &str) -> Results {
@@ -33,6 +35,8 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
             accuracy: Accuracy::new(vec![Measured { width: width(0.5), accuracy: 0.75 }]),
             arrivals: text.to_owned(),
             seed: u64::MAX,
+            units: Some(Units { capacity_per_s: 1530.25, image_ms: 0.701 }),
+            units: Some(Units { capacity_per_s: 1530.25, image_ms: 0.701 }),
             deadlines_ms: vec![12.5, 50.0],
             max_outstanding: 512,
         },
@@ -88,6 +92,8 @@ fn a_page_says_what_was_found_and_needs_nothing_from_elsewhere() {
     for wanted in ["50.00 %", "37.50 %", "600", "40.12 ms", "75.00 %", "plain words", "420"] {
         assert!(cells.iter().any(|cell| cell == wanted), "{wanted:?} is not in {cells:?}");
     }
+    assert!(text.contains("Capacity at full width: 1,530 requests per second; one image takes 0.701 ms."));
+    assert!(text.contains("Capacity at full width: 1,530 requests per second; one image takes 0.701 ms."));
     let pictures = page.descendants().filter(|node| node.tag_name().name() == "svg").count();
     assert_eq!(pictures, 4);
     for node in page.descendants() {

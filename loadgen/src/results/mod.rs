@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use file::ResultsError;
 
 use crate::models::{self, Accuracy};
+use crate::units::Units;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,8 @@ pub struct Setup {
     pub arrivals: String,
     /// What made them.
     pub seed: u64,
+    /// What one unit was, where rates or budgets were written in units of the server.
+    pub units: Option<Units>,
     /// What answers are judged by: every deadline that a request may have, shortest first; empty if none is ever late.
     pub deadlines_ms: Vec<f64>,
     /// As many requests could be without an answer at once.

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -29,6 +29,7 @@ pub struct Asked {
 struct Counts {
     connections: AtomicUsize,
     looks: AtomicUsize,
+    is_unmeasured: AtomicBool,
 }
 
 /// What comes back.
@@ -53,6 +54,12 @@ pub struct Server {
 
 pub const MODELS: &str = r#"{"default":"tiny","models":[{"name":"tiny","accuracy":[
     {"width":0.5,"accuracy":0.6},{"width":1,"accuracy":0.8}]}],"rejected":[]}"#;
+/// One image takes 2 ms at full width, of which it is decoded for half a millisecond.
+pub const PROFILE: &str = r#"{"workers":2,"models":[
+    {"name":"other","version":"1","correction":1,"decode_us":null,"capacity_at_full_width":1,"steps":[]},
+    {"name":"tiny","version":"3","correction":1,"decode_us":500,"capacity_at_full_width":1000,"steps":[
+        {"width":0.5,"accuracy":0.6,"latency_us":[[1,500],[16,8000]]},
+        {"width":1,"accuracy":0.8,"latency_us":[[1,1500],[16,24000]]}]}]}"#;
 pub const METRICS: &str = "# TYPE anywidth_queue_length gauge\nanywidth_queue_length 3\n";
 
 impl Reply {
@@ -114,6 +121,12 @@ impl Server {
         server
     }
 
+    /// As older servers, it says nothing of how fast it is.
+    pub fn unmeasured(self) -> Server {
+        self.counts.is_unmeasured.store(true, Ordering::Relaxed);
+        self
+    }
+
     /// Connections that were opened so far.
     pub fn connections(&self) -> usize {
         self.counts.connections.load(Ordering::Relaxed)
@@ -138,6 +151,10 @@ async fn handle(
     let (parts, body) = request.into_parts();
     match parts.uri.path() {
         "/models" => return page(MODELS),
+        "/profile" if seen.is_unmeasured.load(Ordering::Relaxed) => {
+            return Ok(Response::builder().status(404).body(Full::default()).unwrap());
+        }
+        "/profile" => return page(PROFILE),
         "/metrics" => {
             seen.looks.fetch_add(1, Ordering::Relaxed);
             return page(METRICS);

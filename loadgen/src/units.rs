@@ -1,0 +1,160 @@
+//! Rates and times in units of the server: shares of its capacity, and multiples of what one image takes at full width.
+//!
+//! Load that is written so means the same on every machine. Knows no connection: it is told what the server says.
+
+use std::str::FromStr;
+
+use anywidth::engine::Width;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::profile::Profile;
+
+/// What one unit is, of one model on one server.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Units {
+    /// Requests of one image that can be answered each second at full width.
+    pub capacity_per_s: f64,
+    /// Milliseconds that one image takes at full width, decoding included as far as it is known.
+    pub image_ms: f64,
+}
+
+/// A time as it is typed: `50` milliseconds, or `20x`, which is 20 times what one image takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Time {
+    /// So many milliseconds.
+    Milliseconds(f64),
+    /// So many times [`Units::image_ms`].
+    Images(f64),
+}
+
+/// Why something cannot be said in milliseconds, or in units.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum UnitsError {
+    /// A text that is no time.
+    #[error(
+        "milliseconds are a number above 0 and up to {MOST_MS}, or, such as 20x, times what one image takes at full width"
+    )]
+    NotATime,
+    /// So many images take no time that is allowed.
+    #[error("{times}x is {ms} ms: from 0.001 up to {MOST_MS} are allowed")]
+    OutOfRange {
+        /// As it was typed.
+        times: f64,
+        /// What that is.
+        ms: f64,
+    },
+    /// Nothing is known of the server.
+    #[error("{times}x: what one image takes is not known")]
+    NoUnits {
+        /// As it was typed.
+        times: f64,
+    },
+    /// The server does not say enough.
+    #[error("/profile does not say {what} of model {model:?}")]
+    Unsaid {
+        /// Of which model.
+        model: String,
+        /// What is missing.
+        what: &'static str,
+    },
+}
+
+/// The longest time: an hour.
+const MOST_MS: f64 = 3.6e6;
+
+impl Units {
+    /// Those of a model, as its server has measured it.
+    ///
+    /// # Errors
+    /// [`UnitsError::Unsaid`]
+    pub fn of(profile: &Profile) -> Result<Units, UnitsError> {
+        let sound = |number: Option<f64>, what| {
+            let number = number.filter(|&number| number > 0.0 && number.is_finite());
+            number.ok_or_else(|| UnitsError::Unsaid { model: profile.name.clone(), what })
+        };
+        let network_us = sound(profile.latency_us(Width::FULL, 1), "what one image takes at full width")?;
+        let image_us = network_us + profile.decode_us.unwrap_or(0.0).max(0.0);
+        Ok(Units {
+            capacity_per_s: sound(Some(profile.capacity_at_full_width), "the capacity at full width")?,
+            image_ms: rounded(image_us / 1e3),
+        })
+    }
+}
+
+impl Time {
+    /// This time in milliseconds.
+    ///
+    /// # Errors
+    /// When it is in units that are not known, or makes no time that is allowed.
+    pub fn ms(self, units: Option<&Units>) -> Result<f64, UnitsError> {
+        let times = match self {
+            Time::Milliseconds(ms) => return Ok(ms),
+            Time::Images(times) => times,
+        };
+        let ms = rounded(times * units.ok_or(UnitsError::NoUnits { times })?.image_ms);
+        if ms > 0.0 && ms <= MOST_MS { Ok(ms) } else { Err(UnitsError::OutOfRange { times, ms }) }
+    }
+}
+
+impl FromStr for Time {
+    type Err = UnitsError;
+
+    fn from_str(text: &str) -> Result<Time, UnitsError> {
+        let (number, make): (&str, fn(f64) -> Time) = match text.strip_suffix('x') {
+            Some(number) => (number, Time::Images),
+            None => (text, Time::Milliseconds),
+        };
+        let number = number.parse().ok().filter(|number| (0.0..=MOST_MS).contains(number) && *number > 0.0);
+        number.map(make).ok_or(UnitsError::NotATime)
+    }
+}
+
+/// To the microsecond: more places would only be noise.
+fn rounded(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::tests::ANSWER;
+
+    fn units(model: &str) -> Units {
+        Units::of(&Profile::find(ANSWER, Some(model)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn units_are_the_capacity_and_one_image_with_its_decoding() {
+        assert_eq!(units("a"), Units { capacity_per_s: 1500.5, image_ms: 0.7 });
+        assert_eq!(units("b"), Units { capacity_per_s: 20_000.0, image_ms: 0.04 });
+    }
+
+    #[test]
+    fn times_are_read_in_milliseconds_or_units() {
+        let ms = |text: &str| text.parse::<Time>().unwrap().ms(Some(&units("a"))).unwrap();
+        assert_eq!([ms("50"), ms("20x"), ms("0.5x")], [50.0, 14.0, 0.35]);
+        for text in ["", "x", "0x", "-1x", "NaNx", "infx", "20X", "x20", "20 x", "0", "1e18", "1e18x"] {
+            assert_eq!(text.parse::<Time>(), Err(UnitsError::NotATime), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_budget_can_be_is_refused() {
+        let error = |times, units: Option<&Units>| Time::Images(times).ms(units).unwrap_err().to_string();
+        assert_eq!(error(6e6, Some(&units("a"))), "6000000x is 4200000 ms: from 0.001 up to 3600000 are allowed");
+        assert_eq!(error(1e-6, Some(&units("a"))), "0.000001x is 0 ms: from 0.001 up to 3600000 are allowed");
+        assert_eq!(error(20.0, None), "20x: what one image takes is not known");
+    }
+
+    #[test]
+    fn a_server_that_says_too_little_gives_no_units() {
+        let profile = Profile::find(ANSWER, None).unwrap();
+        let error = |profile: Profile| Units::of(&profile).unwrap_err().to_string();
+        let message = "/profile does not say the capacity at full width of model \"a\"";
+        assert_eq!(error(Profile { capacity_at_full_width: 0.0, ..profile.clone() }), message);
+        let narrow = profile.steps[..1].to_vec();
+        let message = "/profile does not say what one image takes at full width of model \"a\"";
+        assert_eq!(error(Profile { steps: narrow, ..profile }), message);
+    }
+}
