@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::{Reply, Server};
+use support::{PROFILE, Reply, Server};
 use tempfile::TempDir;
 
 /// Runs the binary in a folder with `picture.png` and `times.txt`.
@@ -138,6 +138,18 @@ fn a_server_that_does_not_say_how_fast_it_is_gets_no_load_in_its_units() {
     assert!(error(&["--of-capacity", "--rate", "1"]).ends_with(message));
     assert!(error(&["--budget-ms", "none:1,20x:1"]).ends_with(message));
     assert!(error(&["--deadline-ms", "20x"]).ends_with(message));
+}
+
+#[test]
+fn a_measured_server_is_played_on_virtual_time() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("p.json"), PROFILE).unwrap();
+    let text = succeeds(&folder, &["simulate", "--profile", "p.json", "--model", "tiny", "--seeds", "1"]);
+    assert!(text.starts_with("tiny, version 3, as a server measured it\n\n### "), "{text}");
+    assert!(text.contains("| widest fit |"), "{text}");
+    let unknown = fails(&["simulate", "--profile", "times.txt", "--model", "tiny"], 1);
+    assert!(unknown.starts_with("error: times.txt: not a measured profile"), "{unknown}");
+    assert!(fails(&["simulate", "--model", "tiny"], 2).contains("--profile"));
 }
 
 #[test]

@@ -1,11 +1,14 @@
-//! Measured latency and accuracy of one model, as data.
+//! Measured latency and accuracy of one model, as data: from a file of its own, or as a running server tells it.
 
 use std::time::Duration;
 
 use anywidth::engine::Width;
 use anywidth::policy::{Measurement, Profile, ProfileError};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::profile::{self, Profile as Served, Step};
 
 /// What was measured of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,9 +48,40 @@ pub enum MeasuredError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A server's answer without the model.
+    #[error(transparent)]
+    Served(#[from] profile::ProfileError),
+    /// A server does not know how often the model is right.
+    #[error("the server does not know the accuracy of model {model:?} at width {width}: no policy can be judged by it")]
+    NoAccuracy {
+        /// Which model.
+        model: String,
+        /// Where.
+        width: Width,
+    },
+    /// Nothing to choose.
+    #[error("model {model:?} has a single width: there is nothing for a policy to choose")]
+    OneWidth {
+        /// Which model.
+        model: String,
+    },
+    /// A name where there are none.
+    #[error(
+        "it is the profile of one model, without a name to look for: {model:?} can be looked for in what /profile answers"
+    )]
+    NoNames {
+        /// As it was asked for.
+        model: String,
+    },
     /// Together they make no profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+}
+
+/// What tells a server's answer from a profile of its own: it has models.
+#[derive(Deserialize)]
+struct Either {
+    models: Option<IgnoredAny>,
 }
 
 impl Measured {
@@ -56,16 +90,40 @@ impl Measured {
     /// # Errors
     /// Never, as the tests show.
     pub fn vgg8() -> Result<Measured, MeasuredError> {
-        Measured::read(include_str!("vgg8.json"))
+        Measured::read(include_str!("vgg8.json"), None)
     }
 
-    /// Reads and checks a measured profile.
+    /// Reads and checks a measured profile, or what a server's `/profile` answers: of that the model of this name, or the
+    /// first.
     ///
     /// # Errors
-    /// When the text is not one: see [`MeasuredError`].
-    pub fn read(json: &str) -> Result<Measured, MeasuredError> {
-        let measured: Measured = serde_json::from_str(json)?;
-        for step in &measured.steps {
+    /// When the text is neither, or the model cannot be played: see [`MeasuredError`].
+    pub fn read(json: &str, model: Option<&str>) -> Result<Measured, MeasuredError> {
+        let Either { models } = serde_json::from_str(json)?;
+        let measured = match (models, model) {
+            (Some(_), _) => Measured::served(Served::find(json.as_bytes(), model)?)?,
+            (None, None) => serde_json::from_str(json)?,
+            (None, Some(model)) => return Err(MeasuredError::NoNames { model: model.to_owned() }),
+        };
+        measured.check()?;
+        Ok(measured)
+    }
+
+    fn served(Served { name, version, decode_us, steps, .. }: Served) -> Result<Measured, MeasuredError> {
+        if steps.len() == 1 {
+            return Err(MeasuredError::OneWidth { model: name });
+        }
+        let step = |Step { width, accuracy, latency_us }: Step| {
+            let accuracy = accuracy.ok_or_else(|| MeasuredError::NoAccuracy { model: name.clone(), width })?;
+            Ok(MeasuredStep { width: width.as_f64(), accuracy, latency_us })
+        };
+        let steps = steps.into_iter().map(step).collect::<Result<_, MeasuredError>>()?;
+        let name = format!("{name}, version {version}, as a server measured it");
+        Ok(Measured { name, decode_us: decode_us.unwrap_or(0.0), steps })
+    }
+
+    fn check(&self) -> Result<(), MeasuredError> {
+        for step in &self.steps {
             let error = |what| Err(MeasuredError::Step { width: step.width, what });
             if !(0.0..=1.0).contains(&step.accuracy) {
                 return error("its accuracy is not from 0 to 1");
@@ -79,11 +137,10 @@ impl Measured {
                 return error("its batch sizes do not ascend from 1");
             }
         }
-        if !(0.0..=3.6e9).contains(&measured.decode_us) {
+        if !(0.0..=3.6e9).contains(&self.decode_us) {
             return Err(MeasuredError::Step { width: 1.0, what: "decode_us is not from 0 up to an hour" });
         }
-        measured.profile()?;
-        Ok(measured)
+        self.profile().map(drop)
     }
 
     /// The profile that a server would have that measured this.
@@ -130,6 +187,7 @@ impl MeasuredStep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::tests::ANSWER;
 
     #[test]
     fn the_shipped_profile_is_sound() {
@@ -151,7 +209,7 @@ mod tests {
                     "steps": [{{"width": {width}, "accuracy": {accuracy}, "latency_us": {latency}}}]}}"#
             )
         };
-        assert!(Measured::read(&text("1", "0.9", "[[1, 2.5]]")).is_ok());
+        assert!(Measured::read(&text("1", "0.9", "[[1, 2.5]]"), None).is_ok());
         for (width, accuracy, latency) in [
             ("0.5", "0.9", "[[1, 2.5]]"),
             ("2", "0.9", "[[1, 2.5]]"),
@@ -161,7 +219,35 @@ mod tests {
             ("1", "0.9", "[[1, 0]]"),
             ("1", "0.9", "[[1, 2.5], [1, 3]]"),
         ] {
-            assert!(Measured::read(&text(width, accuracy, latency)).is_err(), "{width} {accuracy} {latency}");
+            assert!(Measured::read(&text(width, accuracy, latency), None).is_err(), "{width} {accuracy} {latency}");
         }
+    }
+
+    #[test]
+    fn what_a_server_measured_is_played_as_it_stands() {
+        let measured = Measured::read(str::from_utf8(ANSWER).unwrap(), None).unwrap();
+        let name = "a, version 2, as a server measured it".to_owned();
+        let step =
+            |width, accuracy, one, sixteen| MeasuredStep { width, accuracy, latency_us: vec![(1, one), (16, sixteen)] };
+        let steps = vec![step(0.25, 0.8, 60.0, 900.0), step(1.0, 0.9, 640.0, 9900.0)];
+        assert_eq!(measured, Measured { name, decode_us: 60.0, steps });
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_played_is_named() {
+        let error = |json: &str, model| Measured::read(json, model).unwrap_err().to_string();
+        let answer = str::from_utf8(ANSWER).unwrap();
+        assert!(
+            error(answer, Some("b")).starts_with("the server does not know the accuracy of model \"b\" at width 0.5")
+        );
+        assert_eq!(error(answer, Some("c")), "/profile has no model \"c\"; it has: a, b");
+        assert!(
+            error(include_str!("vgg8.json"), Some("a")).contains("\"a\" can be looked for in what /profile answers")
+        );
+        let narrow = answer.replace("\"width\":1,", "\"width\":0.5,");
+        assert!(matches!(Measured::read(&narrow, None), Err(MeasuredError::Profile(_))));
+        let rigid = r#"{"models":[{"name":"r","version":"1","capacity_at_full_width":9,"steps":[
+            {"width":1,"accuracy":0.9,"latency_us":[[1,60.0]]}]}]}"#;
+        assert_eq!(error(rigid, None), "model \"r\" has a single width: there is nothing for a policy to choose");
     }
 }
