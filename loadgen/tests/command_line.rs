@@ -101,7 +101,7 @@ fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
         (paths, server)
     });
     let plan = ["--of-capacity", "--steps", "0.1:100ms,1:50ms", "--arrivals", "constant"];
-    let files = ["--json", "a.json", "--report", "a.html"];
+    let files = ["--json", "a.json", "--report", "a.html", "--chart", "a.svg"];
     let flags = ["run", &url, "--picture", "picture.png", "--budget-ms", "20x:1,0.1x:1,7:1"];
     succeeds(&folder, &[&flags[..], &plan, &files].concat());
 
@@ -118,6 +118,7 @@ fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
         "constant, 100:100ms,1000:50ms (requests per second:time; 0.1:100ms,1:50ms of the capacity at full width)";
     assert_eq!(setup["arrivals"], arrivals);
     assert!(read("a.html").contains(arrivals) && read("a.html").contains("one image takes 2 ms"));
+    assert!(read("a.svg").starts_with("<svg") && !read("a.svg").contains("Waiting"));
 }
 
 #[test]

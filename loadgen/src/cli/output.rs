@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::files::{check, write};
-use crate::report::{page, pictures};
+use crate::report::{chart, page, pictures};
 use crate::results::Results;
 
 #[derive(Debug, Args)]
@@ -25,6 +25,10 @@ pub(super) struct OutputFlags {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
+    /// Write the first picture alone, load and width, for a README
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+
     /// Length of the intervals that pictures and JSON are made of [default: a hundredth of the run, about]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     interval_ms: Option<u64>,
@@ -41,7 +45,7 @@ const MOST_INTERVALS: u128 = 2_000;
 impl OutputFlags {
     /// Sees that all files can be written, before a run is made for them.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        [&self.json, &self.report, &self.svg].into_iter().flatten().try_for_each(|path| check(path))
+        [&self.json, &self.report, &self.svg, &self.chart].into_iter().flatten().try_for_each(|path| check(path))
     }
 
     pub(super) fn write(&self, results: &Results) -> anyhow::Result<()> {
@@ -51,7 +55,8 @@ impl OutputFlags {
         };
         write(&self.json, Results::to_json)?;
         write(&self.report, page)?;
-        write(&self.svg, pictures)
+        write(&self.svg, pictures)?;
+        write(&self.chart, chart)
     }
 
     pub(super) fn interval(&self, length: Duration) -> anyhow::Result<Duration> {

@@ -1,11 +1,13 @@
 //! How pictures look, in light and dark.
 
 /// What is drawn in which colour, on a light and on a dark ground.
-const COLOURS: [(&str, &str, &str); 15] = [
+const COLOURS: [(&str, &str, &str); 17] = [
+    ("ground", "#fff", "#12181f"),
     ("offered", "#9fb3c8", "#52667a"),
     ("width", "#0b4f6c", "#7cc4fa"),
     ("widths", "#b5dfe8", "#1b4d68"),
     ("on-time", "#31a6a0", "#2c9a94"),
+    ("capacity", "#c8553d", "#f0a08f"),
     ("late", "#e8a33d", "#d9922b"),
     ("refused", "#c8553d", "#d8664e"),
     ("failed", "#8a1c4a", "#c2578a"),

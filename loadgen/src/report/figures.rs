@@ -24,15 +24,14 @@ pub(crate) struct Scales {
 /// As many deadlines are drawn.
 const MOST_DEADLINES: usize = 3;
 
+const LOAD_AND_WIDTH: &str = "The load that was offered, how much of it was answered on time, and at which widths: the mean of each interval, and all between its narrowest and its widest.";
+
 /// The pictures of a page, each with its explanation.
 pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
-    let [offered, width, fates, latency, waiting] = panels(run, scales);
+    let [load, width, fates, latency, waiting] = panels(run, scales);
     let figure = |panels: &[Panel], caption| Figure { svg: draw(panels, scales.seconds, caption, ""), caption };
     vec![
-        figure(
-            &[offered, width],
-            "The load that was offered, and the widths it was answered at: the mean of each interval, and all between its narrowest and its widest.",
-        ),
+        figure(&[load, width], LOAD_AND_WIDTH),
         figure(&[fates], "What became of the requests that were due in each interval."),
         figure(
             &[latency],
@@ -48,10 +47,17 @@ pub fn pictures(run: &Results) -> String {
     draw(&panels(run, &scales), scales.seconds, "Load, width, outcome, latency and queue over time", &style())
 }
 
+/// The first picture of a run in a file that stands alone.
+pub fn chart(run: &Results) -> String {
+    let scales = Scales::over(&[run]);
+    let [load, width, ..] = panels(run, &scales);
+    draw(&[load, width], scales.seconds, LOAD_AND_WIDTH, &style())
+}
+
 fn panels(run: &Results, scales: &Scales) -> [Panel; 5] {
     let rates = Rates { run };
     [
-        Panel { title: "Offered requests per second", axis: scales.rate, layers: vec![rates.offered()] },
+        Panel { title: "Requests per second", axis: scales.rate, layers: rates.load() },
         Panel { title: "Width of the answers", axis: Axis::Linear(1.0), layers: widths(run) },
         Panel { title: "Requests per second, by what became of them", axis: scales.rate, layers: rates.fates() },
         Panel { title: "Latency in milliseconds", axis: scales.latency, layers: latencies(run) },
@@ -66,7 +72,8 @@ impl Scales {
         Scales {
             seconds: largest(seconds).max(1e-3),
             rate: Axis::linear(largest(|run| {
-                run.intervals.iter().map(|interval| interval.counts.offered as f64 / run.interval_s).fold(0.0, f64::max)
+                let rates = run.intervals.iter().map(|interval| interval.counts.offered as f64 / run.interval_s);
+                rates.chain(capacity(run)).fold(0.0, f64::max)
             })),
             latency: Axis::log(runs.iter().flat_map(|run| times_ms(run))),
             waiting: Axis::linear(largest(|run| {
@@ -83,6 +90,11 @@ fn seconds(run: &Results) -> f64 {
     run.intervals.last().map_or(0.0, |last| last.at_s + run.interval_s)
 }
 
+/// Requests per second that the server can answer at full width, if it was asked.
+fn capacity(run: &Results) -> Option<f64> {
+    run.setup.units.map(|units| units.capacity_per_s)
+}
+
 /// Every time that the picture of latencies shows.
 fn times_ms(run: &Results) -> impl Iterator<Item = f64> {
     let of = |times: &Percentiles| [times.p50, times.p99];
@@ -96,8 +108,17 @@ struct Rates<'a> {
 }
 
 impl Rates<'_> {
-    fn offered(&self) -> Layer {
-        self.between("offered", "", |_| 0, |counts| counts.offered)
+    fn load(&self) -> Vec<Layer> {
+        let capacity = capacity(self.run).map(|capacity| Layer {
+            colour: "capacity",
+            label: "most at full width".to_owned(),
+            shape: Shape::Level(capacity),
+        });
+        let rates = [
+            self.between("offered", "offered", |_| 0, |counts| counts.offered),
+            self.between("on-time", "answered on time", |_| 0, |counts| counts.on_time),
+        ];
+        rates.into_iter().chain(capacity).collect()
     }
 
     /// One upon the other: together they are what was offered.

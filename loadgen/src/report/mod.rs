@@ -9,7 +9,7 @@ mod rows;
 mod svg;
 mod text;
 
-pub use figures::pictures;
+pub use figures::{chart, pictures};
 pub use html::page;
 pub use text::summary;
 pub(crate) use {

@@ -52,7 +52,11 @@ pub(crate) fn draw(panels: &[Panel], seconds: f64, title: &str, style: &str) -> 
         title = escape(title),
     );
     if !style.is_empty() {
-        line(&mut svg, format_args!("<style>{style}</style>"));
+        // On its own ground: a page around need not be as light or dark as its reader's system.
+        line(
+            &mut svg,
+            format_args!("<style>{style}</style>\n<rect class=\"f-ground\" width=\"100%\" height=\"100%\"/>"),
+        );
     }
     for (index, panel) in panels.iter().enumerate() {
         let frame = Frame { top: index as f64 * (TITLE + DRAWING + BETWEEN) + TITLE, seconds };
@@ -83,23 +87,15 @@ impl Frame {
     fn head(&self, svg: &mut String, panel: &Panel) {
         let y = self.top - 9.0;
         line(svg, format_args!("<text class=\"title\" x=\"{LEFT}\" y=\"{y}\">{}</text>", escape(panel.title)));
-        let mut x = WIDTH - RIGHT;
-        for Layer { colour, label, .. } in panel.layers.iter().rev().filter(|layer| !layer.label.is_empty()) {
-            line(
-                svg,
-                format_args!(
-                    "<text class=\"soft\" x=\"{x:.0}\" y=\"{y}\" text-anchor=\"end\">{}</text>",
-                    escape(label)
-                ),
-            );
-            // The width of a text is not known here; this is a little more than that of most.
-            x -= label.chars().count() as f64 * 6.6 + 18.0;
-            line(
-                svg,
-                format_args!("<rect x=\"{x:.0}\" y=\"{:.0}\" width=\"9\" height=\"9\" class=\"f-{colour}\"/>", y - 9.0),
-            );
-            x -= 12.0;
-        }
+        let labelled = panel.layers.iter().filter(|layer| !layer.label.is_empty()).enumerate();
+        let entry = |(index, Layer { colour, label, .. }): (usize, &Layer)| {
+            let gap = if index == 0 { 0 } else { 14 };
+            let label = escape(label);
+            format!("<tspan class=\"f-{colour}\" dx=\"{gap}\">\u{25a0}</tspan><tspan dx=\"5\">{label}</tspan>")
+        };
+        // One text, because the width of a text is not known here.
+        let (right, legend) = (WIDTH - RIGHT, labelled.map(entry).collect::<String>());
+        line(svg, format_args!("<text class=\"soft\" x=\"{right}\" y=\"{y}\" text-anchor=\"end\">{legend}</text>"));
     }
 
     fn grid(&self, svg: &mut String, axis: Axis) {

@@ -8,7 +8,6 @@ use crate::compare::{self, Named};
 use crate::models::{Accuracy, Measured};
 use crate::results::*;
 use crate::units::Units;
-use crate::units::Units;
 
 /// A run of `count` intervals; `text` stands wherever a stranger's words may.
 pub(crate) fn run(count: usize, text: &str) -> Results {
@@ -35,7 +34,6 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
             accuracy: Accuracy::new(vec![Measured { width: width(0.5), accuracy: 0.75 }]),
             arrivals: text.to_owned(),
             seed: u64::MAX,
-            units: Some(Units { capacity_per_s: 1530.25, image_ms: 0.701 }),
             units: Some(Units { capacity_per_s: 1530.25, image_ms: 0.701 }),
             deadlines_ms: vec![12.5, 50.0],
             max_outstanding: 512,
@@ -93,7 +91,6 @@ fn a_page_says_what_was_found_and_needs_nothing_from_elsewhere() {
         assert!(cells.iter().any(|cell| cell == wanted), "{wanted:?} is not in {cells:?}");
     }
     assert!(text.contains("Capacity at full width: 1,530 requests per second; one image takes 0.701 ms."));
-    assert!(text.contains("Capacity at full width: 1,530 requests per second; one image takes 0.701 ms."));
     let pictures = page.descendants().filter(|node| node.tag_name().name() == "svg").count();
     assert_eq!(pictures, 4);
     for node in page.descendants() {
@@ -105,15 +102,23 @@ fn a_page_says_what_was_found_and_needs_nothing_from_elsewhere() {
 
 #[test]
 fn pictures_stand_alone() {
-    let text = pictures(&run(30, "words"));
-    let svg = Document::parse(&text).unwrap();
-    let title = |wanted: &str| svg.descendants().any(|node| node.text() == Some(wanted));
-    for wanted in
-        ["Offered requests per second", "Width of the answers", "Latency in milliseconds", "Waiting", "refused"]
-    {
-        assert!(title(wanted), "{wanted}");
+    let load = [
+        "Requests per second",
+        "offered",
+        "answered on time",
+        "most at full width",
+        "Width of the answers",
+        "narrowest to widest",
+    ];
+    let all = [&load[..], &["Latency in milliseconds", "Waiting", "refused"]].concat();
+    for (text, wanted) in [(chart(&run(30, "words")), &load[..]), (pictures(&run(30, "words")), &all)] {
+        let svg = Document::parse(&text).unwrap();
+        let says = |wanted: &str| svg.descendants().any(|node| node.text() == Some(wanted));
+        assert!(wanted.iter().all(|wanted| says(wanted)), "{wanted:?}: {text}");
+        // Whatever is around it, its text lies on the ground that it was coloured for.
+        assert!(text.contains("prefers-color-scheme:dark") && text.contains("class=\"f-ground\""));
     }
-    assert!(svg.descendants().any(|node| node.has_tag_name("style")) || text.contains("<style>"));
+    assert!(!chart(&run(30, "words")).contains("Waiting") && !page(&run(30, "words")).contains("class=\"f-ground\""));
 }
 
 #[test]
@@ -125,6 +130,17 @@ fn every_colour_that_is_used_is_there() {
     for class in classes.filter(|class| *class != "load") {
         assert!(style.contains(&format!(".{class}{{")), "{class}");
     }
+}
+
+#[test]
+fn the_capacity_is_drawn_where_it_is_known() {
+    let mut run = run(6, "words");
+    let lines = |run: &Results| chart(run).matches("class=\"level s-capacity\"").count();
+    assert_eq!(lines(&run), 1);
+    // 200 requests per second were offered: the axis reaches the capacity all the same.
+    assert!(chart(&run).contains(">1,500</text>"), "{}", chart(&run));
+    run.setup.units = None;
+    assert_eq!((lines(&run), chart(&run).contains(">1,500</text>")), (0, false));
 }
 
 #[test]
