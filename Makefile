@@ -4,10 +4,13 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help trainer test test-server test-load test-exporter lint libtorch bench deny
+.PHONY: help demo trainer test test-server test-load test-exporter lint libtorch bench deny
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## Shows the server under load, as a report: needs Rust and curl, and half a minute once it is built.
+	@CARGO='$(CARGO)' loadgen/demo.sh
 
 trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.md uses them.
 	cd exporter && $(CARGO) build --release --locked

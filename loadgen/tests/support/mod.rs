@@ -151,6 +151,7 @@ async fn handle(
     let (parts, body) = request.into_parts();
     match parts.uri.path() {
         "/models" => return page(MODELS),
+        "/readyz" => return page("{}"),
         "/profile" if seen.is_unmeasured.load(Ordering::Relaxed) => {
             return Ok(Response::builder().status(404).body(Full::default()).unwrap());
         }

@@ -1,0 +1,84 @@
+#!/bin/sh
+# Shows a server under load: builds it and the load generator, plays a step and a burst in units of the server's own
+# capacity (or another plan: demo.sh 0.5:5s,2:5s), and writes the report into target/demo. Needs cargo and curl. However it
+# ends, no server stays behind.
+set -eu
+
+cd "$(dirname "$0")/.."
+built=${CARGO_TARGET_DIR:-target}
+out=$built/demo
+# In multiples of what the server can do at full width; one thread, so that a generator on one core is quick enough anywhere.
+plan=${1:-0.3:4s,3:4s,0.3:4s,1:1s,4:0.5s,1:1s,4:0.5s,1:1s,0.3:4s}
+server= load= on_server= on_load=
+
+fail() {
+    echo "demo: $1" >&2
+    exit 1
+}
+
+# Ends what was started, and waits for it.
+clean_up() {
+    for pid in $load $server; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The last of the cores that we may use is the generator's, where there is another for the server.
+part_cores() {
+    command -v taskset >/dev/null || return 0
+    cores=$(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' | while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
+    [ "$(echo "$cores" | wc -l)" -ge 2 ] || return 0
+    on_load="taskset -c $(echo "$cores" | tail -n 1)"
+    on_server="taskset -c $(echo "$cores" | sed '$d' | paste -s -d , -)"
+}
+
+start_server() {
+    $on_server "$built/release/anywidth" serve --port 0 --threads 1 >"$out/server.log" 2>&1 &
+    server=$!
+    for _ in $(seq 300); do
+        url=$(sed -n 's/^anywidth .* listens on \(http:[^ ]*\)$/\1/p' "$out/server.log")
+        [ -n "$url" ] && curl --silent --fail --output "$out/ready.json" "$url/readyz" && return
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$out/server.log" >&2
+    fail "the server did not become ready: its log is above"
+}
+
+# In the background and waited for: a signal is then obeyed at once.
+play() {
+    $on_load "$built/release/anywidth-load" run "$url" "$@" &
+    load=$!
+    wait "$load" || fail "the load generator ended with an error"
+    load=
+}
+
+show() {
+    [ -z "${CI:-}" ] || return 0
+    for opener in xdg-open open; do
+        if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] || [ "$opener $(uname)" = "open Darwin" ]; then
+            command -v "$opener" >/dev/null && "$opener" "$1" && return 0
+        fi
+    done
+    return 0
+}
+
+command -v curl >/dev/null || fail "curl is needed, and not there"
+${CARGO:-cargo} build --release --locked --package anywidth --package anywidth-load || fail "the build failed: see above"
+mkdir -p "$out"
+part_cores
+start_server
+# A server knows what decoding takes once it has decoded something.
+play --rate 50 --duration 300ms >"$out/warm-up.txt"
+play --of-capacity --steps "$plan" --arrivals gamma --cv2 4 --budget-ms 20x \
+    --report "$out/report.html" --chart "$out/chart.svg" --json "$out/run.json"
+clean_up
+server=
+echo
+echo "The report: $out/report.html"
+show "$out/report.html"
