@@ -10,9 +10,10 @@ use image::{
     RgbaImage,
 };
 
-use super::{Limits, PictureError, Pixels, jpeg};
+use super::{Frame, Limits, PictureError, Pixels, jpeg};
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, PictureError> {
+/// The picture at its full size, or at a smaller one that is enough for the frame.
+pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Result<Pixels, PictureError> {
     if bytes.is_empty() {
         return Err(PictureError::Empty);
     }
@@ -20,7 +21,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, PictureErr
         return Err(PictureError::TooManyBytes { bytes: bytes.len(), max_bytes: limits.max_bytes });
     }
     let (image, orientation) = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits)?,
+        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits, frame)?,
         Ok(ImageFormat::Png) => {
             let broken = |error| broken("PNG", error);
             if let Some(size) = png_size(bytes) {

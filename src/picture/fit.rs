@@ -116,6 +116,12 @@ pub(super) fn reduced(pixels: &Pixels, side: u32) -> Option<Pixels> {
     Some(scale(pixels, whole, (scaled(width), scaled(height))))
 }
 
+/// Pixels, per side, that are kept of a picture of this size for one that the frame reads.
+pub(super) fn room(size: (u32, u32), frame: &Frame) -> f64 {
+    let kept = kept(size, frame);
+    (kept.width / f64::from(frame.width)).min(kept.height / f64::from(frame.height))
+}
+
 fn framed(pixels: &Pixels, kept: CropBox, frame: &Frame) -> Vec<u8> {
     let scaled = scale(pixels, kept, (frame.width, frame.height));
     match (&scaled, frame.colour) {

@@ -1,6 +1,12 @@
 //! JPEG, read strictly: a file that ends early or is damaged is an error, not a picture with a grey half.
 //!
-//! The `image` crate reads JPEG through the same decoder, but leniently; hence this file.
+//! The `image` crate reads JPEG through the same decoder, but leniently; hence this file. That decoder knows one size only;
+//! where a model reads far fewer pixels, `reduced` is asked first.
+
+mod bits;
+mod header;
+mod reduced;
+mod scan;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -10,11 +16,16 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::decode::check_size;
-use super::{Limits, PictureError};
+use super::{Frame, Limits, PictureError, fit};
 
 const FORMAT: &str = "JPEG";
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orientation), PictureError> {
+/// The picture as it is stored, at its full size unless less is enough for the frame, and how to turn it.
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &Limits,
+    frame: Option<&Frame>,
+) -> Result<(DynamicImage, Orientation), PictureError> {
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(65535).set_max_height(65535);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(broken)?;
@@ -22,6 +33,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Ori
     // A JPEG's sides are 16-bit numbers.
     let (width, height) = (width as u32, height as u32);
     check_size(FORMAT, (width, height), limits)?;
+
+    let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let orientation = exif.unwrap_or(Orientation::NoTransforms);
+    let room = frame.map_or(1.0, |frame| fit::room(upright((width, height), orientation), frame));
+    let plain = matches!(decoder.input_colorspace(), Some(ColorSpace::Luma | ColorSpace::YCbCr));
+    if let (divisor @ 4.., true) = (reduced::divisor((width, height), room), plain)
+        && let Some(image) = reduced::decode(bytes, divisor)
+    {
+        return Ok((image, orientation));
+    }
+
     if !has_end(bytes) {
         return Err(PictureError::broken(FORMAT, "the file ends before the image does"));
     }
@@ -30,14 +52,22 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Ori
     let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(colours));
     let pixels = decoder.decode().map_err(broken)?;
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-
     let image = match colours {
         ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
         _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
     };
     let image = image.ok_or_else(|| PictureError::broken(FORMAT, "it has fewer pixels than it claims"))?;
-    Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
+    Ok((image, orientation))
+}
+
+/// The size of a picture once it is turned.
+fn upright((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
+    match orientation {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            (height, width)
+        }
+        _ => (width, height),
+    }
 }
 
 fn broken(error: zune_jpeg::errors::DecodeErrors) -> PictureError {
@@ -66,3 +96,6 @@ fn has_end(bytes: &[u8]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

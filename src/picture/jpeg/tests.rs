@@ -1,0 +1,178 @@
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+use proptest::prelude::*;
+
+use super::super::{Picture, Preparation};
+use super::*;
+
+/// A picture of 128 x 128 pixels, colour at half the resolution both ways; this and the others were written by Pillow.
+const HALVED: &[u8] = include_bytes!("../fixtures/ship-420.jpg");
+/// Colour at half the resolution across, with restart markers.
+const RESTARTS: &[u8] = include_bytes!("../fixtures/ship-422-restarts.jpg");
+/// Grey, 131 x 129 pixels.
+const GREY: &[u8] = include_bytes!("../fixtures/ship-grey.jpg");
+const PROGRESSIVE: &[u8] = include_bytes!("../fixtures/ship-progressive.jpg");
+const CMYK: &[u8] = include_bytes!("../fixtures/ship-cmyk.jpg");
+
+fn frame(side: usize) -> Frame {
+    Frame::new(3, side, side).unwrap()
+}
+
+fn full(bytes: &[u8]) -> Result<Picture, PictureError> {
+    Picture::decode(bytes, &Limits::default())
+}
+
+fn decode_for(bytes: &[u8], frame: &Frame) -> Result<Picture, PictureError> {
+    Picture::decode_for(bytes, &Limits::default(), frame)
+}
+
+fn encoded(image: &RgbImage, orientation: u8) -> Vec<u8> {
+    let exif = [&b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0"[..], &[orientation, 0, 0, 0], &[0; 4]].concat();
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
+    encoder.set_exif_metadata(exif).unwrap();
+    encoder.encode_image(image).unwrap();
+    bytes
+}
+
+/// Slow waves of every colour.
+fn waves(width: u32, height: u32) -> RgbImage {
+    let wave = |at: f64| (128.0 + 90.0 * at.sin()) as u8;
+    RgbImage::from_fn(width, height, |x, y| {
+        let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
+        image::Rgb([wave(7.0 * x), wave(9.0 * y), wave(5.0 * (x + y))])
+    })
+}
+
+/// The mean and the largest difference.
+fn difference(one: &[u8], other: &[u8]) -> (f64, u8) {
+    assert_eq!(one.len(), other.len());
+    let differences = || one.iter().zip(other).map(|(one, other)| one.abs_diff(*other));
+    (differences().map(f64::from).sum::<f64>() / one.len() as f64, differences().max().unwrap())
+}
+
+#[test]
+fn what_a_model_reads_of_a_reduced_picture_is_much_the_same() {
+    for (bytes, side, size) in [
+        (HALVED, 8, (32, 32)),
+        (HALVED, 6, (16, 16)),
+        (RESTARTS, 12, (32, 32)),
+        (RESTARTS, 4, (16, 16)),
+        (GREY, 1, (16, 16)),
+    ] {
+        let reduced = decode_for(bytes, &frame(side)).unwrap();
+        assert_eq!(reduced.size(), size);
+        let (mean, most) = difference(&full(bytes).unwrap().pixels(&frame(side)), &reduced.pixels(&frame(side)));
+        assert!(mean < 2.0 && most <= 11, "{side}: {mean}, {most}");
+    }
+}
+
+#[test]
+fn what_is_not_plain_or_not_large_is_exactly_as_without_a_frame() {
+    for bytes in [PROGRESSIVE, CMYK] {
+        assert_eq!(decode_for(bytes, &frame(4)), full(bytes));
+    }
+    for bytes in [HALVED, RESTARTS, GREY] {
+        assert_eq!(decode_for(bytes, &frame(28)), full(bytes));
+    }
+    for (width, height) in [(1, 1), (7, 9), (17, 3000), (3000, 17)] {
+        let bytes = encoded(&waves(width, height), 1);
+        assert_eq!(decode_for(&bytes, &frame(28)), full(&bytes));
+    }
+}
+
+#[test]
+fn the_frame_is_compared_to_the_picture_as_it_is_turned() {
+    let upright = Frame::new(3, 24, 4).unwrap();
+    for (orientation, stored) in [(1, (48, 256)), (3, (48, 256)), (6, (256, 48)), (8, (256, 48)), (5, (256, 48))] {
+        let bytes = encoded(&waves(stored.0, stored.1), orientation);
+        let reduced = decode_for(&bytes, &upright).unwrap();
+        assert_eq!(reduced.size(), (12, 64), "{orientation}");
+        let (_, most) = difference(&full(&bytes).unwrap().pixels(&upright), &reduced.pixels(&upright));
+        assert!(most <= 4, "{orientation}: {most}");
+        // Lying, it covers this frame with hardly more pixels than are read.
+        assert_eq!(decode_for(&bytes, &Frame::new(3, 4, 24).unwrap()), full(&bytes));
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_files_size() {
+    let limits = Limits { max_bytes: 1 << 20, max_pixels: 128 * 128 - 1 };
+    let outcome = Picture::decode_for(HALVED, &limits, &frame(4));
+    assert_eq!(outcome, Err(PictureError::TooManyPixels { width: 128, height: 128, max_pixels: limits.max_pixels }));
+}
+
+#[test]
+fn a_file_cut_short_is_broken_at_every_size() {
+    for bytes in [HALVED, RESTARTS, GREY] {
+        for length in (16..bytes.len()).step_by(13) {
+            let cut = decode_for(&bytes[..length], &frame(1));
+            assert!(matches!(cut, Err(PictureError::Broken { .. })), "{length} of {}", bytes.len());
+            let ended = [&bytes[..length], &[0xFF, 0xD9]].concat();
+            assert_eq!(decode_for(&ended, &frame(1)).is_ok(), full(&ended).is_ok(), "{length} of {}", bytes.len());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_left_has_more_pixels_than_are_read_and_ends_where_the_picture_does(
+        size in (1u32..6000, 1u32..6000), side in (1usize..300, 1usize..300), crop in 0.1f32..=1.0,
+    ) {
+        let frame = Frame::new(3, side.0, side.1).unwrap().prepared(Preparation::new(crop, [0.0, 1.0]).unwrap());
+        let room = fit::room(size, &frame);
+        let divisor = reduced::divisor(size, room);
+        let good = |divisor: u32| {
+            let off = |side: u32| f64::from((side % divisor).min(divisor - side % divisor)) / room;
+            room / f64::from(divisor) >= 2.5 && off(size.0) <= 0.05 && off(size.1) <= 0.05
+        };
+        let expected = if good(8) { 8 } else if good(4) { 4 } else { 1 };
+        prop_assert_eq!(divisor, expected);
+        if divisor > 1 {
+            let rounded = |side: u32| (f64::from(side) / f64::from(divisor)).round() as u32;
+            prop_assert!(fit::room((rounded(size.0), rounded(size.1)), &frame) > 2.0);
+        }
+    }
+
+    /// The oracle is the full picture, of which each square is averaged.
+    #[test]
+    fn every_pixel_is_the_mean_of_those_it_stands_for(
+        (width, height, values) in (4u32..40, 4u32..40).prop_flat_map(|(width, height)| {
+            (Just(width), Just(height), proptest::collection::vec(90u8..160, (width * height * 3) as usize))
+        }),
+        grey: bool, quality in 60u8..100, divisor in prop_oneof![Just(4u32), Just(8)],
+    ) {
+        let mut bytes = Vec::new();
+        let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
+        let (colours, channels) = if grey { (ExtendedColorType::L8, 1) } else { (ExtendedColorType::Rgb8, 3) };
+        encoder.write_image(&values[..(width * height * channels) as usize], width, height, colours).unwrap();
+        let (whole, _) = decode(&bytes, &Limits::default(), None).unwrap();
+        let (whole, reduced) = (whole.into_rgb8(), reduced::decode(&bytes, divisor).unwrap().into_rgb8());
+        for (x, y, pixel) in reduced.enumerate_pixels() {
+            // The last squares may have pixels that the picture has not.
+            if (x + 1) * divisor <= width && (y + 1) * divisor <= height {
+                let square = image::imageops::crop_imm(&whole, x * divisor, y * divisor, divisor, divisor).to_image();
+                for channel in 0..3 {
+                    let sum: u32 = square.pixels().map(|pixel| u32::from(pixel[channel])).sum();
+                    let mean = f64::from(sum) / f64::from(divisor * divisor);
+                    let found = f64::from(pixel[channel]);
+                    prop_assert!((found - mean).abs() < 2.5, "{}, {}: {} for {}", x, y, found, mean);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_judged_as_without_a_frame(
+        file in 0..3usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = [HALVED, RESTARTS, GREY][file].to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let limits = Limits { max_bytes: 1 << 20, max_pixels: 100_000 };
+        let reduced = Picture::decode_for(&bytes, &limits, &frame(1));
+        prop_assert_eq!(reduced.err(), Picture::decode(&bytes, &limits).err());
+    }
+}
