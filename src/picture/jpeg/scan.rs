@@ -60,7 +60,7 @@ impl<'a> Decoder<'a> {
     fn new(component: &'a Component, unit: (u32, u32), divisor: u32, size: (u32, u32)) -> Option<Decoder<'a>> {
         let samples = |most: u32, blocks: u32| {
             let samples = 8 / divisor * most / blocks;
-            (most % blocks == 0 && matches!(samples, 1 | 2 | 4)).then_some(samples as usize)
+            (most.is_multiple_of(blocks) && matches!(samples, 1 | 2 | 4)).then_some(samples as usize)
         };
         let samples = (samples(unit.0, component.blocks.0)?, samples(unit.1, component.blocks.1)?);
         let block = match samples.0 * samples.1 {
