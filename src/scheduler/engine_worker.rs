@@ -39,7 +39,7 @@ impl Execute for EngineWorker {
 
     fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
         let frame = &picture.model.frame;
-        Ok(Picture::decode(&picture.image, &self.limits)?.pixels(frame))
+        Ok(Picture::decode_for(&picture.image, &self.limits, frame)?.pixels(frame))
     }
 
     fn run(&mut self, batch: Batch) -> Vec<Width> {

@@ -134,11 +134,10 @@ impl Planner {
         let workers = workers(&self.workers, &self.busy_until);
         let queue = self.queue.iter().map(|queued| &queued.demand);
         let decision = self.rule.next_batch(queue, workers, now, &self.profiles);
+        // First, as long as the decision's places are those of the queue.
+        let decoding = self.begin_decoding(&decision.decode);
         let (batch, given_up) = self.take_out(&decision, now);
-        let task = match batch {
-            Some(batch) => Some(Task::Run(batch)),
-            None => self.begin_decoding(&decision.decode),
-        };
+        let task = decoding.or(batch.map(Task::Run));
         if task.is_some() {
             let at_long_decoding = decision.decoding_is_long;
             self.workers[worker] = Some(Busy { until: now + decision.takes, at_long_decoding });

@@ -110,6 +110,8 @@ fn play(seed: u64, events: u64) -> Outcomes {
 impl World {
     fn arrive(&mut self) {
         self.events += 1;
+        // Who has been answered is forgotten.
+        self.tickets.retain(|(id, _)| self.places.contains_key(id));
         if !self.tickets.is_empty() && self.dice.one_in(10) {
             let index = self.dice.below(self.tickets.len() as u64) as usize;
             let (id, _) = self.tickets.swap_remove(index);
@@ -218,8 +220,9 @@ impl World {
         assert!(self.planner.queue.iter().is_sorted_by_key(|queued| queued.demand.deadline));
         let waiting = self.places.values().filter(|&&place| place != Place::Running).count();
         assert_eq!(self.planner.len(), waiting, "the queue holds who is nowhere else");
-        // It takes from half to one and a half times what was planned.
-        let takes = |planned: Duration| planned * (50 + self.dice.below(100) as u32) / 100;
+        // It takes from half to one and a half times what was planned, and now and then far longer.
+        let percent = if self.dice.one_in(50) { 3000 } else { 50 + self.dice.below(100) as u32 };
+        let takes = |planned: Duration| planned * percent / 100;
         let planned = self.planner.workers[worker].map_or(Duration::ZERO, |busy| busy.until - self.now);
         self.workers[worker] = task.map(|task| (self.now + takes(planned), task));
     }
@@ -245,7 +248,7 @@ fn of_a_million_events_every_job_has_one_outcome() {
     let Outcomes { accepted, refused, answered, broken, given_up, left, widths } = outcomes;
     assert_eq!(accepted, answered + broken + given_up + left);
     // All of it happened: calm and overload, every way to leave, narrow and wide.
-    assert!([refused, answered, broken, given_up, left].iter().all(|&count| count > 1000), "{outcomes:?}");
+    assert!([refused, answered, broken, given_up, left].iter().all(|&count| count > 100), "{outcomes:?}");
     let mean = widths as f64 / answered as f64 / 1e6;
     assert!((0.3..0.95).contains(&mean), "{mean}");
 }
