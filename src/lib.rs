@@ -13,7 +13,7 @@
 //! | [`dataset`] | lists a folder of labelled pictures | what a picture is, models |
 //! | [`telemetry`] | the table of metrics, the logs | who counts what |
 //! | [`repository`] | models by name and version | requests |
-//! | [`scheduler`] | one bounded queue, worker threads, replies | protocols, status codes |
+//! | [`scheduler`] | one bounded queue, the earliest deadline first, worker threads, replies | protocols, status codes |
 //! | [`config`] | settings, typed and validated | where they are used |
 //! | [`server`] | HTTP: wire types and status codes | how anything is computed |
 //! | [`cli`] | the subcommands of the binary | |
@@ -21,9 +21,9 @@
 //! The first four are all there is without the feature `server`: the exporter uses them so. `engine`, `picture` and
 //! `policy` are pure.
 //!
-//! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; a
-//! worker thread takes a batch, decodes it with [`picture::Picture`], runs it with [`engine::Pass`], and replies to
-//! the handler, which writes the answer.
+//! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; worker
+//! threads do what [`policy::WidestFit`] says: they decode with [`picture::Picture`], run batches with [`engine::Pass`], and
+//! reply to the handler, which writes the answer.
 
 pub mod dataset;
 pub mod engine;
