@@ -94,7 +94,7 @@ impl Item {
     }
 
     /// How long decoding it will take, if nobody is at it.
-    pub(super) fn to_decode(&self) -> Option<u64> {
+    pub(super) fn undecoded(&self) -> Option<u64> {
         matches!(self.stage, Stage::Encoded { .. }).then_some(self.decoding)
     }
 

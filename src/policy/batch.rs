@@ -100,7 +100,7 @@ pub(super) fn form(
 /// Idle workers get their share.
 pub(super) fn decode(backlog: &Backlog, crew: &Crew, idle: usize, may: impl Fn(u64) -> bool) -> (Vec<usize>, Duration) {
     let urgent = backlog.jobs.iter().take_while(|item| !item.is_decoded());
-    let waiting = || urgent.clone().filter_map(|item| Some((item.index, item.to_decode()?))).filter(|job| may(job.1));
+    let waiting = || urgent.clone().filter_map(|item| Some((item.index, item.undecoded()?))).filter(|job| may(job.1));
     let workers = idle + 1;
     let share = waiting().take(crew.max_batch() * workers).count().div_ceil(workers);
     let (mut group, mut takes) = (Vec::with_capacity(share), 0);

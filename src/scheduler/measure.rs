@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn without_time_full_width_alone_tells_all() {
         let (model, half) = (tiny(), "0.5".parse().unwrap());
-        let profile = measure(&[model.clone()], half, 8, Duration::ZERO).unwrap().remove(0);
+        let profile = measure(std::slice::from_ref(&model), half, 8, Duration::ZERO).unwrap().remove(0);
         let widths: Vec<Width> = profile.widths().collect();
         assert_eq!((widths.first(), widths.last()), (Some(&half), Some(&Width::FULL)));
         assert_eq!(profile.accuracy(Width::FULL), Some(0.75));

@@ -51,7 +51,7 @@ pub(super) struct Next {
     pub(super) decision: Option<Decision>,
 }
 
-/// A budget that nobody asked for is at least this many times what the image takes on an idle server.
+/// A budget that nobody asked for is at least this many times what the images of a call take on an idle server.
 const USUAL_BUDGET: u32 = 4;
 
 impl Planner {
@@ -83,15 +83,16 @@ impl Planner {
             return Err(Refused::QueueFull { waiting, limit, wanted, wait: self.time_of(waiting) });
         }
         let first_id = self.next_id;
-        let tickets: Result<Vec<Ticket>, Refused> = jobs.into_iter().map(|job| self.accept(job, now)).collect();
+        let tickets: Result<Vec<Ticket>, Refused> = jobs.into_iter().map(|job| self.accept(job, wanted, now)).collect();
         if tickets.is_err() {
             self.queue.retain(|queued| queued.id < first_id);
         }
         tickets
     }
 
-    fn accept(&mut self, job: Job, now: Instant) -> Result<Ticket, Refused> {
-        let demand = self.demand(&job, now)?;
+    /// Accepts one job of a call of `together`.
+    fn accept(&mut self, job: Job, together: usize, now: Instant) -> Result<Ticket, Refused> {
+        let demand = self.demand(&job, together, now)?;
         self.see_workers();
         let workers = workers(&self.workers, &self.busy_until);
         let queue = self.queue.iter().map(|queued| &queued.demand);
@@ -103,12 +104,12 @@ impl Planner {
         Ok(ticket)
     }
 
-    fn demand(&self, job: &Job, now: Instant) -> Result<Demand, Refused> {
+    fn demand(&self, job: &Job, together: usize, now: Instant) -> Result<Demand, Refused> {
         let model = self.models.iter().position(|model| Arc::ptr_eq(model, &job.model)).ok_or(Refused::UnknownModel)?;
         let profile = &self.profiles[model];
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
         let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
-        let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, profile))?) };
+        let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, together, profile))?) };
         let demand = new(job.arrived, budget)?;
         if demand.deadline < now + profile.latency(narrowest(&demand, profile), 1) {
             return Err(Refused::Late { budget });
@@ -116,11 +117,11 @@ impl Planner {
         Ok(demand)
     }
 
-    /// The budget of a job that names none.
-    fn usual_budget(&self, job: &Job, profile: &Profile) -> Duration {
+    /// The budget of a job that names none, in a call of so many.
+    fn usual_budget(&self, job: &Job, together: usize, profile: &Profile) -> Duration {
         let widest = job.wish.width.unwrap_or(Width::FULL);
         let takes = profile.latency(widest, 1) + self.decode_times.estimate(job.image.len());
-        self.settings.default_budget.max(takes * USUAL_BUDGET)
+        self.settings.default_budget.max(takes * USUAL_BUDGET * together as u32)
     }
 
     /// What this worker, which is free, shall do.

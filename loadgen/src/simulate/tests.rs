@@ -171,7 +171,7 @@ fn a_profile_that_is_wrong_is_corrected() {
 
 #[test]
 fn the_peers_choose_as_published() {
-    use anywidth::policy::{Demand, Widths, Workers};
+    use anywidth::policy::{Demand, Stage, Widths, Workers};
     let now = std::time::Instant::now();
     let demand = |ms: f64| Demand {
         model: 0,

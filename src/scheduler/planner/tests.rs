@@ -308,6 +308,9 @@ fn a_budget_that_nobody_asked_for_leaves_time_for_full_width() {
     assert!(planner.decoded(&pictures[0], Ok(vec![0]), us(50)).is_none());
     let Some(Task::Run(batch)) = planner.next(0, now + us(50)).task else { panic!("it runs then") };
     assert_eq!(batch.jobs[0].width, Width::FULL);
+    // Many at once have the time of as many.
+    let tickets = planner.submit(vec![job.clone(); 40], now).unwrap();
+    drop(tickets);
     // With a budget of its own, the time that the body took counts.
     let late = Job { budget: Some(Duration::from_millis(500)), ..job };
     assert!(matches!(planner.submit(vec![late], now), Err(Refused::Late { .. })));
