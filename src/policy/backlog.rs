@@ -174,8 +174,10 @@ impl Backlog {
         crew: &Crew,
     ) -> Result<(), Duration> {
         let mut new = Item::new(demand, NEWCOMER, now, &profiles[demand.model], margin);
-        // Who is accepted is promised an answer, so the margin counts.
+        // Who is accepted is promised an answer, so the margin counts; but a guess of what decoding takes refuses nobody alone.
         new.slack = new.usable;
+        let network = new.least_cost(profiles).single() - new.decoding;
+        new.decoding = new.decoding.min(new.usable.saturating_sub(network) / 2);
         let ahead = nanoseconds(demand.deadline.saturating_duration_since(now));
         let place = self.jobs.partition_point(|item| item.slack <= ahead);
         self.jobs.insert(place, new);

@@ -16,26 +16,29 @@ pub struct DecodeTimes {
 const CLASSES: usize = 32;
 /// What the latest decoding counts in its average.
 const WEIGHT: f64 = 0.1;
+/// One decoding counts as at most this many times the average: it may have been held up.
+const MOST: f64 = 4.0;
 /// Nothing is known yet: nanoseconds for a picture, and for each byte of it, as JPEG takes them on slow processors.
 const UNKNOWN: (f64, f64) = (50_000.0, 25.0);
 
 impl DecodeTimes {
-    /// How long decoding a file of so many bytes will take: as others of its class did, else in proportion to the nearest
-    /// class that is known.
+    /// How long decoding a file of so many bytes will take: as others of its class did, else told from the nearest class
+    /// that is known: half of its time in proportion to the length.
     pub fn estimate(&self, bytes: usize) -> Duration {
         let class = class(bytes);
         let known = self.classes.iter().enumerate().filter_map(|(index, time)| Some((index, (*time)?)));
         let nearest = known.min_by_key(|&(index, _)| index.abs_diff(class));
         let (fixed, per_byte) = UNKNOWN;
-        let nanoseconds = nearest
-            .map_or(fixed + per_byte * bytes as f64, |(index, time)| time * 2f64.powi(class as i32 - index as i32));
+        let nanoseconds = nearest.map_or(fixed + per_byte * bytes as f64, |(index, time)| {
+            time / 2.0 * (1.0 + 2f64.powi(class as i32 - index as i32))
+        });
         Duration::from_nanos(nanoseconds as u64)
     }
 
     /// Tells what decoding a file of so many bytes took.
     pub fn record(&mut self, bytes: usize, took: Duration) {
         let (time, average) = (took.as_nanos() as f64, &mut self.classes[class(bytes)]);
-        *average = Some(average.map_or(time, |before| before + WEIGHT * (time - before)));
+        *average = Some(average.map_or(time, |before| before + WEIGHT * (time.min(MOST * before) - before)));
     }
 }
 
@@ -62,7 +65,7 @@ mod tests {
         assert_eq!(times.estimate(2_500_000), us(40_000));
         // One that was held up moves it a little.
         times.record(1000, us(10_060));
-        assert_eq!(times.estimate(1000), us(1060));
+        assert_eq!(times.estimate(1000), us(78));
     }
 
     #[test]
@@ -71,6 +74,6 @@ mod tests {
         assert_eq!(times.estimate(0), us(50));
         assert!(times.estimate(usize::MAX) > Duration::from_secs(3600));
         times.record(1000, us(60));
-        assert_eq!((times.estimate(2000), times.estimate(256)), (us(120), us(30)));
+        assert_eq!((times.estimate(2000), times.estimate(300)), (us(90), us(45)));
     }
 }

@@ -29,6 +29,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 const SHORT_EVERY: usize = 32;
 /// The share of budgets that are shorter than the short budget.
 const SHORT_SHARE: f64 = 0.05;
+/// Of fewer arrivals one alone would be the short end.
+const SHORT_LEAST: usize = 20;
 
 impl Traffic {
     /// `decoding` is what decoding its picture will take.
@@ -61,7 +63,7 @@ impl Traffic {
         self.decoding / (self.latest.len() as u32).max(1)
     }
 
-    /// The fifth percentile of the budgets in use.
+    /// The fifth percentile of the budgets in use; none while there are few.
     pub(super) fn short_budget(&self) -> Option<Duration> {
         self.short
     }
@@ -88,7 +90,7 @@ impl Traffic {
     fn find_short(&self) -> Option<Duration> {
         let mut budgets: Vec<Duration> = self.latest.iter().map(|arrival| arrival.budget).collect();
         let rank = (budgets.len() as f64 * SHORT_SHARE) as usize;
-        (!budgets.is_empty()).then(|| *budgets.select_nth_unstable(rank).1)
+        (budgets.len() >= SHORT_LEAST).then(|| *budgets.select_nth_unstable(rank).1)
     }
 }
 
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(traffic.short_budget(), Some(Duration::from_millis(100)));
         // What was asked long ago is forgotten.
         traffic.arrived(start + Duration::from_secs(61), Duration::from_millis(500), Duration::ZERO);
-        assert_eq!(traffic.short_budget(), Some(Duration::from_millis(500)));
+        assert_eq!(traffic.short_budget(), None);
         assert_eq!(traffic.mean_budget(), Some(Duration::from_millis(500)));
     }
 }

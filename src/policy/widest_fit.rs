@@ -40,6 +40,9 @@ pub struct WidestFit {
     ceilings: Vec<usize>,
 }
 
+/// Budgets that are longer on average count as this long.
+const LONGEST_BUDGET: Duration = Duration::from_secs(5);
+
 /// What there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -224,8 +227,9 @@ impl WidestFit {
     }
 
     fn moment<'a>(&self, lead: usize, now: Instant, profiles: &'a [Profile]) -> Moment<'a> {
-        // Budgets that are longer than what fills half of the queue are no time to wait in.
-        let mean = self.traffic.mean_budget().unwrap_or_default();
+        // Budgets that are longer than what fills half of the queue are no time to wait in; and a few of an hour are not to
+        // hold the width down for as long.
+        let mean = self.traffic.mean_budget().unwrap_or_default().min(LONGEST_BUDGET);
         let budget = self.traffic.time_of(self.limits.queue.div_ceil(2), now).unwrap_or(mean).min(mean);
         let ahead = budget.mul_f64(self.tuning.ahead);
         let expected = self.traffic.rate(now, ahead) * ahead.as_secs_f64();

@@ -29,6 +29,8 @@ pub(super) struct Planner {
     workers: Vec<Option<Busy>>,
     settings: Settings,
     next_id: u64,
+    /// Jobs dropped because their callers had left, since a worker was last told.
+    abandoned: usize,
     /// Scratch.
     busy_until: Vec<Instant>,
 }
@@ -68,6 +70,7 @@ impl Planner {
             workers: vec![None; settings.workers],
             settings,
             next_id: 0,
+            abandoned: 0,
             busy_until: Vec::new(),
         }
     }
@@ -127,7 +130,8 @@ impl Planner {
     /// What this worker, which is free, shall do.
     pub(super) fn next(&mut self, worker: usize, now: Instant) -> Next {
         self.workers[worker] = None;
-        let abandoned = self.drop_abandoned();
+        self.drop_abandoned();
+        let abandoned = std::mem::take(&mut self.abandoned);
         if self.queue.is_empty() {
             return Next { task: None, given_up: Vec::new(), abandoned, decision: None };
         }
@@ -199,7 +203,11 @@ impl Planner {
         pixels: Result<Vec<u8>, JobError>,
         took: Duration,
     ) -> Option<(QueuedJob, JobError)> {
-        self.decode_times.record(picture.image.len(), took);
+        // What is soon found to be no picture says nothing of pictures.
+        let long = took > self.decode_times.estimate(picture.image.len());
+        if pixels.is_ok() || (long && matches!(pixels, Err(JobError::Picture(_)))) {
+            self.decode_times.record(picture.image.len(), took);
+        }
         let first = self.queue.partition_point(|queued| queued.demand.deadline < picture.deadline);
         let place = first + self.queue.range(first..).position(|queued| queued.id == picture.id)?;
         match pixels {
@@ -215,11 +223,16 @@ impl Planner {
         }
     }
 
-    /// Tells what a batch of jobs of a model, at these widths, took; and returns the model's profile.
+    /// Tells what a batch of jobs of a model, at these widths, took; and returns the model's profile. Widths below the
+    /// profile's say nothing of it.
     pub(super) fn ran(&mut self, model: &Arc<ServedModel>, widths: &[Width], took: Duration) -> Option<&Profile> {
         let model = self.models.iter().position(|other| Arc::ptr_eq(other, model))?;
-        self.profiles[model].record(widths.iter().copied(), took);
-        self.profiles.get(model)
+        let profile = &mut self.profiles[model];
+        let narrowest = profile.widths().next().unwrap_or(Width::FULL);
+        if widths.iter().all(|&width| width >= narrowest) {
+            profile.record(widths.iter().copied(), took);
+        }
+        Some(profile)
     }
 
     /// Jobs that wait.
@@ -237,16 +250,15 @@ impl Planner {
         self.models.iter().zip(&self.profiles)
     }
 
-    /// Mean time that decoding takes of late.
+    /// Mean time that decoding was expected to take of late.
     pub(super) fn mean_decoding(&self) -> Duration {
         self.rule.mean_decoding()
     }
 
-    /// Drops the jobs whose callers have left; says how many.
-    pub(super) fn drop_abandoned(&mut self) -> usize {
+    fn drop_abandoned(&mut self) {
         let before = self.queue.len();
         self.queue.retain(|queued| !queued.is_abandoned());
-        before - self.queue.len()
+        self.abandoned += before - self.queue.len();
     }
 
     /// How long so many jobs take at the narrowest width.

@@ -23,8 +23,8 @@ pub enum Refused {
     /// It would be answered too late.
     #[error(transparent)]
     Overloaded(#[from] Overload),
-    /// The budget was over before the image was there.
-    #[error("the budget of {} ms was over before the image had arrived", .budget.as_secs_f64() * 1e3)]
+    /// The budget was over before the image was there, or leaves too little for any width.
+    #[error("of the budget of {} ms too little is left for the narrowest width, now that the image is here", .budget.as_secs_f64() * 1e3)]
     Late {
         /// The time that its caller gave.
         budget: Duration,
@@ -64,6 +64,13 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    /// Does nothing wait, and will nothing come?
+    fn ended(&self) -> bool {
+        self.closed && self.planner.len() == 0
+    }
+}
+
 impl Queue {
     pub(super) fn new(planner: Planner, metrics: Arc<Metrics>) -> Queue {
         let queue = Queue { state: Mutex::new(State { planner, closed: false }), not_empty: Condvar::new(), metrics };
@@ -97,6 +104,10 @@ impl Queue {
             if task.is_some() && state.planner.has_work() {
                 self.not_empty.notify_one();
             }
+            if state.ended() {
+                // Those who wait for the last jobs wait for nothing now.
+                self.not_empty.notify_all();
+            }
             if task.is_some() || !given_up.is_empty() {
                 drop(state);
                 for (queued, error) in given_up {
@@ -110,7 +121,7 @@ impl Queue {
                 state = self.lock();
                 continue;
             }
-            if state.closed && state.planner.len() == 0 {
+            if state.ended() {
                 return None;
             }
             state = self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -121,10 +132,12 @@ impl Queue {
     pub(super) fn decoded(&self, picture: &Encoded, pixels: Result<Vec<u8>, JobError>, took: Duration) {
         let mut state = self.lock();
         let broken = state.planner.decoded(picture, pixels, took);
-        let ended = state.closed && state.planner.len() == 0;
+        let ended = state.ended();
         drop(state);
-        if let Some((queued, error)) = broken {
-            queued.reply(Err(error));
+        match broken {
+            // Whoever is free may run it, while this worker decodes others.
+            None => self.not_empty.notify_one(),
+            Some((queued, error)) => queued.reply(Err(error)),
         }
         if ended {
             self.not_empty.notify_all();

@@ -26,8 +26,8 @@ pub trait Execute: Send {
     /// When the bytes are no picture.
     fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError>;
 
-    /// Replies to every job of the batch, and returns the widths that ran. A job that is dropped without a reply is answered
-    /// with [`JobError::WorkerFailed`].
+    /// Replies to every job of the batch, and returns the widths that ran, or none if it did anything else beside. A job that
+    /// is dropped without a reply is answered with [`JobError::WorkerFailed`].
     fn run(&mut self, batch: Batch) -> Vec<Width>;
 }
 

@@ -69,7 +69,7 @@ impl Metrics {
                 "Requests refused although nothing is wrong with them, by reason.",
                 &["reason"],
             )?,
-            queue_length: table.gauge("queue_length", "Images that wait for a worker.")?,
+            queue_length: table.gauge("queue_length", "Images that wait for a worker, or are being decoded.")?,
             queue_duration: table.histograms(
                 "queue_duration_seconds",
                 "How long an image waited for a worker.",
@@ -91,7 +91,7 @@ impl Metrics {
             batch_size: table.histograms("batch_size", "Images that ran together.", &["model"], &BATCH_SIZES)?,
             batches: table.counters(
                 "batches_total",
-                "Batches that ran, by model and by what kept the width from being wider.",
+                "Batches that workers took, by model and by what kept the width from being wider.",
                 &["model", "reason"],
             )?,
             width_ceiling: table.share("width_ceiling", "The widest width that load allows now.")?,
@@ -109,7 +109,7 @@ impl Metrics {
                 .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had left.")?,
             worker_panics: table.counter(
                 "worker_panics_total",
-                "Workers that failed, answered their batch with an error, and were rebuilt.",
+                "Workers that failed, answered their batch or picture with an error, and were rebuilt.",
             )?,
             workers_ready: table.gauge("workers_ready", "Workers that are warmed up.")?,
             models_rejected: table.gauge("models_rejected", "Models of the folder that do not load.")?,

@@ -25,7 +25,7 @@ struct Profiled {
     version: String,
     /// How many times longer batches take now than was measured at start-up.
     correction: f64,
-    /// Mean time of late to decode a picture; none before the first.
+    /// Mean time that decoding a picture was expected to take of late; none before the first.
     decode_us: Option<f64>,
     /// Images per second of all workers together, decoding included.
     capacity_at_full_width: f64,
