@@ -24,7 +24,7 @@ fn main() -> anyhow::Result<()> {
 /// Sorted times of decisions over a queue of so many, all of which can be answered at some width, and of admissions to it.
 fn times(profile: &Profile, length: usize) -> anyhow::Result<[Vec<Duration>; 2]> {
     let profiles = [profile.clone()];
-    let narrowest = profile.widths().next().unwrap_or(anywidth::engine::Width::FULL);
+    let narrowest = profile.narrowest();
     // Twice as much time as the narrowest width needs for all: the rule has to look for the width.
     let budget = profile.latency(narrowest, length) * 2 + Duration::from_millis(1);
     let mut rule = WidestFit::new(Limits { batch: 16, queue: 2000, decoders: 1 }, Tuning::default());

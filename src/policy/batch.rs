@@ -73,8 +73,7 @@ pub(super) fn form(
     let model = head.model as usize;
     let (profile, ceiling) = (&profiles[model], ceilings[model]);
     let same = || backlog.jobs.iter().filter(|item| item.is_decoded() && item.model == head.model);
-    let workers = bounds.idle + 1;
-    let share = same().take(crew.max_batch() * workers).count().div_ceil(workers);
+    let share = share(same(), crew, bounds.idle);
 
     let costs = profile.costs();
     let single = costs[head.step(ceiling)].single();
@@ -101,8 +100,7 @@ pub(super) fn form(
 pub(super) fn decode(backlog: &Backlog, crew: &Crew, idle: usize, may: impl Fn(u64) -> bool) -> (Vec<usize>, Duration) {
     let urgent = backlog.jobs.iter().take_while(|item| !item.is_decoded());
     let waiting = || urgent.clone().filter_map(|item| Some((item.index, item.undecoded()?))).filter(|job| may(job.1));
-    let workers = idle + 1;
-    let share = waiting().take(crew.max_batch() * workers).count().div_ceil(workers);
+    let share = share(waiting(), crew, idle);
     let (mut group, mut takes) = (Vec::with_capacity(share), 0);
     for (index, more) in waiting().take(share) {
         if !group.is_empty() && takes + more > crew.longest() {
@@ -112,6 +110,12 @@ pub(super) fn decode(backlog: &Backlog, crew: &Crew, idle: usize, may: impl Fn(u
         group.push(index as usize);
     }
     (group, Duration::from_nanos(takes))
+}
+
+/// How many of those who wait are this worker's, where others are idle: a batch at most.
+fn share(waiting: impl Iterator, crew: &Crew, idle: usize) -> usize {
+    let workers = idle + 1;
+    waiting.take(crew.max_batch() * workers).count().div_ceil(workers)
 }
 
 fn assign(item: &Item, profile: &Profile, ceiling: usize, by_budget: bool) -> Assignment {

@@ -131,12 +131,10 @@ impl Demand {
         stage: Stage,
     ) -> Result<Demand, Unsatisfiable> {
         let widths = widths(wish, profile)?;
-        let (step, width) = match widths {
-            Widths::Pinned { width, step } => (step, width),
-            Widths::From { step } => (step, profile.width(step)),
-        };
+        let (Widths::Pinned { step, .. } | Widths::From { step }) = widths;
         let least = profile.at_start_up(step);
         if budget < least {
+            let width = widths.narrowest(profile);
             return Err(Unsatisfiable::Budget { budget, width, least });
         }
         let deadline = arrived + budget.min(MAX_BUDGET);
@@ -153,6 +151,16 @@ impl Demand {
         match self.widths {
             Widths::Pinned { step, .. } => (step, step),
             Widths::From { step } => (step, steps - 1),
+        }
+    }
+}
+
+impl Widths {
+    /// The narrowest of them.
+    pub fn narrowest(self, profile: &Profile) -> Width {
+        match self {
+            Widths::Pinned { width, .. } => width,
+            Widths::From { step } => profile.width(step),
         }
     }
 }

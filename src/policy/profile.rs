@@ -177,6 +177,11 @@ impl Profile {
         &self.costs
     }
 
+    /// The narrowest width that may be chosen.
+    pub fn narrowest(&self) -> Width {
+        self.width(0)
+    }
+
     pub(super) fn width(&self, step: usize) -> Width {
         self.steps[step].width
     }

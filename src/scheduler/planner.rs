@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use super::task::{Batch, Encoded, PlannedJob, Task};
 use super::{Job, JobError, QueuedJob, Refused, Settings, Ticket};
 use crate::engine::Width;
-use crate::policy::{
-    Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, WidestFit, Widths, Workers,
-};
+use crate::policy::{Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, WidestFit, Workers};
 use crate::repository::ServedModel;
 
 /// Jobs, models, workers, and what is known of their times.
@@ -114,7 +112,7 @@ impl Planner {
         let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
         let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, together, profile))?) };
         let demand = new(job.arrived, budget)?;
-        if demand.deadline < now + profile.latency(narrowest(&demand, profile), 1) {
+        if demand.deadline < now + profile.latency(demand.widths.narrowest(profile), 1) {
             return Err(Refused::Late { budget });
         }
         Ok(demand)
@@ -161,7 +159,7 @@ impl Planner {
             let Some(queued) = self.queue.remove(index) else { continue };
             match assignment {
                 Some(job) => {
-                    let from = narrowest(&queued.demand, &self.profiles[queued.demand.model]);
+                    let from = queued.demand.widths.narrowest(&self.profiles[queued.demand.model]);
                     jobs.push_front(PlannedJob { queued, from, width: job.width, reason: job.reason });
                 }
                 None => {
@@ -188,7 +186,7 @@ impl Planner {
     fn why_given_up(&self, demand: &Demand, now: Instant) -> JobError {
         let profile = &self.profiles[demand.model];
         match demand.deadline.checked_duration_since(now) {
-            Some(slack) if slack > profile.latency(narrowest(demand, profile), 1) => {
+            Some(slack) if slack > profile.latency(demand.widths.narrowest(profile), 1) => {
                 JobError::Shed(Overload { wait: self.time_of(self.queue.len()) })
             }
             _ => JobError::Late,
@@ -228,8 +226,7 @@ impl Planner {
     pub(super) fn ran(&mut self, model: &Arc<ServedModel>, widths: &[Width], took: Duration) -> Option<&Profile> {
         let model = self.models.iter().position(|other| Arc::ptr_eq(other, model))?;
         let profile = &mut self.profiles[model];
-        let narrowest = profile.widths().next().unwrap_or(Width::FULL);
-        if widths.iter().all(|&width| width >= narrowest) {
+        if widths.iter().all(|&width| width >= profile.narrowest()) {
             profile.record(widths.iter().copied(), took);
         }
         Some(profile)
@@ -263,7 +260,7 @@ impl Planner {
 
     /// How long so many jobs take at the narrowest width.
     fn time_of(&self, jobs: usize) -> Duration {
-        let narrowest = |profile: &Profile| profile.latency(profile.widths().next().unwrap_or(Width::FULL), jobs);
+        let narrowest = |profile: &Profile| profile.latency(profile.narrowest(), jobs);
         self.profiles.iter().map(narrowest).max().unwrap_or_default() / self.workers.len().max(1) as u32
     }
 
@@ -276,14 +273,6 @@ impl Planner {
 fn workers<'a>(workers: &[Option<Busy>], busy_until: &'a [Instant]) -> Workers<'a> {
     let long_decodings = workers.iter().flatten().filter(|busy| busy.at_long_decoding).count();
     Workers { count: workers.len(), busy_until, long_decodings }
-}
-
-/// The narrowest width that a job allows.
-fn narrowest(demand: &Demand, profile: &Profile) -> Width {
-    match demand.widths {
-        Widths::Pinned { width, .. } => width,
-        Widths::From { step } => profile.widths().nth(step).unwrap_or(Width::FULL),
-    }
 }
 
 #[cfg(test)]

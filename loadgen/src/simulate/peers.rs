@@ -54,7 +54,7 @@ impl Base {
     }
 
     fn narrowest(&self) -> Width {
-        self.profile.widths().next().unwrap_or(Width::FULL)
+        self.profile.narrowest()
     }
 
     /// How many jobs at the front cannot be met even at `width`.
@@ -94,7 +94,7 @@ impl Base {
 impl SlackFit {
     /// As published, or with a margin, early drops and correction.
     pub fn new(profile: Profile, max_batch: usize, early: Option<f64>) -> SlackFit {
-        let narrowest = profile.widths().next().unwrap_or(Width::FULL);
+        let narrowest = profile.narrowest();
         let (least, most) = (profile.latency(narrowest, 1), profile.latency(Width::FULL, max_batch));
         let best = |bucket: u32| {
             let bound = least + (most - least) * bucket / BUCKETS;

@@ -82,7 +82,7 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
         let world = World { wrong: times, ..World::USUAL };
         Ok::<_, ArrivalsError>(Case { name, plan: bursty.plan.times(1.0 / times)?, world, ..bursty.clone() })
     };
-    let narrowest = profile.widths().next().unwrap_or(Width::FULL);
+    let narrowest = profile.narrowest();
     let seconds = |width| profile.latency(width, LIMITS.batch).as_secs_f64();
     let beyond = format!("{}:10s", 2.0 * seconds(Width::FULL) / seconds(narrowest));
     Ok(vec![
