@@ -47,6 +47,7 @@ fn times(profile: &Profile, length: usize) -> anyhow::Result<[Vec<Duration>; 2]>
         let outcome = rule.admit(&queue[length - 1], queue.iter(), workers, now, &profiles);
         admissions.push(began.elapsed());
         std::hint::black_box(outcome.is_ok());
+        rule.arrived(&queue[length - 1], now);
         let began = Instant::now();
         let decision: Decision = rule.next_batch(queue.iter(), workers, now, &profiles);
         batches.push(began.elapsed());

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::tuning::WHOLE;
 use super::{Demand, Profile, WidestFit, Workers};
 
 /// A request that could be met on an idle server, but not now.
@@ -22,8 +23,8 @@ impl Overload {
 }
 
 impl WidestFit {
-    /// Accepts a job if it and all who are in the queue can be answered in time at the narrowest widths that they allow,
-    /// and takes note of it as traffic. Jobs of lower priority do not stand in its way.
+    /// Accepts a job if it and all who are in the queue can be answered in time at the narrowest widths that they allow.
+    /// Jobs of lower priority do not stand in its way. Once it is in the queue, say so: [`WidestFit::arrived`].
     ///
     /// `queue` is in the order of its deadlines; `profiles` are those of the models.
     ///
@@ -37,11 +38,24 @@ impl WidestFit {
         now: Instant,
         profiles: &[Profile],
     ) -> Result<(), Overload> {
-        let margin = self.tuning().reserve_of(&profiles[demand.model]);
+        let margin = self.tuning.margin_of(&profiles[demand.model]).max((self.reserve.share() * WHOLE as f64) as u64);
         self.fill(queue, workers, now, profiles);
-        let WidestFit { backlog, crew, traffic, .. } = self;
-        backlog.fits(demand, now, profiles, margin, crew).map_err(|wait| Overload { wait })?;
-        traffic.arrived(now, demand.budget(), demand.stage.takes());
-        Ok(())
+        self.backlog.fits(demand, now, profiles, margin, &self.crew).map_err(|wait| Overload { wait })
+    }
+
+    /// Takes note of a job that was accepted: what comes is expected to be like what came.
+    pub fn arrived(&mut self, demand: &Demand, now: Instant) {
+        self.traffic.arrived(now, demand.budget(), demand.stage.takes());
+    }
+
+    /// Jobs that were accepted came to their end: so many in time, so many late or given up. From these it learns how much
+    /// time to keep in reserve when it accepts others.
+    pub fn ended(&mut self, kept: usize, broken: usize) {
+        self.reserve.learn(kept, broken, &self.tuning);
+    }
+
+    /// The share of its slack that a job must have left to be accepted.
+    pub fn reserve(&self) -> f64 {
+        self.reserve.share()
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Item {
     pub(super) slack: u64,
     /// The part of the slack that plans use.
     pub(super) usable: u64,
+    /// What decoding it will take.
+    decoding: u64,
     /// Its place in the queue.
     pub(super) index: u32,
     pub(super) model: u16,
@@ -39,12 +41,18 @@ pub(super) struct Item {
     most: u8,
     /// Does its own deadline forbid steps that it would allow?
     pub(super) hurried: bool,
-    pub(super) stage: Stage,
-    /// What decoding it will take.
-    decoding: u64,
+    picture: Picture,
     rank: u8,
     /// The width that it insists on.
     pub(super) pinned: Option<Width>,
+}
+
+/// A [`Stage`] without its time, which would make a job half as large again: decisions go through many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Picture {
+    Encoded,
+    Decoding,
+    Decoded,
 }
 
 /// Two for each priority: who comes is worth less than who is there already.
@@ -75,7 +83,12 @@ impl Item {
             Widths::Pinned { width, .. } => Some(width),
             Widths::From { .. } => None,
         };
-        Item { slack, usable, index, model: model as u16, least, most, hurried, stage, decoding, rank, pinned }
+        let picture = match stage {
+            Stage::Encoded { .. } => Picture::Encoded,
+            Stage::Decoding => Picture::Decoding,
+            Stage::Decoded => Picture::Decoded,
+        };
+        Item { slack, usable, decoding, index, model: model as u16, least, most, hurried, picture, rank, pinned }
     }
 
     /// The step that it runs at below a ceiling.
@@ -95,11 +108,16 @@ impl Item {
 
     /// How long decoding it will take, if nobody is at it.
     pub(super) fn undecoded(&self) -> Option<u64> {
-        matches!(self.stage, Stage::Encoded { .. }).then_some(self.decoding)
+        (self.picture == Picture::Encoded).then_some(self.decoding)
     }
 
     pub(super) fn is_decoded(&self) -> bool {
-        self.stage == Stage::Decoded
+        self.picture == Picture::Decoded
+    }
+
+    /// Is there something to do for it that nobody is at?
+    pub(super) fn is_waiting(&self) -> bool {
+        self.picture != Picture::Decoding
     }
 }
 

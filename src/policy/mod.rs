@@ -17,6 +17,7 @@ mod demand;
 mod fit;
 mod forecast;
 mod profile;
+mod reserve;
 #[cfg(test)]
 mod tests;
 mod traffic;

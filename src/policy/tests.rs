@@ -106,7 +106,10 @@ impl Scene {
 
     fn admit(&mut self, ask: Ask) -> Result<(), Overload> {
         let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
-        self.rule.admit(&ask.demand(self.now), self.queue.iter(), workers, self.now, &self.profiles)
+        let demand = ask.demand(self.now);
+        self.rule.admit(&demand, self.queue.iter(), workers, self.now, &self.profiles)?;
+        self.rule.arrived(&demand, self.now);
+        Ok(())
     }
 }
 
@@ -318,6 +321,12 @@ fn admission_keeps_a_reserve() {
         WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.25, ..Tuning::default() });
     // It would end after 700 us.
     assert!(scene.admit(Ask::auto(930)).is_err());
+    assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
+    // Promises were broken, so that more of the time is kept.
+    scene.rule.ended(0, 10);
+    assert!(scene.admit(Ask::auto(1070)).is_err());
+    assert_eq!(scene.admit(Ask::auto(1090)), Ok(()));
+    scene.rule.ended(5000, 0);
     assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
 }
 
@@ -583,7 +592,7 @@ proptest! {
     fn a_queue_that_the_narrowest_widths_can_answer_is_answered(scene in any_scene(1, 9)) {
         let longest = u64::MAX;
         let (backlog, crew) = seen(&scene, 3, longest);
-        let ready = backlog.jobs.iter().any(|item| item.stage != Stage::Decoding);
+        let ready = backlog.jobs.iter().any(|item| item.is_waiting());
         if ready && backlog.work(&[0], &scene.profiles, &crew).is_some() {
             let mut alike = scene.clone();
             // No traffic: nothing but the backlog decides.

@@ -15,8 +15,14 @@ pub struct Tuning {
     /// Batches until the profile is trusted.
     pub trial: u64,
     /// Share of the slack of a job that asks for admission that must be left, at the narrowest width: hold-ups are made
-    /// good from it.
+    /// good from it. This is the least of it.
     pub reserve: f64,
+    /// The most of it, however many promises are broken.
+    pub most_reserve: f64,
+    /// The share of promises that may be broken before it grows.
+    pub broken: f64,
+    /// By how much each that is broken makes it grow.
+    pub caution: f64,
     /// Share of the short budgets for which one job may block a worker.
     pub blocking: f64,
     /// Share of the short budgets that a batch of several may take.
@@ -42,6 +48,9 @@ impl Default for Tuning {
             early_margin: 0.25,
             trial: 200,
             reserve: 0.2,
+            most_reserve: 0.6,
+            broken: 0.005,
+            caution: 0.01,
             blocking: 0.5,
             batch: 0.05,
             ahead: 2.0,
@@ -59,10 +68,5 @@ impl Tuning {
     pub(super) fn margin_of(&self, profile: &Profile) -> u64 {
         let margin = if profile.batches() < self.trial { self.early_margin } else { self.margin };
         (margin * WHOLE as f64) as u64
-    }
-
-    /// In 1024ths, what must be left of a slack at admission.
-    pub(super) fn reserve_of(&self, profile: &Profile) -> u64 {
-        self.margin_of(profile).max((self.reserve * WHOLE as f64) as u64)
     }
 }

@@ -18,20 +18,22 @@ use std::time::{Duration, Instant};
 use super::backlog::Backlog;
 use super::batch::{self, Assignment, Bounds};
 use super::forecast::Crew;
+use super::reserve::Reserve;
 use super::traffic::Traffic;
 use super::tuning::{Tuning, WHOLE};
 use super::window::SlidingMinimum;
-use super::{Demand, Profile, Stage};
+use super::{Demand, Profile};
 use crate::engine::Width;
 
 /// The rule with what it remembers: traffic, and the widths of late.
 #[derive(Debug, Clone)]
 pub struct WidestFit {
-    tuning: Tuning,
+    pub(super) tuning: Tuning,
     limits: Limits,
     pub(super) traffic: Traffic,
     pub(super) crew: Crew,
     pub(super) backlog: Backlog,
+    pub(super) reserve: Reserve,
     ceiling: Width,
     /// What could be kept up, over the two times for which a ceiling must be good before it rises.
     lately: SlidingMinimum,
@@ -142,6 +144,7 @@ impl WidestFit {
             traffic: Traffic::default(),
             crew: Crew::default(),
             backlog: Backlog::default(),
+            reserve: Reserve::new(&tuning),
             ceiling: Width::FULL,
             lately: SlidingMinimum::default(),
             for_long: SlidingMinimum::default(),
@@ -161,7 +164,7 @@ impl WidestFit {
         self.fill(queue.inspect(|demand| oldest = oldest.min(demand.arrived)), workers, now, profiles);
         let queue_length = self.backlog.jobs.len() + self.backlog.shed.len();
         let mut reason = Reason::Holding;
-        if let Some(head) = self.backlog.jobs.iter().find(|item| item.stage != Stage::Decoding) {
+        if let Some(head) = self.backlog.jobs.iter().find(|item| item.is_waiting()) {
             let lead = head.model as usize;
             reason = self.move_ceiling(self.moment(lead, now, profiles), now);
             self.set_ceilings(self.ceiling, profiles);
@@ -215,10 +218,6 @@ impl WidestFit {
     /// What decoding a picture takes, on average over those that were accepted of late.
     pub fn mean_decoding(&self) -> Duration {
         self.traffic.mean_decoding()
-    }
-
-    pub(super) fn tuning(&self) -> &Tuning {
-        &self.tuning
     }
 
     /// A share of the short budgets in use, in nanoseconds; without end where there are none.

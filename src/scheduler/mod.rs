@@ -13,6 +13,7 @@ mod measure;
 mod planner;
 mod predict;
 mod queue;
+mod step_back;
 mod task;
 mod worker;
 

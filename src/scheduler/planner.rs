@@ -85,8 +85,12 @@ impl Planner {
         }
         let first_id = self.next_id;
         let tickets: Result<Vec<Ticket>, Refused> = jobs.into_iter().map(|job| self.accept(job, wanted, now)).collect();
-        if tickets.is_err() {
-            self.queue.retain(|queued| queued.id < first_id);
+        match &tickets {
+            Ok(_) => {
+                let new = self.queue.iter().filter(|queued| queued.id >= first_id);
+                new.for_each(|queued| self.rule.arrived(&queued.demand, now));
+            }
+            Err(_) => self.queue.retain(|queued| queued.id < first_id),
         }
         tickets
     }
@@ -140,6 +144,10 @@ impl Planner {
         // First, as long as the decision's places are those of the queue.
         let decoding = self.begin_decoding(&decision.decode);
         let (batch, given_up) = self.take_out(&decision, now);
+        if !given_up.is_empty() {
+            let broken = self.broken_promises(&given_up, batch.as_ref());
+            self.rule.ended(0, broken);
+        }
         let task = decoding.or(batch.map(Task::Run));
         if task.is_some() {
             let at_long_decoding = decision.decoding_is_long;
@@ -172,6 +180,13 @@ impl Planner {
         (model.map(|model| Batch { model, jobs: jobs.into() }), given_up)
     }
 
+    /// How many of those who are given up did not make room for others of higher priority.
+    fn broken_promises(&self, given_up: &[(QueuedJob, JobError)], batch: Option<&Batch>) -> usize {
+        let running = batch.iter().flat_map(|batch| &batch.jobs).map(|job| &job.queued);
+        let highest = self.queue.iter().chain(running).map(|queued| queued.demand.priority).max();
+        given_up.iter().filter(|(queued, _)| Some(queued.demand.priority) >= highest).count()
+    }
+
     fn begin_decoding(&mut self, places: &[usize]) -> Option<Task> {
         let begin = |&place: &usize| {
             let queued = self.queue.get_mut(place)?;
@@ -193,6 +208,16 @@ impl Planner {
         }
     }
 
+    /// Is the caller of this picture still there?
+    pub(super) fn is_wanted(&self, picture: &Encoded) -> bool {
+        self.place_of(picture).is_some_and(|place| !self.queue[place].is_abandoned())
+    }
+
+    fn place_of(&self, picture: &Encoded) -> Option<usize> {
+        let first = self.queue.partition_point(|queued| queued.demand.deadline < picture.deadline);
+        Some(first + self.queue.range(first..).position(|queued| queued.id == picture.id)?)
+    }
+
     /// A picture is decoded; its job runs as soon as a worker takes it. What is broken leaves the queue, and is returned to
     /// be told so. Nothing is left to do where the job has left meanwhile.
     pub(super) fn decoded(
@@ -206,8 +231,7 @@ impl Planner {
         if pixels.is_ok() || (long && matches!(pixels, Err(JobError::Picture(_)))) {
             self.decode_times.record(picture.image.len(), took);
         }
-        let first = self.queue.partition_point(|queued| queued.demand.deadline < picture.deadline);
-        let place = first + self.queue.range(first..).position(|queued| queued.id == picture.id)?;
+        let place = self.place_of(picture)?;
         match pixels {
             Ok(pixels) => {
                 let queued = &mut self.queue[place];
@@ -219,6 +243,11 @@ impl Planner {
             }
             Err(error) => Some((self.queue.remove(place)?, error)),
         }
+    }
+
+    /// Jobs were answered, so many in time and so many late.
+    pub(super) fn answered(&mut self, in_time: usize, late: usize) {
+        self.rule.ended(in_time, late);
     }
 
     /// Tells what a batch of jobs of a model, at these widths, took; and returns the model's profile. Widths below the
@@ -250,6 +279,11 @@ impl Planner {
     /// Mean time that decoding was expected to take of late.
     pub(super) fn mean_decoding(&self) -> Duration {
         self.rule.mean_decoding()
+    }
+
+    /// Share of its slack that a job must have left to be accepted.
+    pub(super) fn reserve(&self) -> f64 {
+        self.rule.reserve()
     }
 
     fn drop_abandoned(&mut self) {

@@ -75,6 +75,7 @@ impl Queue {
     pub(super) fn new(planner: Planner, metrics: Arc<Metrics>) -> Queue {
         let queue = Queue { state: Mutex::new(State { planner, closed: false }), not_empty: Condvar::new(), metrics };
         let state = queue.lock();
+        queue.metrics.admission_reserve.set(state.planner.reserve());
         state.planner.profiles().for_each(|(model, profile)| queue.show_profile(model, profile));
         drop(state);
         queue
@@ -128,6 +129,11 @@ impl Queue {
         }
     }
 
+    /// Is somebody still there who waits for this picture? Others of its group may have taken a while.
+    pub(super) fn is_wanted(&self, picture: &Encoded) -> bool {
+        self.lock().planner.is_wanted(picture)
+    }
+
     /// A picture is decoded, or it is none.
     pub(super) fn decoded(&self, picture: &Encoded, pixels: Result<Vec<u8>, JobError>, took: Duration) {
         let mut state = self.lock();
@@ -144,9 +150,13 @@ impl Queue {
         }
     }
 
-    /// A batch ran.
-    pub(super) fn ran(&self, model: &Arc<ServedModel>, widths: &[Width], took: Duration) {
+    /// A batch ran, whose jobs were due at these instants.
+    pub(super) fn ran(&self, model: &Arc<ServedModel>, widths: &[Width], took: Duration, deadlines: &[Instant]) {
+        let now = Instant::now();
+        let late = deadlines.iter().filter(|&&deadline| deadline < now).count();
         let mut state = self.lock();
+        state.planner.answered(deadlines.len() - late, late);
+        self.metrics.admission_reserve.set(state.planner.reserve());
         if let Some(profile) = state.planner.ran(model, widths, took) {
             self.show_profile(model, profile);
         }

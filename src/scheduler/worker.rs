@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::{debug, error};
 
 use super::queue::Queue;
+use super::step_back::step_back;
 use super::task::Task;
 use super::{Batch, Encoded, JobError};
 use crate::engine::Width;
@@ -45,6 +46,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn work(self) {
+        step_back();
         let mut execute = (self.new_worker)();
         // Where warming up fails, the worker never counts as ready, but goes on: other models may run.
         if self.survives("warming up", || execute.warm_up(&self.models)).is_some() {
@@ -54,15 +56,18 @@ impl Worker {
         }
         while let Some(task) = self.queue.take(self.index) {
             match task {
-                Task::Decode(pictures) => pictures.iter().for_each(|picture| self.decode(&mut execute, picture)),
+                Task::Decode(pictures) => pictures.into_iter().for_each(|picture| self.decode(&mut execute, picture)),
                 Task::Run(batch) => self.run(&mut execute, batch),
             }
         }
     }
 
-    fn decode(&self, execute: &mut Box<dyn Execute>, picture: &Encoded) {
+    fn decode(&self, execute: &mut Box<dyn Execute>, picture: Encoded) {
+        if !self.queue.is_wanted(&picture) {
+            return;
+        }
         let began = Instant::now();
-        let pixels = match self.survives("decoding", || execute.decode(picture)) {
+        let pixels = match self.survives("decoding", || execute.decode(&picture)) {
             Some(outcome) => outcome.map_err(JobError::from),
             None => {
                 *execute = (self.new_worker)();
@@ -71,13 +76,14 @@ impl Worker {
         };
         let took = began.elapsed();
         observe(&self.metrics.decode_duration.with_label_values(&[&picture.model.name]), took);
-        self.queue.decoded(picture, pixels, took);
+        self.queue.decoded(&picture, pixels, took);
     }
 
     fn run(&self, execute: &mut Box<dyn Execute>, batch: Batch) {
         let (began, model) = (Instant::now(), batch.model.clone());
+        let deadlines: Vec<Instant> = batch.jobs.iter().map(|job| job.queued.demand.deadline).collect();
         match self.survives("a batch", || execute.run(batch)) {
-            Some(widths) => self.queue.ran(&model, &widths, began.elapsed()),
+            Some(widths) => self.queue.ran(&model, &widths, began.elapsed(), &deadlines),
             // Whatever state the failure left behind is thrown away.
             None => *execute = (self.new_worker)(),
         }

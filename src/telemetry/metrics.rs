@@ -29,6 +29,7 @@ pub struct Metrics {
     pub batches: IntCounterVec,
     pub width_ceiling: Gauge,
     pub profile_correction: GaugeVec,
+    pub admission_reserve: Gauge,
     pub deadline_misses: IntCounterVec,
     pub jobs_abandoned: IntCounter,
     pub worker_panics: IntCounter,
@@ -99,6 +100,10 @@ impl Metrics {
                 "profile_correction_ratio",
                 "How many times longer batches take than was measured at start-up.",
                 &["model"],
+            )?,
+            admission_reserve: table.share(
+                "admission_reserve_ratio",
+                "The share of its budget that a request must have left to be accepted; it grows while promises are broken.",
             )?,
             deadline_misses: table.counters(
                 "deadline_misses_total",

@@ -57,7 +57,14 @@ pub(crate) fn rows(run: &Results) -> Vec<Row> {
             ("latency, longest", |times| times.max),
         ],
     ));
-    rows.extend(times(&totals.refusal_ms, &[("refusal, 99 %", |times| times.p99)]));
+    rows.extend(times(
+        &totals.refusal_ms,
+        &[
+            ("refusal, median", |times| times.p50),
+            ("refusal, 90 %", |times| times.p90),
+            ("refusal, 99 %", |times| times.p99),
+        ],
+    ));
     rows.extend(times(
         &totals.lateness_ms,
         &[("generator late, 99 %", |times| times.p99), ("generator late, longest", |times| times.max)],

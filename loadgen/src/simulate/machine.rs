@@ -125,6 +125,8 @@ impl Machine<'_> {
             self.score.count(&Outcome::Answered { late, width, accuracy });
             self.latencies.push(batch.ends - demand.arrived);
         }
+        let late = batch.jobs.iter().filter(|job| batch.ends > job.0.deadline).count();
+        self.policy.ended(batch.jobs.len() - late, late);
         let widths: Vec<Width> = batch.jobs.iter().map(|job| job.1).collect();
         self.policy.took(&widths, batch.ends - batch.began);
     }
@@ -152,6 +154,7 @@ impl Machine<'_> {
             self.queue.remove(index);
         }
         choice.shed.iter().for_each(|_| self.score.count(&Outcome::Shed));
+        self.policy.ended(0, choice.shed.len());
         let Some(widest) = jobs.iter().map(|job| job.1).max() else { return };
         if self.widest.replace(widest).is_some_and(|before| before != widest) {
             self.score.width_changes += 1;

@@ -45,6 +45,9 @@ pub trait Policy {
 
     /// A batch of items at these widths took this long.
     fn took(&mut self, _widths: &[Width], _took: Duration) {}
+
+    /// Accepted requests came to their end: so many in time, so many late or given up.
+    fn ended(&mut self, _kept: usize, _broken: usize) {}
 }
 
 /// The server's own policy.
@@ -70,7 +73,11 @@ impl WidestFitPolicy {
 
 impl Policy for WidestFitPolicy {
     fn admit(&mut self, demand: &Demand, at: Situation) -> bool {
-        self.rule.admit(demand, at.queue.iter(), at.workers, at.now, &self.profiles).is_ok()
+        let fits = self.rule.admit(demand, at.queue.iter(), at.workers, at.now, &self.profiles).is_ok();
+        if fits {
+            self.rule.arrived(demand, at.now);
+        }
+        fits
     }
 
     fn next_batch(&mut self, at: Situation) -> Choice {
@@ -83,6 +90,10 @@ impl Policy for WidestFitPolicy {
         let widest = widths.iter().copied().max().unwrap_or(Width::FULL);
         let took = if self.corrects { took } else { self.profiles[0].latency(widest, widths.len()) };
         self.profiles[0].record(widths.iter().copied(), took);
+    }
+
+    fn ended(&mut self, kept: usize, broken: usize) {
+        self.rule.ended(kept, broken);
     }
 }
 
@@ -110,5 +121,9 @@ impl Policy for Pinned {
 
     fn took(&mut self, widths: &[Width], took: Duration) {
         self.server.took(widths, took);
+    }
+
+    fn ended(&mut self, kept: usize, broken: usize) {
+        self.server.ended(kept, broken);
     }
 }

@@ -188,6 +188,8 @@ impl World {
     fn ran(&mut self, batch: Batch) {
         let widths: Vec<Width> = batch.jobs.iter().map(|job| job.width).collect();
         self.planner.ran(&batch.model, &widths, us(50));
+        let late = batch.jobs.iter().filter(|job| job.queued.demand.deadline < self.now).count();
+        self.planner.answered(batch.jobs.len() - late, late);
         for job in batch.jobs {
             assert_eq!(self.places.remove(&job.queued.id), Some(Place::Running));
             self.outcomes.answered += 1;
@@ -276,14 +278,46 @@ fn a_call_is_accepted_as_a_whole_or_not_at_all() {
     assert!(matches!(planner.submit(vec![job(None), job(Some(1))], now), Err(Refused::Unsatisfiable(_))));
     // Many that hurry are too many at once.
     assert!(matches!(planner.submit(vec![job(Some(1000)); 60], now), Err(Refused::Overloaded(_))));
-    assert_eq!(planner.len(), 0);
+    assert_eq!((planner.len(), planner.mean_decoding()), (0, Duration::ZERO), "nobody came");
     let tickets = planner.submit(vec![job(None); 60], now).unwrap();
+    assert!(planner.mean_decoding() > Duration::ZERO);
     let refused = planner.submit(vec![job(None); 5], now).unwrap_err();
     assert!(matches!(refused, Refused::QueueFull { waiting: 60, limit: 64, wanted: 5, wait } if wait > us(1000)));
     // Callers who leave make room.
     drop(tickets);
     assert_eq!(planner.submit(vec![job(None); 5], now).unwrap().len(), 5);
     assert_eq!(planner.len(), 5);
+}
+
+#[test]
+fn who_makes_room_for_a_higher_priority_was_promised_no_more() {
+    let (served, profile) = model(1, 100);
+    let mut planner = Planner::new(SETTINGS, vec![(served.clone(), profile)]);
+    let now = Instant::now();
+    let job = |priority| Job {
+        model: served.clone(),
+        image: Bytes::from_static(b"some"),
+        wish: Wish { priority, ..Wish::default() },
+        confidence: None,
+        arrived: now,
+        budget: Some(us(1000)),
+        top_k: 1,
+        profile: false,
+    };
+    let mut tickets = Vec::new();
+    let mut fill = |planner: &mut Planner, priority| {
+        while let Ok(more) = planner.submit(vec![job(priority)], now) {
+            tickets.extend(more);
+        }
+    };
+    fill(&mut planner, Priority::Low);
+    fill(&mut planner, Priority::High);
+    let (before, next) = (planner.reserve(), planner.next(0, now));
+    assert!(next.given_up.iter().any(|(queued, _)| queued.demand.priority == Priority::Low));
+    assert_eq!(planner.reserve(), before);
+    // Who is forgotten by all until it is too late was promised more.
+    assert!(!planner.next(1, now + us(1001)).given_up.is_empty());
+    assert!(planner.reserve() > before);
 }
 
 #[test]
@@ -305,12 +339,15 @@ fn a_budget_that_nobody_asked_for_leaves_time_for_full_width() {
     };
     let _ticket = planner.submit(vec![job.clone()], now).unwrap();
     let Some(Task::Decode(pictures)) = planner.next(0, now).task else { panic!("it is decoded first") };
+    assert!(planner.is_wanted(&pictures[0]));
     assert!(planner.decoded(&pictures[0], Ok(vec![0]), us(50)).is_none());
     let Some(Task::Run(batch)) = planner.next(0, now + us(50)).task else { panic!("it runs then") };
     assert_eq!(batch.jobs[0].width, Width::FULL);
     // Many at once have the time of as many.
     let tickets = planner.submit(vec![job.clone(); 40], now).unwrap();
+    let Some(Task::Decode(pictures)) = planner.next(0, now).task else { panic!("they are decoded") };
     drop(tickets);
+    assert!(pictures.iter().all(|picture| !planner.is_wanted(picture)), "their caller has left");
     // With a budget of its own, the time that the body took counts.
     let late = Job { budget: Some(Duration::from_millis(500)), ..job };
     assert!(matches!(planner.submit(vec![late], now), Err(Refused::Late { .. })));
