@@ -7,7 +7,7 @@ use anywidth::engine::Width;
 use anywidth::policy::{Limits, Profile, Tuning};
 
 use super::{
-    MaxAccuracy, MaxBatch, Measured, MeasuredError, Pinned, Policy, RateTable, Scenario, Score, SlackFit,
+    EarlyAnswers, MaxAccuracy, MaxBatch, Measured, MeasuredError, Pinned, Policy, RateTable, Scenario, Score, SlackFit,
     WidestFitPolicy, World, run,
 };
 use crate::arrivals::{ArrivalsError, Gaps, Plan};
@@ -88,6 +88,10 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
     Ok(vec![
         bursty.clone(),
         Case { name: "bursts, budgets of 10".into(), budgets: vec![10.0], ..bursty.clone() },
+        Case { name: "bursts, budgets of 4".into(), budgets: vec![4.0], ..bursty.clone() },
+        Case { name: "bursts, budgets of 2".into(), budgets: vec![2.0], ..bursty.clone() },
+        Case { name: "bursts, budgets of 1.2".into(), budgets: vec![1.2], ..bursty.clone() },
+        Case { name: "bursts, budgets of 2 and 20 in turn".into(), budgets: vec![2.0, 20.0], ..bursty.clone() },
         Case { name: "bursts, budgets of 10 and 100 in turn".into(), budgets: vec![10.0, 100.0], ..bursty.clone() },
         Case { name: "bursts, two workers".into(), workers: 2, ..bursty.clone() },
         wrong(1.3)?,
@@ -112,6 +116,12 @@ pub fn contenders() -> Vec<Contender> {
         Contender {
             name: "widest fit",
             make: |profile, limits| Box::new(WidestFitPolicy::new(profile, limits, Tuning::default())),
+        },
+        Contender {
+            name: "widest fit, answering early",
+            make: |profile, limits| {
+                Box::new(EarlyAnswers { server: WidestFitPolicy::new(profile, limits, Tuning::default()) })
+            },
         },
         Contender {
             name: "widest fit, uncorrected",
