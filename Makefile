@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-server test-load test-exporter lint libtorch bench deny
+.PHONY: help demo trainer test test-server test-load test-exporter lint libtorch docs bench deny
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ libtorch: ## Puts the part of PyTorch that the exporter links into exporter/libt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 .PHONY: .venv
+
+docs: ## Writes the pages of docs/ that are generated: settings, metrics, the API.
+	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test documents --test openapi
 
 bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
 	$(CARGO) bench --locked --bench latency

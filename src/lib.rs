@@ -35,6 +35,8 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
+mod nearest;
+#[cfg(feature = "server")]
 pub mod repository;
 #[cfg(feature = "server")]
 pub mod scheduler;

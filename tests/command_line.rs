@@ -4,33 +4,15 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use support::binary::{Running, anywidth, fails, run};
 use support::onnx::OnnxFile;
 use support::pictures::png;
 use tempfile::TempDir;
-
-fn anywidth(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth"));
-    command.args(arguments).env_clear();
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    anywidth(arguments).output().unwrap()
-}
-
-/// Checks that the command ends with this code, and gives what it wrote on standard error.
-fn fails(arguments: &[&str], code: i32) -> String {
-    let output = run(arguments);
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    text
-}
 
 /// A folder with `tiny.onnx`, `text.onnx`, `picture.png`, and a folder of models with one that is broken.
 struct Files(TempDir);
@@ -184,28 +166,13 @@ fn the_servers_variables_are_no_matter_of_the_other_commands() {
     assert_eq!(serve.status.code(), Some(2));
 }
 
-/// A server that is ended with the test, whatever happens.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_server_says_what_to_try_serves_the_good_models_and_stops_cleanly() {
     let files = Files::new();
     let mut command = anywidth(&["serve", "--log-format", "json"]);
     command.env("ANYWIDTH_PORT", "0").env("ANYWIDTH_MODELS", files.path("models"));
-    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let greeting = BufReader::new(running.0.stdout.take().unwrap());
-    let mut lines = greeting.lines().map_while(Result::ok);
-    let first = lines.next().unwrap();
-    let url = first.split_once("listens on ").unwrap().1.to_owned();
-    let shown: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Stop:")).collect();
-    let shown = shown.join("\n");
+    let mut running = Running::start(command);
+    let (url, shown) = (&running.url, &running.greeting);
     assert!(shown.contains("good (default): 32x32 colour, 10 classes"), "{shown}");
     assert!(shown.contains("not served: bad/1: "), "{shown}");
     assert!(shown.contains(&format!("curl --data-binary @photo.jpg '{url}/classify?width=0.5'")), "{shown}");
@@ -213,10 +180,9 @@ fn a_server_says_what_to_try_serves_the_good_models_and_stops_cleanly() {
     let answer = ureq::post(format!("{url}/classify?width=0.5")).send(&png(1)[..]).unwrap();
     assert_eq!(answer.headers()["x-width"], "0.5");
 
-    let pid = running.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert_eq!(running.0.wait().unwrap().code(), Some(0));
-    let log = BufReader::new(running.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+    let log = running.log().lines().map_while(Result::ok);
     let log: Vec<Value> = log.map(|line| serde_json::from_str(&line).unwrap()).collect();
     let answered = log.iter().find(|line| line["message"] == "answered").unwrap();
     assert_eq!((&answered["status"], &answered["width"]), (&Value::from(200), &Value::from("0.5")));

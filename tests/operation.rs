@@ -7,11 +7,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use anywidth::config::Drain;
 use anywidth::scheduler::Settings;
 use serde_json::json;
 use support::pictures::png;
-use support::server::{Options, SETTINGS, Server};
+use support::server::{DRAIN, Options, SETTINGS, Server};
 use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, Gated, Step};
+
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// One worker, behind a gate that has let it warm up.
 fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
@@ -230,6 +234,47 @@ fn at_the_end_requests_under_way_are_answered() {
 }
 
 #[test]
+fn until_the_wait_is_over_the_server_only_says_that_it_is_not_ready() {
+    let mut server = Server::with(Options { drain: Drain { wait: FOREVER, ..DRAIN }, ..Options::default() });
+    server.await_ready();
+    assert!(server.get("/livez").headers.get("connection").is_none());
+    server.stop();
+    server.until(|| server.get("/readyz").status == 503);
+    for answer in [server.get("/livez"), server.post("/classify", &png(1))] {
+        assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+    }
+}
+
+#[test]
+fn what_the_system_has_accepted_is_answered_at_the_end() {
+    // One connection is for the metrics, and stays open; one is left, and the second request waits with the system.
+    let (mut server, gate) = gated(|options| options.limits.max_connections = 2);
+    let first = send_only(&server);
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    let second = send_only(&server);
+    server.stop();
+    server.until(|| TcpStream::connect(server.address).is_err());
+    for stream in [first, second] {
+        gate.open.send(()).unwrap();
+        assert!(answer_of(stream).starts_with("HTTP/1.1 200 "));
+    }
+    server.stopped();
+}
+
+#[test]
+fn requests_that_come_with_the_end_are_answered() {
+    for _ in 0..10 {
+        let mut server = Server::start();
+        let sent: Vec<_> = (0..8).map(|_| send_only(&server)).collect();
+        server.stop();
+        for stream in sent {
+            assert!(answer_of(stream).starts_with("HTTP/1.1 200 "));
+        }
+        server.stopped();
+    }
+}
+
+#[test]
 fn at_the_bound_new_connections_wait_until_one_ends() {
     // One is for the metrics, and stays open; one is left.
     let (server, gate) = gated(|options| options.limits.max_connections = 2);
@@ -262,7 +307,7 @@ fn the_end_does_not_wait_for_callers_who_ask_nothing() {
 
 #[test]
 fn the_end_does_not_wait_longer_than_it_may() {
-    let (mut server, gate) = gated(|options| options.drain_timeout = Duration::ZERO);
+    let (mut server, gate) = gated(|options| options.drain.timeout = Duration::ZERO);
     let _under_way = send_only(&server);
     assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
     server.stop();

@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, and the exit codes.
 
 mod classify;
+mod config;
 mod evaluate;
+mod healthcheck;
 mod inspect;
 mod profile;
 mod serve;
@@ -12,11 +14,13 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
+use anyhow::anyhow;
 use clap::builder::Resettable;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Flags;
+use crate::config::{Config, File, Flags, Origin, Origins};
 use crate::repository::{Repository, ServedModel, Source};
 
 /// An inference server for Any-Width Networks: one file, one copy of the weights, every width
@@ -33,6 +37,10 @@ struct Arguments {
 enum Command {
     /// Serve models over HTTP (what happens without a subcommand)
     Serve(Box<Flags>),
+    /// Show the settings that hold, and where each came from; the output can be used as a file of settings
+    Config(Box<Flags>),
+    /// Ask the server on this machine whether it is ready, as containers do; the exit code says it
+    Healthcheck(healthcheck::Arguments),
     /// Classify one image, without a server
     Classify(classify::Arguments),
     /// Show what a model sees in one image at every width
@@ -60,20 +68,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Runs the command line of this process, and says how it ended.
 pub fn run() -> ExitCode {
-    let matches = command(std::env::args_os().nth(1)).get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let outcome = match arguments.command {
-        None => serve::run(arguments.serve.prefer_typed(&matches)),
-        Some(Command::Serve(flags)) => {
-            let (_, matches) = matches.subcommand().expect("it was read from there");
-            serve::run(flags.prefer_typed(matches))
-        }
-        Some(Command::Classify(arguments)) => classify::run(&arguments),
-        Some(Command::Profile(arguments)) => profile::run(&arguments),
-        Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
-        Some(Command::Inspect(arguments)) => inspect::run(&arguments),
-    };
-    let (error, code) = match outcome {
+    let typed: Vec<_> = std::env::args_os().collect();
+    let (error, code) = match execute(&typed) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => (error, ExitCode::from(2)),
         Err(Failure::Error(error)) => (error, ExitCode::FAILURE),
@@ -82,9 +78,53 @@ pub fn run() -> ExitCode {
     code
 }
 
+fn execute(typed: &[OsString]) -> Result<(), Failure> {
+    let (matches, file) = read(typed)?;
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let origins = Origins::new(of_subcommand(&matches), file.as_ref());
+    match arguments.command {
+        None => serve::run(arguments.serve, &origins),
+        Some(Command::Serve(flags)) => serve::run(*flags, &origins),
+        Some(Command::Config(flags)) => config::run(*flags, &origins),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
+        Some(Command::Classify(arguments)) => classify::run(&arguments),
+        Some(Command::Profile(arguments)) => profile::run(&arguments),
+        Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+    }
+}
+
+/// Reads the command line, and where it names a file of settings, reads it again with what the file says as defaults.
+fn read(typed: &[OsString]) -> Result<(ArgMatches, Option<File>), Failure> {
+    let command = command(typed.get(1));
+    let matches = command.clone().get_matches_from(typed);
+    let path = of_subcommand(&matches).try_get_one::<PathBuf>("config").ok().flatten();
+    let Some(path) = path else { return Ok((matches, None)) };
+    let file = File::read(path).map_err(|error| Failure::Usage(error.into()))?;
+    Ok((file.as_defaults(command).get_matches_from(typed), Some(file)))
+}
+
+/// What was typed for the subcommand, or for the server where there is none.
+fn of_subcommand(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| matches)
+}
+
+/// The settings that hold, or which one does not, and where it was said.
+fn validate(flags: Flags, origins: &Origins) -> Result<Config, Failure> {
+    let cores = available_parallelism().map_or(1, usize::from);
+    flags.validate(cores).map_err(|error| {
+        let setting = Flags::list().into_iter().find(|setting| Some(setting.flag.as_str()) == error.flag());
+        let place = setting.filter(|setting| origins.of(&setting.key) < Origin::Flag);
+        match place.and_then(|setting| origins.place(&setting)) {
+            Some(place) => Failure::Usage(anyhow!(error).context(place)),
+            None => Failure::Usage(error.into()),
+        }
+    })
+}
+
 /// The command line's grammar. Where its `first` word is a subcommand, the variables of the flags beside the
 /// subcommands are not read: whatever they hold is no matter of `inspect`.
-fn command(first: Option<OsString>) -> clap::Command {
+fn command(first: Option<&OsString>) -> clap::Command {
     let command = Arguments::command();
     match first.is_some_and(|first| command.find_subcommand(first).is_some()) {
         true => command.mut_args(|flag| flag.env(Resettable::Reset)),

@@ -1,7 +1,6 @@
 //! `anywidth serve`: the server, from its settings to its last answer.
 
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{Failure, print};
-use crate::config::{Config, Flags};
+use super::{Failure, print, validate};
+use crate::config::{Address, Config, Flags, Origins};
 use crate::engine::{Model, Width};
 use crate::repository::Repository;
 use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, measure};
@@ -21,9 +20,8 @@ use crate::telemetry::{Metrics, subscriber};
 /// The time for measuring what the models take, before the first request is answered.
 const MEASURING: Duration = Duration::from_millis(500);
 
-pub(super) fn run(flags: Flags) -> Result<(), Failure> {
-    let cores = available_parallelism().map_or(1, usize::from);
-    let config = flags.validate(cores).map_err(|error| Failure::Usage(error.into()))?;
+pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
+    let config = validate(flags.prefer_stronger(origins), origins)?;
     tracing::subscriber::set_global_default(subscriber(config.log_format, config.log_filter.clone()))?;
     let repository = Repository::load(&config.source, config.default_model.as_deref())?;
     for rejected in repository.rejected() {
@@ -37,10 +35,9 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
 }
 
 async fn listen(config: Config, repository: Repository) -> anyhow::Result<()> {
-    let address = (config.host.as_str(), config.port);
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
+    let Address { host, port, .. } = &config.address;
+    let listener =
+        TcpListener::bind((host.as_str(), *port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let url = format!("http://{}", listener.local_addr()?);
 
     let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository))?);
@@ -50,7 +47,7 @@ async fn listen(config: Config, repository: Repository) -> anyhow::Result<()> {
         warm.warmed_up().await;
         info!("warmed up: ready");
     });
-    serve(listener, service, stop_signal()?, config.drain_timeout).await;
+    serve(listener, service, stop_signal()?, config.drain).await;
     info!("stopped");
     Ok(())
 }

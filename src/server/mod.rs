@@ -10,15 +10,14 @@ mod memory;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::config::RequestLimits;
+use crate::config::{Drain, RequestLimits};
 use crate::repository::Repository;
 use crate::scheduler::Scheduler;
 use crate::telemetry::Metrics;
@@ -57,7 +56,12 @@ impl Service {
 
     /// Will a request be answered soon: is everything warmed up, and is the server not about to end?
     pub fn is_ready(&self) -> bool {
-        self.scheduler.is_ready() && !self.stopping.load(Ordering::Relaxed)
+        self.scheduler.is_ready() && !self.is_stopping()
+    }
+
+    /// Was the server asked to stop?
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Waits until every worker has warmed up.
@@ -71,21 +75,24 @@ pub fn app(service: Arc<Service>) -> Router {
     http::router(service)
 }
 
-/// Serves until `shutdown` completes; then `/readyz` says no, no connection is taken, and requests under way get
-/// `drain_timeout` to finish.
+/// Serves until `shutdown` completes. From then on `/readyz` says no and every answer asks its caller to leave; all else goes
+/// on for `drain.wait`, so that whoever sends requests here can notice. Then no connection is taken, and requests under way
+/// get `drain.timeout` to finish.
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    drain_timeout: Duration,
+    drain: Drain,
 ) {
     let stopping = async {
         shutdown.await;
-        info!("stopping: requests under way finish");
         service.stopping.store(true, Ordering::Relaxed);
+        info!(drain_wait_ms = drain.wait.as_millis() as u64, "stopping: not ready any more");
+        sleep(drain.wait).await;
+        info!("stopping: requests under way finish");
     };
     let open = listen::until(stopping, listener, app(service.clone()), &service.limits).await;
-    if timeout(drain_timeout, open.shutdown()).await.is_err() {
-        warn!(drain_timeout_ms = drain_timeout.as_millis() as u64, "stopping: some requests did not finish in time");
+    if timeout(drain.timeout, open.end()).await.is_err() {
+        warn!(drain_timeout_ms = drain.timeout.as_millis() as u64, "stopping: some requests did not finish in time");
     }
 }

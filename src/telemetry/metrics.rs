@@ -3,8 +3,10 @@
 //! Base units, `_total` on counters, and labels of bounded sets only: models that are served, widths of their grids,
 //! status codes, reasons. Knows nothing of how the numbers come about.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use prometheus::core::{Collector, Desc};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -48,7 +50,20 @@ impl Metrics {
     /// # Errors
     /// When the registry holds metrics of these names already.
     pub fn new(registry: &Registry) -> prometheus::Result<Metrics> {
-        let table = Table(registry);
+        Metrics::in_table(&Table { registry, rows: RefCell::default() })
+    }
+
+    /// What each metric is, in the order of the table.
+    ///
+    /// # Errors
+    /// None that a registry of its own could have.
+    pub fn describe() -> prometheus::Result<Vec<Description>> {
+        let table = Table { registry: &Registry::new(), rows: RefCell::default() };
+        Metrics::in_table(&table)?;
+        Ok(table.rows.into_inner())
+    }
+
+    fn in_table(table: &Table<'_>) -> prometheus::Result<Metrics> {
         let model_width = &["model", "width"];
         let build = table.gauges("build_info", "Always 1; the version is in the label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -122,41 +137,64 @@ impl Metrics {
     }
 }
 
-/// Creates metrics with the project's prefix, registered.
-struct Table<'a>(&'a Registry);
+/// What a metric is, for people.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// With the project's prefix, as scrapers see it.
+    pub name: String,
+    /// As in the metric's `# TYPE` line.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+    /// What it says.
+    pub help: String,
+}
+
+/// Creates metrics with the project's prefix, registered, each a row.
+struct Table<'a> {
+    registry: &'a Registry,
+    rows: RefCell<Vec<Description>>,
+}
 
 impl Table<'_> {
     fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.register(IntCounter::with_opts(options(name, help))?)
+        self.register("counter", IntCounter::with_opts(options(name, help))?)
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.register(IntCounterVec::new(options(name, help), labels)?)
+        self.register("counter", IntCounterVec::new(options(name, help), labels)?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.register(IntGauge::with_opts(options(name, help))?)
+        self.register("gauge", IntGauge::with_opts(options(name, help))?)
     }
 
     fn share(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
-        self.register(Gauge::with_opts(options(name, help))?)
+        self.register("gauge", Gauge::with_opts(options(name, help))?)
     }
 
     fn shares(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-        self.register(GaugeVec::new(options(name, help), labels)?)
+        self.register("gauge", GaugeVec::new(options(name, help), labels)?)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.register(IntGaugeVec::new(options(name, help), labels)?)
+        self.register("gauge", IntGaugeVec::new(options(name, help), labels)?)
     }
 
     fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> prometheus::Result<HistogramVec> {
         let options = HistogramOpts { common_opts: options(name, help), buckets: buckets.to_vec() };
-        self.register(HistogramVec::new(options, labels)?)
+        self.register("histogram", HistogramVec::new(options, labels)?)
     }
 
-    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
-        self.0.register(Box::new(metric.clone()))?;
+    fn register<M: Collector + Clone + 'static>(&self, kind: &'static str, metric: M) -> prometheus::Result<M> {
+        self.registry.register(Box::new(metric.clone()))?;
+        let describe = |desc: &Desc| Description {
+            name: desc.fq_name.clone(),
+            kind,
+            labels: desc.variable_labels.clone(),
+            help: desc.help.clone(),
+        };
+        self.rows.borrow_mut().extend(metric.desc().into_iter().map(describe));
         Ok(metric)
     }
 }

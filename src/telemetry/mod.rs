@@ -5,4 +5,4 @@ mod metrics;
 
 pub use logs::{LogFilterError, LogFormat, log_filter, subscriber};
 pub(crate) use metrics::observe;
-pub use metrics::{Metrics, NONE};
+pub use metrics::{Description, Metrics, NONE};

@@ -1,7 +1,10 @@
 //! What several test files share.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod binary;
+pub mod documents;
 pub mod onnx;
 pub mod pictures;
+pub mod schema;
 pub mod server;
 pub mod workers;

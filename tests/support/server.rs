@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anywidth::config::RequestLimits;
+use anywidth::config::{Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::picture::Limits;
 use anywidth::repository::{Repository, ServedModel};
@@ -26,13 +26,16 @@ pub struct Options {
     pub scheduler: Settings,
     pub limits: RequestLimits,
     pub max_pixels: u64,
-    pub drain_timeout: Duration,
+    pub drain: Drain,
     pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync>,
 }
 
 /// One worker, and so much time that nothing is ever late.
 pub const SETTINGS: Settings =
     Settings { workers: 1, decoders: 1, max_batch: 4, queue_limit: 16, default_budget: Duration::from_secs(600) };
+
+/// The end comes at once, and waits for whoever is under way.
+pub const DRAIN: Drain = Drain { wait: Duration::ZERO, timeout: Duration::from_secs(60) };
 
 impl Default for Options {
     fn default() -> Options {
@@ -46,7 +49,7 @@ impl Default for Options {
                 max_connections: 64,
             },
             max_pixels: 1_000_000,
-            drain_timeout: Duration::from_secs(60),
+            drain: DRAIN,
             wrap: Box::new(|worker| Box::new(worker)),
         }
     }
@@ -111,7 +114,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or(()) };
-        let task = runtime.spawn(serve(listener, service, shutdown, options.drain_timeout));
+        let task = runtime.spawn(serve(listener, service, shutdown, options.drain));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         Server { address, agent, stop: Some(stop), task: Some(task), runtime }
     }

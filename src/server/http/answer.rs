@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Width;
 use crate::repository::ServedModel;
@@ -20,8 +21,18 @@ pub(super) struct Answered {
     pub(super) timing: Milliseconds,
 }
 
-/// The parts of a request's time. `total` is from the request's head to its answer, so it holds the body's arrival too.
-#[derive(Debug, Clone, Copy, Serialize)]
+/// The answer to one image, or to several files.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Answer)]
+pub(super) enum Body<'a> {
+    One(One<'a>),
+    Several(Several<'a>),
+}
+
+/// The parts of a request's time, of several files the slowest of each. `total` is from the request's head to its answer, so
+/// it holds the body's arrival too.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(super) struct Milliseconds {
     pub(super) queue: f64,
     pub(super) decode: f64,
@@ -29,61 +40,82 @@ pub(super) struct Milliseconds {
     pub(super) total: f64,
 }
 
-#[derive(Serialize)]
-struct One<'a> {
+/// The answer to one image.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnswerToOne)]
+pub(super) struct One<'a> {
+    /// The model that ran.
     model: &'a str,
     version: String,
     #[serde(flatten)]
-    result: Classified<'a>,
+    result: Classified,
     timing_ms: Milliseconds,
 }
 
-#[derive(Serialize)]
-struct Several<'a> {
+/// The answer to several files.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnswerToSeveral)]
+pub(super) struct Several<'a> {
+    /// The model that ran.
     model: &'a str,
     version: String,
     results: Vec<Named<'a>>,
     timing_ms: Milliseconds,
 }
 
-#[derive(Serialize)]
+/// What one of several files shows.
+#[derive(Serialize, ToSchema)]
+#[schema(as = File)]
 struct Named<'a> {
+    /// The file's name, cut to 100 characters.
     name: &'a str,
     #[serde(flatten)]
-    result: Classified<'a>,
+    result: Classified,
 }
 
-#[derive(Serialize)]
-struct Classified<'a> {
+/// What an image shows.
+#[derive(Serialize, ToSchema)]
+struct Classified {
+    /// The width that ran.
     width: Width,
+    /// Why it was this one: `requested`, `budget`, `load`, `accuracy`, `confident` or `full`.
     reason: &'static str,
-    predictions: Vec<Labelled<'a>>,
+    /// The likeliest classes, likeliest first.
+    predictions: Vec<Labelled>,
+    /// Every step of the model's widths, ascending; where `profile=true` asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Vec<Step<'a>>>,
+    profile: Option<Vec<Step>>,
 }
 
-#[derive(Serialize)]
-struct Step<'a> {
+/// What an image shows at one width.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WidthStep)]
+struct Step {
     width: Width,
-    predictions: Vec<Labelled<'a>>,
+    predictions: Vec<Labelled>,
 }
 
-#[derive(Serialize)]
-struct Labelled<'a> {
+/// A class, and how likely it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Prediction)]
+struct Labelled {
     label: String,
-    #[serde(flatten)]
-    prediction: &'a Prediction,
+    /// Counted from 0.
+    index: usize,
+    /// From 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
+    probability: f32,
 }
 
 /// The answer to one image.
 pub(super) fn one(served: &ServedModel, answer: &Answer, started_at: Instant) -> Response {
     let timing_ms = Milliseconds::of(&[answer.timing], started_at);
-    let body = One {
+    let body = Body::One(One {
         model: &served.name,
         version: served.version.to_string(),
         result: Classified::of(served, answer),
         timing_ms,
-    };
+    });
     respond(body, Answered { model: served.name.clone(), width: answer.width, images: 1, timing: timing_ms })
 }
 
@@ -93,17 +125,15 @@ pub(super) fn several(served: &ServedModel, names: &[String], answers: &[Answer]
     let timing_ms = Milliseconds::of(&timings, started_at);
     let results = names.iter().zip(answers);
     let results = results.map(|(name, answer)| Named { name, result: Classified::of(served, answer) }).collect();
-    let body = Several { model: &served.name, version: served.version.to_string(), results, timing_ms };
+    let body = Body::Several(Several { model: &served.name, version: served.version.to_string(), results, timing_ms });
     let width = answers.iter().map(|answer| answer.width).max().unwrap_or(Width::FULL);
     respond(body, Answered { model: served.name.clone(), width, images: answers.len(), timing: timing_ms })
 }
 
-impl Classified<'_> {
-    fn of<'a>(served: &'a ServedModel, answer: &'a Answer) -> Classified<'a> {
-        let step = |(width, predictions): &'a (Width, Vec<Prediction>)| Step {
-            width: *width,
-            predictions: labelled(served, predictions),
-        };
+impl Classified {
+    fn of(served: &ServedModel, answer: &Answer) -> Classified {
+        let step =
+            |(width, predictions): &(Width, Vec<_>)| Step { width: *width, predictions: labelled(served, predictions) };
         Classified {
             width: answer.width,
             reason: answer.reason.word(),
@@ -113,12 +143,13 @@ impl Classified<'_> {
     }
 }
 
-fn labelled<'a>(served: &ServedModel, predictions: &'a [Prediction]) -> Vec<Labelled<'a>> {
-    let metadata = served.model.metadata();
-    predictions.iter().map(|prediction| Labelled { label: metadata.label(prediction.index), prediction }).collect()
+fn labelled(served: &ServedModel, predictions: &[Prediction]) -> Vec<Labelled> {
+    let label = |index| served.model.metadata().label(index);
+    let labelled = |&Prediction { index, probability }: &_| Labelled { label: label(index), index, probability };
+    predictions.iter().map(labelled).collect()
 }
 
-fn respond(body: impl Serialize, answered: Answered) -> Response {
+fn respond(body: Body<'_>, answered: Answered) -> Response {
     let mut response = Json(body).into_response();
     let headers = response.headers_mut();
     // Digits and punctuation only: these are always header values.

@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::config::RequestLimits;
@@ -19,6 +20,15 @@ pub(super) enum Images {
     One(Bytes),
     /// Several files with their names, in the order of the form.
     Several(Vec<(String, Bytes)>),
+}
+
+/// A form with images, as /openapi.json describes it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is only described")]
+pub(super) struct Form {
+    /// Files, whatever their fields are called.
+    #[schema(content_media_type = "application/octet-stream")]
+    image: Vec<Vec<u8>>,
 }
 
 /// A body that is still arriving.

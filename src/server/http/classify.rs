@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use prometheus::IntGauge;
 
-use super::answer::{self, Answered};
-use super::body::{Images, Incoming};
-use super::error::ApiError;
-use super::parameters::Parameters;
+use super::answer::{self, Answered, Body};
+use super::body::{Form, Images, Incoming};
+use super::error::{ApiError, Described};
+use super::parameters::{Headers, Parameters, Query};
 use crate::engine::Width;
 use crate::policy::Wish;
 use crate::repository::ServedModel;
@@ -34,6 +34,26 @@ struct Ask {
 /// As many classes are named where the request does not say how many.
 const USUAL_TOP_K: usize = 5;
 
+/// What one image or several files show, at the widest width that time allows.
+#[utoipa::path(
+    post,
+    path = "/classify",
+    params(Query, Headers),
+    request_body(
+        description = "An image as it is, or several as files of a form. Its first bytes say of which type an image is.",
+        content(("image/jpeg"), ("image/png"), ("image/webp"), ("application/octet-stream"), (Form = "multipart/form-data")),
+    ),
+    responses(
+        (
+            status = 200, description = "The classes, likeliest first.", body = Body,
+            headers(
+                ("x-width" = Width, description = "The width that ran, of several files the widest."),
+                ("server-timing" = String, description = "As `timing_ms`, for browsers."),
+            ),
+        ),
+        Described,
+    ),
+)]
 pub(super) async fn classify(State(service): State<Arc<Service>>, request: Request) -> Response {
     let started_at = Instant::now();
     let _under_way = UnderWay::begin(&service.metrics.requests_in_flight);

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use thiserror::Error;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::PATHS;
 use crate::picture::PictureError;
@@ -56,10 +57,46 @@ pub(super) enum ApiError {
 }
 
 /// What every error looks like on the wire.
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Body {
+    /// What is wrong, where, and what is allowed; for people.
     error: String,
+    /// One word that stays the same, for programs: docs/api.md has all.
     code: &'static str,
+}
+
+/// The errors of a request to classify, as /openapi.json describes them.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "they are only described")]
+pub(super) enum Described {
+    /// A parameter, a header or the body's form is wrong.
+    #[response(status = 400)]
+    BadRequest(#[to_schema] Body),
+    /// There is no such model, or version.
+    #[response(status = 404)]
+    NotFound(#[to_schema] Body),
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    RequestTimeout(#[to_schema] Body),
+    /// The body, an image or the number of files is above a limit.
+    #[response(status = 413)]
+    PayloadTooLarge(#[to_schema] Body),
+    /// Neither JPEG, nor PNG, nor WebP.
+    #[response(status = 415)]
+    UnsupportedMediaType(#[to_schema] Body),
+    /// A broken image, or a wish that cannot be met here at any time.
+    #[response(status = 422)]
+    UnprocessableEntity(#[to_schema] Body),
+    /// A fault of the server.
+    #[response(status = 500)]
+    InternalServerError(#[to_schema] Body),
+    /// What load forbids now, or the server is stopping.
+    #[response(status = 503, headers(("retry-after" = u64, description = "Seconds after which to try again.")))]
+    ServiceUnavailable(#[to_schema] Body),
+    /// The deadline passed while the image waited.
+    #[response(status = 504)]
+    GatewayTimeout(#[to_schema] Body),
 }
 
 impl ApiError {

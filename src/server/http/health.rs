@@ -5,21 +5,44 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::server::Service;
 
+/// What `/livez` says.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Liveness {
+    live: bool,
+}
+
+/// What `/readyz` says.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    ready: bool,
+    /// Where it is not: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
 /// 200 for as long as the process answers at all.
-pub(super) async fn live() -> Json<Value> {
-    Json(json!({ "live": true }))
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "It lives.", body = Liveness)))]
+pub(super) async fn live() -> Json<Liveness> {
+    Json(Liveness { live: true })
 }
 
 /// 200 once every worker has warmed up, until the server is asked to stop.
-pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Value>) {
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "A request will be answered soon.", body = Readiness),
+    (status = 503, description = "The server is warming up or stopping.", body = Readiness),
+))]
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Readiness>) {
     if service.is_ready() {
-        (StatusCode::OK, Json(json!({ "ready": true })))
+        (StatusCode::OK, Json(Readiness { ready: true, error: None, code: None }))
     } else {
-        let error = "the server is warming up or stopping";
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "error": error, "code": "not_ready" })))
+        let error = Some("the server is warming up or stopping");
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Readiness { ready: false, error, code: Some("not_ready") }))
     }
 }

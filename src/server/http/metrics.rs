@@ -11,6 +11,10 @@ use tracing::error;
 use super::error::ApiError;
 use crate::server::Service;
 
+/// The metrics, for Prometheus: docs/metrics.md.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"),
+))]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     match TextEncoder::new().encode_to_string(&service.registry.gather()) {
         Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),

@@ -9,14 +9,16 @@ mod home;
 mod metrics;
 mod models;
 mod observe;
+mod openapi;
 mod parameters;
+mod parting;
 mod profile;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -25,7 +27,7 @@ use super::Service;
 use error::ApiError;
 
 /// Every path, for the error that names them.
-const PATHS: &str = "/, /classify, /models, /profile, /metrics, /livez, /readyz";
+const PATHS: &str = "/, /classify, /models, /profile, /metrics, /livez, /readyz, /openapi.json";
 
 pub(super) fn router(service: Arc<Service>) -> Router {
     Router::new()
@@ -37,11 +39,13 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::openapi))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(service)
+        .with_state(service.clone())
         // The layer added last is the outermost.
         .layer(CatchPanicLayer::custom(|_| error::into_response(ApiError::Internal)))
+        .layer(from_fn_with_state(service, parting::part))
         .layer(from_fn(observe::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

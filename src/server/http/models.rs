@@ -5,13 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Width;
 use crate::picture::Preparation;
 use crate::repository::{Rejected, ServedModel};
 use crate::server::Service;
 
-#[derive(Serialize)]
+/// The models that are served, and those that are not.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Models)]
 pub(super) struct Listing {
     /// The name that answers when a request names none.
     default: String,
@@ -20,10 +23,11 @@ pub(super) struct Listing {
     rejected: Vec<Refusal>,
 }
 
-#[derive(Serialize)]
+/// A model, in the version that answers when a request names none.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Model)]
 struct Listed {
     name: String,
-    /// Of the version that answers when a request names none, as all below.
     version: String,
     /// Every version, ascending.
     versions: Vec<String>,
@@ -36,28 +40,35 @@ struct Listed {
     widths: Vec<Width>,
     /// Measured by whoever made the model, on held-out data; empty where the file does not say.
     accuracy: Vec<Accuracy>,
+    /// How it was trained, in the words of whoever made it; null where the file does not say.
     training: Option<serde_json::Value>,
 }
 
-#[derive(Serialize)]
+/// What the network reads.
+#[derive(Serialize, ToSchema)]
 struct Input {
     channels: usize,
     height: usize,
     width: usize,
 }
 
-#[derive(Serialize)]
+/// How often the network is right at a width.
+#[derive(Serialize, ToSchema)]
 struct Accuracy {
     width: Width,
     accuracy: f64,
 }
 
-#[derive(Serialize)]
+/// A model that does not load.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RejectedModel)]
 struct Refusal {
     place: String,
     error: String,
 }
 
+/// What is served, and what each model reads and answers.
+#[utoipa::path(get, path = "/models", responses((status = 200, description = "Every model.", body = Listing)))]
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Listing> {
     let repository = service.repository();
     Json(Listing {

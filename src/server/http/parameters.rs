@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use form_urlencoded::parse;
+use utoipa::openapi::schema::{Object, OneOf, Schema, Type};
+use utoipa::{IntoParams, PartialSchema};
 
 use super::error::ApiError;
 use crate::engine::{Width, WidthError};
+use crate::nearest::nearest;
 use crate::policy::{MAX_BUDGET, Priority, Wish};
 
 /// What a request to classify asks for.
@@ -33,12 +36,60 @@ pub(super) struct Number {
     place: String,
 }
 
+/// What may stand in the query, as /openapi.json describes it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is only described: what reads the query says more of what is wrong")]
+pub(super) struct Query {
+    /// Exactly this width, above 0 and up to 1; or `auto`, which leaves it to the server, as without the parameter.
+    #[param(schema_with = width_or_auto)]
+    width: Option<String>,
+    /// Milliseconds from the request's head to its answer; the width is as wide as they allow.
+    #[param(exclusive_minimum = 0, maximum = 3_600_000)]
+    budget_ms: Option<f64>,
+    /// No width whose accuracy, as `/models` has it, is below this.
+    #[param(minimum = 0, maximum = 1)]
+    min_accuracy: Option<f64>,
+    /// Begin narrow, and stop at the first width at which the likeliest class is at least this likely. Excludes `width` and
+    /// `profile`.
+    #[param(exclusive_minimum = 0, maximum = 1)]
+    confidence: Option<f32>,
+    /// Whom overload refuses first: `low`, `normal` or `high`.
+    #[param(pattern = "^(low|normal|high)$")]
+    priority: Option<String>,
+    /// How many classes the answer names, at most as many as there are; 5 by default.
+    #[param(minimum = 1)]
+    top_k: Option<usize>,
+    /// The name of the model; without it the default of `/models`.
+    model: Option<String>,
+    /// The model's version; without it the latest.
+    version: Option<u64>,
+    /// Answer for every step of the model's widths as well, from one pass.
+    profile: Option<bool>,
+}
+
+/// The headers that say what the query can say too; the query beats them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "they are only described")]
+pub(super) struct Headers {
+    /// As `width` in the query.
+    #[param(rename = "x-width", schema_with = width_or_auto)]
+    width: Option<String>,
+    /// As `budget_ms` in the query.
+    #[param(rename = "x-latency-budget-ms", exclusive_minimum = 0, maximum = 3_600_000)]
+    budget_ms: Option<f64>,
+}
+
+fn width_or_auto() -> Schema {
+    let auto = Object::builder().schema_type(Type::String).enum_values(Some(["auto"]));
+    OneOf::builder().item(Width::schema()).item(auto).build().into()
+}
+
 const KNOWN: [&str; 9] =
     ["width", "budget_ms", "min_accuracy", "confidence", "priority", "top_k", "model", "version", "profile"];
 const WIDTH_HEADER: &str = "x-width";
 const BUDGET_HEADER: &str = "x-latency-budget-ms";
-/// How alike an unknown name and a known one must be (from 0 to 1) to suggest the one for the other.
-const ALIKE: f64 = 0.75;
 
 impl Parameters {
     /// Reads the query and the headers; a query parameter beats its header.
@@ -192,10 +243,7 @@ fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<(String, Str
 }
 
 fn unknown(name: &str) -> ApiError {
-    let likeness = |known: &&str| strsim::jaro_winkler(&name.to_lowercase(), known);
-    let nearest = KNOWN.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let nearest = nearest.filter(|known| likeness(known) >= ALIKE);
-    ApiError::UnknownParameter { name: shortened(name), nearest, known: KNOWN.join(", ") }
+    ApiError::UnknownParameter { name: shortened(name), nearest: nearest(name, KNOWN), known: KNOWN.join(", ") }
 }
 
 fn in_query(name: &str) -> String {
@@ -219,6 +267,7 @@ fn shortened(text: &str) -> String {
 mod tests {
     use axum::http::HeaderValue;
     use proptest::prelude::*;
+    use utoipa::openapi::path::Parameter;
 
     use super::*;
 
@@ -314,6 +363,14 @@ mod tests {
         }
         assert!(with_header("confidence=0.9", &["0.5"]).is_err());
         assert!(read("confidence=0.9&width=auto&profile=false").is_ok());
+    }
+
+    #[test]
+    fn what_is_described_is_what_is_known() {
+        let names =
+            |parameters: Vec<Parameter>| parameters.into_iter().map(|parameter| parameter.name).collect::<Vec<_>>();
+        assert_eq!(names(Query::into_params(|| None)), KNOWN);
+        assert_eq!(names(Headers::into_params(|| None)), [WIDTH_HEADER, BUDGET_HEADER]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Width;
 use crate::policy::Profile;
@@ -13,33 +14,45 @@ use crate::repository::ServedModel;
 use crate::scheduler::Settings;
 use crate::server::Service;
 
-#[derive(Serialize)]
+/// What is known of the models' times.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Profiles)]
 pub(super) struct Listing {
+    /// Worker threads.
     workers: usize,
     models: Vec<Profiled>,
 }
 
-#[derive(Serialize)]
+/// What is known of one model's times.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelProfile)]
 struct Profiled {
     name: String,
     version: String,
     /// How many times longer batches take now than was measured at start-up.
     correction: f64,
-    /// Mean time that decoding a picture was expected to take of late; none before the first.
+    /// Mean time that decoding a picture was expected to take of late; null before the first.
+    #[schema(required)]
     decode_us: Option<f64>,
     /// Images per second of all workers together, decoding included.
     capacity_at_full_width: f64,
     steps: Vec<Step>,
 }
 
-#[derive(Serialize)]
+/// What one width takes, and how often it is right.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProfileStep)]
 struct Step {
     width: Width,
+    /// From 0 to 1, on the data of whoever made the model; null where the file does not say.
+    #[schema(required)]
     accuracy: Option<f64>,
     /// Batch sizes, and what one batch takes.
     latency_us: Vec<(usize, f64)>,
 }
 
+/// What each width takes on this machine, corrected while running.
+#[utoipa::path(get, path = "/profile", responses((status = 200, description = "Every model that is served.", body = Listing)))]
 pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Listing> {
     let settings = service.scheduler.settings();
     let (profiles, decoding) = service.scheduler.profiles();

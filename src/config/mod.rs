@@ -1,13 +1,16 @@
 //! Settings, typed and validated before any port is bound.
 //!
-//! [`Flags`] is what was typed, on the command line or in `ANYWIDTH_*` variables; [`Config`] is what holds. Later
-//! sources (a file) join in between. Reads nothing itself: clap is handed the arguments.
+//! [`Flags`] is the one list of settings: a flag, its `ANYWIDTH_*` variable, and its key in a file ([`File`]), which clap
+//! is told as defaults, so that a flag beats a variable, and a variable the file. [`Config`] is what holds, [`Origins`] says
+//! where each came from.
 
-use std::path::PathBuf;
+mod file;
+mod flags;
+mod origin;
+mod setting;
+
 use std::time::Duration;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
@@ -17,100 +20,16 @@ use crate::repository::Source;
 use crate::scheduler::Settings;
 use crate::telemetry::{LogFilterError, LogFormat, log_filter};
 
-/// The flags of the server, each with its environment variable.
-#[derive(Debug, Clone, Args)]
-pub struct Flags {
-    /// Address to listen on; 0.0.0.0 to be reached from other machines
-    #[arg(long, env = "ANYWIDTH_HOST", default_value = "127.0.0.1")]
-    pub host: String,
-
-    /// Port to listen on; 0 lets the system choose one
-    #[arg(long, env = "ANYWIDTH_PORT", default_value_t = 8080)]
-    pub port: u16,
-
-    /// Folder of models, <NAME>/<VERSION>/model.onnx in it; without this the built-in models are served
-    #[arg(long, env = "ANYWIDTH_MODELS", value_name = "FOLDER")]
-    pub models: Option<PathBuf>,
-
-    /// Serve this one ONNX file instead of a folder
-    #[arg(long, env = "ANYWIDTH_MODEL", value_name = "FILE")]
-    pub model: Option<PathBuf>,
-
-    /// Model that answers when a request names none [default: cifar10, else the first by name]
-    #[arg(long, env = "ANYWIDTH_DEFAULT_MODEL", value_name = "NAME")]
-    pub default_model: Option<String>,
-
-    /// Worker threads, which decode and run; fewer where other programs share the machine, never more than cores
-    /// [default: all cores]
-    #[arg(long, env = "ANYWIDTH_THREADS", value_name = "N")]
-    pub threads: Option<usize>,
-
-    /// Worker threads that may decode large photographs at once; the others stay free for small ones and for the network
-    /// [default: half of the threads, at least 1]
-    #[arg(long, env = "ANYWIDTH_DECODERS", value_name = "N")]
-    pub decoders: Option<usize>,
-
-    /// Latency budget of requests that name none, and at least four times what their images take at full width; less to
-    /// narrow sooner, more to keep full width longer
-    #[arg(long, env = "ANYWIDTH_DEFAULT_BUDGET_MS", default_value_t = 50.0, value_name = "MS")]
-    pub default_budget_ms: f64,
-
-    /// Narrowest width that load may choose; lower to answer more in a burst, higher to refuse instead of being wrong
-    #[arg(long, env = "ANYWIDTH_NARROWEST", default_value = "0.25", value_name = "WIDTH")]
-    pub narrowest: Width,
-
-    /// Most images that run together; more for throughput, fewer for an even latency
-    #[arg(long, env = "ANYWIDTH_MAX_BATCH", default_value_t = 16, value_name = "N")]
-    pub max_batch: usize,
-
-    /// Most images that may wait; more to ride out longer bursts, fewer to refuse sooner
-    #[arg(long, env = "ANYWIDTH_QUEUE_LIMIT", default_value_t = 512, value_name = "N")]
-    pub queue_limit: usize,
-
-    /// Most connections open at once, others wait until one ends; within what the system lets a process open
-    #[arg(long, env = "ANYWIDTH_MAX_CONNECTIONS", default_value_t = 1024, value_name = "N")]
-    pub max_connections: usize,
-
-    /// Largest request body; raise it for large photographs or many files at once
-    #[arg(long, env = "ANYWIDTH_MAX_BODY_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
-    pub max_body_bytes: usize,
-
-    /// Most bytes that all bodies under way may take together; it bounds the memory that callers can fill
-    #[arg(long, env = "ANYWIDTH_MAX_BYTES_IN_FLIGHT", default_value_t = 1 << 30, value_name = "BYTES")]
-    pub max_bytes_in_flight: usize,
-
-    /// Largest image, width times height; each worker may need up to 12 bytes of memory per pixel
-    #[arg(long, env = "ANYWIDTH_MAX_PIXELS", default_value_t = 50_000_000, value_name = "N")]
-    pub max_pixels: u64,
-
-    /// Most files in one request
-    #[arg(long, env = "ANYWIDTH_MAX_FILES", default_value_t = 64, value_name = "N")]
-    pub max_files: usize,
-
-    /// Longest time to wait for a request's head, and then for its body; raise it for callers with slow connections
-    #[arg(long, env = "ANYWIDTH_READ_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
-    pub read_timeout_ms: u64,
-
-    /// Longest time that requests under way get to finish when the server is asked to stop
-    #[arg(long, env = "ANYWIDTH_DRAIN_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
-    pub drain_timeout_ms: u64,
-
-    /// How log lines are written; json where a machine reads them
-    #[arg(long, env = "ANYWIDTH_LOG_FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
-
-    /// What to log: a level (error, warn, info, debug, trace), or levels by module
-    #[arg(long, env = "ANYWIDTH_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
-}
+pub use file::{File, FileError, Problem};
+pub use flags::{Address, Flags};
+pub use origin::{Origin, Origins};
+pub use setting::Setting;
 
 /// Settings that hold.
 #[derive(Debug)]
 pub struct Config {
-    /// Host name or address to listen on.
-    pub host: String,
-    /// Port to listen on; 0 for any.
-    pub port: u16,
+    /// Where to listen.
+    pub address: Address,
     /// Where the models come from.
     pub source: Source,
     /// The model that answers when none is named.
@@ -123,8 +42,8 @@ pub struct Config {
     pub picture: Limits,
     /// What one request may be.
     pub request: RequestLimits,
-    /// How long requests under way get to finish at the end.
-    pub drain_timeout: Duration,
+    /// How the server ends.
+    pub drain: Drain,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged.
@@ -144,6 +63,15 @@ pub struct RequestLimits {
     pub max_bytes_in_flight: usize,
     /// Connections open at once; at least one.
     pub max_connections: usize,
+}
+
+/// How the server ends once it is asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it still takes connections and requests, while it says that it is not ready.
+    pub wait: Duration,
+    /// How long requests under way then get to finish.
+    pub timeout: Duration,
 }
 
 /// Why settings do not hold.
@@ -180,21 +108,22 @@ pub enum ConfigError {
     Log(#[from] LogFilterError),
 }
 
+impl ConfigError {
+    /// The flag whose value it is, where it is the value of one.
+    pub fn flag(&self) -> Option<&'static str> {
+        match self {
+            ConfigError::Range { flag, .. } => Some(flag),
+            ConfigError::Budget(_) => Some("--default-budget-ms"),
+            ConfigError::Log(_) => Some("--log"),
+            ConfigError::TwoSources | ConfigError::FilesBeyondQueue { .. } => None,
+        }
+    }
+}
+
 const MOST_THREADS: u64 = 1024;
 const HOUR_MS: u64 = 3_600_000;
 
 impl Flags {
-    /// Of a folder and a file, drops the one that only a variable names where the other was typed.
-    pub fn prefer_typed(mut self, matches: &ArgMatches) -> Flags {
-        let typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
-        match (typed("models"), typed("model")) {
-            (true, false) => self.model = None,
-            (false, true) => self.models = None,
-            _ => {}
-        }
-        self
-    }
-
     /// Checks every value. `cores` is how many worker threads there are by default.
     ///
     /// # Errors
@@ -215,6 +144,7 @@ impl Flags {
         range("--max-pixels", self.max_pixels, 1, 1 << 32)?;
         range("--max-files", self.max_files as u64, 1, 1 << 20)?;
         range("--read-timeout-ms", self.read_timeout_ms, 1, HOUR_MS)?;
+        range("--drain-wait-ms", self.drain_wait_ms, 0, HOUR_MS)?;
         range("--drain-timeout-ms", self.drain_timeout_ms, 0, HOUR_MS)?;
         if self.max_files > self.queue_limit {
             let (max_files, queue_limit) = (self.max_files, self.queue_limit);
@@ -227,8 +157,7 @@ impl Flags {
             (None, None) => Source::Embedded,
         };
         Ok(Config {
-            host: self.host,
-            port: self.port,
+            address: self.address,
             source,
             default_model: self.default_model,
             scheduler: Settings {
@@ -247,7 +176,10 @@ impl Flags {
                 max_bytes_in_flight: self.max_bytes_in_flight,
                 max_connections: self.max_connections,
             },
-            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            drain: Drain {
+                wait: Duration::from_millis(self.drain_wait_ms),
+                timeout: Duration::from_millis(self.drain_timeout_ms),
+            },
             log_format: self.log_format,
             log_filter: log_filter(&self.log)?,
         })
@@ -278,7 +210,10 @@ mod tests {
     #[test]
     fn the_defaults_hold() {
         let config = validate(&[]).unwrap();
-        assert_eq!((config.host.as_str(), config.port, config.scheduler.workers), ("127.0.0.1", 8080, 4));
+        assert_eq!(
+            (config.address.host.as_str(), config.address.port, config.scheduler.workers),
+            ("127.0.0.1", 8080, 4)
+        );
         assert_eq!(config.picture, Limits::default());
         assert_eq!(config.source, Source::Embedded);
     }

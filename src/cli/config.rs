@@ -1,0 +1,31 @@
+//! `anywidth config`: the settings that hold, as a file that says the same.
+
+use super::{Failure, print};
+use crate::config::{Flags, Origins, Setting};
+
+pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
+    let flags = flags.prefer_stronger(origins);
+    super::validate(flags.clone(), origins)?;
+    Ok(print(&text(&flags, origins)?)?)
+}
+
+/// A line for each setting, with where it came from; one that is not set is a comment.
+fn text(flags: &Flags, origins: &Origins) -> anyhow::Result<String> {
+    let values = toml::Table::try_from(flags)?;
+    let line = |setting: &Setting| match values.get(&setting.key) {
+        Some(value) => (format!("{} = {value}", setting.key), origin(setting, origins)),
+        None => (format!("# {}", setting.key), setting.default.clone().unwrap_or("not set".to_owned())),
+    };
+    let lines: Vec<_> = Flags::list().iter().map(line).collect();
+    let column = lines.iter().map(|(setting, _)| setting.chars().count()).max().unwrap_or_default();
+    let mut text = format!("# The settings of anywidth {}, and where each came from.\n", env!("CARGO_PKG_VERSION"));
+    for (setting, origin) in lines {
+        text += &format!("{setting:column$}  # {origin}\n");
+    }
+    Ok(text)
+}
+
+fn origin(setting: &Setting, origins: &Origins) -> String {
+    // Whatever characters a file's name has, the comment is one line.
+    origins.place(setting).map_or("default".to_owned(), |place| place.escape_debug().to_string())
+}

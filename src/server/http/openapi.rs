@@ -1,0 +1,59 @@
+//! `/openapi.json`: the API for programs, put together from what stands beside each handler and wire type.
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use tracing::error;
+use utoipa::openapi::schema::{Array, Object, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+
+use super::error::ApiError;
+use super::{classify, health, metrics, models, profile};
+use crate::engine::Width;
+use crate::picture::Preparation;
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    classify::classify,
+    models::models,
+    profile::profile,
+    metrics::metrics,
+    health::live,
+    health::ready,
+    openapi,
+))]
+struct Document;
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+pub(super) async fn openapi() -> Response {
+    match Document::openapi().to_pretty_json() {
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(reason) => {
+            error!(%reason, "the description of the API cannot be written");
+            ApiError::Internal.into_response()
+        }
+    }
+}
+
+impl PartialSchema for Width {
+    fn schema() -> RefOr<Schema> {
+        let number = Object::builder().schema_type(Type::Number).exclusive_minimum(Some(0)).maximum(Some(1));
+        number.description(Some("A share of the channels, in millionths.")).into()
+    }
+}
+
+impl ToSchema for Width {}
+
+impl PartialSchema for Preparation {
+    fn schema() -> RefOr<Schema> {
+        let number = || Object::builder().schema_type(Type::Number);
+        let crop = number().description(Some("The share of the shorter side that is kept, at the centre."));
+        let range = Array::builder().items(number()).min_items(Some(2)).max_items(Some(2));
+        let range = range.description(Some("The values that black and white become."));
+        let both = Object::builder().property("crop", crop).property("range", range);
+        both.required("crop").required("range").description(Some("How a picture becomes the input.")).into()
+    }
+}
+
+impl ToSchema for Preparation {}

@@ -1,0 +1,21 @@
+//! Asks callers to leave once the server is about to end.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::server::Service;
+
+/// Ends each connection after its next answer when the server was asked to stop: a caller then comes back through
+/// whoever spreads the load, and no request is on its way when the last connections are closed.
+pub(super) async fn part(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if service.is_stopping() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,80 @@
+//! Pages of `docs/` that are written by the program that they are about: `make docs` writes them again.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fmt::Write;
+
+use anywidth::config::{Flags, Setting};
+use anywidth::telemetry::{Description, Metrics};
+use support::documents::page;
+
+/// A table's row; what separates cells is no part of one.
+fn row(cells: &[String]) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+#[test]
+fn the_page_of_settings_says_what_the_flags_are() {
+    let mut text = String::from(CONFIGURATION);
+    for setting in Flags::list() {
+        let Setting { key, flag, variable, default, about, .. } = &setting;
+        let default = match default {
+            Some(words) if words.contains(' ') => words.clone(),
+            Some(value) => code(value),
+            None => "none".to_owned(),
+        };
+        write!(text, "\n## {key}\n\n{about}.\n\n").unwrap();
+        writeln!(text, "{} · {} · {} · default: {default}", code(flag), code(variable), code(&format!("{key} =")))
+            .unwrap();
+    }
+    page("configuration.md", &text);
+}
+
+#[test]
+fn the_page_of_metrics_says_what_the_table_has() {
+    let mut text = String::from(METRICS);
+    for Description { name, kind, labels, help } in Metrics::describe().unwrap() {
+        let labels = labels.iter().map(|label| code(label)).collect::<Vec<_>>().join(", ");
+        text += &row(&[code(&name), kind.to_owned(), labels, help]);
+    }
+    page("metrics.md", &text);
+}
+
+const CONFIGURATION: &str = "\
+# Settings
+
+<!-- Written by `make docs` from the flags in src/config/flags.rs; a test compares. -->
+
+Each setting is a flag of `anywidth serve`, a variable and a key of a file. A flag beats a variable, a variable beats the file,
+and the file beats the default. All of it is checked before a port is bound; what is wrong is one line and exit code 2, with the
+flag, the variable, or the file and its line.
+
+    anywidth serve --port 9000
+    ANYWIDTH_PORT=9000 anywidth serve
+    anywidth serve --config anywidth.toml       # or ANYWIDTH_CONFIG; in the file: port = 9000
+
+The file is [TOML](https://toml.io), at most 64 KiB, a line for each setting: numbers as they are, text in quotes. Paths in it are
+those of the directory in which the server starts, as on the command line.
+
+`anywidth config` takes the same flags, variables and file, and prints the settings that hold, each with where it came from. Its
+output can be used as a file of settings.
+";
+
+const METRICS: &str = "\
+# Metrics
+
+<!-- Written by `make docs` from the table in src/telemetry/metrics.rs; a test compares. -->
+
+`GET /metrics` shows them to Prometheus. Times are in seconds, counters end in `_total`. Labels have few values: models that
+are served, widths of their grids (`none` where a request did not get so far), status codes, reasons. A histogram is three
+series, as usual: `_bucket`, `_sum` and `_count`.
+
+| name | type | labels | what it says |
+|---|---|---|---|
+";
