@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-server test-load test-exporter lint libtorch docs bench deny
+.PHONY: help demo trainer test test-server test-load test-deploy test-image test-exporter lint libtorch docs bench deny images
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,13 +16,22 @@ trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.
 	cd exporter && $(CARGO) build --release --locked
 	$(CARGO) build --release --locked
 
-test: test-server test-load test-exporter ## Installs what the tests need, then runs all of them.
+test: test-server test-load test-deploy test-exporter ## Installs what the tests need, then runs all of them.
 
 test-server: ## Runs the tests of the server; needs nothing installed.
 	$(CARGO) test --locked
 
 test-load: ## Runs the tests of the load generator and the simulator.
 	$(CARGO) test --locked --package anywidth-load
+
+test-deploy: ## Runs the tests of deploy/: installs Prometheus, HAProxy and nginx from Debian; needs root for that, and Docker's engine.
+	tests/deploy/test.sh
+
+test-image: ## Builds the images from nothing but their bases, and sees that they are small and run: minutes.
+	tests/deploy/image.sh
+
+images: ## Builds the Docker images of the server and of the load generator.
+	deploy/docker/build.sh
 
 test-exporter: libtorch .venv ## Runs the tests of the exporter, with ONNX Runtime and libtorch as peers.
 	cd exporter && $(CARGO) test --locked

@@ -188,6 +188,53 @@ fn requests_are_counted_by_model_step_and_status() {
 }
 
 #[test]
+fn demand_and_capacity_are_told_and_what_never_happened_is_zero() {
+    let (server, gate) = gated(|options| {
+        options.scheduler = Settings { max_batch: 1, queue_limit: 1, ..SETTINGS };
+    });
+    for begins in [
+        "anywidth_images_total{model=\"grey\"}",
+        "anywidth_deadline_misses_total{how=\"given_up\",model=\"tiny\"}",
+        "anywidth_deadline_misses_total{how=\"late\",model=\"tiny\"}",
+        "anywidth_refusals_total{reason=\"memory_full\"}",
+        "anywidth_refusals_total{reason=\"queue_full\"}",
+    ] {
+        assert_eq!(server.metric(begins), Some(0.0), "{begins}");
+    }
+    assert_eq!(server.metric("anywidth_width_ceiling"), Some(1.0));
+    let mut waiting = vec![send_only(&server)];
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    waiting.push(send_only(&server));
+    server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
+    server.post("/classify", &png(1)).error(503, "queue_full");
+    // Two were accepted, one was refused: all three were wanted.
+    assert_eq!(server.metric("anywidth_images_total{model=\"tiny\"}"), Some(3.0));
+    for _ in 0..2 {
+        gate.open.send(()).unwrap();
+    }
+    for stream in waiting {
+        assert!(answer_of(stream).starts_with("HTTP/1.1 200 "));
+    }
+    // The batch that ran last may still be on its way into both.
+    server.until(|| {
+        let told = server.get("/profile").json()["models"][1]["capacity_at_full_width"].as_f64().unwrap();
+        let capacity = server.metric("anywidth_capacity_images_per_second{model=\"tiny\"}").unwrap();
+        capacity > 0.0 && (capacity / told - 1.0).abs() < 1e-9
+    });
+}
+
+#[test]
+fn readiness_is_a_metric_as_well() {
+    let (gate, wrap) = Gated::behind_gate();
+    let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
+    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(server.metric("anywidth_ready"), Some(0.0));
+    gate.open.send(()).unwrap();
+    server.await_ready();
+    assert_eq!(server.metric("anywidth_ready"), Some(1.0));
+}
+
+#[test]
 fn the_models_are_listed_with_what_they_read_and_answer() {
     let server = Server::start();
     let body = server.get("/models").json();

@@ -31,10 +31,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::engine::Width;
 use crate::policy::Profile;
 use crate::repository::ServedModel;
 use crate::telemetry::Metrics;
-use planner::Planner;
 use queue::Queue;
 
 /// How many threads, and how much they may have to do.
@@ -50,6 +50,15 @@ pub struct Settings {
     pub queue_limit: usize,
     /// The time to the answer of a job that says none.
     pub default_budget: Duration,
+}
+
+impl Settings {
+    /// Images per second that all workers together answer at full width, when decoding one takes so long.
+    pub fn capacity_at_full_width(&self, profile: &Profile, decoding: Duration) -> f64 {
+        let batch = self.max_batch;
+        let seconds = profile.latency(Width::FULL, batch).as_secs_f64() / batch as f64 + decoding.as_secs_f64();
+        self.workers as f64 / seconds
+    }
 }
 
 /// The queue and its workers. Dropping it refuses new jobs; the workers end when those accepted are answered.
@@ -73,7 +82,7 @@ impl Scheduler {
         new_worker: NewWorker,
     ) -> io::Result<Scheduler> {
         let all: Arc<[Arc<ServedModel>]> = models.iter().map(|(model, _)| model.clone()).collect();
-        let queue = Arc::new(Queue::new(Planner::new(settings, models), metrics.clone()));
+        let queue = Arc::new(Queue::new(settings, models, metrics.clone()));
         let (report, warmed_up) = watch::channel(0);
         // Dropped when a thread cannot be had, it lets those that could end.
         let scheduler = Scheduler { queue: queue.clone(), settings, warmed_up };

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::planner::{Next, Planner};
 use super::task::{Encoded, Task};
-use super::{Job, JobError, Ticket};
+use super::{Job, JobError, Settings, Ticket};
 use crate::engine::Width;
 use crate::policy::{Decision, Overload, Profile, Unsatisfiable};
 use crate::repository::ServedModel;
@@ -55,6 +55,7 @@ pub(super) struct Queue {
     /// Held for moments: to add jobs, or to decide what a worker does.
     state: Mutex<State>,
     not_empty: Condvar,
+    settings: Settings,
     metrics: Arc<Metrics>,
 }
 
@@ -72,17 +73,26 @@ impl State {
 }
 
 impl Queue {
-    pub(super) fn new(planner: Planner, metrics: Arc<Metrics>) -> Queue {
-        let queue = Queue { state: Mutex::new(State { planner, closed: false }), not_empty: Condvar::new(), metrics };
+    pub(super) fn new(settings: Settings, models: Vec<(Arc<ServedModel>, Profile)>, metrics: Arc<Metrics>) -> Queue {
+        let state = State { planner: Planner::new(settings, models), closed: false };
+        let queue = Queue { state: Mutex::new(state), not_empty: Condvar::new(), settings, metrics };
         let state = queue.lock();
         queue.metrics.admission_reserve.set(state.planner.reserve());
-        state.planner.profiles().for_each(|(model, profile)| queue.show_profile(model, profile));
+        for (model, profile) in state.planner.profiles() {
+            queue.show_profile(model, profile, state.planner.mean_decoding());
+            queue.show_zeros(model);
+        }
         drop(state);
+        // Until load says otherwise.
+        queue.metrics.width_ceiling.set(Width::FULL.as_f64());
         queue
     }
 
     /// All or none.
     pub(super) fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Ticket>, Refused> {
+        for job in &jobs {
+            self.metrics.images.with_label_values(&[&job.model.name]).inc();
+        }
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
@@ -157,8 +167,9 @@ impl Queue {
         let mut state = self.lock();
         state.planner.answered(deadlines.len() - late, late);
         self.metrics.admission_reserve.set(state.planner.reserve());
+        let decoding = state.planner.mean_decoding();
         if let Some(profile) = state.planner.ran(model, widths, took) {
-            self.show_profile(model, profile);
+            self.show_profile(model, profile, decoding);
         }
     }
 
@@ -197,8 +208,18 @@ impl Queue {
         self.metrics.queue_length.set(state.planner.len() as i64);
     }
 
-    fn show_profile(&self, model: &ServedModel, profile: &Profile) {
-        self.metrics.profile_correction.with_label_values(&[&model.name]).set(profile.correction());
+    fn show_profile(&self, model: &ServedModel, profile: &Profile, decoding: Duration) {
+        let (metrics, capacity) = (&self.metrics, self.settings.capacity_at_full_width(profile, decoding));
+        metrics.profile_correction.with_label_values(&[&model.name]).set(profile.correction());
+        metrics.capacity.with_label_values(&[&model.name]).set(capacity);
+    }
+
+    /// What never happened is zero: without that, who looks for a rise does not see the first time.
+    fn show_zeros(&self, model: &ServedModel) {
+        self.metrics.images.with_label_values(&[&model.name]);
+        for how in ["given_up", "late"] {
+            self.metrics.deadline_misses.with_label_values(&[model.name.as_str(), how]);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -19,10 +19,13 @@ pub const NONE: &str = "none";
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is explained once, in the help text that scrapers see")]
 pub struct Metrics {
+    pub ready: IntGauge,
     pub requests: IntCounterVec,
     pub request_duration: HistogramVec,
     pub requests_in_flight: IntGauge,
     pub refusals: IntCounterVec,
+    pub images: IntCounterVec,
+    pub capacity: GaugeVec,
     pub queue_length: IntGauge,
     pub queue_duration: HistogramVec,
     pub decode_duration: HistogramVec,
@@ -68,6 +71,7 @@ impl Metrics {
         let build = table.gauges("build_info", "Always 1; the version is in the label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Metrics {
+            ready: table.gauge("ready", "1 while /readyz says 200, else 0.")?,
             requests: table.counters(
                 "requests_total",
                 "Requests to classify, by model, width (the grid step at or above the one that ran) and status code.",
@@ -84,6 +88,16 @@ impl Metrics {
                 "refusals_total",
                 "Requests refused although nothing is wrong with them, by reason.",
                 &["reason"],
+            )?,
+            images: table.counters(
+                "images_total",
+                "Images that were handed to the scheduler, whether it accepted or refused them, by model.",
+                &["model"],
+            )?,
+            capacity: table.shares(
+                "capacity_images_per_second",
+                "Images per second that all workers together can answer at full width, decoding included, by model.",
+                &["model"],
             )?,
             queue_length: table.gauge("queue_length", "Images that wait for a worker, or are being decoded.")?,
             queue_duration: table.histograms(

@@ -151,6 +151,9 @@ impl ApiError {
     }
 }
 
+/// The code words of refusals, each a status of 503: see [`ApiError::refusal`].
+pub(super) const REFUSALS: [&str; 4] = ["memory_full", "overloaded", "queue_full", "stopping"];
+
 fn refused_kind(refused: &Refused) -> (StatusCode, &'static str) {
     match refused {
         Refused::Unsatisfiable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "cannot_be_met"),
@@ -197,4 +200,23 @@ impl IntoResponse for ApiError {
 /// For callers that need a function.
 pub(super) fn into_response(error: ApiError) -> Response {
     error.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_listed() {
+        let wait = Duration::from_secs(1);
+        let errors = [
+            ApiError::MemoryFull { max_bytes: 1 },
+            ApiError::Refused(Refused::Overloaded(Overload { wait })),
+            ApiError::Refused(Refused::QueueFull { waiting: 1, limit: 1, wanted: 1, wait }),
+            ApiError::Refused(Refused::Closed),
+        ];
+        assert_eq!(errors.map(|error| error.refusal()), REFUSALS.map(Some));
+    }
 }

@@ -30,6 +30,10 @@ use error::ApiError;
 const PATHS: &str = "/, /classify, /models, /profile, /metrics, /livez, /readyz, /openapi.json";
 
 pub(super) fn router(service: Arc<Service>) -> Router {
+    for reason in error::REFUSALS {
+        // What never happened is zero.
+        service.metrics.refusals.with_label_values(&[reason]);
+    }
     Router::new()
         .route("/", get(home::home))
         // The handler has limits of its own.

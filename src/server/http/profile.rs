@@ -62,9 +62,7 @@ pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Listing
 
 impl Profiled {
     fn of(served: &ServedModel, profile: &Profile, decoding: Duration, settings: &Settings) -> Profiled {
-        let batch = settings.max_batch;
-        let seconds = profile.latency(Width::FULL, batch).as_secs_f64() / batch as f64 + decoding.as_secs_f64();
-        let mut sizes = vec![1, batch];
+        let mut sizes = vec![1, settings.max_batch];
         sizes.dedup();
         let step = |width| Step {
             width,
@@ -76,7 +74,7 @@ impl Profiled {
             version: served.version.to_string(),
             correction: profile.correction(),
             decode_us: (!decoding.is_zero()).then(|| microseconds(decoding)),
-            capacity_at_full_width: settings.workers as f64 / seconds,
+            capacity_at_full_width: settings.capacity_at_full_width(profile, decoding),
             steps: profile.widths().map(step).collect(),
         }
     }

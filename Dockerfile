@@ -1,0 +1,69 @@
+# anywidth in an image of one file: a static binary with the models inside.
+#
+#   docker build --tag anywidth .                      the server
+#   docker build --tag anywidth-load --target load .   the load generator
+#
+# deploy/docker/build.sh does both with whatever client is there, and without a registry where there is none.
+
+# Where the binaries come from: the stages that build them, or `prebuilt`, which take them from target/static, where
+# deploy/docker/binaries.sh has put them.
+ARG BINARIES=built
+
+FROM rust:1.95-slim-bookworm AS built-server
+WORKDIR /src
+# First the dependencies, which take most of the time, from the manifests alone: this layer holds until one of those changes.
+COPY Cargo.toml Cargo.lock ./
+COPY loadgen/Cargo.toml loadgen/
+RUN mkdir -p src loadgen/src benches \
+    && touch src/lib.rs loadgen/src/lib.rs \
+    && for main in src/main.rs loadgen/src/main.rs benches/latency.rs; do echo 'fn main() {}' > $main; done \
+    && cargo build --release --locked --package anywidth \
+    && cargo clean --release --package anywidth
+COPY build.rs ./
+COPY models models
+COPY deploy/docker/binaries.sh deploy/docker/
+COPY src src
+RUN deploy/docker/binaries.sh /out anywidth
+
+FROM built-server AS built-load
+COPY loadgen loadgen
+# With all features of the library the generator links what is built already.
+RUN deploy/docker/binaries.sh /out anywidth-load --features anywidth/server
+
+FROM scratch AS prebuilt-server
+COPY target/static/anywidth /out/
+
+FROM scratch AS prebuilt-load
+COPY target/static/anywidth-load /out/
+
+FROM ${BINARIES}-server AS server-binary
+FROM ${BINARIES}-load AS load-binary
+
+FROM scratch AS load
+COPY --from=load-binary /out/anywidth-load /anywidth-load
+COPY samples /samples
+USER 65532:65532
+ENTRYPOINT ["/anywidth-load"]
+LABEL org.opencontainers.image.title="anywidth-load" \
+      org.opencontainers.image.description="Open-loop load for anywidth" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+FROM scratch AS server
+COPY --from=server-binary /out/anywidth /anywidth
+USER 65532:65532
+# Within the 10 seconds that `docker stop` gives: 2 in which balancers see that this one goes, 7 to finish.
+ENV ANYWIDTH_HOST=0.0.0.0 \
+    ANYWIDTH_PORT=8080 \
+    ANYWIDTH_DRAIN_WAIT_MS=2000 \
+    ANYWIDTH_DRAIN_TIMEOUT_MS=7000
+EXPOSE 8080
+HEALTHCHECK --interval=5s --timeout=2s --start-period=30s --retries=3 CMD ["/anywidth", "healthcheck"]
+ENTRYPOINT ["/anywidth"]
+CMD ["serve"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="anywidth" \
+      org.opencontainers.image.description="An inference server for Any-Width Networks: one file, one copy of the weights, every width" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Builds the images `anywidth` and `anywidth-load`: build.sh [TAG], by default the version. PREBUILT=1 takes the binaries
+# from target/static instead of building them inside.
+set -eu
+
+cd "$(dirname "$0")/../.."
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+tag=${1:-$version}
+binaries=built
+[ -z "${PREBUILT:-}" ] || binaries=prebuilt
+
+# Buildx where it is; else the BuildKit inside of an older engine, through a client of its age, which needs no plugin.
+build() {
+    if docker buildx version >/dev/null 2>&1; then
+        docker buildx build --load "$@"
+        return
+    fi
+    for client in $(which -a docker); do
+        case $("$client" --version) in
+            *" 20."* | *" 19."*)
+                DOCKER_BUILDKIT=1 "$client" build "$@"
+                return
+                ;;
+        esac
+    done
+    echo "build: BuildKit is needed: docker with buildx, or a client of version 20" >&2
+    return 1
+}
+
+[ "$binaries" = prebuilt ] || deploy/docker/bases.sh
+for target in server load; do
+    name=anywidth
+    [ $target = server ] || name=anywidth-load
+    build --target $target --tag "$name:$tag" --build-arg "BINARIES=$binaries" --build-arg "VERSION=$version" \
+        --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+done

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Builds the images by all stages of the Dockerfile, and sees that the server's is below 40 MB, becomes healthy with a root
+# that it may not write, and stops with exit code 0. `make test-deploy` tests the rest, with binaries from outside.
+set -eu
+
+cd "$(dirname "$0")/../.."
+tag=test-full-$$
+container=
+clean_up() {
+    [ -z "$container" ] || docker rm --force "$container" >/dev/null
+    docker rmi --force "anywidth:$tag" "anywidth-load:$tag" >/dev/null 2>&1 || true
+}
+trap clean_up EXIT
+
+deploy/docker/build.sh "$tag"
+bytes=$(docker image inspect --format '{{.Size}}' "anywidth:$tag")
+echo "image: $bytes bytes"
+[ "$bytes" -lt 40000000 ]
+
+container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges "anywidth:$tag")
+for _ in $(seq 60); do
+    health=$(docker inspect --format '{{.State.Health.Status}}' "$container")
+    [ "$health" != healthy ] || break
+    sleep 1
+done
+[ "$health" = healthy ]
+docker stop "$container" >/dev/null
+code=$(docker inspect --format '{{.State.ExitCode}}' "$container")
+echo "image: healthy, and stopped with exit code $code"
+[ "$code" = 0 ]
