@@ -14,8 +14,9 @@ WORKDIR /src
 # First the dependencies, which take most of the time, from the manifests alone: this layer holds until one of those changes.
 COPY Cargo.toml Cargo.lock ./
 COPY loadgen/Cargo.toml loadgen/
-RUN mkdir -p src loadgen/src benches \
-    && touch src/lib.rs loadgen/src/lib.rs \
+COPY tests/browser/Cargo.toml tests/browser/
+RUN mkdir -p src loadgen/src tests/browser/src benches \
+    && touch src/lib.rs loadgen/src/lib.rs tests/browser/src/lib.rs \
     && for main in src/main.rs loadgen/src/main.rs benches/latency.rs; do echo 'fn main() {}' > $main; done \
     && cargo build --release --locked --package anywidth \
     && cargo clean --release --package anywidth
@@ -27,7 +28,7 @@ RUN deploy/docker/binaries.sh /out anywidth
 
 FROM built-server AS built-load
 COPY loadgen loadgen
-# With all features of the library the generator links what is built already.
+# As the script does it.
 RUN deploy/docker/binaries.sh /out anywidth-load --features anywidth/server
 
 FROM scratch AS prebuilt-server

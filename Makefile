@@ -4,7 +4,8 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-server test-load test-deploy test-image test-exporter lint libtorch docs bench deny images
+.PHONY: help demo trainer test test-rust test-server test-load test-browser test-deploy test-image test-exporter lint libtorch docs bench \
+	screenshots deny images
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,13 +17,22 @@ trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.
 	cd exporter && $(CARGO) build --release --locked
 	$(CARGO) build --release --locked
 
-test: test-server test-load test-deploy test-exporter ## Installs what the tests need, then runs all of them.
+test: test-rust test-deploy test-exporter ## Installs what the tests need, then runs all of them.
+
+# In one go, for what they share is built once then.
+test-rust:
+	tests/browser/install.sh
+	$(CARGO) test --locked --workspace
 
 test-server: ## Runs the tests of the server; needs nothing installed.
 	$(CARGO) test --locked
 
 test-load: ## Runs the tests of the load generator and the simulator.
 	$(CARGO) test --locked --package anywidth-load
+
+test-browser: ## Runs the tests of the page in Chromium, which it installs where it is missing.
+	tests/browser/install.sh
+	$(CARGO) test --locked --package anywidth-browser-tests
 
 test-deploy: ## Runs the tests of deploy/: installs Prometheus, HAProxy and nginx from Debian; needs root for that, and Docker's engine.
 	tests/deploy/test.sh
@@ -39,9 +49,8 @@ test-exporter: libtorch .venv ## Runs the tests of the exporter, with ONNX Runti
 lint: libtorch ## Formatting and lints, as the gate runs them.
 	$(CARGO) fmt --check
 	cd exporter && $(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
-	$(CARGO) clippy --locked --package anywidth-load --all-targets -- -D warnings
 	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
 
 libtorch: ## Puts the part of PyTorch that the exporter links into exporter/libtorch.
@@ -60,6 +69,10 @@ docs: ## Writes the pages of docs/ that are generated: settings, metrics, the AP
 
 bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
 	$(CARGO) bench --locked --bench latency
+
+screenshots: ## Draws the pictures of the page in docs/pictures.
+	tests/browser/install.sh
+	$(CARGO) run --locked --release --package anywidth-browser-tests --bin screenshots docs/pictures
 
 deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.
 	cargo-deny check bans licenses sources

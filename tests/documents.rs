@@ -1,4 +1,4 @@
-//! Pages of `docs/` that are written by the program that they are about: `make docs` writes them again.
+//! The pages of settings and metrics say what the program has.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -29,6 +29,8 @@ fn the_page_of_settings_says_what_the_flags_are() {
             Some(value) => code(value),
             None => "none".to_owned(),
         };
+        // What stands for a name would be a tag.
+        let about = about.replace('<', "\\<");
         write!(text, "\n## {key}\n\n{about}.\n\n").unwrap();
         writeln!(text, "{} · {} · {} · default: {default}", code(flag), code(variable), code(&format!("{key} =")))
             .unwrap();

@@ -65,7 +65,7 @@ fn a_flag_beats_a_variable_and_a_variable_the_file() {
     assert_eq!(line(&shown, "queue_limit"), "queue_limit = 200 # ANYWIDTH_QUEUE_LIMIT");
     assert_eq!(line(&shown, "max_batch"), format!("max_batch = 3 # {}:4", folder.path()));
     assert_eq!(line(&shown, "max_files"), "max_files = 64 # default");
-    assert_eq!(line(&shown, "threads"), "# threads # all cores");
+    assert_eq!(line(&shown, "threads"), "# threads # default: all cores");
     assert_eq!(line(&shown, "model"), "# model # not set");
 
     // A variable can name the file as well, for every command that takes settings.

@@ -25,5 +25,6 @@ if [ $# -ge 2 ]; then
     build "$@"
 else
     build anywidth
-    build anywidth-load
+    # With all features of the library it links what is built already.
+    build anywidth-load --features anywidth/server
 fi

@@ -14,7 +14,7 @@ fn text(flags: &Flags, origins: &Origins) -> anyhow::Result<String> {
     let values = toml::Table::try_from(flags)?;
     let line = |setting: &Setting| match values.get(&setting.key) {
         Some(value) => (format!("{} = {value}", setting.key), origin(setting, origins)),
-        None => (format!("# {}", setting.key), setting.default.clone().unwrap_or("not set".to_owned())),
+        None => (format!("# {}", setting.key), unset(setting)),
     };
     let lines: Vec<_> = Flags::list().iter().map(line).collect();
     let column = lines.iter().map(|(setting, _)| setting.chars().count()).max().unwrap_or_default();
@@ -23,6 +23,10 @@ fn text(flags: &Flags, origins: &Origins) -> anyhow::Result<String> {
         text += &format!("{setting:column$}  # {origin}\n");
     }
     Ok(text)
+}
+
+fn unset(setting: &Setting) -> String {
+    setting.default.as_ref().map_or("not set".to_owned(), |default| format!("default: {default}"))
 }
 
 fn origin(setting: &Setting, origins: &Origins) -> String {

@@ -75,7 +75,8 @@ fn exchange(place: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
     };
     let mut stream = TcpStream::connect_timeout(&place, left()?)?;
     stream.set_write_timeout(Some(left()?))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n")?;
+    // In one piece, so that whoever answers has read all of it.
+    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut stream = stream.take(MOST_BYTES);
     loop {

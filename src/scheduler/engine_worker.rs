@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::climb::Climb;
-use super::{Answer, Batch, Encoded, Execute, PlannedJob, Timing, predict};
+use super::{Answer, Batch, Encoded, Execute, Look, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
 use crate::repository::ServedModel;
@@ -44,21 +44,19 @@ impl Execute for EngineWorker {
 
     fn run(&mut self, batch: Batch) -> Vec<Width> {
         let began = Instant::now();
-        let (served, metrics) = (batch.model, &self.metrics);
+        let Batch { model: served, jobs, look } = batch;
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
-        let mut jobs: Vec<PlannedJob> = Vec::with_capacity(batch.jobs.len());
-        for job in batch.jobs {
+        let mut climbs: Vec<Option<Climb>> = Vec::with_capacity(jobs.len());
+        for job in jobs {
             if job.queued.is_abandoned() {
-                metrics.jobs_abandoned.inc();
+                self.metrics.jobs_abandoned.inc();
                 continue;
             }
             pass.push(&served.frame.values(&job.queued.pixels));
-            jobs.push(job);
+            climbs.push(Some(Climb::new(job, served.model.grid(), look.is_some())));
         }
-        metrics.batch_size.with_label_values(&[&served.name]).observe(jobs.len() as f64);
-        let profiled = jobs.iter().any(|job| job.queued.job.profile);
-        let mut climbs: Vec<Option<Climb>> =
-            jobs.into_iter().map(|job| Some(Climb::new(job, served.model.grid()))).collect();
+        self.metrics.batch_size.with_label_values(&[&served.name]).observe(climbs.len() as f64);
+        let profiled = climbs.iter().flatten().any(|climb| climb.job.queued.job.profile);
         while climbs.iter().any(Option::is_some) {
             // Who has the answer already is as wide as it will be.
             let wanted = |(item, climb): (usize, &mut Option<Climb>)| match climb {
@@ -67,18 +65,12 @@ impl Execute for EngineWorker {
             };
             let widths: Vec<Width> = climbs.iter_mut().enumerate().map(wanted).collect();
             pass.widen(&widths);
-            let inference = began.elapsed();
+            let on_the_way = climbs.iter().flatten().any(Climb::is_below);
+            let ceiling = look.as_ref().filter(|_| on_the_way).map_or(Width::FULL, Look::ceiling);
             for (item, place) in climbs.iter_mut().enumerate() {
-                if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
-                    let PlannedJob { queued, .. } = &climb.job;
-                    let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
-                    let timing = Timing { queue, decode: queued.decoding, inference };
-                    measure(metrics, &served, widths[item], &timing);
-                    if queued.demand.deadline < began + inference {
-                        metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
-                    }
-                    let answer = answer(pass, item, &climb, timing);
-                    climb.job.queued.reply(Ok(answer));
+                let metadata = served.model.metadata();
+                if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), metadata, ceiling)) {
+                    reply(&self.metrics, &served, pass, item, climb, began);
                 }
             }
         }
@@ -86,6 +78,19 @@ impl Execute for EngineWorker {
         let ran = if profiled { 0 } else { pass.len() };
         (0..ran).filter_map(|item| pass.width(item)).collect()
     }
+}
+
+/// Hands an item's answer to its caller, and counts it.
+fn reply(metrics: &Metrics, served: &ServedModel, pass: &Pass, item: usize, climb: Climb, began: Instant) {
+    let (queued, inference) = (&climb.job.queued, began.elapsed());
+    let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
+    let timing = Timing { queue, decode: queued.decoding, inference };
+    measure(metrics, served, climb.width(), &timing);
+    if queued.demand.deadline < began + inference {
+        metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
+    }
+    let answer = answer(pass, item, &climb, timing);
+    climb.job.queued.reply(Ok(answer));
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {

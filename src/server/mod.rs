@@ -3,9 +3,11 @@
 //! [`app`] is the whole service as a value, [`serve`] runs it on a listener until it is told to stop. Handlers read a
 //! request, hand its images to the scheduler, wait, and write the answer; they never compute.
 
+mod events;
 mod http;
 mod listen;
 mod memory;
+mod page;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::config::{Drain, RequestLimits};
 use crate::repository::Repository;
 use crate::scheduler::Scheduler;
 use crate::telemetry::Metrics;
+use events::Listeners;
 use memory::Memory;
 
 /// Everything that a request may need.
@@ -32,6 +35,7 @@ pub struct Service {
     registry: Registry,
     limits: RequestLimits,
     memory: Memory,
+    listeners: Listeners,
     stopping: AtomicBool,
 }
 
@@ -46,7 +50,9 @@ impl Service {
     ) -> Service {
         metrics.models_rejected.set(repository.rejected().len() as i64);
         let memory = Memory::new(limits.max_bytes_in_flight);
-        Service { repository, scheduler, metrics, registry, limits, memory, stopping: AtomicBool::new(false) }
+        let listeners = Listeners::new(limits.max_connections);
+        let stopping = AtomicBool::new(false);
+        Service { repository, scheduler, metrics, registry, limits, memory, listeners, stopping }
     }
 
     /// The models that it serves.

@@ -181,7 +181,9 @@ impl Server {
 impl Answer {
     fn read(response: Response<ureq::Body>) -> Answer {
         let (parts, mut body) = response.into_parts();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, text: body.read_to_string().unwrap() }
+        // A picture is no text, and is not looked at as one.
+        let text = String::from_utf8_lossy(&body.read_to_vec().unwrap()).into_owned();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }
 
     pub fn json(&self) -> Value {

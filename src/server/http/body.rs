@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, Object, Type};
 
 use super::error::ApiError;
 use crate::config::RequestLimits;
@@ -26,9 +27,13 @@ pub(super) enum Images {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it is only described")]
 pub(super) struct Form {
-    /// Files, whatever their fields are called.
-    #[schema(content_media_type = "application/octet-stream")]
+    #[schema(schema_with = described_files)]
     image: Vec<Vec<u8>>,
+}
+
+fn described_files() -> Array {
+    let file = Object::builder().schema_type(Type::String).content_media_type("application/octet-stream");
+    Array::builder().items(file).description(Some("Files, whatever their fields are called.")).build()
 }
 
 /// A body that is still arriving.

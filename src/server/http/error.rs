@@ -52,6 +52,8 @@ pub(super) enum ApiError {
     Refused(#[from] Refused),
     #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
     MemoryFull { max_bytes: usize },
+    #[error("{most} listen already, the most that may at once")]
+    TooManyListeners { most: usize },
     #[error("a fault of this server; its log says more")]
     Internal,
 }
@@ -72,31 +74,31 @@ pub(super) struct Body {
 pub(super) enum Described {
     /// A parameter, a header or the body's form is wrong.
     #[response(status = 400)]
-    BadRequest(#[to_schema] Body),
+    BadRequest(Body),
     /// There is no such model, or version.
     #[response(status = 404)]
-    NotFound(#[to_schema] Body),
+    NotFound(Body),
     /// The body did not arrive in time.
     #[response(status = 408)]
-    RequestTimeout(#[to_schema] Body),
+    RequestTimeout(Body),
     /// The body, an image or the number of files is above a limit.
     #[response(status = 413)]
-    PayloadTooLarge(#[to_schema] Body),
+    PayloadTooLarge(Body),
     /// Neither JPEG, nor PNG, nor WebP.
     #[response(status = 415)]
-    UnsupportedMediaType(#[to_schema] Body),
+    UnsupportedMediaType(Body),
     /// A broken image, or a wish that cannot be met here at any time.
     #[response(status = 422)]
-    UnprocessableEntity(#[to_schema] Body),
+    UnprocessableEntity(Body),
     /// A fault of the server.
     #[response(status = 500)]
-    InternalServerError(#[to_schema] Body),
+    InternalServerError(Body),
     /// What load forbids now, or the server is stopping.
     #[response(status = 503, headers(("retry-after" = u64, description = "Seconds after which to try again.")))]
-    ServiceUnavailable(#[to_schema] Body),
+    ServiceUnavailable(Body),
     /// The deadline passed while the image waited.
     #[response(status = 504)]
-    GatewayTimeout(#[to_schema] Body),
+    GatewayTimeout(Body),
 }
 
 impl ApiError {
@@ -131,6 +133,7 @@ impl ApiError {
             ApiError::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
             ApiError::Refused(refused) => refused_kind(refused),
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
+            ApiError::TooManyListeners { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners"),
             ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }

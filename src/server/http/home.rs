@@ -1,17 +1,27 @@
-//! `/`: a word to whoever looks what this is.
+//! `/`: the page, or a word to a program that looks what this is.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::VARY;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::PATHS;
-use crate::server::Service;
+use crate::server::{Service, page};
 
-pub(super) async fn home(State(service): State<Arc<Service>>) -> Json<Value> {
+pub(super) async fn home(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
+    match page::prefers_html(&headers) {
+        true => page::index(&headers),
+        false => ([(VARY, "accept")], Json(about(&service))).into_response(),
+    }
+}
+
+fn about(service: &Service) -> Value {
     let repository = service.repository();
-    Json(json!({
+    json!({
         "name": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
         "about": env!("CARGO_PKG_DESCRIPTION"),
@@ -19,5 +29,5 @@ pub(super) async fn home(State(service): State<Arc<Service>>) -> Json<Value> {
         "default_model": repository.default_name(),
         "paths": PATHS.split(", ").collect::<Vec<_>>(),
         "try": "curl --data-binary @photo.jpg 'http://HOST:PORT/classify?width=0.5'",
-    }))
+    })
 }

@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod classify;
 mod error;
+mod events;
 mod health;
 mod home;
 mod metrics;
@@ -23,11 +24,11 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
-use super::Service;
+use super::{Service, page};
 use error::ApiError;
 
 /// Every path, for the error that names them.
-const PATHS: &str = "/, /classify, /models, /profile, /metrics, /livez, /readyz, /openapi.json";
+const PATHS: &str = "/, /classify, /models, /profile, /events, /metrics, /livez, /readyz, /openapi.json";
 
 pub(super) fn router(service: Arc<Service>) -> Router {
     for reason in error::REFUSALS {
@@ -40,10 +41,12 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/classify", post(classify::classify).layer(DefaultBodyLimit::disable()))
         .route("/models", get(models::models))
         .route("/profile", get(profile::profile))
+        .route("/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::openapi))
+        .merge(page::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(service.clone())

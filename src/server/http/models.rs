@@ -19,8 +19,17 @@ pub(super) struct Listing {
     /// The name that answers when a request names none.
     default: String,
     models: Vec<Listed>,
+    limits: Limits,
     /// The models of the folder that do not load.
     rejected: Vec<Refusal>,
+}
+
+/// What a request may be at most.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RequestLimits)]
+struct Limits {
+    max_body_bytes: usize,
+    max_files: usize,
 }
 
 /// A model, in the version that answers when a request names none.
@@ -74,6 +83,7 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Listing>
     Json(Listing {
         default: repository.default_name().to_owned(),
         models: repository.by_name().filter_map(|(_, versions)| Listed::of(versions)).collect(),
+        limits: Limits { max_body_bytes: service.limits.max_body_bytes, max_files: service.limits.max_files },
         rejected: repository.rejected().iter().map(Refusal::of).collect(),
     })
 }

@@ -15,7 +15,9 @@ const REQUEST_ID: &str = "x-request-id";
 /// The longest request id that is taken over from a caller.
 const MAX_ID: usize = 128;
 /// Paths that are asked for all the time, by machines.
-const ROUTINE: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+const ROUTINE: [&str; 4] = ["/livez", "/readyz", "/metrics", "/events"];
+/// Where the parts of the page are, which a browser asks for all at once.
+const PARTS: &str = "/page/";
 
 /// Forgets a caller's request id that is too long or too strange for a log; a new one is made then.
 pub(super) async fn check_request_id(mut request: Request, next: Next) -> Response {
@@ -29,7 +31,7 @@ pub(super) async fn check_request_id(mut request: Request, next: Next) -> Respon
 /// Runs the request in a span of its own, and logs how it ended.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let path: String = request.uri().path().chars().take(MAX_ID).collect();
-    let routine = ROUTINE.contains(&path.as_str());
+    let routine = ROUTINE.contains(&path.as_str()) || path.starts_with(PARTS);
     let span = info_span!("request", id = id(request.headers()), method = %request.method(), path);
     let mut line = Line { span: span.clone(), started_at: Instant::now(), ended: false };
     let response = next.run(request).instrument(span).await;

@@ -2,26 +2,30 @@
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use tracing::error;
 use utoipa::openapi::schema::{Array, Object, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
-use super::error::ApiError;
-use super::{classify, health, metrics, models, profile};
+use super::error::{self, ApiError};
+use super::{classify, events, health, metrics, models, profile};
 use crate::engine::Width;
 use crate::picture::Preparation;
 
+// Schemas come with the paths, but for that of errors.
 #[derive(OpenApi)]
-#[openapi(paths(
-    classify::classify,
-    models::models,
-    profile::profile,
-    metrics::metrics,
-    health::live,
-    health::ready,
-    openapi,
-))]
+#[openapi(
+    paths(
+        classify::classify,
+        models::models,
+        profile::profile,
+        events::events,
+        metrics::metrics,
+        health::live,
+        health::ready,
+        openapi,
+    ),
+    components(schemas(error::Body))
+)]
 struct Document;
 
 /// This description.
@@ -30,7 +34,7 @@ pub(super) async fn openapi() -> Response {
     match Document::openapi().to_pretty_json() {
         Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
         Err(reason) => {
-            error!(%reason, "the description of the API cannot be written");
+            tracing::error!(%reason, "the description of the API cannot be written");
             ApiError::Internal.into_response()
         }
     }

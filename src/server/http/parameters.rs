@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use form_urlencoded::parse;
-use utoipa::openapi::schema::{Object, OneOf, Schema, Type};
-use utoipa::{IntoParams, PartialSchema};
+use utoipa::openapi::schema::{Object, OneOf, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::error::ApiError;
 use crate::engine::{Width, WidthError};
@@ -42,8 +43,8 @@ pub(super) struct Number {
 #[expect(dead_code, reason = "it is only described: what reads the query says more of what is wrong")]
 pub(super) struct Query {
     /// Exactly this width, above 0 and up to 1; or `auto`, which leaves it to the server, as without the parameter.
-    #[param(schema_with = width_or_auto)]
-    width: Option<String>,
+    #[param(inline)]
+    width: Option<WidthOrAuto>,
     /// Milliseconds from the request's head to its answer; the width is as wide as they allow.
     #[param(exclusive_minimum = 0, maximum = 3_600_000)]
     budget_ms: Option<f64>,
@@ -74,17 +75,24 @@ pub(super) struct Query {
 #[expect(dead_code, reason = "they are only described")]
 pub(super) struct Headers {
     /// As `width` in the query.
-    #[param(rename = "x-width", schema_with = width_or_auto)]
-    width: Option<String>,
+    #[param(rename = "x-width", inline, required = false)]
+    width: WidthOrAuto,
     /// As `budget_ms` in the query.
-    #[param(rename = "x-latency-budget-ms", exclusive_minimum = 0, maximum = 3_600_000)]
-    budget_ms: Option<f64>,
+    #[param(rename = "x-latency-budget-ms", exclusive_minimum = 0, maximum = 3_600_000, required = false)]
+    budget_ms: f64,
 }
 
-fn width_or_auto() -> Schema {
-    let auto = Object::builder().schema_type(Type::String).enum_values(Some(["auto"]));
-    OneOf::builder().item(Width::schema()).item(auto).build().into()
+/// A width as a caller may write it.
+struct WidthOrAuto;
+
+impl PartialSchema for WidthOrAuto {
+    fn schema() -> RefOr<Schema> {
+        let auto = Object::builder().schema_type(Type::String).enum_values(Some(["auto"]));
+        OneOf::builder().item(Width::schema()).item(auto).into()
+    }
 }
+
+impl ToSchema for WidthOrAuto {}
 
 const KNOWN: [&str; 9] =
     ["width", "budget_ms", "min_accuracy", "confidence", "priority", "top_k", "model", "version", "profile"];

@@ -1,0 +1,222 @@
+// The page: which picture, which model and which width are looked at, and who is told when one of them changes.
+
+import * as burst from "./burst-view.js";
+import { listen } from "./connection.js";
+import * as cost from "./cost.js";
+import * as curve from "./curve.js";
+import { at, element, say } from "./dom.js";
+import * as drawing from "./drawing.js";
+import * as live from "./live.js";
+import * as network from "./network.js";
+import { width as written } from "./numbers.js";
+import * as picture from "./picture.js";
+import * as result from "./result.js";
+import * as server from "./server.js";
+import * as snippets from "./snippets.js";
+import * as trouble from "./trouble.js";
+
+/** As many classes are asked for. */
+const TOP = { answer: 5, curve: 10 };
+/** What draws digits, where it is served. */
+const DIGITS = "mnist";
+/** How often, and after which pause, a busy server is asked. */
+const TRIES = 8;
+const PAUSE_MS = 700;
+
+const looked = { picture: null, model: null, at: 0.25, auto: false };
+let served = null;
+let profiles = null;
+
+/** Asks for an answer; while one is on its way, only the last of further wishes is kept. */
+const ask = latest(async () => {
+  if (!looked.picture || !looked.model) return;
+  const { picture: { blob, name }, model, at: chosen, auto } = looked;
+  const parameters = { model: model.name, top_k: Math.min(TOP.answer, model.classes) };
+  if (!auto) parameters.width = written(chosen);
+  snippets.tell(name, parameters);
+  const answer = await server.classify(blob, parameters);
+  result.show(answer);
+  if (looked.auto) showWidth(answer.width);
+});
+
+/** Asks for all widths at once, then for the one that is looked at. */
+const askAll = latest(async () => {
+  if (!looked.picture || !looked.model) return;
+  const { picture: { blob }, model } = looked;
+  const parameters = { model: model.name, profile: true, top_k: Math.min(TOP.curve, model.classes) };
+  const { profile } = await server.classify(blob, parameters);
+  curve.draw(profile);
+  await ask();
+});
+
+/** Does this work whenever it is called, but never twice at once, and a busy server gets a few tries. */
+function latest(work) {
+  let running = null;
+  let again = false;
+  const run = async () => {
+    result.wait(true);
+    let tries = TRIES;
+    do {
+      again = false;
+      const isBusy = await work().then(trouble.clear, fail);
+      if (isBusy && !again && (tries -= 1) > 0) {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        again = true;
+      }
+    } while (again);
+    running = null;
+    result.wait(false);
+  };
+  return () => {
+    again = running !== null;
+    running ??= run();
+    return running;
+  };
+}
+
+/** Shows an error, and says whether it is one of a server that has too much to do. */
+function fail(error) {
+  if (!(error instanceof server.Unreachable) && !(error instanceof server.Refusal)) console.error(error);
+  trouble.show(error);
+  if (error instanceof server.Refusal && error.status < 500) {
+    result.clear();
+    curve.clear();
+  }
+  return error.status === 503 || error.status === 504;
+}
+
+async function look(given) {
+  if (given.model) choose(given.model);
+  if (given.drawn) choose(DIGITS);
+  looked.picture = given;
+  picture.mark(given.drawn ? "draw" : given.name);
+  if (!given.drawn) await picture.show(given);
+  const most = served?.limits.max_body_bytes ?? Infinity;
+  if (given.blob.size > most) {
+    looked.picture = null;
+    result.clear();
+    curve.clear();
+    trouble.tooLarge(given.blob.size, most);
+  } else {
+    await askAll();
+  }
+}
+
+/** There is nothing to look at until something is drawn. */
+function blank() {
+  looked.picture = null;
+  picture.mark("draw");
+  choose(DIGITS);
+  result.clear();
+  curve.clear();
+}
+
+/** Goes to a model by name, if there is one. */
+function choose(name) {
+  const model = served?.models.find((model) => model.name === name);
+  if (!model) return;
+  looked.model = model;
+  at("model").value = name;
+  const least = Math.min(...model.widths);
+  at("width").min = written(Math.ceil(least * 100) / 100);
+  cost.draw(model, profiles.models.find((profiled) => profiled.name === name));
+  go(Math.max(looked.at, least));
+}
+
+/** Goes to a width. */
+function go(width) {
+  looked.at = width;
+  at("width").value = width;
+  showWidth(Number(at("width").value));
+}
+
+function showWidth(width) {
+  const text = written(width);
+  say(at("width-value"), text);
+  say(at("width-share"), width >= 1 ? "every channel" : `the first ${Math.round(width * 100)} % of the channels`);
+  say(at("width-cost"), cost.describe(width));
+  at("width").value = width;
+  at("width").setAttribute("aria-valuetext", `${text}, ${cost.describe(width)}`);
+  for (const shown of [curve, cost]) shown.mark(width);
+  network.light(width);
+}
+
+function pick(width) {
+  at("auto").checked = looked.auto = false;
+  go(Math.round(Math.max(width, Number(at("width").min)) * 100) / 100);
+  ask();
+}
+
+/** What is served, anew: another server may answer now. */
+async function meet() {
+  [served, profiles] = await Promise.all([server.models(), server.profile()]);
+  const option = ({ name, labels }) => element("option", { value: name, title: labels.slice(0, 20).join(", ") }, name);
+  at("model").replaceChildren(...served.models.map(option));
+  const known = served.models.some(({ name }) => name === looked.model?.name);
+  choose(known ? looked.model.name : served.default);
+}
+
+/** The server is there, for the first time or again. */
+async function found() {
+  status("ready", "connected");
+  await meet().then(trouble.clear, fail);
+  if (looked.picture) await askAll();
+  else await begin();
+}
+
+/** Shows something at once: the sample of the model that is served by default, or else the first. */
+async function begin() {
+  const fitting = document.querySelector(`[data-model="${looked.model?.name}"]`) ?? document.querySelector("[data-sample]");
+  const name = fitting.dataset.sample;
+  await look({ blob: await picture.fetchSample(name), name });
+}
+
+function status(state, text) {
+  at("status").dataset.state = state;
+  say(at("status"), text);
+}
+
+function build() {
+  network.build();
+  curve.build(pick);
+  cost.build(pick);
+  curve.clear();
+  live.build();
+  snippets.build();
+  picture.offer(look);
+  drawing.offer(look, blank);
+  burst.build(() => ({
+    model: looked.model,
+    maxFiles: served.limits.max_files,
+    sample: document.querySelector(`[data-model="${looked.model.name}"]`)?.dataset.sample ?? "ship.png",
+  }));
+  at("width").addEventListener("input", ({ target }) => pick(Number(target.value)));
+  at("auto").addEventListener("change", ({ target }) => {
+    looked.auto = target.checked;
+    if (!looked.auto) go(Number(at("width").value));
+    ask();
+  });
+  at("model").addEventListener("change", ({ target }) => {
+    choose(target.value);
+    askAll();
+  });
+}
+
+build();
+listen({
+  told: (event) => {
+    status(event.ready ? "ready" : "waiting", event.ready ? "connected" : "warming up");
+    live.tell(event);
+  },
+  lost: () => {
+    status("lost", "connection lost");
+    live.part();
+    trouble.show(new server.Unreachable());
+  },
+  deaf: () => {
+    status("waiting", "no live view");
+    live.part();
+    if (!served) found();
+  },
+  found,
+});

@@ -1,0 +1,63 @@
+// The probabilities of classes over all widths, as one pass gives them.
+
+import { Chart } from "./chart.js";
+import { at, element } from "./dom.js";
+import { percent, width } from "./numbers.js";
+
+/** As many classes get a line of their own. */
+const LINES = 5;
+
+let chart = null;
+
+/** Makes the chart; `pick` is called with a width that a person points at. */
+export function build(pick) {
+  const x = { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], write: String };
+  const y = { from: 0, to: 1, ticks: [0, 0.5, 1], write: (share) => `${share * 100} %` };
+  chart = new Chart(at("curve"), { height: 250, x, y, pick });
+}
+
+/** Draws a profile: for each width its predictions, of which some classes may be missing. */
+export function draw(profile) {
+  const classes = likeliest(profile);
+  const lines = classes.map(({ label, index }, kind) => ({
+    kind: `c${kind}`,
+    points: profile.map(({ width: at, predictions }) => [at, probability(predictions, index)]),
+    label,
+  }));
+  chart.draw(lines, describe(profile));
+  const key = ({ kind, label }) => element("li", { class: kind }, label);
+  at("curve-key").replaceChildren(...lines.map(key));
+}
+
+/** Shows no profile. */
+export function clear() {
+  chart.draw([], "Probabilities over all widths: none yet");
+  at("curve-key").replaceChildren();
+}
+
+export const mark = (value) => chart.mark(value);
+
+/** The classes that are likely at any width, those that matter most first. */
+function likeliest(profile) {
+  const best = new Map();
+  for (const { predictions } of profile) {
+    for (const prediction of predictions) {
+      const known = best.get(prediction.index);
+      if (!known || known.probability < prediction.probability) best.set(prediction.index, prediction);
+    }
+  }
+  const classes = [...best.values()].sort((a, b) => b.probability - a.probability).slice(0, LINES);
+  // What full width says comes first, whatever narrower ones believed.
+  const last = profile.at(-1).predictions;
+  return classes.sort((a, b) => (probability(last, b.index) ?? 0) - (probability(last, a.index) ?? 0));
+}
+
+const probability = (predictions, index) => predictions.find((prediction) => prediction.index === index)?.probability ?? null;
+
+/** The curve in words: where its likeliest class changes. */
+function describe(profile) {
+  const steps = profile.map(({ width: at, predictions: [first] }) => ({ at, ...first }));
+  const changes = steps.filter(({ index }, step) => step === 0 || steps[step - 1].index !== index);
+  const words = changes.map(({ at, label, probability }) => `from width ${width(at)} on ${label}, ${percent(probability)}`);
+  return `Probabilities over all widths: ${words.join("; ")}; at full width ${percent(steps.at(-1).probability)}`;
+}

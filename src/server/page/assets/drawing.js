@@ -1,0 +1,102 @@
+// A digit, drawn by hand and brought into the form in which MNIST has its digits: white on black, in the middle.
+
+import { at, say } from "./dom.js";
+
+/** Of the canvas's side: how thick a stroke is. */
+const STROKE = 0.08;
+/** A digit fills 20 of 28 pixels. */
+const FILLED = 20 / 28;
+const SIDE = 112;
+const PAUSE_MS = 150;
+
+/** Opens the canvas at its button; calls `given` with the picture after every stroke. */
+export function offer(given, opened) {
+  const canvas = at("drawing");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  let timer = 0;
+  let last = null;
+
+  const position = ({ clientX, clientY }) => {
+    const box = canvas.getBoundingClientRect();
+    return [((clientX - box.left) / box.width) * canvas.width, ((clientY - box.top) / box.height) * canvas.height];
+  };
+
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    clearTimeout(timer);
+    last = position(event);
+    line(context, last, last);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!last) return;
+    const next = position(event);
+    line(context, last, next);
+    last = next;
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(end, () => {
+      last = null;
+      timer = setTimeout(async () => given({ blob: await picture(context), name: "digit.png", drawn: true }), PAUSE_MS);
+    });
+  }
+
+  at("clear").addEventListener("click", () => clear(context));
+  at("draw").addEventListener("click", () => {
+    clear(context);
+    for (const id of ["preview", "invitation"]) at(id).hidden = true;
+    for (const id of ["drawing", "clear"]) at(id).hidden = false;
+    say(at("picture-name"), "Draw a digit from 0 to 9 on the black.");
+    opened();
+  });
+}
+
+function clear(context) {
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+}
+
+function line(context, [fromX, fromY], [toX, toY]) {
+  context.strokeStyle = "#fff";
+  context.lineWidth = STROKE * context.canvas.width;
+  context.lineCap = context.lineJoin = "round";
+  context.beginPath();
+  context.moveTo(fromX, fromY);
+  context.lineTo(toX, toY);
+  context.stroke();
+}
+
+/** The digit alone, scaled to fill as much as MNIST's do, its centre of mass in the middle. */
+function picture(context) {
+  const { left, top, right, bottom, x, y } = extent(context);
+  const scale = (SIDE * FILLED) / Math.max(right - left, bottom - top, 1);
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = SIDE;
+  const small = canvas.getContext("2d");
+  clear(small);
+  small.imageSmoothingQuality = "high";
+  small.setTransform(scale, 0, 0, scale, SIDE / 2 - x * scale, SIDE / 2 - y * scale);
+  small.drawImage(context.canvas, 0, 0);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+/** The box around what is drawn, and its centre of mass; the whole canvas where nothing is. */
+function extent(context) {
+  const { width, height } = context.canvas;
+  const { data } = context.getImageData(0, 0, width, height);
+  const box = { left: width, top: height, right: 0, bottom: 0, x: 0, y: 0 };
+  let mass = 0;
+  for (let index = 0; index < width * height; index += 1) {
+    const value = data[4 * index];
+    if (value === 0) continue;
+    const [x, y] = [index % width, Math.floor(index / width)];
+    box.left = Math.min(box.left, x);
+    box.right = Math.max(box.right, x + 1);
+    box.top = Math.min(box.top, y);
+    box.bottom = Math.max(box.bottom, y + 1);
+    box.x += value * x;
+    box.y += value * y;
+    mass += value;
+  }
+  if (mass === 0) return { left: 0, top: 0, right: width, bottom: height, x: width / 2, y: height / 2 };
+  return { ...box, x: box.x / mass, y: box.y / mass };
+}

@@ -1,0 +1,28 @@
+// How numbers are written for people.
+
+/** A width, in three digits at most. */
+export const width = (value) => String(Math.round(value * 1000) / 1000);
+
+/** A share of 1 as percents, finer where it is nearly nothing or nearly all. */
+export function percent(share) {
+  const digits = share > 0.9995 || share < 0.0005 ? 0 : share > 0.99 || share < 0.01 ? 2 : 1;
+  return `${(share * 100).toFixed(digits)} %`;
+}
+
+/** Milliseconds in three digits, with a unit that suits. */
+export function duration(ms) {
+  if (ms >= 1000) return `${three(ms / 1000)} s`;
+  return ms >= 0.1 ? `${three(ms)} ms` : `${three(ms * 1000)} µs`;
+}
+
+/** Bytes in the unit that people know from their files. */
+export const bytes = (count) => (count < 1e6 ? `${Math.ceil(count / 1e3)} KB` : `${(count / 1e6).toFixed(1)} MB`);
+
+/** A count, in groups of three digits. */
+export const count = (value) => Math.round(value).toLocaleString("en");
+
+/** A number in three digits, or all its whole ones. */
+export function three(value) {
+  if (value >= 100 || value === 0) return Math.round(value).toString();
+  return value.toPrecision(value >= 10 ? 3 : 2);
+}

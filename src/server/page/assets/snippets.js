@@ -1,0 +1,74 @@
+// The lines that do from a shell or from Python what the page did last.
+
+import { at, say } from "./dom.js";
+import { address } from "./server.js";
+
+const LANGUAGES = { curl, python };
+const SAID_MS = 1500;
+
+let language = "curl";
+let last = null;
+
+export function build() {
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  for (const tab of tabs) {
+    tab.addEventListener("click", () => choose(tab, tabs));
+    tab.addEventListener("keydown", ({ key }) => {
+      if (key !== "ArrowLeft" && key !== "ArrowRight") return;
+      const other = tabs[(tabs.indexOf(tab) + (key === "ArrowRight" ? 1 : tabs.length - 1)) % tabs.length];
+      choose(other, tabs);
+      other.focus();
+    });
+  }
+  at("copy").addEventListener("click", copy);
+}
+
+/** Remembers what was asked: the file's name, and the parameters. */
+export function tell(name, parameters) {
+  last = { name, url: address(parameters) };
+  show();
+}
+
+function choose(chosen, tabs) {
+  for (const tab of tabs) {
+    tab.setAttribute("aria-selected", String(tab === chosen));
+    tab.tabIndex = tab === chosen ? 0 : -1;
+  }
+  at("code").setAttribute("aria-labelledby", chosen.id);
+  language = chosen.id.replace("tab-", "");
+  show();
+}
+
+function show() {
+  if (last) say(at("code-text"), LANGUAGES[language](last));
+}
+
+function curl({ name, url }) {
+  return `curl --data-binary @${quoted(name)} ${quoted(url)}`;
+}
+
+function python({ name, url }) {
+  return [
+    "import json, urllib.request",
+    "",
+    `image = open(${JSON.stringify(name)}, "rb").read()`,
+    `answer = json.load(urllib.request.urlopen(${JSON.stringify(url)}, image))`,
+    'print(answer["width"], answer["predictions"])',
+  ].join("\n");
+}
+
+/** A word for a shell, between quotes unless it is plain. */
+const quoted = (text) => (/^[\w.][\w.-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+async function copy() {
+  // Only pages from this machine or by TLS may write to the clipboard; elsewhere the text is selected, to be copied by hand.
+  const written = await (navigator.clipboard?.writeText(at("code-text").textContent) ?? Promise.reject()).then(() => true, () => false);
+  if (!written) getSelection().selectAllChildren(at("code-text"));
+  const word = written ? "Copied" : "Selected";
+  at("copy").textContent = word;
+  say(at("copied"), word);
+  setTimeout(() => {
+    at("copy").textContent = "Copy";
+    say(at("copied"), "");
+  }, SAID_MS);
+}

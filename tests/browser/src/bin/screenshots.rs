@@ -1,0 +1,46 @@
+//! Draws the pictures of the page that the documents show: `screenshots docs/pictures`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use anywidth_browser_tests::{Browser, Look, Server};
+
+/// The most that a picture may take of the repository.
+const MOST_BYTES: usize = 200_000;
+/// Of a phone's page, what its screen shows at once.
+const PHONE_HEIGHT: f64 = 844.0;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).context("usage: screenshots FOLDER")?);
+    let server = Server::start().await?;
+
+    let desktop = Browser::open(&server.url(), Look::Light).await?;
+    show_frog(&desktop).await?;
+    desktop.click("#burst").await?;
+    desktop.until("document.getElementById('burst').textContent === 'Stop'").await?;
+    desktop.until("document.getElementById('burst').textContent === 'Play a burst'").await?;
+    write(folder.join("page.png"), &desktop.picture(None).await?)?;
+
+    let phone = Browser::open(&server.url(), Look::Phone).await?;
+    show_frog(&phone).await?;
+    phone.script("document.querySelector('.card.width').scrollIntoView()").await?;
+    write(folder.join("page-phone.png"), &phone.picture(Some(PHONE_HEIGHT)).await?)?;
+    server.stop().await
+}
+
+/// Waits for the sample that the page shows first, at a width at which the network knows it.
+async fn show_frog(browser: &Browser) -> Result<()> {
+    browser.until("document.getElementById('answer-label').textContent === 'deer'").await?;
+    browser
+        .script("const it = document.getElementById('width'); it.value = 0.5; it.dispatchEvent(new Event('input'))")
+        .await?;
+    browser.until("document.getElementById('answer-label').textContent === 'frog'").await
+}
+
+fn write(path: PathBuf, picture: &[u8]) -> Result<()> {
+    ensure!(picture.len() <= MOST_BYTES, "{} would have {} bytes", path.display(), picture.len());
+    std::fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}: {} bytes", path.display(), picture.len());
+    Ok(())
+}

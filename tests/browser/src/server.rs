@@ -1,0 +1,95 @@
+//! The service as the binary starts it, on a port of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use anywidth::config::{Drain, RequestLimits};
+use anywidth::engine::Width;
+use anywidth::picture::Limits;
+use anywidth::repository::{Repository, Source};
+use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, measure};
+use anywidth::server::{Service, serve};
+use anywidth::telemetry::Metrics;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A server, until it is stopped.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// One worker, so that a browser can overload it; and so much time that a busy machine refuses nothing that names no budget.
+const SETTINGS: Settings =
+    Settings { workers: 1, decoders: 1, max_batch: 16, queue_limit: 512, default_budget: Duration::from_secs(30) };
+const LIMITS: RequestLimits = RequestLimits {
+    max_body_bytes: 16 << 20,
+    max_files: 64,
+    read_timeout: Duration::from_secs(10),
+    max_bytes_in_flight: 1 << 30,
+    max_connections: 1024,
+};
+const MEASURING: Duration = Duration::from_millis(500);
+/// A drain takes moments; longer than this it is stuck.
+const DRAIN: Drain = Drain { wait: Duration::ZERO, timeout: Duration::from_secs(60) };
+
+impl Server {
+    /// A server on a free port, warmed up.
+    ///
+    /// # Errors
+    /// When a part of it does not start.
+    pub async fn start() -> Result<Server> {
+        Server::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// A server at this address, warmed up.
+    ///
+    /// # Errors
+    /// When a part of it does not start, or another one is there.
+    pub async fn at(address: SocketAddr) -> Result<Server> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let address = listener.local_addr()?;
+        let service = Arc::new(tokio::task::block_in_place(service)?);
+        let (stop, stopped) = oneshot::channel();
+        // Dropping the server stops it as well.
+        let shutdown = async { stopped.await.unwrap_or(()) };
+        let task = tokio::spawn(serve(listener, service.clone(), shutdown, DRAIN));
+        service.warmed_up().await;
+        Ok(Server { address, stop, task })
+    }
+
+    /// Where its page is.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Ends it, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it had ended already.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.send(()).ok().context("the server has ended by itself")?;
+        Ok(self.task.await?)
+    }
+}
+
+fn service() -> Result<Service> {
+    let registry = Registry::new();
+    let metrics = Arc::new(Metrics::new(&registry)?);
+    let repository = Repository::load(&Source::Embedded, None)?;
+    let (limits, counts) = (Limits::default(), metrics.clone());
+    let new_worker: NewWorker =
+        Arc::new(move || Box::new(EngineWorker::new(SETTINGS.max_batch, limits, counts.clone())) as Box<dyn Execute>);
+    let models: Vec<_> = repository.all().cloned().collect();
+    let profiles = measure(&models, Width::of_channels(1, 4), SETTINGS.max_batch, MEASURING)?;
+    let models = models.into_iter().zip(profiles).collect();
+    let scheduler = Scheduler::start(SETTINGS, models, metrics.clone(), new_worker)?;
+    Ok(Service::new(repository, scheduler, metrics, registry, LIMITS))
+}

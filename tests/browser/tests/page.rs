@@ -1,0 +1,294 @@
+//! What the page promises to a person, in a real browser.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../support/pictures.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "written for the server's tests")]
+mod pictures;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+use anywidth_browser_tests::{Browser, Look, Server};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Keys as WebDriver writes them.
+mod key {
+    pub(super) const TAB: &str = "\u{e004}";
+    pub(super) const SPACE: &str = "\u{e00d}";
+    pub(super) const END: &str = "\u{e010}";
+    pub(super) const HOME: &str = "\u{e011}";
+    pub(super) const RIGHT: &str = "\u{e014}";
+}
+
+const ANSWERED: &str = "document.getElementById('answer-classes').children.length > 0 \
+                        && document.getElementById('answer').getAttribute('aria-busy') === 'false'";
+
+/// Each test has the machine to itself: a burst tells times, and two browsers would spoil them.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A server and a browser at its page, which has answered its first picture; once it is this test's turn.
+async fn open(look: Look) -> Result<(MutexGuard<'static, ()>, Server, Browser)> {
+    let turn = ONE_AT_A_TIME.lock().await;
+    let server = Server::start().await?;
+    let browser = Browser::open(&server.url(), look).await?;
+    browser.until(ANSWERED).await?;
+    Ok((turn, server, browser))
+}
+
+fn label_is(label: &str) -> String {
+    format!("document.getElementById('answer-label').textContent === {label:?} && {ANSWERED}")
+}
+
+fn samples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples")
+}
+
+/// A folder with one file in it, and the file's path.
+fn file(name: &str, bytes: &[u8]) -> Result<(TempDir, String)> {
+    let folder = TempDir::new()?;
+    let path = folder.path().join(name);
+    fs::write(&path, bytes)?;
+    Ok((folder, path.to_str().unwrap().to_owned()))
+}
+
+/// Standard output of a line for the shell, run in a folder.
+fn shell(line: &str, folder: &std::path::Path) -> Result<String> {
+    let output = Command::new("sh").args(["-c", line]).current_dir(folder).output()?;
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_look_shows_a_picture_that_is_answered_and_nothing_is_complained_of() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.until("document.querySelectorAll('#curve path.line').length > 1").await?;
+    browser.until("document.querySelectorAll('#cost-latency path.line').length === 1").await?;
+    browser.until("document.getElementById('status').textContent === 'connected'").await?;
+    browser.until("document.getElementById('now-queue').textContent !== '–'").await?;
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_refuses_scripts_that_are_not_the_pages_own() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let policy = browser.promise(
+        "fetch('', { headers: { accept: 'text/html' } }).then(page => page.headers.get('content-security-policy'))",
+    );
+    assert!(policy.await?.as_str().unwrap().contains("script-src 'self'"));
+    let intrude = "window.refused = []; \
+                   addEventListener('securitypolicyviolation', event => refused.push(event.effectiveDirective)); \
+                   const button = document.createElement('button'); \
+                   try { button.setAttribute('onclick', 'window.ran = 1'); button.click(); } catch {} \
+                   fetch('http://localhost:9/').catch(() => {}); return window.ran ?? null";
+    assert_eq!(browser.script(intrude).await?, Value::Null);
+    browser.until("refused.includes('require-trusted-types-for') && refused.includes('connect-src')").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_the_width_changes_the_answer() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.type_into("#width", key::END).await?;
+    browser.until(&label_is("frog")).await?;
+    assert_eq!(browser.text("#width-value").await?, "1");
+    browser.type_into("#width", key::HOME).await?;
+    browser.until(&label_is("deer")).await?;
+    // The frog is more than half green: a click into the curve goes there.
+    browser.draw("#curve svg", &[(0.7, 0.5)]).await?;
+    browser.until(&label_is("frog")).await?;
+    let width: f64 = browser.text("#width-value").await?.parse()?;
+    assert!((0.5..0.9).contains(&width), "{width}");
+    assert!(browser.text("#answer-time").await?.contains("in the network"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_alone_reaches_everything() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let mut reached = Vec::new();
+    for _ in 0..40 {
+        browser.press(key::TAB).await?;
+        let id =
+            browser.script("return document.activeElement.id || document.activeElement.dataset.sample || ''").await?;
+        let id = id.as_str().unwrap().to_owned();
+        // What has the focus shows it.
+        if !id.is_empty() {
+            let outline = "return getComputedStyle(document.activeElement.closest('.button') ?? document.activeElement).outlineStyle";
+            assert_ne!(browser.script(outline).await?, "none", "{id}");
+        }
+        match id.as_str() {
+            "shirt.png" => browser.press(key::SPACE).await?,
+            "width" => browser.press(&key::RIGHT.repeat(3)).await?,
+            "auto" => browser.press(key::SPACE).await?,
+            "tab-curl" => browser.press(key::RIGHT).await?,
+            _ => {}
+        }
+        reached.push(id);
+        if reached.last().is_some_and(|id| id == "copy") {
+            break;
+        }
+    }
+    for id in ["frog.png", "shirt.png", "draw", "file", "model", "width", "auto", "burst", "tab-curl", "code", "copy"] {
+        assert!(reached.iter().any(|known| known == id), "{id} in {reached:?}");
+    }
+    browser.until(&label_is("T-shirt/top")).await?;
+    browser.until("document.getElementById('code-text').textContent.startsWith('import json')").await?;
+    assert_eq!(browser.script("return document.getElementById('auto').checked").await?, json!(true));
+    assert!(!browser.text("#code-text").await?.contains("width="), "the server chooses");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_has_a_name_that_a_screen_reader_says() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let names = browser.names().await?;
+    assert!(names.len() > 20, "{names:?}");
+    for (html, name) in names {
+        assert!(!name.trim().is_empty(), "{html}");
+    }
+    browser.until("/deer, .* at width 0.25/.test(document.getElementById('answer-said').textContent)").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_told_from_its_ground_in_light_and_dark() -> Result<()> {
+    for look in [Look::Light, Look::Dark] {
+        let (_turn, _server, browser) = open(look).await?;
+        let faint = browser.script(include_str!("contrast.js")).await?;
+        assert_eq!(faint, json!([]), "{look:?}");
+        let ground =
+            browser.script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)").await?;
+        assert_eq!(ground[0].as_f64().unwrap() < 128.0, look == Look::Dark, "{ground}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_classified_and_the_lines_shown_do_the_same() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let (folder, path) = file("my ship's picture.png", &fs::read(samples().join("ship.png"))?)?;
+    browser.type_into("#file", &path).await?;
+    browser.until(&label_is("ship")).await?;
+    assert_eq!(browser.text("#picture-name").await?, "my ship's picture.png");
+    let answer: Value = serde_json::from_str(&shell(&browser.text("#code-text").await?, folder.path())?)?;
+    assert_eq!((&answer["predictions"][0]["label"], &answer["width"]), (&json!("ship"), &json!(0.25)));
+    browser.click("#tab-python").await?;
+    fs::write(folder.path().join("same.py"), browser.text("#code-text").await?)?;
+    let printed = shell("python3 same.py", folder.path())?;
+    assert!(printed.starts_with("0.25 ") && printed.contains("'label': 'ship'"), "{printed}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_digit_that_is_drawn_is_read() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.click("#draw").await?;
+    browser.type_into("#width", key::END).await?;
+    browser.draw("#drawing", &[(0.52, 0.15), (0.5, 0.5), (0.48, 0.85)]).await?;
+    browser.until(&label_is("1")).await?;
+    assert_eq!(browser.script("return document.getElementById('model').value").await?, "mnist");
+    browser.click("#clear").await?;
+    browser.draw("#drawing", &[(0.25, 0.2), (0.5, 0.2), (0.75, 0.2), (0.6, 0.5), (0.45, 0.85)]).await?;
+    browser.until(&label_is("7")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_narrows_the_server_and_the_width_returns() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.type_into("#width", key::END).await?;
+    browser.until(&label_is("frog")).await?;
+    // What the live view says of the width, one word after the other.
+    browser
+        .script(
+            "window.widths = []; const now = document.getElementById('now-width'); \
+             new MutationObserver(() => widths.push(now.textContent)).observe(now, { childList: true, characterData: true, subtree: true })",
+        )
+        .await?;
+    browser.click("#burst").await?;
+    browser.until("document.getElementById('burst').textContent === 'Stop'").await?;
+    browser.until("document.getElementById('burst').textContent === 'Play a burst'").await?;
+    browser.until("widths.some(width => Number(width) < 1) && ['1', '–'].includes(widths.at(-1))").await?;
+    let widths = browser.script("return widths").await?;
+    let widths: Vec<f64> = widths.as_array().unwrap().iter().filter_map(|text| text.as_str()?.parse().ok()).collect();
+    let narrow = widths.iter().position(|&width| width < 1.0).unwrap();
+    assert!(widths[narrow..].contains(&1.0), "it returns: {widths:?}");
+    assert!(browser.text("#burst-result").await?.contains("in time"));
+    browser.until("document.querySelectorAll('#burst-result li').length > 1").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_can_be_stopped() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.click("#burst").await?;
+    browser.until("document.getElementById('burst').textContent === 'Stop'").await?;
+    browser.click("#burst").await?;
+    browser.until("document.getElementById('burst').textContent === 'Play a burst'").await?;
+    browser.click(".thumb[data-sample='ship.png']").await?;
+    browser.until(&label_is("ship")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_picture_or_too_large_is_refused_with_the_reason() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let trouble = |word: &str| format!("document.getElementById('trouble').textContent.includes({word:?})");
+
+    let (_folder, pdf) = file("paper.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n%%EOF\n")?;
+    browser.type_into("#file", &pdf).await?;
+    browser.until(&trouble("The server says: ")).await?;
+    assert!(browser.text("#trouble").await?.contains("JPEG, PNG or WebP"));
+
+    let (_folder, photograph) = file("photo.jpg", &vec![0xff; 20_000_000])?;
+    browser.type_into("#file", &photograph).await?;
+    browser.until(&trouble("The file has 20.0 MB, and this server takes up to 16.8 MB.")).await?;
+
+    let (_folder, bomb) = file("bomb.png", &pictures::bomb())?;
+    browser.type_into("#file", &bomb).await?;
+    browser.until(&trouble("pixels")).await?;
+    assert!(browser.text("#trouble").await?.starts_with("That is too large"));
+
+    browser.click(".thumb[data-sample='ship.png']").await?;
+    browser.until(&label_is("ship")).await?;
+    browser.until("document.getElementById('trouble').hidden").await?;
+    // The browser's own note of an answer that is an error, for the two files that were sent; nothing else.
+    let complaints = browser.complaints().await?;
+    assert!(complaints.iter().all(|complaint| complaint.contains("status of 41")), "{complaints:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_went_away_is_found_again() -> Result<()> {
+    let (_turn, server, browser) = open(Look::Light).await?;
+    browser.until("document.getElementById('status').textContent === 'connected'").await?;
+    let address = server.address;
+    server.stop().await?;
+    browser.until("document.getElementById('status').textContent === 'connection lost'").await?;
+    browser.click(".thumb[data-sample='ship.png']").await?;
+    browser.until("document.getElementById('trouble').textContent.includes('does not answer')").await?;
+    let _again = Server::at(address).await?;
+    browser.until("document.getElementById('status').textContent === 'connected'").await?;
+    browser.until("document.getElementById('trouble').hidden").await?;
+    browser.click(".thumb[data-sample='ship.png']").await?;
+    browser.until(&label_is("ship")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_shows_all_of_it_without_scrolling_sideways() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Phone).await?;
+    assert_eq!(browser.script("return [innerWidth, document.documentElement.scrollWidth]").await?, json!([390, 390]));
+    let small = "return [...document.querySelectorAll('button, select, .button')].filter(it => it.offsetParent) \
+                 .filter(it => it.offsetHeight < 40).map(it => it.id)";
+    assert_eq!(browser.script(small).await?, json!([]), "fingers need room");
+    browser.click(".thumb[data-sample='shirt.png']").await?;
+    browser.until(&label_is("T-shirt/top")).await?;
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    Ok(())
+}
