@@ -10,3 +10,8 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let (likeness, known) = rated.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (likeness >= ALIKE).then_some(known)
 }
+
+/// The same for an error's text, after the name that is not there; empty where nothing is like it.
+pub(crate) fn did_you_mean(nearest: &Option<impl AsRef<str>>) -> String {
+    nearest.as_ref().map(|name| format!(", did you mean {:?}?", name.as_ref())).unwrap_or_default()
+}

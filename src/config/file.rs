@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::setting::Kind;
 use super::{Flags, Setting};
-use crate::nearest::nearest;
+use crate::nearest::{did_you_mean, nearest};
 
 /// What a file of settings says.
 #[derive(Debug)]
@@ -191,8 +191,4 @@ fn value_of(key: &str, value: &DeValue<'_>, settings: &[Setting]) -> Result<Stri
 /// The line, counted from 1, of the byte at this place.
 fn line(bytes: &[u8], at: usize) -> usize {
     1 + bytes.iter().take(at).filter(|byte| **byte == b'\n').count()
-}
-
-fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|key| format!(", did you mean {key:?}?")).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::PATHS;
+use crate::nearest::did_you_mean;
 use crate::picture::PictureError;
 use crate::policy::Overload;
 use crate::repository::NotFound;
@@ -176,10 +177,6 @@ fn picture_kind(error: &PictureError) -> (StatusCode, &'static str) {
         PictureError::Unsupported { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
         PictureError::Broken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "broken_image"),
     }
-}
-
-fn did_you_mean(nearest: &Option<&'static str>) -> String {
-    nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default()
 }
 
 fn of_file(file: &Option<String>) -> String {
