@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct DecodeTimes {
     /// Nanoseconds for lengths from `2^index` on; `None` for those never seen.
     classes: [Option<f64>; CLASSES],
+    /// The same over all lengths.
+    mean: Option<f64>,
 }
 
 /// Longer files than 2 GiB are in the last class.
@@ -37,8 +39,15 @@ impl DecodeTimes {
 
     /// Tells what decoding a file of so many bytes took.
     pub fn record(&mut self, bytes: usize, took: Duration) {
-        let (time, average) = (took.as_nanos() as f64, &mut self.classes[class(bytes)]);
-        *average = Some(average.map_or(time, |before| before + WEIGHT * (time.min(MOST * before) - before)));
+        for average in [&mut self.classes[class(bytes)], &mut self.mean] {
+            let time = took.as_nanos() as f64;
+            *average = Some(average.map_or(time, |before| before + WEIGHT * (time.min(MOST * before) - before)));
+        }
+    }
+
+    /// What decodings took of late, of whatever length; zero before the first.
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(self.mean.unwrap_or_default() as u64)
     }
 }
 
@@ -57,10 +66,15 @@ mod tests {
     #[test]
     fn a_length_takes_what_its_like_took() {
         let mut times = DecodeTimes::default();
+        assert_eq!(times.mean(), Duration::ZERO);
         for _ in 0..100 {
             times.record(1000, us(60));
+        }
+        assert_eq!(times.mean(), us(60));
+        for _ in 0..100 {
             times.record(3_000_000, us(40_000));
         }
+        assert!(times.mean() > us(30_000));
         assert_eq!((times.estimate(1000), times.estimate(600)), (us(60), us(60)));
         assert_eq!(times.estimate(2_500_000), us(40_000));
         // One that was held up moves it a little.

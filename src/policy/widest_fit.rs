@@ -237,11 +237,6 @@ impl WidestFit {
         self.backlog.fill(queue, now, profiles, |profile| tuning.margin_of(profile));
     }
 
-    /// What decoding a picture takes, on average over those that were accepted of late.
-    pub fn mean_decoding(&self) -> Duration {
-        self.traffic.mean_decoding()
-    }
-
     /// A share of the short budgets in use, in nanoseconds; without end where there are none.
     fn short_budget(&self, share: f64) -> f64 {
         self.traffic.short_budget().map_or(f64::INFINITY, |short| short.as_secs_f64() * 1e9 * share)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::climb::Climb;
-use super::{Answer, Batch, Encoded, Execute, Look, Timing, predict};
+use super::{Answer, Batch, Encoded, Execute, Look, Ran, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
 use crate::repository::ServedModel;
@@ -42,8 +42,8 @@ impl Execute for EngineWorker {
         Ok(Picture::decode_for(&picture.image, &self.limits, frame)?.pixels(frame))
     }
 
-    fn run(&mut self, batch: Batch) -> Vec<Width> {
-        let began = Instant::now();
+    fn run(&mut self, batch: Batch) -> Ran {
+        let (began, mut ran) = (Instant::now(), Ran::default());
         let Batch { model: served, jobs, look } = batch;
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
         let mut climbs: Vec<Option<Climb>> = Vec::with_capacity(jobs.len());
@@ -70,27 +70,32 @@ impl Execute for EngineWorker {
             for (item, place) in climbs.iter_mut().enumerate() {
                 let metadata = served.model.metadata();
                 if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), metadata, ceiling)) {
-                    reply(&self.metrics, &served, pass, item, climb, began);
+                    let in_time = reply(&self.metrics, &served, pass, item, climb, began);
+                    *(if in_time { &mut ran.in_time } else { &mut ran.late }) += 1;
                 }
             }
         }
         // A profile of all widths is work that no plan knows: such a batch says nothing of what the widths take.
-        let ran = if profiled { 0 } else { pass.len() };
-        (0..ran).filter_map(|item| pass.width(item)).collect()
+        if !profiled {
+            ran.widths = (0..pass.len()).filter_map(|item| pass.width(item)).collect();
+        }
+        ran
     }
 }
 
-/// Hands an item's answer to its caller, and counts it.
-fn reply(metrics: &Metrics, served: &ServedModel, pass: &Pass, item: usize, climb: Climb, began: Instant) {
+/// Hands an item's answer to its caller, counts it, and says whether that was by its deadline.
+fn reply(metrics: &Metrics, served: &ServedModel, pass: &Pass, item: usize, climb: Climb, began: Instant) -> bool {
     let (queued, inference) = (&climb.job.queued, began.elapsed());
     let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
     let timing = Timing { queue, decode: queued.decoding, inference };
     measure(metrics, served, climb.width(), &timing);
-    if queued.demand.deadline < began + inference {
+    let in_time = began + inference <= queued.demand.deadline;
+    if !in_time {
         metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
     }
     let answer = answer(pass, item, &climb, timing);
     climb.job.queued.reply(Ok(answer));
+    in_time
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {

@@ -23,7 +23,7 @@ pub use measure::measure;
 pub use predict::{Prediction, predict};
 pub use queue::Refused;
 pub use task::{Batch, Encoded, Look, PlannedJob};
-pub use worker::{Execute, NewWorker};
+pub use worker::{Execute, NewWorker, Ran};
 
 use std::io;
 use std::sync::Arc;

@@ -55,17 +55,19 @@ pub(super) struct Next {
 const USUAL_BUDGET: u32 = 4;
 
 impl Planner {
-    /// A planner for these models, whose profiles are given.
-    pub(super) fn new(settings: Settings, models: Vec<(Arc<ServedModel>, Profile)>) -> Planner {
+    /// A planner for these models, whose profiles are given, and for workers that begin now to warm up with them.
+    pub(super) fn new(settings: Settings, models: Vec<(Arc<ServedModel>, Profile)>, now: Instant) -> Planner {
         let limits = Limits { batch: settings.max_batch, queue: settings.queue_limit, decoders: settings.decoders };
-        let (models, profiles) = models.into_iter().unzip();
+        let (models, profiles): (_, Vec<Profile>) = models.into_iter().unzip();
+        let warm = |profile: &Profile| profile.latency(Width::FULL, settings.max_batch);
+        let warming = Busy { until: now + profiles.iter().map(warm).sum::<Duration>(), at_long_decoding: false };
         Planner {
             queue: VecDeque::new(),
             models,
             profiles,
             decode_times: DecodeTimes::default(),
             rule: WidestFit::new(limits, Tuning::default()),
-            workers: vec![None; settings.workers],
+            workers: vec![Some(warming); settings.workers],
             settings,
             next_id: 0,
             abandoned: 0,
@@ -284,9 +286,9 @@ impl Planner {
         self.models.iter().zip(&self.profiles)
     }
 
-    /// Mean time that decoding was expected to take of late.
+    /// Mean time that decoding took of late.
     pub(super) fn mean_decoding(&self) -> Duration {
-        self.rule.mean_decoding()
+        self.decode_times.mean()
     }
 
     /// Share of its slack that a job must have left to be accepted.

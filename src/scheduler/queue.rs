@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::planner::{Next, Planner};
 use super::task::{Encoded, Look, Task};
-use super::{Job, JobError, Settings, Ticket};
+use super::{Job, JobError, Ran, Settings, Ticket};
 use crate::engine::Width;
 use crate::policy::{Decision, Overload, Profile, Unsatisfiable};
 use crate::repository::ServedModel;
@@ -74,7 +74,7 @@ impl State {
 
 impl Queue {
     pub(super) fn new(settings: Settings, models: Vec<(Arc<ServedModel>, Profile)>, metrics: Arc<Metrics>) -> Queue {
-        let state = State { planner: Planner::new(settings, models), closed: false };
+        let state = State { planner: Planner::new(settings, models, Instant::now()), closed: false };
         let queue = Queue { state: Mutex::new(state), not_empty: Condvar::new(), settings, metrics };
         let state = queue.lock();
         queue.metrics.admission_reserve.set(state.planner.reserve());
@@ -168,15 +168,13 @@ impl Queue {
         }
     }
 
-    /// A batch ran, whose jobs were due at these instants.
-    pub(super) fn ran(&self, model: &Arc<ServedModel>, widths: &[Width], took: Duration, deadlines: &[Instant]) {
-        let now = Instant::now();
-        let late = deadlines.iter().filter(|&&deadline| deadline < now).count();
+    /// A batch ran.
+    pub(super) fn ran(&self, model: &Arc<ServedModel>, ran: &Ran, took: Duration) {
         let mut state = self.lock();
-        state.planner.answered(deadlines.len() - late, late);
+        state.planner.answered(ran.in_time, ran.late);
         self.metrics.admission_reserve.set(state.planner.reserve());
         let decoding = state.planner.mean_decoding();
-        if let Some(profile) = state.planner.ran(model, widths, took) {
+        if let Some(profile) = state.planner.ran(model, &ran.widths, took) {
             self.show_profile(model, profile, decoding);
         }
     }

@@ -98,7 +98,7 @@ async fn a_batch_that_others_leave_no_time_answers_at_the_width_that_it_has() {
     let batch = Batch { model: model.clone(), jobs: vec![wide, pinned], look: Some(look) };
     let ran = EngineWorker::new(4, Limits::default(), metrics()).run(batch);
     let half: Width = "0.5".parse().unwrap();
-    assert_eq!(ran, [half, Width::FULL]);
+    assert_eq!(ran, Ran { widths: vec![half, Width::FULL], in_time: 2, late: 0 });
     let (stopped, full) = (stops.answer().await.unwrap(), goes_on.answer().await.unwrap());
     assert_eq!((stopped.width, stopped.reason), (half, WidthReason::Load));
     assert_eq!((full.width, full.reason), (Width::FULL, WidthReason::Full));

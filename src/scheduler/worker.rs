@@ -1,5 +1,6 @@
 //! A worker thread: takes work until there is no more, and survives its own failures.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,9 +28,19 @@ pub trait Execute: Send {
     /// When the bytes are no picture.
     fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError>;
 
-    /// Replies to every job of the batch, and returns the widths that ran, or none if it did anything else beside. A job that
-    /// is dropped without a reply is answered with [`JobError::WorkerFailed`].
-    fn run(&mut self, batch: Batch) -> Vec<Width>;
+    /// Replies to every job of the batch. A job that is dropped without a reply is answered with [`JobError::WorkerFailed`].
+    fn run(&mut self, batch: Batch) -> Ran;
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ran {
+    /// The widths that ran; none if the worker did anything else beside, for then its time says nothing of them.
+    pub widths: Vec<Width>,
+    /// Jobs that were answered by their deadlines.
+    pub in_time: usize,
+    /// Jobs that were answered after them.
+    pub late: usize,
 }
 
 /// Makes a worker's insides: once for each thread, and again after a failure.
@@ -54,12 +65,18 @@ impl Worker {
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
-        while let Some(task) = self.queue.take(self.index) {
-            match task {
-                Task::Decode(pictures) => pictures.into_iter().for_each(|picture| self.decode(&mut execute, picture)),
-                Task::Run(batch) => self.run(&mut execute, batch),
-            }
+        // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
+        while self.survives("taking work", || self.take(&mut execute)).is_none_or(ControlFlow::is_continue) {}
+    }
+
+    /// Does what there is to do next; breaks once there is no more.
+    fn take(&self, execute: &mut Box<dyn Execute>) -> ControlFlow<()> {
+        match self.queue.take(self.index) {
+            Some(Task::Decode(pictures)) => pictures.into_iter().for_each(|picture| self.decode(execute, picture)),
+            Some(Task::Run(batch)) => self.run(execute, batch),
+            None => return ControlFlow::Break(()),
         }
+        ControlFlow::Continue(())
     }
 
     fn decode(&self, execute: &mut Box<dyn Execute>, picture: Encoded) {
@@ -81,9 +98,8 @@ impl Worker {
 
     fn run(&self, execute: &mut Box<dyn Execute>, batch: Batch) {
         let (began, model) = (Instant::now(), batch.model.clone());
-        let deadlines: Vec<Instant> = batch.jobs.iter().map(|job| job.queued.demand.deadline).collect();
         match self.survives("a batch", || execute.run(batch)) {
-            Some(widths) => self.queue.ran(&model, &widths, began.elapsed(), &deadlines),
+            Some(ran) => self.queue.ran(&model, &ran, began.elapsed()),
             // Whatever state the failure left behind is thrown away.
             None => *execute = (self.new_worker)(),
         }

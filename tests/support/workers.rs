@@ -3,10 +3,9 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anywidth::engine::Width;
 use anywidth::picture::PictureError;
 use anywidth::repository::ServedModel;
-use anywidth::scheduler::{Batch, Encoded, EngineWorker, Execute};
+use anywidth::scheduler::{Batch, Encoded, EngineWorker, Execute, Ran};
 
 /// A body that makes a [`Fragile`] worker panic while it runs the batch.
 pub const FAIL: &[u8] = b"please fail";
@@ -26,7 +25,7 @@ impl Execute for Fragile {
         if picture.image == FAIL { Ok(vec![]) } else { self.0.decode(picture) }
     }
 
-    fn run(&mut self, batch: Batch) -> Vec<Width> {
+    fn run(&mut self, batch: Batch) -> Ran {
         assert!(batch.jobs.iter().all(|job| !job.queued.pixels.is_empty()), "asked to fail");
         self.0.run(batch)
     }
@@ -81,7 +80,7 @@ impl Execute for Gated {
         self.inner.decode(picture)
     }
 
-    fn run(&mut self, batch: Batch) -> Vec<Width> {
+    fn run(&mut self, batch: Batch) -> Ran {
         self.pass(Step::Batch(batch.jobs.len()));
         self.inner.run(batch)
     }

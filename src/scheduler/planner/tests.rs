@@ -82,7 +82,7 @@ fn play(seed: u64, events: u64) -> Outcomes {
     let models = vec![model(1, 40), model(2, 100)];
     let (all, now) = (models.iter().map(|(served, _)| served.clone()).collect(), Instant::now());
     let mut world = World {
-        planner: Planner::new(SETTINGS, models),
+        planner: Planner::new(SETTINGS, models, now),
         models: all,
         dice: Dice(seed),
         now,
@@ -260,27 +260,54 @@ fn the_same_events_have_the_same_outcomes() {
     assert_eq!(play(2, 20_000), play(2, 20_000));
 }
 
+/// A planner whose workers have warmed up, and when that is.
+fn warm(settings: Settings, served: &Arc<ServedModel>, profile: Profile) -> (Planner, Instant) {
+    let now = Instant::now();
+    (Planner::new(settings, vec![(served.clone(), profile)], now), now + Duration::from_secs(1))
+}
+
+#[test]
+fn who_comes_while_the_workers_warm_up_is_promised_what_they_can_do_after_it() {
+    let (served, profile) = model(1, 100);
+    let now = Instant::now();
+    let warm_up = profile.latency(Width::FULL, SETTINGS.max_batch);
+    let mut planner = Planner::new(SETTINGS, vec![(served.clone(), profile)], now);
+    let job = Job {
+        model: served,
+        image: Bytes::from_static(b"some"),
+        wish: Wish::default(),
+        confidence: None,
+        arrived: now,
+        budget: Some(warm_up),
+        top_k: 1,
+        profile: false,
+    };
+    assert!(matches!(planner.submit(vec![job.clone()], now), Err(Refused::Overloaded(_))));
+    let patient = Job { budget: Some(warm_up * 3), ..job.clone() };
+    assert!(planner.submit(vec![patient], now).is_ok());
+    let later = Job { arrived: now + warm_up, ..job };
+    assert!(planner.submit(vec![later], now + warm_up).is_ok());
+}
+
 #[test]
 fn a_call_is_accepted_as_a_whole_or_not_at_all() {
     let (served, profile) = model(1, 100);
-    let mut planner = Planner::new(SETTINGS, vec![(served.clone(), profile)]);
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
     let job = |budget_us: Option<u64>| Job {
         model: served.clone(),
         image: Bytes::from_static(b"some"),
         wish: Wish::default(),
         confidence: None,
-        arrived: Instant::now(),
+        arrived: now,
         budget: budget_us.map(us),
         top_k: 1,
         profile: false,
     };
-    let now = Instant::now();
     assert!(matches!(planner.submit(vec![job(None), job(Some(1))], now), Err(Refused::Unsatisfiable(_))));
     // Many that hurry are too many at once.
     assert!(matches!(planner.submit(vec![job(Some(1000)); 60], now), Err(Refused::Overloaded(_))));
-    assert_eq!((planner.len(), planner.mean_decoding()), (0, Duration::ZERO), "nobody came");
+    assert_eq!(planner.len(), 0);
     let tickets = planner.submit(vec![job(None); 60], now).unwrap();
-    assert!(planner.mean_decoding() > Duration::ZERO);
     let refused = planner.submit(vec![job(None); 5], now).unwrap_err();
     assert!(matches!(refused, Refused::QueueFull { waiting: 60, limit: 64, wanted: 5, wait } if wait > us(1000)));
     // Callers who leave make room.
@@ -290,10 +317,31 @@ fn a_call_is_accepted_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn who_is_refused_narrows_nobody() {
+    let (served, profile) = model(1, 100);
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
+    let job = |budget: Duration| Job {
+        model: served.clone(),
+        image: Bytes::from_static(b"some"),
+        wish: Wish::default(),
+        confidence: None,
+        arrived: now,
+        budget: Some(budget),
+        top_k: 1,
+        profile: false,
+    };
+    assert!(planner.submit(vec![job(us(1000)); 60], now).is_err());
+    let _ticket = planner.submit(vec![job(us(20_000))], now).unwrap();
+    let Some(Task::Decode(pictures)) = planner.next(0, now).task else { panic!("it is decoded first") };
+    planner.decoded(&pictures[0], Ok(vec![0]), us(50));
+    let Some(Task::Run(batch)) = planner.next(0, now + us(50)).task else { panic!("it runs then") };
+    assert_eq!(batch.jobs[0].width, Width::FULL);
+}
+
+#[test]
 fn who_makes_room_for_a_higher_priority_was_promised_no_more() {
     let (served, profile) = model(1, 100);
-    let mut planner = Planner::new(SETTINGS, vec![(served.clone(), profile)]);
-    let now = Instant::now();
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
     let job = |priority| Job {
         model: served.clone(),
         image: Bytes::from_static(b"some"),
@@ -324,8 +372,8 @@ fn who_makes_room_for_a_higher_priority_was_promised_no_more() {
 fn a_budget_that_nobody_asked_for_leaves_time_for_full_width() {
     let (served, profile) = model(1, 100);
     let settings = Settings { default_budget: us(1), ..SETTINGS };
-    let mut planner = Planner::new(settings, vec![(served.clone(), profile)]);
-    let (now, image) = (Instant::now(), Bytes::from_static(b"some"));
+    let (mut planner, now) = warm(settings, &served, profile);
+    let image = Bytes::from_static(b"some");
     let job = Job {
         model: served,
         image,
