@@ -66,7 +66,7 @@ impl Worker {
             debug!("warmed up");
         }
         // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
-        while self.survives("taking work", || self.take(&mut execute)).is_none_or(ControlFlow::is_continue) {}
+        while self.survives("taking work", || self.take(&mut execute)) != Some(ControlFlow::Break(())) {}
     }
 
     /// Does what there is to do next; breaks once there is no more.
