@@ -104,11 +104,6 @@ impl Scene {
         self.rule.next_batch(self.queue.iter(), workers, self.now, &self.profiles)
     }
 
-    fn ceiling_now(&mut self) -> Width {
-        let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
-        self.rule.ceiling_now(self.queue.iter(), workers, self.now, &self.profiles)
-    }
-
     fn admit(&mut self, ask: Ask) -> Result<(), Overload> {
         let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
         let demand = ask.demand(self.now);
@@ -317,19 +312,6 @@ fn a_little_wider_takes_longer_to_come_back() {
     assert_eq!(ceiling(&mut scene, 1, 10_000), "0.75");
     scene.now += us(1);
     assert_eq!(ceiling(&mut scene, 1, 10_000), "1");
-}
-
-#[test]
-fn a_batch_under_way_is_told_what_those_who_came_leave_it() {
-    let mut scene = Scene::new(&[]);
-    assert_eq!(scene.ceiling_now(), Width::FULL, "nobody came");
-    // A worker is busy for 600 us; two who come have time for full width after it.
-    scene.busy = vec![scene.now + us(600)];
-    scene.queue(Ask::auto(2000));
-    assert_eq!(scene.ceiling_now(), Width::FULL);
-    // These have not.
-    (0..4).for_each(|_| scene.queue(Ask::auto(1500)));
-    assert!(scene.ceiling_now() < Width::FULL);
 }
 
 #[test]
@@ -581,16 +563,6 @@ proptest! {
         if let Some(first) = decision.batch.first() {
             prop_assert!(scene.now + decision.takes <= scene.queue[first.index].deadline);
         }
-    }
-
-    #[test]
-    fn a_look_on_the_way_changes_nothing_and_promises_no_more_than_a_decision(scene in any_scene(1, 30)) {
-        let mut looked = scene.clone();
-        let (ceiling, mut decided) = (looked.ceiling_now(), scene);
-        let decision = decided.decide();
-        // It falls as far as a decision would let it, and never rises.
-        prop_assert!(decision.queue_length == decision.shed.len() || ceiling <= decision.ceiling);
-        prop_assert_eq!(looked.decide(), decision);
     }
 
     #[test]

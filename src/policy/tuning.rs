@@ -27,8 +27,6 @@ pub struct Tuning {
     pub blocking: f64,
     /// Share of the short budgets that a batch of several may take.
     pub batch: f64,
-    /// Share of the short budgets beyond which a batch looks on the way whether others came.
-    pub look: f64,
     /// For how many mean budgets arrivals are expected.
     pub ahead: f64,
     /// In how many mean budgets they and the backlog must end, or the ceiling falls.
@@ -55,7 +53,6 @@ impl Default for Tuning {
             caution: 0.01,
             blocking: 0.5,
             batch: 0.05,
-            look: 0.2,
             ahead: 2.0,
             within: 3.0,
             sustained: 2.0,

@@ -80,8 +80,6 @@ pub struct Decision {
     pub shed: Vec<usize>,
     /// How long the batch, or the decoding, will take.
     pub takes: Duration,
-    /// Does the batch take so long that it shall ask on the way what ceiling holds for those who came meanwhile?
-    pub looks: bool,
     /// The widest width that a job may have now, unless it asked for it.
     pub ceiling: Width,
     /// Why it is not wider.
@@ -186,7 +184,6 @@ impl WidestFit {
         if decode.is_empty() {
             (batch, takes) = batch::form(&self.backlog, &self.ceilings, profiles, &self.crew, bounds);
         }
-        let looks = !batch.is_empty() && takes.as_nanos() as f64 > self.short_budget(self.tuning.look);
         let oldest_wait = now.saturating_duration_since(oldest);
         let shed = std::mem::take(&mut self.backlog.shed);
         Decision {
@@ -195,30 +192,11 @@ impl WidestFit {
             decoding_is_long,
             shed,
             takes,
-            looks,
             ceiling: self.ceiling,
             reason,
             queue_length,
             oldest_wait,
         }
-    }
-
-    /// The widest width that holds for those who wait, if what runs goes on as planned: full width if nobody waits. A worker
-    /// asks between two steps of widening, and answers early if it is that wide. Nothing is remembered of it.
-    pub fn ceiling_now<'a>(
-        &mut self,
-        queue: impl Iterator<Item = &'a Demand>,
-        workers: Workers,
-        now: Instant,
-        profiles: &[Profile],
-    ) -> Width {
-        self.fill(queue, workers, now, profiles);
-        let Some(head) = self.backlog.jobs.first() else { return Width::FULL };
-        let lead = head.model as usize;
-        let (moment, profile) = (self.moment(lead, now, profiles), &profiles[lead]);
-        let most = profile.within(self.ceiling).min(self.unblocked(profile));
-        let (holds, _) = self.widest(0, most, most, self.tuning.within, moment);
-        profile.width(holds)
     }
 
     /// Sees the queue and the workers as they are now.

@@ -1,4 +1,4 @@
-//! A job on its way to its width: at once, or in steps until it is confident, or others need the time.
+//! A job on its way to its width: at once, or in steps until it is confident.
 //!
 //! Stopping on the way costs next to nothing: widening does no work twice.
 
@@ -14,21 +14,19 @@ pub(super) struct Climb {
     rungs: Vec<Width>,
     /// How many of them have been asked for.
     taken: usize,
-    /// Why it stopped before the last.
-    stopped: Option<WidthReason>,
+    confident: bool,
 }
 
-/// Widths at which a job that asks for a confidence looks whether it has it, and one that takes long whether others came.
+/// Widths at which a job that asks for a confidence looks whether it has it.
 const RUNGS: usize = 4;
 
 impl Climb {
-    /// `in_steps` says whether the batch may have to end early.
-    pub(super) fn new(job: PlannedJob, grid: &[Width], in_steps: bool) -> Climb {
-        let rungs = match in_steps || job.queued.job.confidence.is_some() {
-            true => rungs(job.from, job.width, grid),
-            false => vec![job.width],
+    pub(super) fn new(job: PlannedJob, grid: &[Width]) -> Climb {
+        let rungs = match job.queued.job.confidence {
+            Some(_) => rungs(job.from, job.width, grid),
+            None => vec![job.width],
         };
-        Climb { job, rungs, taken: 0, stopped: None }
+        Climb { job, rungs, taken: 0, confident: false }
     }
 
     /// The next width to compute.
@@ -42,28 +40,17 @@ impl Climb {
         self.rungs.get(self.taken.saturating_sub(1)).copied().unwrap_or(self.job.width)
     }
 
-    /// Is it on the way still?
-    pub(super) fn is_below(&self) -> bool {
-        self.taken < self.rungs.len()
-    }
-
-    /// Is this the answer? `logits` are those at [`Climb::width`]; `ceiling` is the widest width that others leave it now.
-    pub(super) fn is_over(&mut self, logits: &[f32], metadata: &Metadata, ceiling: Width) -> bool {
-        if !self.is_below() {
-            return true;
-        }
+    /// Is this the answer? `logits` are those at [`Climb::width`].
+    pub(super) fn is_over(&mut self, logits: &[f32], metadata: &Metadata) -> bool {
         let likeliest = |width| predict(logits, width, metadata, 1).first().map_or(0.0, |first| first.probability);
-        if self.job.queued.job.confidence.is_some_and(|bound| likeliest(self.width()) >= bound) {
-            self.stopped = Some(WidthReason::Confident);
-        } else if self.width() >= ceiling {
-            self.stopped = Some(WidthReason::Load);
-        }
-        self.stopped.is_some()
+        let below = self.taken < self.rungs.len();
+        self.confident = below && self.job.queued.job.confidence.is_some_and(|bound| likeliest(self.width()) >= bound);
+        self.confident || !below
     }
 
     /// Why it is at its width.
     pub(super) fn reason(&self) -> WidthReason {
-        self.stopped.unwrap_or(self.job.reason)
+        if self.confident { WidthReason::Confident } else { self.job.reason }
     }
 }
 

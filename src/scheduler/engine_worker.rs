@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::climb::Climb;
-use super::{Answer, Batch, Encoded, Execute, Look, Ran, Timing, predict};
+use super::{Answer, Batch, Encoded, Execute, Ran, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
 use crate::repository::ServedModel;
@@ -44,7 +44,7 @@ impl Execute for EngineWorker {
 
     fn run(&mut self, batch: Batch) -> Ran {
         let (began, mut ran) = (Instant::now(), Ran::default());
-        let Batch { model: served, jobs, look } = batch;
+        let Batch { model: served, jobs } = batch;
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
         let mut climbs: Vec<Option<Climb>> = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -53,7 +53,7 @@ impl Execute for EngineWorker {
                 continue;
             }
             pass.push(&served.frame.values(&job.queued.pixels));
-            climbs.push(Some(Climb::new(job, served.model.grid(), look.is_some())));
+            climbs.push(Some(Climb::new(job, served.model.grid())));
         }
         self.metrics.batch_size.with_label_values(&[&served.name]).observe(climbs.len() as f64);
         let profiled = climbs.iter().flatten().any(|climb| climb.job.queued.job.profile);
@@ -65,11 +65,8 @@ impl Execute for EngineWorker {
             };
             let widths: Vec<Width> = climbs.iter_mut().enumerate().map(wanted).collect();
             pass.widen(&widths);
-            let on_the_way = climbs.iter().flatten().any(Climb::is_below);
-            let ceiling = look.as_ref().filter(|_| on_the_way).map_or(Width::FULL, Look::ceiling);
             for (item, place) in climbs.iter_mut().enumerate() {
-                let metadata = served.model.metadata();
-                if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), metadata, ceiling)) {
+                if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
                     let in_time = reply(&self.metrics, &served, pass, item, climb, began);
                     *(if in_time { &mut ran.in_time } else { &mut ran.late }) += 1;
                 }

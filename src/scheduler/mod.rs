@@ -22,7 +22,7 @@ pub use job::{Answer, Job, JobError, QueuedJob, Ticket, Timing};
 pub use measure::measure;
 pub use predict::{Prediction, predict};
 pub use queue::Refused;
-pub use task::{Batch, Encoded, Look, PlannedJob};
+pub use task::{Batch, Encoded, PlannedJob};
 pub use worker::{Execute, NewWorker, Ran};
 
 use std::io;

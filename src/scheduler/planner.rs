@@ -179,15 +179,7 @@ impl Planner {
             }
         }
         let model = jobs.front().map(|job: &PlannedJob| job.queued.job.model.clone());
-        (model.map(|model| Batch { model, jobs: jobs.into(), look: None }), given_up)
-    }
-
-    /// The widest width that those who wait leave to what runs.
-    pub(super) fn ceiling_now(&mut self, now: Instant) -> Width {
-        self.see_workers();
-        let workers = workers(&self.workers, &self.busy_until);
-        let queue = self.queue.iter().map(|queued| &queued.demand);
-        self.rule.ceiling_now(queue, workers, now, &self.profiles)
+        (model.map(|model| Batch { model, jobs: jobs.into() }), given_up)
     }
 
     /// How many of those who are given up did not make room for others of higher priority.

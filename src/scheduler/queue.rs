@@ -7,7 +7,7 @@ use thiserror::Error;
 use tracing::debug;
 
 use super::planner::{Next, Planner};
-use super::task::{Encoded, Look, Task};
+use super::task::{Encoded, Task};
 use super::{Job, JobError, Ran, Settings, Ticket};
 use crate::engine::Width;
 use crate::policy::{Decision, Overload, Profile, Unsatisfiable};
@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// Waits for work for this worker; `None` once the queue is closed and empty.
-    pub(super) fn take(self: &Arc<Queue>, worker: usize) -> Option<Task> {
+    pub(super) fn take(&self, worker: usize) -> Option<Task> {
         let mut state = self.lock();
         loop {
             let Next { task, given_up, abandoned, decision } = state.planner.next(worker, Instant::now());
@@ -125,12 +125,8 @@ impl Queue {
                     self.metrics.deadline_misses.with_label_values(&[&queued.job.model.name, "given_up"]).inc();
                     queued.reply(Err(error));
                 }
-                if let Some(mut task) = task {
+                if let Some(task) = task {
                     self.tell(&task, decision.as_ref());
-                    if let (Task::Run(batch), true) = (&mut task, decision.is_some_and(|decision| decision.looks)) {
-                        let queue = self.clone();
-                        batch.look = Some(Look(Box::new(move || queue.ceiling_now())));
-                    }
                     return Some(task);
                 }
                 state = self.lock();
@@ -141,10 +137,6 @@ impl Queue {
             }
             state = self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    fn ceiling_now(&self) -> Width {
-        self.lock().planner.ceiling_now(Instant::now())
     }
 
     /// Is somebody still there who waits for this picture? Others of its group may have taken a while.

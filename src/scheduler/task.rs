@@ -1,6 +1,5 @@
 //! What a worker is given to do.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,24 +39,6 @@ pub struct Batch {
     pub model: Arc<ServedModel>,
     /// At least one, at most the largest batch.
     pub jobs: Vec<PlannedJob>,
-    /// Of a batch that takes long: the way to ask whether it may go on.
-    pub look: Option<Look>,
-}
-
-/// Tells a batch under way the widest width that those who came meanwhile leave it.
-pub struct Look(pub Box<dyn Fn() -> Width + Send>);
-
-impl Look {
-    /// The widest width now.
-    pub fn ceiling(&self) -> Width {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Look {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Look")
-    }
 }
 
 /// A job with its width.

@@ -7,7 +7,7 @@ use prometheus::Registry;
 use super::*;
 use crate::engine::{Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
-use crate::policy::{Demand, Stage, WidthReason, Wish};
+use crate::policy::{WidthReason, Wish};
 use crate::test_onnx::OnnxFile;
 use crate::test_workers::{FAIL, Fragile, Gate, Gated, Step};
 
@@ -79,29 +79,6 @@ async fn an_answer_is_what_the_engine_says_at_that_width() {
             assert!((got.probability - expected.probability).abs() < 1e-5);
         }
     }
-}
-
-#[tokio::test]
-async fn a_batch_that_others_leave_no_time_answers_at_the_width_that_it_has() {
-    let model = tiny();
-    let profile = measure(std::slice::from_ref(&model), Width::of_channels(1, 4), 4, Duration::ZERO).unwrap().remove(0);
-    let planned = |from: &str| {
-        let (job, now) = (Job { wish: Wish::default(), ..job(&model, png(1), "1") }, Instant::now());
-        let demand = Demand::new(&job.wish, (0, &profile), now, ONE_WORKER.default_budget, Stage::Decoded).unwrap();
-        let (mut queued, ticket) = QueuedJob::new(job, demand, 0, now);
-        queued.pixels = Picture::decode(&png(1), &Limits::default()).unwrap().pixels(&model.frame);
-        let from = from.parse().unwrap();
-        (PlannedJob { queued, from, width: Width::FULL, reason: WidthReason::Full }, ticket)
-    };
-    let ((wide, stops), (pinned, goes_on)) = (planned("0.25"), planned("1"));
-    let look = Look(Box::new(|| "0.4".parse().unwrap()));
-    let batch = Batch { model: model.clone(), jobs: vec![wide, pinned], look: Some(look) };
-    let ran = EngineWorker::new(4, Limits::default(), metrics()).run(batch);
-    let half: Width = "0.5".parse().unwrap();
-    assert_eq!(ran, Ran { widths: vec![half, Width::FULL], in_time: 2, late: 0 });
-    let (stopped, full) = (stops.answer().await.unwrap(), goes_on.answer().await.unwrap());
-    assert_eq!((stopped.width, stopped.reason), (half, WidthReason::Load));
-    assert_eq!((full.width, full.reason), (Width::FULL, WidthReason::Full));
 }
 
 #[tokio::test]

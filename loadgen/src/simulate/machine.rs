@@ -38,23 +38,7 @@ struct Running {
     ends: Instant,
     predicted: Instant,
     began: Instant,
-    /// How many times longer it takes than was measured.
-    slow: f64,
     jobs: Vec<(Demand, Width)>,
-}
-
-impl Running {
-    /// The widths at which it may stop, ascending, with when it is there.
-    fn stops(&self, measured: &Measured, narrowest: Width) -> Vec<(Instant, Width)> {
-        let widest = self.jobs.iter().map(|job| job.1).max().unwrap_or(Width::FULL);
-        let [low, high] = [narrowest, widest].map(Width::as_f64);
-        let rung = |step: usize| Width::from_millionths(((low + (high - low) * step as f64 / 3.0) * 1e6) as u32).ok();
-        let at = |width: Width| {
-            let widths: Vec<Width> = self.jobs.iter().map(|job| job.1.min(width)).collect();
-            (self.began + Duration::from_secs_f64(measured.seconds(&widths) * self.slow), width)
-        };
-        (0..3).filter_map(rung).filter(|&width| width < widest).map(at).collect()
-    }
 }
 
 struct Machine<'a> {
@@ -120,26 +104,7 @@ impl Machine<'_> {
         }
         let place = self.queue.partition_point(|queued| queued.deadline <= demand.deadline);
         self.queue.insert(place, demand);
-        self.stop_early(now);
         self.give_work(now);
-    }
-
-    /// Batches under way stop where the policy says so, at the next width where they may.
-    fn stop_early(&mut self, now: Instant) {
-        let busy: Vec<Instant> = self.running.iter().map(|running| running.predicted).collect();
-        if busy.len() < self.scenario.workers {
-            return;
-        }
-        let workers = Workers { count: self.scenario.workers, busy_until: &busy, long_decodings: 0 };
-        let Some(width) = self.policy.stop_at(Situation { queue: &self.queue, workers, now }) else { return };
-        for running in &mut self.running {
-            let stops = running.stops(self.measured, self.profile.narrowest());
-            let Some(&(at, stop)) = stops.iter().find(|&&(at, stop)| at >= now && stop >= width) else { continue };
-            if at < running.ends {
-                (running.ends, running.predicted) = (at, at);
-                running.jobs.iter_mut().for_each(|job| job.1 = job.1.min(stop));
-            }
-        }
     }
 
     /// Lets every batch end that ends by `now`; all, without.
@@ -197,8 +162,7 @@ impl Machine<'_> {
         (self.watch)(now - self.start, widest);
         let widths: Vec<Width> = jobs.iter().map(|job| job.1).collect();
         let takes = self.dice.takes(self.measured, &widths);
-        let slow = takes.as_secs_f64() / self.measured.seconds(&widths);
-        self.running.push(Running { ends: now + takes, predicted: now + choice.takes, began: now, slow, jobs });
+        self.running.push(Running { ends: now + takes, predicted: now + choice.takes, began: now, jobs });
     }
 
     fn close(mut self, length: Duration) -> Score {

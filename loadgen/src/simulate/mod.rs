@@ -18,7 +18,7 @@ mod world;
 pub use machine::{Scenario, run};
 pub use measured::{Measured, MeasuredError};
 pub use peers::{MaxAccuracy, MaxBatch, RateTable, SlackFit};
-pub use policies::{Choice, EarlyAnswers, Pinned, Policy, Situation, WidestFitPolicy};
+pub use policies::{Choice, Pinned, Policy, Situation, WidestFitPolicy};
 pub use score::Score;
 pub use suite::{Case, CompareError, Contender, LIMITS, cases, compare, contenders, table};
 pub use world::World;

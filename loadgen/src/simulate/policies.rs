@@ -43,11 +43,6 @@ pub trait Policy {
     /// A worker is free and the queue is not empty.
     fn next_batch(&mut self, situation: Situation) -> Choice;
 
-    /// A request came while all workers run. The width at which batches under way shall stop, if they may stop on the way.
-    fn stop_at(&mut self, _situation: Situation) -> Option<Width> {
-        None
-    }
-
     /// A batch of items at these widths took this long.
     fn took(&mut self, _widths: &[Width], _took: Duration) {}
 
@@ -99,37 +94,6 @@ impl Policy for WidestFitPolicy {
 
     fn ended(&mut self, kept: usize, broken: usize) {
         self.rule.ended(kept, broken);
-    }
-}
-
-/// The same server, if its workers looked at the queue between the steps of widening, and answered early.
-#[derive(Debug, Clone)]
-pub struct EarlyAnswers {
-    /// The server.
-    pub server: WidestFitPolicy,
-}
-
-impl Policy for EarlyAnswers {
-    fn admit(&mut self, demand: &Demand, situation: Situation) -> bool {
-        self.server.admit(demand, situation)
-    }
-
-    fn next_batch(&mut self, situation: Situation) -> Choice {
-        self.server.next_batch(situation)
-    }
-
-    fn stop_at(&mut self, at: Situation) -> Option<Width> {
-        // What the rule remembers is not changed by a look.
-        let mut rule = self.server.rule.clone();
-        Some(rule.next_batch(at.queue.iter(), at.workers, at.now, &self.server.profiles).ceiling)
-    }
-
-    fn took(&mut self, widths: &[Width], took: Duration) {
-        self.server.took(widths, took);
-    }
-
-    fn ended(&mut self, kept: usize, broken: usize) {
-        self.server.ended(kept, broken);
     }
 }
 

@@ -7,7 +7,7 @@ use anywidth::engine::Width;
 use anywidth::policy::{Limits, Profile, Tuning};
 
 use super::{
-    EarlyAnswers, MaxAccuracy, MaxBatch, Measured, MeasuredError, Pinned, Policy, RateTable, Scenario, Score, SlackFit,
+    MaxAccuracy, MaxBatch, Measured, MeasuredError, Pinned, Policy, RateTable, Scenario, Score, SlackFit,
     WidestFitPolicy, World, run,
 };
 use crate::arrivals::{ArrivalsError, Gaps, Plan};
@@ -116,12 +116,6 @@ pub fn contenders() -> Vec<Contender> {
         Contender {
             name: "widest fit",
             make: |profile, limits| Box::new(WidestFitPolicy::new(profile, limits, Tuning::default())),
-        },
-        Contender {
-            name: "widest fit, answering early",
-            make: |profile, limits| {
-                Box::new(EarlyAnswers { server: WidestFitPolicy::new(profile, limits, Tuning::default()) })
-            },
         },
         Contender {
             name: "widest fit, uncorrected",
