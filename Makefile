@@ -70,8 +70,9 @@ docs: ## Writes the pages of docs/ that are generated: settings, metrics, the AP
 bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
 	$(CARGO) bench --locked --bench latency
 
-screenshots: ## Draws the pictures of the page in docs/pictures.
+screenshots: ## Draws the pictures of page and terminal in docs/pictures.
 	tests/browser/install.sh
+	$(CARGO) build --locked --release
 	$(CARGO) run --locked --release --package anywidth-browser-tests --bin screenshots docs/pictures
 
 deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.

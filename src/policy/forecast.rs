@@ -102,6 +102,8 @@ impl<'a> Forecast<'a> {
     /// Adds the next job, which is due at `limit`, if it ends in time; says whether.
     ///
     /// It joins the batch in front where all of that still ends in time, else it begins another.
+    // Inlined, it stays in registers from job to job.
+    #[inline(always)]
     pub(super) fn add(&mut self, cost: Cost, limit: u64) -> bool {
         let joined = self.open.with(cost, limit);
         let small = joined.size <= self.crew.max_batch && joined.length() <= self.crew.longest;

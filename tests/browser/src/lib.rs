@@ -6,6 +6,7 @@
 mod browser;
 mod driver;
 mod server;
+pub mod terminal;
 
 pub use browser::{Browser, Look};
 pub use server::Server;

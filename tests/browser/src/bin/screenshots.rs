@@ -1,14 +1,16 @@
-//! Draws the pictures of the page that the documents show: `screenshots docs/pictures`.
+//! Draws the pictures of page and terminal that the documents show: `screenshots docs/pictures`, beside the program itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use anywidth_browser_tests::{Browser, Look, Server};
+use anywidth_browser_tests::{Browser, Look, Server, terminal};
 
 /// The most that a picture may take of the repository.
 const MOST_BYTES: usize = 300_000;
 /// Of a phone's page, what its screen shows at once.
 const PHONE_HEIGHT: f64 = 844.0;
+/// What the terminal shows.
+const COMMANDS: [&str; 2] = ["classify samples/ship.png --width 0.25 --top-k 2", "profile samples/frog.png"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -26,7 +28,13 @@ async fn main() -> Result<()> {
     show_frog(&phone).await?;
     phone.script("document.querySelector('.card.width').scrollIntoView()").await?;
     write(folder.join("page-phone.png"), &phone.picture(Some(PHONE_HEIGHT)).await?)?;
-    server.stop().await
+    server.stop().await?;
+
+    let program = std::env::current_exe()?.with_file_name("anywidth");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let shell = Browser::open(&terminal::page(&program, &root, &COMMANDS)?, Look::Light).await?;
+    let height = shell.script("return document.querySelector('pre').offsetHeight").await?;
+    write(folder.join("terminal.png"), &shell.picture(height.as_f64()).await?)
 }
 
 /// Waits for the sample that the page shows first, at a width at which the network knows it.
