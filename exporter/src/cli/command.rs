@@ -98,9 +98,14 @@ mod tests {
     }
 
     fn recipe(line: &str) -> Recipe {
+        recipe_from(line, None)
+    }
+
+    /// The recipe of a training that starts from a model.
+    fn recipe_from(line: &str, model: Option<&Origin>) -> Recipe {
         let args = parsed(line);
         let source = args.dataset.expect("a data set with a name").into();
-        args.recipe(&source, None).expect("flags that go together")
+        args.recipe(&source, model).expect("flags that go together")
     }
 
     #[test]
@@ -173,7 +178,8 @@ mod tests {
             let card = std::fs::read_to_string(&path).expect("a card");
             let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);
             let stated: Recipe = serde_json::from_str(line("{")).expect("a recipe");
-            assert_eq!(recipe(line("exporter train")), stated, "{name}");
+            let model = stated.start.model.as_ref();
+            assert_eq!(recipe_from(line("exporter train"), model), stated, "{name}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::arrivals::{Gaps, Plan};
 const BURSTY: Gaps = Gaps::Gamma { cv2: 8.0 };
 
 fn measured() -> Measured {
-    Measured::vgg8().unwrap()
+    Measured::cifar10().unwrap()
 }
 
 fn profile() -> Profile {
