@@ -1,5 +1,5 @@
 //! How long one decision of the width rule takes, by the length of the queue: `cargo run --release --example decision -p
-//! anywidth-load`. Medians and 99th percentiles of a thousand, on the profile of the shipped cifar10.
+//! anywidth-load`. Medians and 99th percentiles of a thousand, on the profile of the shipped vgg-8.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use anywidth_load::simulate::Measured;
 const ROUNDS: usize = 1000;
 
 fn main() -> anyhow::Result<()> {
-    let profile = Measured::cifar10()?.profile()?;
+    let profile = Measured::vgg8()?.profile()?;
     println!("| queue | a batch: median | 99 % | admission: median | 99 % |\n|---|---|---|---|---|");
     for length in [1, 10, 100, 1000] {
         let [batch, admission] = times(&profile, length)?;

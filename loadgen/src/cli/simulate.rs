@@ -13,7 +13,7 @@ use crate::simulate::{Measured, cases, compare, contenders, table};
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
     /// File with latencies and accuracies by width, or with what a running server's /profile answers [default: those of the
-    /// shipped cifar10, measured on a server with one worker]
+    /// shipped vgg-8, its latencies estimated from its multiply-adds]
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 
@@ -50,7 +50,7 @@ impl Arguments {
     fn measured(&self) -> anyhow::Result<Measured> {
         use std::io::Read;
 
-        let Some(path) = &self.profile else { return Ok(Measured::cifar10()?) };
+        let Some(path) = &self.profile else { return Ok(Measured::vgg8()?) };
         let mut text = String::new();
         std::fs::File::open(path)
             .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))

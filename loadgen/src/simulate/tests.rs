@@ -11,7 +11,7 @@ use crate::arrivals::{Gaps, Plan};
 const BURSTY: Gaps = Gaps::Gamma { cv2: 8.0 };
 
 fn measured() -> Measured {
-    Measured::cifar10().unwrap()
+    Measured::vgg8().unwrap()
 }
 
 fn profile() -> Profile {
