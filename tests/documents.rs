@@ -77,6 +77,9 @@ const METRICS: &str = "\
 are served, widths of their grids (`none` where a request did not get so far), status codes, reasons. A histogram is three
 series, as usual: `_bucket`, `_sum` and `_count`.
 
+A model is counted by its name. Where several of its versions are asked for at once, counters add them up, and the two gauges of
+a model say what holds for the version that ran last.
+
 | name | type | labels | what it says |
 |---|---|---|---|
 ";
