@@ -22,6 +22,7 @@ RUN mkdir -p src loadgen/src tests/browser/src benches \
     && cargo clean --release --package anywidth
 COPY build.rs ./
 COPY models models
+COPY samples samples
 COPY deploy/docker/binaries.sh deploy/docker/
 COPY src src
 RUN deploy/docker/binaries.sh /out anywidth

@@ -158,3 +158,22 @@ def test_a_report_that_may_not_be_written_is_named_before_load_is_sent(tag, cont
     network = f"container:{container.id}"
     ran = docker("run", "--rm", *CONFINED, "--network", network, f"anywidth-load:{tag}", *command, check=False)
     assert_says_why(ran, "/report.json")
+
+
+def copied(stage):
+    """What a stage of the Dockerfile, and those that it is from, take out of the repository into the same place."""
+    text = (ROOT / "Dockerfile").read_text()
+    base, body = re.search(rf"^FROM (\S+) AS {stage}$(.*?)(?=^FROM|\Z)", text, re.MULTILINE | re.DOTALL).groups()
+    lines = [line.split()[1:] for line in body.splitlines() if line.startswith("COPY")]
+    here = {source for *sources, into in lines for source in sources if into == source or into == "./"}
+    return here | (copied(base) if f"AS {base}\n" in text else set())
+
+
+@pytest.mark.parametrize(("program", "stage"), [("anywidth", "built-server"), ("anywidth-load", "built-load")])
+def test_the_stages_that_build_have_all_that_a_build_reads(program, stage):
+    # As Cargo noted for the binary that tests/deploy/test.sh has built.
+    read = (ROOT / f"target/debug/{program}.d").read_text().split(": ", 1)[1].split()
+    read = {path.removeprefix(f"{ROOT}/") for path in read if not path.startswith(f"{ROOT}/target/")}
+    assert f"{'loadgen/' if program == 'anywidth-load' else ''}src/main.rs" in read
+    there = copied(stage)
+    assert [path for path in read if not any(path == each or path.startswith(f"{each}/") for each in there)] == []
