@@ -72,8 +72,8 @@ bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks
 
 screenshots: ## Draws the pictures of page and terminal in docs/pictures.
 	tests/browser/install.sh
-	$(CARGO) build --locked --release
-	$(CARGO) run --locked --release --package anywidth-browser-tests --bin screenshots docs/pictures
+	$(CARGO) build --locked --release --workspace --bins
+	target/release/screenshots docs/pictures
 
 deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.
 	cargo-deny check bans licenses sources
