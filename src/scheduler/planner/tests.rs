@@ -260,6 +260,20 @@ fn the_same_events_have_the_same_outcomes() {
     assert_eq!(play(2, 20_000), play(2, 20_000));
 }
 
+/// A job that says nothing but its budget.
+fn job(model: &Arc<ServedModel>, arrived: Instant, budget: Option<Duration>) -> Job {
+    Job {
+        model: model.clone(),
+        image: Bytes::from_static(b"some"),
+        wish: Wish::default(),
+        confidence: None,
+        arrived,
+        budget,
+        top_k: 1,
+        profile: false,
+    }
+}
+
 /// A planner whose workers have warmed up, and when that is.
 fn warm(settings: Settings, served: &Arc<ServedModel>, profile: Profile) -> (Planner, Instant) {
     let now = Instant::now();
@@ -272,16 +286,7 @@ fn who_comes_while_the_workers_warm_up_is_promised_what_they_can_do_after_it() {
     let now = Instant::now();
     let warm_up = profile.latency(Width::FULL, SETTINGS.max_batch);
     let mut planner = Planner::new(SETTINGS, vec![(served.clone(), profile)], now);
-    let job = Job {
-        model: served,
-        image: Bytes::from_static(b"some"),
-        wish: Wish::default(),
-        confidence: None,
-        arrived: now,
-        budget: Some(warm_up),
-        top_k: 1,
-        profile: false,
-    };
+    let job = job(&served, now, Some(warm_up));
     assert!(matches!(planner.submit(vec![job.clone()], now), Err(Refused::Overloaded(_))));
     let patient = Job { budget: Some(warm_up * 3), ..job.clone() };
     assert!(planner.submit(vec![patient], now).is_ok());
@@ -293,16 +298,7 @@ fn who_comes_while_the_workers_warm_up_is_promised_what_they_can_do_after_it() {
 fn a_call_is_accepted_as_a_whole_or_not_at_all() {
     let (served, profile) = model(1, 100);
     let (mut planner, now) = warm(SETTINGS, &served, profile);
-    let job = |budget_us: Option<u64>| Job {
-        model: served.clone(),
-        image: Bytes::from_static(b"some"),
-        wish: Wish::default(),
-        confidence: None,
-        arrived: now,
-        budget: budget_us.map(us),
-        top_k: 1,
-        profile: false,
-    };
+    let job = |budget_us: Option<u64>| job(&served, now, budget_us.map(us));
     assert!(matches!(planner.submit(vec![job(None), job(Some(1))], now), Err(Refused::Unsatisfiable(_))));
     // Many that hurry are too many at once.
     assert!(matches!(planner.submit(vec![job(Some(1000)); 60], now), Err(Refused::Overloaded(_))));
@@ -320,16 +316,7 @@ fn a_call_is_accepted_as_a_whole_or_not_at_all() {
 fn who_is_refused_narrows_nobody() {
     let (served, profile) = model(1, 100);
     let (mut planner, now) = warm(SETTINGS, &served, profile);
-    let job = |budget: Duration| Job {
-        model: served.clone(),
-        image: Bytes::from_static(b"some"),
-        wish: Wish::default(),
-        confidence: None,
-        arrived: now,
-        budget: Some(budget),
-        top_k: 1,
-        profile: false,
-    };
+    let job = |budget| job(&served, now, Some(budget));
     assert!(planner.submit(vec![job(us(1000)); 60], now).is_err());
     let _ticket = planner.submit(vec![job(us(20_000))], now).unwrap();
     let Some(Task::Decode(pictures)) = planner.next(0, now).task else { panic!("it is decoded first") };
@@ -342,15 +329,9 @@ fn who_is_refused_narrows_nobody() {
 fn who_makes_room_for_a_higher_priority_was_promised_no_more() {
     let (served, profile) = model(1, 100);
     let (mut planner, now) = warm(SETTINGS, &served, profile);
-    let job = |priority| Job {
-        model: served.clone(),
-        image: Bytes::from_static(b"some"),
-        wish: Wish { priority, ..Wish::default() },
-        confidence: None,
-        arrived: now,
-        budget: Some(us(1000)),
-        top_k: 1,
-        profile: false,
+    let job = |priority| {
+        let wish = Wish { priority, ..Wish::default() };
+        Job { wish, ..job(&served, now, Some(us(1000))) }
     };
     let mut tickets = Vec::new();
     let mut fill = |planner: &mut Planner, priority| {
@@ -373,18 +354,8 @@ fn a_budget_that_nobody_asked_for_leaves_time_for_full_width() {
     let (served, profile) = model(1, 100);
     let settings = Settings { default_budget: us(1), ..SETTINGS };
     let (mut planner, now) = warm(settings, &served, profile);
-    let image = Bytes::from_static(b"some");
-    let job = Job {
-        model: served,
-        image,
-        wish: Wish::default(),
-        confidence: None,
-        // The body took its time.
-        arrived: now - Duration::from_secs(1),
-        budget: None,
-        top_k: 1,
-        profile: false,
-    };
+    // The body took its time.
+    let job = job(&served, now - Duration::from_secs(1), None);
     let _ticket = planner.submit(vec![job.clone()], now).unwrap();
     let Some(Task::Decode(pictures)) = planner.next(0, now).task else { panic!("it is decoded first") };
     assert!(planner.is_wanted(&pictures[0]));
