@@ -149,6 +149,16 @@ fn a_variable_that_does_not_hold_is_named() {
 }
 
 #[test]
+fn an_empty_variable_is_none() {
+    let variables = ["CONFIG", "PORT", "HOST", "MODELS", "LOG"].map(|name| (format!("ANYWIDTH_{name}"), ""));
+    for serve in [&["config"][..], &["config", "--port", "9"]] {
+        let shown = text(anywidth(serve).envs(variables.clone()).output().unwrap());
+        let plain = text(anywidth(serve).output().unwrap());
+        assert_eq!(shown, plain);
+    }
+}
+
+#[test]
 fn a_healthcheck_asks_where_the_file_says() {
     let folder = Folder::with("port = 0");
     let output = anywidth(&["healthcheck", "--config", &folder.path()]).output().unwrap();

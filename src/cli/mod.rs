@@ -10,6 +10,7 @@ mod serve;
 mod subject;
 mod table;
 
+use std::env::var_os;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use std::thread::available_parallelism;
 
 use anyhow::anyhow;
 use clap::builder::Resettable;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, File, Flags, Origin, Origins};
 use crate::repository::{Repository, ServedModel, Source};
@@ -125,11 +126,18 @@ fn validate(flags: Flags, origins: &Origins) -> Result<Config, Failure> {
 /// The command line's grammar. Where its `first` word is a subcommand, the variables of the flags beside the
 /// subcommands are not read: whatever they hold is no matter of `inspect`.
 fn command(first: Option<&OsString>) -> clap::Command {
-    let command = Arguments::command();
+    let command = without_empty_variables(Arguments::command());
     match first.is_some_and(|first| command.find_subcommand(first).is_some()) {
         true => command.mut_args(|flag| flag.env(Resettable::Reset)),
         false => command,
     }
+}
+
+/// An empty variable counts as none: that is what `NAME: ${NAME:-}` in a Compose file makes of one that is not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |flag: &Arg| flag.get_env().and_then(var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|flag| if is_empty(&flag) { flag.env(Resettable::Reset) } else { flag });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// Writes to standard output. Whoever reads it may have seen enough: that is no error.

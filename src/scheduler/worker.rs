@@ -112,7 +112,7 @@ impl Worker {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             self.metrics.worker_panics.inc();
-            error!(panic = text.unwrap_or("of another kind"), "worker failed at {what} and is rebuilt");
+            error!(panic = text.unwrap_or("of another kind"), "worker failed at {what}, and goes on");
         }
         outcome.ok()
     }
