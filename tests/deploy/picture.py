@@ -26,6 +26,8 @@ UNITS = {
 COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
 # Of the grid: columns, and inches for a row.
 COLUMNS, ROW, WIDTH = 24, 0.3, 13
+# Of a legend: inches for a name, and for each of its letters.
+NAME, LETTER = 0.3, 0.045
 
 
 def run():
@@ -109,7 +111,8 @@ def timeseries(figure, _frame, panel, place, row):
     axes.set_ylim(bottom=defaults.get("min"), top=1.02 * defaults["max"] if "max" in defaults else None)
     axes.yaxis.set_major_formatter(FuncFormatter(UNITS[defaults["unit"]]))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    columns = 8 if place[2] > 0.4 else 5
+    longest = max((len(name) for name, _ in panel["series"]), default=0)
+    columns = max(1, int(WIDTH * place[2] / (NAME + LETTER * longest)))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=columns, frameon=False, fontsize=6, handlelength=1)
 
 
