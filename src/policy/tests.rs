@@ -323,11 +323,27 @@ fn admission_keeps_a_reserve() {
     assert!(scene.admit(Ask::auto(930)).is_err());
     assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
     // Promises were broken, so that more of the time is kept.
-    scene.rule.ended(0, 10);
+    scene.rule.ended(0, 20);
     assert!(scene.admit(Ask::auto(1070)).is_err());
     assert_eq!(scene.admit(Ask::auto(1090)), Ok(()));
-    scene.rule.ended(5000, 0);
+    scene.rule.ended(10_000, 0);
     assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
+}
+
+#[test]
+fn the_reserve_of_an_overload_ends_with_it() {
+    let mut scene = Scene::new(&[Ask::auto(900); 6]);
+    scene.rule = WidestFit::new(limits(4), Tuning::default());
+    let least = scene.rule.reserve();
+    scene.rule.ended(0, 20);
+    let raised = scene.rule.reserve();
+    assert!(raised > least);
+    assert_eq!(scene.decide().ceiling, width("0.25"));
+    assert_eq!(scene.rule.reserve(), raised);
+    scene.queue.truncate(1);
+    scene.now += us(100);
+    assert!(scene.decide().ceiling > width("0.25"));
+    assert_eq!(scene.rule.reserve(), least);
 }
 
 #[test]

@@ -168,6 +168,9 @@ impl WidestFit {
             let lead = head.model as usize;
             reason = self.move_ceiling(self.moment(lead, now, profiles), now);
             self.set_ceilings(self.ceiling, profiles);
+            if self.ceiling > profiles[lead].narrowest() {
+                self.reserve.forget(&self.tuning);
+            }
             if reason == Reason::Overload {
                 self.backlog.give_up(profiles, &self.crew);
             }

@@ -132,7 +132,7 @@ impl Metrics {
             )?,
             admission_reserve: table.share(
                 "admission_reserve_ratio",
-                "The share of its budget that a request must have left to be accepted; it grows while promises are broken.",
+                "The share of its budget that a request must have left to be accepted; it grows while promises are broken under overload.",
             )?,
             deadline_misses: table.counters(
                 "deadline_misses_total",

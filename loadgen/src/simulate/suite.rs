@@ -96,6 +96,7 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
         Case { name: "bursts, two workers".into(), workers: 2, ..bursty.clone() },
         wrong(1.3)?,
         wrong(0.77)?,
+        Case { name: "bursts, on a restless machine".into(), world: World::RESTLESS, ..bursty.clone() },
         Case { name: "bursts, and nothing unforeseen".into(), world: World::EXACT, ..bursty.clone() },
         Case::new("no plan of bursts: gamma gaps at 1.5", "1.5:30s", Gaps::Gamma { cv2: 8.0 })?,
         Case::new("steady at 1.5", "1.5:30s", Gaps::Poisson)?,
@@ -103,6 +104,7 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
         Case::new("ramps up to 5 and down", "0.3..5:15s,5..0.3:15s", Gaps::Poisson)?,
         Case::new("light: 0.3", "0.3:30s", Gaps::Poisson)?,
         Case::new("twice what the narrowest width can do", &beyond, Gaps::Poisson)?,
+        Case { world: World::RESTLESS, ..Case::new("the same on a restless machine", &beyond, Gaps::Poisson)? },
     ])
 }
 

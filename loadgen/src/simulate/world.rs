@@ -5,7 +5,7 @@ use std::time::Duration;
 use anywidth::engine::Width;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Exp1, StandardNormal};
 
 use super::Measured;
 
@@ -18,35 +18,49 @@ pub struct World {
     pub hiccups: f64,
     /// How many times longer those take.
     pub hiccup_times: f64,
+    /// Share of the batches during which the machine does something else.
+    pub stalls: f64,
+    /// For how long, on average: exponentially distributed.
+    pub stall: Duration,
     /// How many times longer everything takes than was measured.
     pub wrong: f64,
 }
 
 impl World {
     /// Noise of 5 %, and one batch in a hundred that takes three times as long.
-    pub const USUAL: World = World { noise: 0.05, hiccups: 0.01, hiccup_times: 3.0, wrong: 1.0 };
+    pub const USUAL: World = World { noise: 0.05, hiccups: 0.01, hiccup_times: 3.0, ..World::EXACT };
+    /// A shared machine: beside the usual, one batch in a hundred waits some 10 ms for a processor.
+    pub const RESTLESS: World = World { stalls: 0.01, stall: Duration::from_millis(10), ..World::USUAL };
     /// Everything takes exactly as long as measured.
-    pub const EXACT: World = World { noise: 0.0, hiccups: 0.0, hiccup_times: 1.0, wrong: 1.0 };
+    pub const EXACT: World =
+        World { noise: 0.0, hiccups: 0.0, hiccup_times: 1.0, stalls: 0.0, stall: Duration::ZERO, wrong: 1.0 };
 }
 
 /// A world with its dice.
 pub(super) struct Dice {
     world: World,
     random: ChaCha8Rng,
+    /// Apart, so that the rest is the same in a world without them.
+    stalls: ChaCha8Rng,
 }
 
 impl Dice {
     pub(super) fn new(world: World, seed: u64) -> Dice {
-        Dice { world, random: ChaCha8Rng::seed_from_u64(seed) }
+        let [random, mut stalls] = [seed; 2].map(ChaCha8Rng::seed_from_u64);
+        stalls.set_stream(1);
+        Dice { world, random, stalls }
     }
 
     /// What a batch of items at these widths takes.
     pub(super) fn takes(&mut self, measured: &Measured, widths: &[Width]) -> Duration {
-        let World { noise, hiccups, hiccup_times, wrong } = self.world;
+        let World { noise, hiccups, hiccup_times, stalls, stall, wrong } = self.world;
         let normal: f64 = StandardNormal.sample(&mut self.random);
         let hiccup = if self.random.random::<f64>() < hiccups { hiccup_times } else { 1.0 };
         // Nothing is more than twice as fast as measured.
         let noisy = (1.0 + noise * normal).max(0.5);
-        Duration::from_secs_f64(measured.seconds(widths) * wrong * noisy * hiccup)
+        let takes = Duration::from_secs_f64(measured.seconds(widths) * wrong * noisy * hiccup);
+        let stalled = self.stalls.random::<f64>() < stalls;
+        let lasts: f64 = Exp1.sample(&mut self.stalls);
+        if stalled { takes + stall.mul_f64(lasts) } else { takes }
     }
 }
