@@ -57,7 +57,6 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn work(self) {
-        step_back();
         let mut execute = (self.new_worker)();
         // Where warming up fails, the worker never counts as ready, but goes on: other models may run.
         if self.survives("warming up", || execute.warm_up(&self.models)).is_some() {
@@ -65,6 +64,8 @@ impl Worker {
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
+        // Not before: until then nobody is there to make way for, and whatever else runs would hold up the start.
+        step_back();
         // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
         while self.survives("taking work", || self.take(&mut execute)) != Some(ControlFlow::Break(())) {}
     }
