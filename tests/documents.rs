@@ -54,8 +54,9 @@ const CONFIGURATION: &str = "\
 <!-- Written by `make docs` from the flags in src/config/flags.rs; a test compares. -->
 
 Each setting is a flag of `anywidth serve`, a variable and a key of a file. A flag beats a variable, a variable beats the file,
-and the file beats the default; an empty variable counts as none. All of it is checked before a port is bound; what is wrong is
-one line and exit code 2, with the flag, the variable, or the file and its line.
+and the file beats the default. An empty variable counts as none: the program's default holds then, also in a container whose image
+has another one. All of it is checked before a port is bound; what is wrong is one line and exit code 2, with the flag, the variable,
+or the file and its line.
 
     anywidth serve --port 9000
     ANYWIDTH_PORT=9000 anywidth serve

@@ -88,7 +88,7 @@ fn a_healthcheck_says_in_one_line_why_not() {
 
 #[test]
 fn who_is_asked_to_stop_is_not_ready_and_a_second_time_ends_it_at_once() {
-    let mut server = serve(&["--drain-wait-ms", FOREVER]);
+    let mut server = serve(&["--drain-wait-ms", FOREVER, "--default-budget-ms", "60000"]);
     until(|| healthcheck(server.port()).status.success());
     server.terminate();
     until(|| !healthcheck(server.port()).status.success());

@@ -151,11 +151,16 @@ fn a_variable_that_does_not_hold_is_named() {
 #[test]
 fn an_empty_variable_is_none() {
     let variables = ["CONFIG", "PORT", "HOST", "MODELS", "LOG"].map(|name| (format!("ANYWIDTH_{name}"), ""));
-    for serve in [&["config"][..], &["config", "--port", "9"]] {
-        let shown = text(anywidth(serve).envs(variables.clone()).output().unwrap());
-        let plain = text(anywidth(serve).output().unwrap());
+    for typed in [&["config"][..], &["config", "--port", "9"], &["inspect", "mnist"]] {
+        let shown = text(anywidth(typed).envs(variables.clone()).output().unwrap());
+        let plain = text(anywidth(typed).output().unwrap());
         assert_eq!(shown, plain);
     }
+    // Without a subcommand: the port is that of the flag, and it is taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = failed(&anywidth(&["--port", &port]).envs(variables).output().unwrap(), 1);
+    assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{said}");
 }
 
 #[test]

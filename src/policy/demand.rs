@@ -56,7 +56,7 @@ pub struct Demand {
     pub widths: Widths,
     /// When its request came.
     pub arrived: Instant,
-    /// When its answer is due.
+    /// When its answer must be ready.
     pub deadline: Instant,
     /// Whom overload hits first.
     pub priority: Priority,
@@ -112,6 +112,20 @@ pub enum Unsatisfiable {
         /// The accuracy that the width has.
         accuracy: f64,
     },
+}
+
+impl Unsatisfiable {
+    /// The same of the caller's whole budget, of which this has been told a part.
+    #[must_use]
+    pub fn of(self, whole: Duration) -> Unsatisfiable {
+        match self {
+            Unsatisfiable::Budget { budget, width, least } if !budget.is_zero() => {
+                let times = whole.as_secs_f64() / budget.as_secs_f64();
+                Unsatisfiable::Budget { budget: whole, width, least: least.mul_f64(times) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// The longest budget; a longer one means the same.

@@ -4,8 +4,9 @@
 //! away at moments that nobody foresees. So the reserve learns from its failures: each promise that was broken raises it,
 //! each that was kept lowers it a little, and while the overload lasts no more are broken than the tuning allows.
 //!
-//! It is for overload alone, when whoever is refused makes room for another. Where a wider width would do, a hold-up of the
-//! machine has broken the promises, and a higher reserve would only refuse what can be answered: so it is forgotten.
+//! It is for overload alone, when whoever is refused makes room for another. Where all who wait get more than their least,
+//! or nobody waits, a hold-up of the machine has broken the promises, and a higher reserve would only refuse what can be
+//! answered: so it is forgotten.
 
 use super::Tuning;
 
@@ -29,6 +30,11 @@ impl Reserve {
         let raised = tuning.caution * broken as f64;
         let lowered = tuning.caution * tuning.broken * kept as f64;
         self.share = (self.share + raised - lowered).clamp(tuning.reserve, tuning.most_reserve.max(tuning.reserve));
+    }
+
+    /// Is it more than the least?
+    pub(super) fn is_raised(self, tuning: &Tuning) -> bool {
+        self.share > tuning.reserve
     }
 
     /// There is no overload.

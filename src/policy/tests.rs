@@ -340,9 +340,16 @@ fn the_reserve_of_an_overload_ends_with_it() {
     assert!(raised > least);
     assert_eq!(scene.decide().ceiling, width("0.25"));
     assert_eq!(scene.rule.reserve(), raised);
-    scene.queue.truncate(1);
+    // Somebody who insists on a width says nothing of the others.
+    scene.queue = vec![Ask::auto(10_000).pinned("1").demand(scene.now)];
     scene.now += us(100);
     assert!(scene.decide().ceiling > width("0.25"));
+    assert_eq!(scene.rule.reserve(), raised);
+    scene.queue = vec![Ask::auto(10_000).demand(scene.now)];
+    assert!(scene.decide().ceiling > width("0.25"));
+    assert_eq!(scene.rule.reserve(), least);
+    scene.rule.ended(0, 20);
+    scene.rule.idle();
     assert_eq!(scene.rule.reserve(), least);
 }
 

@@ -15,7 +15,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Item};
 use super::batch::{self, Assignment, Bounds};
 use super::forecast::Crew;
 use super::reserve::Reserve;
@@ -168,7 +168,7 @@ impl WidestFit {
             let lead = head.model as usize;
             reason = self.move_ceiling(self.moment(lead, now, profiles), now);
             self.set_ceilings(self.ceiling, profiles);
-            if self.ceiling > profiles[lead].narrowest() {
+            if self.reserve.is_raised(&self.tuning) && self.all_have_more_than_their_least() {
                 self.reserve.forget(&self.tuning);
             }
             if reason == Reason::Overload {
@@ -200,6 +200,16 @@ impl WidestFit {
             queue_length,
             oldest_wait,
         }
+    }
+
+    /// Takes note that nothing waits and nobody works.
+    pub fn idle(&mut self) {
+        self.reserve.forget(&self.tuning);
+    }
+
+    fn all_have_more_than_their_least(&self) -> bool {
+        let more = |item: &Item| item.step(self.ceilings[item.model as usize]) > item.least as usize;
+        self.backlog.jobs.iter().all(more)
     }
 
     /// Sees the queue and the workers as they are now.

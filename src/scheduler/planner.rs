@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use super::task::{Batch, Encoded, PlannedJob, Task};
 use super::{Job, JobError, QueuedJob, Refused, Settings, Ticket};
 use crate::engine::Width;
-use crate::policy::{
-    Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, Unsatisfiable, WidestFit, Workers,
-};
+use crate::policy::{Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, WidestFit, Workers};
 use crate::repository::ServedModel;
 
 /// Jobs, models, workers, and what is known of their times.
@@ -53,7 +51,7 @@ pub(super) struct Next {
     pub(super) decision: Option<Decision>,
 }
 
-/// One part in so many of each budget is for what happens outside: reading the request, and writing the answer.
+/// One part in so many of a caller's budget is for what happens outside: reading the request, and writing the answer.
 const OUTSIDE: u32 = 50;
 /// A budget that nobody asked for is at least this many times what the images of a call take on an idle server.
 const USUAL_BUDGET: u32 = 4;
@@ -119,13 +117,9 @@ impl Planner {
         let model = self.models.iter().position(|model| Arc::ptr_eq(model, &job.model)).ok_or(Refused::UnknownModel)?;
         let profile = &self.profiles[model];
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
-        let new = |arrived, budget| {
-            let demand = Demand::new(&job.wish, (model, profile), arrived, budget, stage)?;
-            let deadline = demand.deadline - demand.budget() / OUTSIDE;
-            Ok::<_, Unsatisfiable>(Demand { deadline, ..demand })
-        };
+        let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
         let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, together, profile))?) };
-        let demand = new(job.arrived, budget)?;
+        let demand = new(job.arrived, budget - budget / OUTSIDE).map_err(|error| error.of(budget))?;
         if demand.deadline < now + profile.latency(demand.widths.narrowest(profile), 1) {
             return Err(Refused::Late { budget });
         }
@@ -145,6 +139,9 @@ impl Planner {
         self.drop_abandoned();
         let abandoned = std::mem::take(&mut self.abandoned);
         if self.queue.is_empty() {
+            if self.workers.iter().all(Option::is_none) {
+                self.rule.idle();
+            }
             return Next { task: None, given_up: Vec::new(), abandoned, decision: None };
         }
         self.see_workers();

@@ -77,7 +77,7 @@ impl Queue {
         let state = State { planner: Planner::new(settings, models, Instant::now()), closed: false };
         let queue = Queue { state: Mutex::new(state), not_empty: Condvar::new(), settings, metrics };
         let state = queue.lock();
-        queue.metrics.admission_reserve.set(state.planner.reserve());
+        queue.show(&state);
         for (model, profile) in state.planner.profiles() {
             queue.show_profile(model, profile, state.planner.mean_decoding());
             queue.show_zeros(model);
@@ -98,7 +98,7 @@ impl Queue {
             return Err(Refused::Closed);
         }
         let tickets = state.planner.submit(jobs, Instant::now());
-        self.show_length(&state);
+        self.show(&state);
         drop(state);
         // One worker takes as much as it may; it wakes the next if work is left.
         self.not_empty.notify_one();
@@ -110,7 +110,7 @@ impl Queue {
         let mut state = self.lock();
         loop {
             let Next { task, given_up, abandoned, decision } = state.planner.next(worker, Instant::now());
-            self.show_length(&state);
+            self.show(&state);
             self.metrics.jobs_abandoned.inc_by(abandoned as u64);
             if task.is_some() && state.planner.has_work() {
                 self.not_empty.notify_one();
@@ -164,7 +164,6 @@ impl Queue {
     pub(super) fn ran(&self, model: &Arc<ServedModel>, ran: &Ran, took: Duration) {
         let mut state = self.lock();
         state.planner.answered(ran.in_time, ran.late);
-        self.metrics.admission_reserve.set(state.planner.reserve());
         let decoding = state.planner.mean_decoding();
         if let Some(profile) = state.planner.ran(model, &ran.widths, took) {
             self.show_profile(model, profile, decoding);
@@ -202,8 +201,9 @@ impl Queue {
         );
     }
 
-    fn show_length(&self, state: &State) {
+    fn show(&self, state: &State) {
         self.metrics.queue_length.set(state.planner.len() as i64);
+        self.metrics.admission_reserve.set(state.planner.reserve());
     }
 
     fn show_profile(&self, model: &ServedModel, profile: &Profile, decoding: Duration) {

@@ -81,6 +81,46 @@ async fn an_answer_is_what_the_engine_says_at_that_width() {
     }
 }
 
+/// A worker that tells at which level of niceness it does what.
+#[cfg(target_os = "linux")]
+struct Levels(EngineWorker, std::sync::mpsc::Sender<i32>);
+
+#[cfg(target_os = "linux")]
+impl Levels {
+    fn tell(&self) {
+        use rustix::process::getpriority_process;
+        self.1.send(getpriority_process(Some(rustix::thread::gettid())).unwrap()).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Execute for Levels {
+    fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
+        self.tell();
+        self.0.warm_up(models);
+    }
+
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
+        self.0.decode(picture)
+    }
+
+    fn run(&mut self, batch: Batch) -> Ran {
+        self.tell();
+        self.0.run(batch)
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_worker_makes_way_once_it_has_warmed_up() {
+    let (model, (tell, told)) = (tiny(), std::sync::mpsc::channel());
+    let wrap = move |worker| Box::new(Levels(worker, tell.clone())) as Box<dyn Execute>;
+    let scheduler = start(ONE_WORKER, &model, &metrics(), wrap);
+    scheduler.submit(vec![job(&model, png(1), "1")]).unwrap().remove(0).answer().await.unwrap();
+    let ours = rustix::process::getpriority_process(None).unwrap();
+    assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [ours, 19]);
+}
+
 #[tokio::test]
 async fn a_profile_has_every_step_up_to_the_width() {
     let model = tiny();

@@ -64,7 +64,7 @@ impl Worker {
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
-        // Not before: until then nobody is there to make way for, and whatever else runs would hold up the start.
+        // Not before: whatever else runs would keep the server from being ready.
         step_back();
         // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
         while self.survives("taking work", || self.take(&mut execute)) != Some(ControlFlow::Break(())) {}

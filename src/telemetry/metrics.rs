@@ -136,14 +136,14 @@ impl Metrics {
             )?,
             deadline_misses: table.counters(
                 "deadline_misses_total",
-                "Images that were accepted and not answered in time: given up, or answered late.",
+                "Images that were accepted and not answered in time: given up, or late: not ready a fiftieth of the budget before its end.",
                 &["model", "how"],
             )?,
             jobs_abandoned: table
                 .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had left.")?,
             worker_panics: table.counter(
                 "worker_panics_total",
-                "Workers that failed, answered their batch or picture with an error, and were rebuilt.",
+                "Failures of workers: at warming up, at taking work, or at a batch or picture, which is answered with an error.",
             )?,
             workers_ready: table.gauge("workers_ready", "Workers that are warmed up.")?,
             models_rejected: table.gauge("models_rejected", "Models of the folder that do not load.")?,

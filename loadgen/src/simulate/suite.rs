@@ -104,7 +104,10 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
         Case::new("ramps up to 5 and down", "0.3..5:15s,5..0.3:15s", Gaps::Poisson)?,
         Case::new("light: 0.3", "0.3:30s", Gaps::Poisson)?,
         Case::new("twice what the narrowest width can do", &beyond, Gaps::Poisson)?,
-        Case { world: World::RESTLESS, ..Case::new("the same on a restless machine", &beyond, Gaps::Poisson)? },
+        Case {
+            world: World::RESTLESS,
+            ..Case::new("twice what the narrowest width can do, on a restless machine", &beyond, Gaps::Poisson)?
+        },
     ])
 }
 

@@ -64,3 +64,24 @@ impl Dice {
         if stalled { takes + stall.mul_f64(lasts) } else { takes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restless_machine_takes_longer_now_and_then_and_the_same_else() -> Result<(), crate::simulate::MeasuredError> {
+        let measured = Measured::vgg8()?;
+        let [mut usual, mut restless] = [World::USUAL, World::RESTLESS].map(|world| Dice::new(world, 1));
+        let mut stalls = Vec::new();
+        for _ in 0..100_000 {
+            let [usual, restless] = [&mut usual, &mut restless].map(|dice| dice.takes(&measured, &[Width::FULL]));
+            assert!(restless >= usual);
+            stalls.extend((restless > usual).then(|| (restless - usual).as_secs_f64()));
+        }
+        assert!((900..1100).contains(&stalls.len()), "{}", stalls.len());
+        let mean = stalls.iter().sum::<f64>() / stalls.len() as f64;
+        assert!((mean - 0.01).abs() < 0.001, "{mean}");
+        Ok(())
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::*;
-use crate::policy::{Measurement, Priority, Wish};
+use crate::policy::{Measurement, Priority, Unsatisfiable, Wish};
 use crate::test_onnx::OnnxFile;
 
 const SETTINGS: Settings =
@@ -347,6 +347,34 @@ fn who_makes_room_for_a_higher_priority_was_promised_no_more() {
     // Who is forgotten by all until it is too late was promised more.
     assert!(!planner.next(1, now + us(1001)).given_up.is_empty());
     assert!(planner.reserve() > before);
+}
+
+#[test]
+fn a_fiftieth_of_a_budget_is_for_the_way() {
+    let (served, profile) = model(1, 100);
+    let least = profile.latency(profile.narrowest(), 1);
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
+    let _ticket = planner.submit(vec![job(&served, now, Some(us(50_000)))], now).unwrap();
+    assert_eq!(planner.queue[0].demand.deadline, now + us(49_000));
+    let refused = planner.submit(vec![job(&served, now, Some(least))], now).unwrap_err();
+    let Refused::Unsatisfiable(Unsatisfiable::Budget { budget, least: told, .. }) = refused else {
+        panic!("{refused}")
+    };
+    assert!(budget == least && told > least);
+    assert!(planner.submit(vec![job(&served, now, Some(told + us(1)))], now).is_ok());
+}
+
+#[test]
+fn an_idle_server_forgets_that_it_was_late() {
+    let (served, profile) = model(1, 100);
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
+    let least = planner.reserve();
+    planner.answered(0, 20);
+    for worker in 0..SETTINGS.workers {
+        assert!(planner.reserve() > least);
+        planner.next(worker, now);
+    }
+    assert_eq!(planner.reserve(), least);
 }
 
 #[test]
