@@ -97,7 +97,7 @@ async fn moving_the_width_changes_the_answer() -> Result<()> {
     browser.until(&label_is("frog")).await?;
     assert_eq!(browser.text("#width-value").await?, "1");
     browser.type_into("#width", key::HOME).await?;
-    browser.until(&label_is("deer")).await?;
+    browser.until(&label_is("bird")).await?;
     // The frog is more than half green: a click into the curve goes there.
     browser.draw("#curve svg", &[(0.7, 0.5)]).await?;
     browser.until(&label_is("frog")).await?;
@@ -151,7 +151,7 @@ async fn everything_has_a_name_that_a_screen_reader_says() -> Result<()> {
     for (html, name) in names {
         assert!(!name.trim().is_empty(), "{html}");
     }
-    browser.until("/deer, .* at width 0.25/.test(document.getElementById('answer-said').textContent)").await?;
+    browser.until("/bird, .* at width 0.25/.test(document.getElementById('answer-said').textContent)").await?;
     Ok(())
 }
 

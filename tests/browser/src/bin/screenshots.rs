@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
 
 /// Waits for the sample that the page shows first, at a width at which the network knows it.
 async fn show_frog(browser: &Browser) -> Result<()> {
-    browser.until("document.getElementById('answer-label').textContent === 'deer'").await?;
+    browser.until("document.getElementById('answer-label').textContent === 'bird'").await?;
     browser
         .script("const it = document.getElementById('width'); it.value = 0.5; it.dispatchEvent(new Event('input'))")
         .await?;
