@@ -89,7 +89,9 @@ pub enum Weights {
 /// The length that random rows have on average: as many weights as they read, of variance 2 / (the inputs it reads).
 const LENGTH: f64 = std::f64::consts::SQRT_2;
 
-/// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one.
+/// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one. In
+/// bfloat16 they never do: what a processor with AMX saves is less than what it takes to put the halves together, and to
+/// add up what both say of their common inputs' gradient.
 const WORTH_SPLITTING: i64 = 64;
 
 impl Layer {
@@ -214,7 +216,8 @@ impl Convolution {
         let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
-        if self.weights == Weights::Dense || rows < WORTH_SPLITTING {
+        let splits = rows >= WORTH_SPLITTING && mode.precision != Kind::BFloat16;
+        if self.weights == Weights::Dense || !splits {
             return convolve(&input, &weight);
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
