@@ -35,7 +35,7 @@ pub struct Tuning {
     pub sustained: f64,
     /// For how many mean budgets a much wider ceiling must have been good.
     pub hold: f64,
-    /// How much wider that is.
+    /// How much wider that is than what could be kept up over `patience`.
     pub leap: f64,
     /// For how many mean budgets any wider ceiling must have been good.
     pub patience: f64,

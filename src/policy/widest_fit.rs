@@ -6,9 +6,9 @@
 //! job alone would block a worker for half of the short budgets in use.
 //!
 //! The ceiling falls at once to what holds. It rises to what could be kept up: where the backlog and the arrivals of two
-//! budgets end in two. Where that is much wider, it must have been so for a third of a budget, which brings full width
-//! back soon after a burst; where it is a little wider, for three, which keeps it still under a steady load. With one and
-//! the same bound for both ways, the width swings, and no accuracy is gained by it.
+//! budgets end in two. Where that has become much wider than it was within three budgets, it must have been so for a third
+//! of a budget, which brings full width back soon after a burst; where it is a little wider, for all three, which keeps it
+//! still under a steady load. With one and the same bound for both ways, the width swings, and no accuracy is gained by it.
 //!
 //! Batches are short: a twentieth of the short budgets. A long one saves a few percent of the work, but everybody behind it
 //! waits, and when something holds it up, all of it is late.
@@ -258,7 +258,7 @@ impl WidestFit {
         let for_budgets = |budgets: f64| Duration::from_nanos((moment.budget * budgets) as u64);
         let lately = self.lately.push(now, for_budgets(tuning.hold), kept_up);
         let for_long = self.for_long.push(now, for_budgets(tuning.patience), kept_up);
-        let leaps = lately.as_f64() >= profile.width(current).as_f64() + tuning.leap;
+        let leaps = lately.as_f64() >= for_long.as_f64() + tuning.leap;
         self.ceiling = profile.width(needed).max(if leaps { lately } else { for_long });
 
         let narrowest = self.ceiling == profile.width(0);

@@ -55,8 +55,36 @@ impl GatherStep {
     /// Rearranges channels `from..to`.
     pub(crate) fn run(&self, item: &mut [f32], from: usize, to: usize) {
         let (input, output) = split(item, &self.output);
+        let input = &input[self.input.start..];
+        let whole = self.gathered.window.stride == [1, 1] && self.input.pitch == self.gathered.pitch;
         for c in from..to {
-            self.plane(&input[self.input.start..], &mut output[c * self.output.plane..], c);
+            let plane = &mut output[c * self.output.plane..][..self.output.plane];
+            if whole { self.shift_plane(input, plane, c) } else { self.plane(input, plane, c) }
+        }
+    }
+
+    /// All rows of each copy at once, where they are as far apart as the input's: to call a function for each of rows so
+    /// short takes longer than to copy them.
+    fn shift_plane(&self, input: &[f32], plane: &mut [f32], c: usize) {
+        let Gathered { window, rows, columns, pitch } = self.gathered;
+        let Shape { height, width, .. } = self.input.shape;
+        let [top, left] = window.before;
+        // Up to the last pixel: what follows may lie outside the item.
+        let pixels = &input[self.input.row(c, 0)..][..(height - 1) * pitch + width];
+        for (kx, copy) in plane.chunks_exact_mut(rows * pitch).enumerate() {
+            let (above, rest) = copy.split_at_mut(top * pitch);
+            let (inside, below) = rest.split_at_mut(height * pitch);
+            above.fill(0.0);
+            below.fill(0.0);
+            // `inside[i] = pixels[i + kx - left]`
+            let [zeros, skip] = [left.saturating_sub(kx).min(inside.len()), kx.saturating_sub(left).min(pixels.len())];
+            let len = (inside.len() - zeros).min(pixels.len() - skip);
+            inside[zeros..zeros + len].copy_from_slice(&pixels[skip..skip + len]);
+            // What came from a neighbouring row, or from between rows, lies outside. Column by column: these are few.
+            let end = (width + left).saturating_sub(kx).min(columns);
+            for x in (0..zeros.min(columns)).chain(end..columns) {
+                inside[x..].iter_mut().step_by(pitch).for_each(|pixel| *pixel = 0.0);
+            }
         }
     }
 
