@@ -160,7 +160,9 @@ impl Clamp {
     pub(crate) const RELU: Clamp = Clamp { low: 0.0, high: f32::INFINITY };
 
     pub(crate) fn apply(self, value: f32) -> f32 {
-        value.max(self.low).min(self.high)
+        // One instruction each, where `f32::max` and `f32::min` ask for NaN first.
+        let value = if value > self.low { value } else { self.low };
+        if value < self.high { value } else { self.high }
     }
 }
 

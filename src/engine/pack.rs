@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::graph::{Conv, Linear};
+use super::kernel::simd::MAX_LANES;
 use super::width::limit;
 
 /// How many input channels each output channel reads.
@@ -20,7 +21,7 @@ pub(crate) struct Reach {
 /// A convolution's weights, in panels of a few output channels.
 #[derive(Debug)]
 pub(crate) struct Panels {
-    /// Output channels of a panel: 4, 5 or 6.
+    /// Output channels of a panel, at most [`MAX_ROWS`].
     pub(crate) rows: usize,
     reach: Reach,
     /// Panel after panel, each `[input channels][taps][rows]`.
@@ -59,9 +60,9 @@ impl Reach {
 }
 
 impl Panels {
-    /// Packs a convolution.
-    pub(crate) fn new(conv: &Conv, reach: Reach) -> Panels {
-        let (rows, taps) = (panel_rows(reach.outputs), conv.window.area());
+    /// Packs a convolution in panels of `rows` rows.
+    pub(crate) fn new(conv: &Conv, reach: Reach, rows: usize) -> Panels {
+        let taps = conv.window.area();
         let (mut weights, mut starts) = (vec![], vec![]);
         for first in (0..reach.outputs).step_by(rows) {
             starts.push(weights.len());
@@ -142,6 +143,14 @@ impl Blocks {
     }
 }
 
+/// Most rows of a panel.
+pub(crate) const MAX_ROWS: usize = 8;
+
+/// The panel height for maps of so many pixels. One vector of pixels leaves it to the rows to keep the multipliers busy.
+pub(crate) fn panel_rows_for(outputs: usize, pixels: usize) -> usize {
+    if pixels <= MAX_LANES { MAX_ROWS } else { panel_rows(outputs) }
+}
+
 /// The panel height that leaves the fewest rows of the last panel empty; the tallest of those.
 pub(crate) fn panel_rows(outputs: usize) -> usize {
     let empty = |rows: usize| outputs.div_ceil(rows) * rows - outputs;
@@ -155,5 +164,10 @@ mod tests {
     #[test]
     fn panels_waste_as_few_rows_as_they_can() {
         assert_eq!([45, 64, 90, 23, 6, 1].map(panel_rows), [5, 4, 6, 6, 6, 4]);
+    }
+
+    #[test]
+    fn panels_are_tall_where_one_vector_is_the_whole_map() {
+        assert_eq!([16, 17].map(|pixels| panel_rows_for(90, pixels)), [8, 6]);
     }
 }

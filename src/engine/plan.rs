@@ -12,7 +12,7 @@ use super::kernel::gather::GatherStep;
 use super::kernel::map::MapStep;
 use super::kernel::pool::PoolStep;
 use super::kernel::simd::InstructionSet;
-use super::pack::{Blocks, Panels, Reach};
+use super::pack::{Blocks, Panels, Reach, panel_rows_for};
 use super::place::Place;
 use fuse::{Fused, fuse};
 use layout::{Layout, Source};
@@ -118,11 +118,14 @@ fn step(layer: &Fused<'_>, index: usize, layout: &Layout) -> Option<Step> {
     Some(match layer.op {
         Op::Input => return None,
         Op::Conv(conv) | Op::Depthwise(conv) => {
+            let geometry = geometry(conv, layout.source(index, layer), &output);
             let filters = match layer.op {
-                Op::Conv(_) => Filters::Panels(Panels::new(conv, reach(&input(0), output.shape))),
+                Op::Conv(_) => {
+                    let rows = panel_rows_for(output.shape.channels, geometry.pixels);
+                    Filters::Panels(Panels::new(conv, reach(&input(0), output.shape), rows))
+                }
                 _ => Filters::Depthwise { weights: conv.weights.clone(), bias: conv.bias.clone() },
             };
-            let geometry = geometry(conv, layout.source(index, layer), &output);
             Step::Conv(ConvStep { filters, geometry, output, clamp })
         }
         Op::Linear(linear) => Step::Dense(dense(linear, input(0), output, layer)),

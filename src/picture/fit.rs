@@ -134,7 +134,13 @@ fn framed(pixels: &Pixels, kept: CropBox, frame: &Frame) -> Vec<u8> {
 
 /// `[H, W, C]` to `[C, H, W]`.
 fn planes<const CHANNELS: usize>(interleaved: &[u8]) -> Vec<u8> {
-    (0..CHANNELS).flat_map(|channel| interleaved.iter().skip(channel).step_by(CHANNELS).copied()).collect()
+    let mut planes = vec![0; interleaved.len()];
+    for (channel, plane) in planes.chunks_exact_mut(interleaved.len() / CHANNELS).enumerate() {
+        for (value, pixel) in plane.iter_mut().zip(interleaved.as_chunks::<CHANNELS>().0) {
+            *value = pixel[channel];
+        }
+    }
+    planes
 }
 
 /// Brings a part of the picture to a size, in the picture's own colours: few pixels are left to convert afterwards.

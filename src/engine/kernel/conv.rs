@@ -57,7 +57,7 @@ macro_rules! any_tile {
     (@ $simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr,
         $(($rows:literal, $vectors:literal))*) => {
         match ($panel.bias.len(), $pixels.div_ceil($set::LANES)) {
-            $(($rows, $vectors) if const { $vectors <= $most } => {
+            $(($rows, $vectors) if const { $vectors <= $most && ($rows <= 4 || $vectors <= most_vectors::<$set>($rows)) } => {
                 $simd.call(Tile::<$rows, $vectors> { panel: $panel, input: $input, output: $output, pixels: $pixels })
             })*
             (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
@@ -118,7 +118,7 @@ impl Run<'_, ConvStep> {
                 for (start, pixels) in Tiles::new(len, S::LANES, most) {
                     let start = first + start;
                     let (input, output) = (&input[start..], &mut output[row + start..]);
-                    any_tile!(simd: S, most_vectors::<S>(4), &panel, input, output, pixels, 1 2 3 4 5 6);
+                    any_tile!(simd: S, most_vectors::<S>(4), &panel, input, output, pixels, 1 2 3 4 5 6 7 8);
                 }
             }
         }

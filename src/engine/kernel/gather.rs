@@ -124,3 +124,38 @@ fn copy_columns(pixels: &[f32], out: &mut [f32], stride: usize, kx: usize, left:
         *out = pixels.get(column).copied().unwrap_or(0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whole_planes_hold_what_single_rows_do(
+            [height, width] in prop::array::uniform2(1usize..9),
+            kernel in prop::array::uniform2(1usize..6),
+            [top, left, below, right] in prop::array::uniform4(0usize..5),
+            (slack, origin) in (0usize..3, 0usize..5),
+        ) {
+            let [rows, columns] = [height + top + below, width + left + right];
+            prop_assume!(rows >= kernel[0] && columns >= kernel[1]);
+            let columns = columns + 1 - kernel[1];
+            let pitch = columns.max(width) + slack;
+            let shape = Shape { channels: 2, height, width };
+            let window = Window { kernel, stride: [1, 1], before: [top, left], after: [below, right] };
+            let gathered = Gathered::new(window, shape, columns, pitch);
+            let input = Place { shape, sliced: true, start: 0, plane: height * pitch, origin, pitch, border: origin > 0 };
+            let output = Place { start: origin + 2 * input.plane, plane: gathered.plane(), origin: 0, border: false, ..input };
+            let step = GatherStep { input, output, gathered };
+            let pixels: Vec<f32> = (1..=output.start).map(|value| value as f32).collect();
+            for c in 0..2 {
+                let [mut whole, mut by_row] = [vec![f32::NAN; gathered.plane()], vec![f32::NAN; gathered.plane()]];
+                step.shift_plane(&pixels, &mut whole, c);
+                step.plane(&pixels, &mut by_row, c);
+                let inside = |plane: &[f32]| plane.chunks(pitch).map(|row| row[..columns].to_vec()).collect::<Vec<_>>();
+                prop_assert_eq!(inside(&whole), inside(&by_row));
+            }
+        }
+    }
+}
