@@ -10,7 +10,7 @@ use image::{
     RgbaImage,
 };
 
-use super::{Frame, Limits, PictureError, Pixels, jpeg};
+use super::{Frame, Limits, PictureError, Pixels, jpeg, webp};
 
 /// The picture at its full size, or at a smaller one that is enough for the frame.
 pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Result<Pixels, PictureError> {
@@ -31,6 +31,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
             finish("PNG", decoder, limits)?
         }
         Ok(ImageFormat::WebP) => {
+            webp::check(bytes)?;
             let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
             finish("WebP", decoder, limits)?
         }

@@ -9,6 +9,7 @@ mod error;
 mod fit;
 mod jpeg;
 mod prepare;
+mod webp;
 
 pub use error::PictureError;
 pub use fit::{Frame, FrameError};

@@ -10,6 +10,7 @@ mod scan;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
+use memchr::memmem;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -19,6 +20,11 @@ use super::decode::check_size;
 use super::{Frame, Limits, PictureError, fit};
 
 const FORMAT: &str = "JPEG";
+/// How a piece of extended XMP begins.
+const EXTENSION: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
+/// The decoder goes through all of them at every segment of the file, so that many would keep it busy for minutes. As many
+/// are 20 MB of it.
+const MOST_EXTENSIONS: usize = 300;
 
 /// The picture as it is stored, at its full size unless less is enough for the frame, and how to turn it.
 pub(super) fn decode(
@@ -26,6 +32,9 @@ pub(super) fn decode(
     limits: &Limits,
     frame: Option<&Frame>,
 ) -> Result<(DynamicImage, Orientation), PictureError> {
+    if memmem::find_iter(bytes, EXTENSION).nth(MOST_EXTENSIONS).is_some() {
+        return Err(PictureError::broken(FORMAT, format!("it has more than {MOST_EXTENSIONS} pieces of extended XMP")));
+    }
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(65535).set_max_height(65535);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(broken)?;

@@ -176,3 +176,12 @@ proptest! {
         prop_assert_eq!(reduced.err(), Picture::decode(&bytes, &limits).err());
     }
 }
+
+#[test]
+fn more_extended_xmp_than_anybody_writes_is_refused() {
+    let segment = [&[0xFF, 0xE1, 0, 79], EXTENSION, &[b'0'; 32], &[0; 10]].concat();
+    let with = |pieces: usize| [&GREY[..2], &segment.repeat(pieces), &GREY[2..]].concat();
+    assert!(full(&with(1)).is_ok());
+    let error = full(&with(MOST_EXTENSIONS + 1)).unwrap_err().to_string();
+    assert_eq!(error, "the JPEG image is broken: it has more than 300 pieces of extended XMP");
+}

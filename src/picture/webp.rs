@@ -1,0 +1,171 @@
+//! WebP files, looked through before they are decoded.
+//!
+//! The decoder tells the size of the canvas, but decodes whatever frame lies on it before it compares, and makes room for
+//! whatever length a chunk claims. So every chunk must lie within the file, and every frame be as large as was announced.
+
+use super::PictureError;
+
+const FORMAT: &str = "WebP";
+
+/// The chunks that the decoder reads; it passes over others.
+const KNOWN: [&[u8; 4]; 8] = [b"VP8 ", b"VP8L", b"ANIM", b"ANMF", b"ALPH", b"ICCP", b"EXIF", b"XMP "];
+
+type Sides = (u32, u32);
+
+/// Refuses a file that claims what it has not, or holds more than it says.
+pub(super) fn check(file: &[u8]) -> Result<(), PictureError> {
+    // What has no more than this is left to the decoder to judge.
+    let (Some(size), Some(body)) = (file.get(4..8), file.get(12..)) else { return Ok(()) };
+    // The decoder looks for chunks as far as this, a little beyond the end that the file names.
+    let end = u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize + 6;
+    let mut canvas = None;
+    for (index, chunk) in (Chunks { rest: body, at: 0, end }).enumerate() {
+        match (chunk?, canvas) {
+            ((b"VP8X", payload), _) if index == 0 => canvas = extended(payload),
+            ((b"VP8 ", payload), Some(canvas)) => same(payload, canvas)?,
+            ((b"ANMF", payload), Some(canvas)) => animated(payload, canvas)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One frame of an animation: where it lies, how large it is, and chunks of its own.
+fn animated(payload: &[u8], canvas: Sides) -> Result<(), PictureError> {
+    let (Some(sides), Some(body)) = (three_bytes(payload, 6).zip(three_bytes(payload, 9)), payload.get(16..)) else {
+        return Err(PictureError::broken(FORMAT, "a frame of the animation ends early"));
+    };
+    let sides = (sides.0 + 1, sides.1 + 1);
+    if sides.0 > canvas.0 || sides.1 > canvas.1 {
+        return Err(larger(sides, canvas));
+    }
+    for chunk in (Chunks { rest: body, at: 0, end: body.len() }) {
+        if let (b"VP8 ", payload) = chunk? {
+            same(payload, sides)?;
+        }
+    }
+    Ok(())
+}
+
+/// Is the frame of a `VP8 ` chunk as large as was announced?
+fn same(payload: &[u8], announced: Sides) -> Result<(), PictureError> {
+    // Three bytes of flags, three that are always the same, and two sides of 14 bits.
+    let side = |at: usize| Some(u32::from(u16::from_le_bytes(payload.get(at..at + 2)?.try_into().ok()?) & 0x3FFF));
+    match side(6).zip(side(8)) {
+        Some(sides) if sides != announced => Err(larger(sides, announced)),
+        _ => Ok(()),
+    }
+}
+
+/// The canvas of an extended file.
+fn extended(payload: &[u8]) -> Option<Sides> {
+    Some((three_bytes(payload, 4)? + 1, three_bytes(payload, 7)? + 1))
+}
+
+fn three_bytes(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at + 3)?;
+    Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
+}
+
+fn larger(found: Sides, announced: Sides) -> PictureError {
+    let ((width, height), (columns, rows)) = (found, announced);
+    PictureError::broken(FORMAT, format!("a frame of {width} x {height} pixels where {columns} x {rows} are announced"))
+}
+
+/// Chunks one after another: four letters, a length, as many bytes, and one more where that is odd.
+struct Chunks<'a> {
+    rest: &'a [u8],
+    /// Bytes before `rest`.
+    at: usize,
+    /// No chunk begins from here on.
+    end: usize,
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Result<(&'a [u8; 4], &'a [u8]), PictureError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.rest.split_first_chunk::<4>().filter(|_| self.at < self.end)?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let Some((payload, rest)) = rest.split_at_checked(length) else {
+            self.rest = &[];
+            let broken = || Err(PictureError::broken(FORMAT, "a part of it is longer than the file"));
+            return KNOWN.contains(&name).then(broken);
+        };
+        self.rest = rest.get(length % 2..).unwrap_or_default();
+        self.at += 8 + length + length % 2;
+        Some(Ok((name, payload)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(name: &[u8; 4], payload: &[u8]) -> Vec<u8> {
+        let length = (payload.len() as u32).to_le_bytes();
+        let padding = vec![0; payload.len() % 2];
+        [name.as_slice(), &length, payload, &padding].concat()
+    }
+
+    fn file(chunks: &[Vec<u8>]) -> Vec<u8> {
+        let body = [b"WEBP".to_vec(), chunks.concat()].concat();
+        chunk(b"RIFF", &body)
+    }
+
+    fn canvas(width: u32, height: u32) -> Vec<u8> {
+        let sides = [(width - 1).to_le_bytes(), (height - 1).to_le_bytes()];
+        chunk(b"VP8X", &[&[0; 4], &sides[0][..3], &sides[1][..3]].concat())
+    }
+
+    fn frame(width: u16, height: u16) -> Vec<u8> {
+        chunk(
+            b"VP8 ",
+            &[&[0, 0, 0, 0x9D, 0x01, 0x2A], &width.to_le_bytes()[..], &height.to_le_bytes(), &[0; 8]].concat(),
+        )
+    }
+
+    fn animation(width: u32, height: u32, inside: &[u8]) -> Vec<u8> {
+        let sides = [(width - 1).to_le_bytes(), (height - 1).to_le_bytes()];
+        chunk(b"ANMF", &[&[0; 6], &sides[0][..3], &sides[1][..3], &[0; 4], inside].concat())
+    }
+
+    fn reason(chunks: &[Vec<u8>]) -> String {
+        check(&file(chunks)).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn what_is_as_it_says_is_left_to_the_decoder() {
+        assert_eq!(reason(&[frame(16383, 16383)]), "");
+        assert_eq!(reason(&[canvas(7, 9), chunk(b"ICCP", &[1, 2, 3]), frame(7, 9)]), "");
+        assert_eq!(reason(&[canvas(7, 9), animation(3, 2, &frame(3, 2)), animation(7, 9, &frame(7, 9))]), "");
+        // Bytes behind the end that happen to look like a chunk.
+        let trailing = [file(&[canvas(7, 9), frame(7, 9)]), vec![0xFF; 64]].concat();
+        assert_eq!(check(&trailing), Ok(()));
+        for length in 0..20 {
+            assert_eq!(check(&file(&[canvas(1, 1)])[..length]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_not_as_large_as_announced_is_refused() {
+        let message = "the WebP image is broken: a frame of 16383 x 16383 pixels where 1 x 1 are announced";
+        assert_eq!(reason(&[canvas(1, 1), frame(16383, 16383)]), message);
+        assert_eq!(reason(&[canvas(1, 1), animation(16383, 16383, &frame(16383, 16383))]), message);
+        let message = "the WebP image is broken: a frame of 16 x 16 pixels where 1 x 1 are announced";
+        assert_eq!(reason(&[canvas(16, 16), animation(1, 1, &frame(16, 16))]), message);
+        let alpha = chunk(b"ALPH", &[0]);
+        assert_eq!(reason(&[canvas(16, 16), animation(1, 1, &[alpha, frame(16, 16)].concat())]), message);
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_is_refused() {
+        let message = "the WebP image is broken: a part of it is longer than the file";
+        let mut exif = chunk(b"EXIF", &[0; 4]);
+        exif[4..8].copy_from_slice(&0xFFFF_FFF0u32.to_le_bytes());
+        assert_eq!(reason(&[canvas(1, 1), frame(1, 1), exif.clone()]), message);
+        assert_eq!(reason(&[canvas(1, 1), animation(1, 1, &exif)]), message);
+        assert!(reason(&[canvas(1, 1), chunk(b"ANMF", &[0; 9])]).ends_with("a frame of the animation ends early"));
+    }
+}
