@@ -93,6 +93,9 @@ pub(super) fn form(
     (batch, Duration::from_nanos(setup + items))
 }
 
+/// Nanoseconds of a group of pictures, however long the budgets in use are: whoever comes meanwhile waits for its end.
+const LONGEST_GROUP: u64 = 2_000_000;
+
 /// The most urgent pictures that wait to be decoded and that `may` be, as many as a batch takes, unless a decoded job is
 /// more urgent; and how long that takes. A long one is alone.
 ///
@@ -103,7 +106,7 @@ pub(super) fn decode(backlog: &Backlog, crew: &Crew, idle: usize, may: impl Fn(u
     let share = share(waiting(), crew, idle);
     let (mut group, mut takes) = (Vec::with_capacity(share), 0);
     for (index, more) in waiting().take(share) {
-        if !group.is_empty() && takes + more > crew.longest() {
+        if !group.is_empty() && takes + more > crew.longest().min(LONGEST_GROUP) {
             break;
         }
         takes += more;

@@ -25,15 +25,18 @@ const UNKNOWN: (f64, f64) = (50_000.0, 25.0);
 
 impl DecodeTimes {
     /// How long decoding a file of so many bytes will take: as others of its class did, else told from the nearest class
-    /// that is known: half of its time in proportion to the length.
+    /// that is known, half of its time in proportion to the length, but never more than where nothing is known.
     pub fn estimate(&self, bytes: usize) -> Duration {
         let class = class(bytes);
         let known = self.classes.iter().enumerate().filter_map(|(index, time)| Some((index, (*time)?)));
         let nearest = known.min_by_key(|&(index, _)| index.abs_diff(class));
         let (fixed, per_byte) = UNKNOWN;
-        let nanoseconds = nearest.map_or(fixed + per_byte * bytes as f64, |(index, time)| {
-            time / 2.0 * (1.0 + 2f64.powi(class as i32 - index as i32))
-        });
+        let unknown = fixed + per_byte * bytes as f64;
+        let nanoseconds = match nearest {
+            Some((index, time)) if index == class => time,
+            Some((index, time)) => unknown.min(time / 2.0 * (1.0 + 2f64.powi(class as i32 - index as i32))),
+            None => unknown,
+        };
         Duration::from_nanos(nanoseconds as u64)
     }
 
@@ -89,5 +92,7 @@ mod tests {
         assert!(times.estimate(usize::MAX) > Duration::from_secs(3600));
         times.record(1000, us(60));
         assert_eq!((times.estimate(2000), times.estimate(300)), (us(90), us(45)));
+        // One slow picture of a few bytes says little of large ones.
+        assert_eq!(times.estimate(16_000_000), us(400_050));
     }
 }

@@ -146,7 +146,7 @@ impl Demand {
     ) -> Result<Demand, Unsatisfiable> {
         let widths = widths(wish, profile)?;
         let (Widths::Pinned { step, .. } | Widths::From { step }) = widths;
-        let least = profile.at_start_up(step);
+        let least = profile.at_best(step);
         if budget < least {
             let width = widths.narrowest(profile);
             return Err(Unsatisfiable::Budget { budget, width, least });

@@ -158,6 +158,15 @@ impl Profile {
         }
     }
 
+    /// Takes note that a request was refused for what this says although nothing runs. After a hold-up that may be wrong, and
+    /// without a batch nothing would ever correct it: so it is believed a little less.
+    pub fn doubt(&mut self) {
+        if self.correction > 1.0 {
+            self.correction += WEIGHT * (1.0 - self.correction);
+            self.correct();
+        }
+    }
+
     /// How many times longer than measured at start-up batches take now.
     pub fn correction(&self) -> f64 {
         self.correction
@@ -203,10 +212,10 @@ impl Profile {
         (enough > 0).then(|| self.steps.len() - enough)
     }
 
-    /// How long one item at a step took at start-up.
-    pub(super) fn at_start_up(&self, step: usize) -> Duration {
+    /// How long one item at a step takes at best: as at start-up, or as now, where the machine was busy then.
+    pub(super) fn at_best(&self, step: usize) -> Duration {
         let line = self.steps[step].line;
-        Duration::from_nanos((line.setup + line.item) as u64)
+        Duration::from_nanos(self.costs[step].single().min((line.setup + line.item) as u64))
     }
 
     fn correct(&mut self) {

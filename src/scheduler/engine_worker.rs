@@ -55,6 +55,9 @@ impl Execute for EngineWorker {
             pass.push(&served.frame.values(&job.queued.pixels));
             climbs.push(Some(Climb::new(job, served.model.grid())));
         }
+        if climbs.is_empty() {
+            return ran;
+        }
         self.metrics.batch_size.with_label_values(&[&served.name]).observe(climbs.len() as f64);
         let profiled = climbs.iter().flatten().any(|climb| climb.job.queued.job.profile);
         while climbs.iter().any(Option::is_some) {

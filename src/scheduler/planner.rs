@@ -80,9 +80,8 @@ impl Planner {
     /// Accepts all the jobs, or none.
     pub(super) fn submit(&mut self, jobs: Vec<Job>, now: Instant) -> Result<Vec<Ticket>, Refused> {
         let (limit, wanted) = (self.settings.queue_limit, jobs.len());
-        if self.queue.len() + wanted > limit {
-            self.drop_abandoned();
-        }
+        let model = jobs.first().map(|job| job.model.clone());
+        self.drop_abandoned();
         if self.queue.len() + wanted > limit {
             let waiting = self.queue.len();
             return Err(Refused::QueueFull { waiting, limit, wanted, wait: self.time_of(waiting) });
@@ -95,6 +94,11 @@ impl Planner {
                 new.for_each(|queued| self.rule.arrived(&queued.demand, now));
             }
             Err(_) => self.queue.retain(|queued| queued.id < first_id),
+        }
+        let too_slow = matches!(tickets, Err(Refused::Late { .. } | Refused::Overloaded(_)));
+        if let Some(place) = model.filter(|_| too_slow && self.is_idle()).and_then(|model| self.place_of_model(&model))
+        {
+            self.profiles[place].doubt();
         }
         tickets
     }
@@ -114,7 +118,7 @@ impl Planner {
     }
 
     fn demand(&self, job: &Job, together: usize, now: Instant) -> Result<Demand, Refused> {
-        let model = self.models.iter().position(|model| Arc::ptr_eq(model, &job.model)).ok_or(Refused::UnknownModel)?;
+        let model = self.place_of_model(&job.model).ok_or(Refused::UnknownModel)?;
         let profile = &self.profiles[model];
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
         let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
@@ -139,7 +143,7 @@ impl Planner {
         self.drop_abandoned();
         let abandoned = std::mem::take(&mut self.abandoned);
         if self.queue.is_empty() {
-            if self.workers.iter().all(Option::is_none) {
+            if self.is_idle() {
                 self.rule.idle();
             }
             return Next { task: None, given_up: Vec::new(), abandoned, decision: None };
@@ -260,7 +264,7 @@ impl Planner {
     /// Tells what a batch of jobs of a model, at these widths, took; and returns the model's profile. Widths below the
     /// profile's say nothing of it.
     pub(super) fn ran(&mut self, model: &Arc<ServedModel>, widths: &[Width], took: Duration) -> Option<&Profile> {
-        let model = self.models.iter().position(|other| Arc::ptr_eq(other, model))?;
+        let model = self.place_of_model(model)?;
         let profile = &mut self.profiles[model];
         if widths.iter().all(|&width| width >= profile.narrowest()) {
             profile.record(widths.iter().copied(), took);
@@ -291,6 +295,15 @@ impl Planner {
     /// Share of its slack that a job must have left to be accepted.
     pub(super) fn reserve(&self) -> f64 {
         self.rule.reserve()
+    }
+
+    /// Does nothing wait, and nobody work?
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.workers.iter().all(Option::is_none)
+    }
+
+    fn place_of_model(&self, model: &Arc<ServedModel>) -> Option<usize> {
+        self.models.iter().position(|other| Arc::ptr_eq(other, model))
     }
 
     fn drop_abandoned(&mut self) {

@@ -377,6 +377,24 @@ fn an_idle_server_forgets_that_it_was_late() {
     assert_eq!(planner.reserve(), least);
 }
 
+/// Without a batch, nothing tells that the machine is as fast again as it was.
+#[test]
+fn a_hold_up_that_is_over_refuses_nobody_for_long() {
+    let (served, profile) = model(1, 100);
+    let least = profile.latency(profile.narrowest(), 1);
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
+    for worker in 0..SETTINGS.workers {
+        planner.next(worker, now);
+    }
+    for _ in 0..50 {
+        planner.ran(&served, &[Width::FULL], least * 100);
+    }
+    let mut ask = || planner.submit(vec![job(&served, now, Some(least * 3))], now);
+    assert!(matches!(ask(), Err(Refused::Late { .. })));
+    let tries = (1..100).find(|_| ask().is_ok());
+    assert!(tries.is_some_and(|tries| tries > 5), "{tries:?}");
+}
+
 #[test]
 fn a_budget_that_nobody_asked_for_leaves_time_for_full_width() {
     let (served, profile) = model(1, 100);
