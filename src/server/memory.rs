@@ -5,9 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A budget of bytes, counted in KiB, of which each request reserves what its body may take.
+/// A budget of bytes, counted in KiB, of which each request reserves what has come of its body.
 #[derive(Debug)]
 pub(super) struct Memory(Arc<Semaphore>);
+
+/// A part of the budget that is still growing.
+#[derive(Debug)]
+pub(super) struct Growing {
+    memory: Arc<Semaphore>,
+    permit: OwnedSemaphorePermit,
+}
 
 /// A part of the budget; it is given back when this and all bytes that it holds are dropped.
 #[derive(Debug, Clone)]
@@ -26,10 +33,24 @@ impl Memory {
         Memory(Arc::new(Semaphore::new(kibibytes(bytes) as usize)))
     }
 
-    /// Reserves so many; `None` when there is not so much left.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let permit = self.0.clone().try_acquire_many_owned(kibibytes(bytes)).ok()?;
-        Some(Reserved { _permit: Arc::new(permit) })
+    /// A part of nothing yet; `None` when there is nothing left.
+    pub(super) fn begin(&self) -> Option<Growing> {
+        let permit = self.0.clone().try_acquire_many_owned(0).ok()?;
+        Some(Growing { memory: self.0.clone(), permit })
+    }
+}
+
+impl Growing {
+    /// Makes it so many bytes; `None`, and no larger, when there is not so much left.
+    pub(super) fn grow_to(&mut self, bytes: usize) -> Option<()> {
+        let more = kibibytes(bytes).saturating_sub(self.permit.num_permits() as u32);
+        self.permit.merge(self.memory.clone().try_acquire_many_owned(more).ok()?);
+        Some(())
+    }
+
+    /// As large as it will be.
+    pub(super) fn reserved(self) -> Reserved {
+        Reserved { _permit: Arc::new(self.permit) }
     }
 }
 
@@ -58,14 +79,20 @@ mod tests {
     #[test]
     fn a_part_is_given_back_with_the_last_of_its_bytes() {
         let memory = Memory::new(4096);
-        let reserved = memory.reserve(3000).unwrap();
+        let reserve = |bytes: usize| {
+            let mut growing = memory.begin()?;
+            (1..=bytes).step_by(500).try_for_each(|bytes| growing.grow_to(bytes))?;
+            growing.grow_to(bytes)?;
+            Some(growing.reserved())
+        };
+        let reserved = reserve(3000).unwrap();
         let (one, two) = (reserved.hold(Bytes::from_static(b"one")), reserved.hold(Bytes::from_static(b"two")));
         drop(reserved);
         let slice = one.slice(1..);
         drop((one, two));
         assert_eq!(&slice[..], b"ne");
-        assert!(memory.reserve(3000).is_none());
+        assert!(reserve(3000).is_none());
         drop(slice);
-        assert!(memory.reserve(4096).is_some());
+        assert!(reserve(4096).is_some());
     }
 }

@@ -1,14 +1,14 @@
 //! `GET /events`: what the server is doing, a few times per second, as server-sent events.
 //!
 //! Promises that no more than [`Listeners`] allow listen at once, that a listener who does not read takes no memory beyond
-//! its connection's, and that every stream ends by itself when the server is asked to stop, so that no drain waits for one.
+//! its connection's, and that every stream whose listener reads ends by itself when the server is asked to stop, so that no
+//! drain waits for one.
 
 mod recent;
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ impl Listeners {
 /// # Errors
 /// [`Deaf`] when there is no place, or nothing more to tell.
 pub(super) fn listen(service: Arc<Service>) -> Result<Body, Deaf> {
-    if service.stopping.load(Ordering::Relaxed) {
+    if service.is_stopping() {
         return Err(Deaf::Stopping);
     }
     let Listeners { places, most } = &service.listeners;
@@ -99,7 +99,7 @@ impl HttpBody for Stream {
             return Poll::Ready(None);
         }
         ready!(self.ticks.poll_tick(context));
-        self.ended = self.service.stopping.load(Ordering::Relaxed);
+        self.ended = self.service.is_stopping();
         let text = match self.ended {
             true => STOPPING.to_owned(),
             false => self.event(),

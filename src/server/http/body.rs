@@ -13,6 +13,7 @@ use utoipa::openapi::schema::{Array, Object, Type};
 
 use super::error::ApiError;
 use crate::config::RequestLimits;
+use crate::server::memory::{Memory, Reserved};
 
 /// What there is to classify.
 #[derive(Debug)]
@@ -41,58 +42,68 @@ fn described_files() -> Array {
 pub(super) struct Incoming<'a> {
     body: Body,
     limits: &'a RequestLimits,
+    memory: &'a Memory,
+    /// Was its caller asked for it? hyper does that when it is read.
+    asked: bool,
 }
 
+/// Bytes of a body that are believed before they have come.
+const LIKELY: usize = 64 << 10;
 /// How long an answer is held back while the rest of an unwanted body arrives.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl<'a> Incoming<'a> {
-    pub(super) fn new(body: Body, limits: &'a RequestLimits) -> Incoming<'a> {
-        Incoming { body, limits }
+    pub(super) fn new(body: Body, limits: &'a RequestLimits, memory: &'a Memory) -> Incoming<'a> {
+        Incoming { body, limits, memory, asked: false }
     }
 
-    /// As many bytes as may still come: what the head announces, else the limit.
-    pub(super) fn most_bytes(&self) -> Result<usize, ApiError> {
-        let (announced, max_bytes) = (self.body.size_hint(), self.limits.max_body_bytes);
-        if announced.lower() > max_bytes as u64 {
-            return Err(ApiError::BodyTooLarge { max_bytes });
+    /// Reads the whole body and finds its images, and the memory that is theirs. Content-Type tells a form apart; all else is
+    /// one image.
+    pub(super) async fn images(&mut self, parts: Parts) -> Result<(Images, Reserved), ApiError> {
+        if self.body.size_hint().lower() > self.limits.max_body_bytes as u64 {
+            return Err(ApiError::BodyTooLarge { max_bytes: self.limits.max_body_bytes });
         }
-        Ok(announced.upper().map_or(max_bytes, |upper| max_bytes.min(upper as usize)))
-    }
-
-    /// Reads the whole body and finds its images. Content-Type tells a form apart; all else is one image.
-    pub(super) async fn images(&mut self, parts: Parts) -> Result<Images, ApiError> {
         let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()));
-        let bytes = self.read().await?;
-        match bytes {
-            bytes if bytes.is_empty() => Err(ApiError::EmptyBody),
-            bytes if is_form => files(Request::from_parts(parts, bytes.into()), self.limits.max_files).await,
-            bytes => Ok(Images::One(bytes)),
-        }
+        let (bytes, reserved) = self.read().await?;
+        let images = match bytes {
+            bytes if bytes.is_empty() => return Err(ApiError::EmptyBody),
+            bytes if is_form => files(Request::from_parts(parts, bytes.into()), self.limits.max_files).await?,
+            bytes => Images::One(bytes),
+        };
+        Ok((images, reserved))
     }
 
-    async fn read(&mut self) -> Result<Bytes, ApiError> {
+    async fn read(&mut self) -> Result<(Bytes, Reserved), ApiError> {
         let limit = self.limits.read_timeout;
-        let read = self.read_up_to(self.limits.max_body_bytes);
-        timeout(limit, read).await.map_err(|_| ApiError::SlowBody { timeout_ms: limit.as_millis() })?
+        timeout(limit, self.read_all()).await.map_err(|_| ApiError::SlowBody { timeout_ms: limit.as_millis() })?
     }
 
-    async fn read_up_to(&mut self, max_bytes: usize) -> Result<Bytes, ApiError> {
-        let mut bytes = Vec::with_capacity((self.body.size_hint().lower() as usize).min(max_bytes));
+    /// Memory is reserved for what has come, not for what was announced: who announces much and sends nothing takes none.
+    async fn read_all(&mut self) -> Result<(Bytes, Reserved), ApiError> {
+        self.asked = true;
+        let RequestLimits { max_body_bytes, max_bytes_in_flight, .. } = *self.limits;
+        let full = || ApiError::MemoryFull { max_bytes: max_bytes_in_flight };
+        let mut reserved = self.memory.begin().ok_or_else(full)?;
+        let mut bytes = Vec::new();
         while let Some(frame) = self.body.frame().await {
             let data = frame.map_err(|_| ApiError::BrokenBody)?.into_data().unwrap_or_default();
-            if bytes.len() + data.len() > max_bytes {
-                return Err(ApiError::BodyTooLarge { max_bytes });
+            let length = bytes.len() + data.len();
+            if length > max_body_bytes {
+                return Err(ApiError::BodyTooLarge { max_bytes: max_body_bytes });
+            }
+            reserved.grow_to(length).ok_or_else(full)?;
+            if bytes.is_empty() {
+                bytes.reserve_exact((self.body.size_hint().lower() as usize + length).min(LIKELY));
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(bytes.into())
+        Ok((bytes.into(), reserved.reserved()))
     }
 
     /// Reads on for a while and throws away what comes: a caller that is still sending would otherwise find its
     /// connection reset, and never see the error. One that waits to be asked for its body is not asked.
     pub(super) async fn discard(mut self, parts: &Parts) {
-        if parts.headers.contains_key(EXPECT) {
+        if !self.asked && parts.headers.contains_key(EXPECT) {
             return;
         }
         let mut left = self.limits.max_body_bytes;

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use futures_util::future::try_join_all;
 use prometheus::IntGauge;
 
 use super::answer::{self, Answered, Body};
@@ -16,7 +17,7 @@ use super::parameters::{Headers, Parameters, Query};
 use crate::engine::Width;
 use crate::policy::Wish;
 use crate::repository::ServedModel;
-use crate::scheduler::{Answer, Job};
+use crate::scheduler::{Answer, Job, Ticket};
 use crate::server::Service;
 use crate::telemetry::{NONE, observe};
 
@@ -58,7 +59,7 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
     let started_at = Instant::now();
     let _under_way = UnderWay::begin(&service.metrics.requests_in_flight);
     let (parts, body) = request.into_parts();
-    let mut body = Incoming::new(body, &service.limits);
+    let mut body = Incoming::new(body, &service.limits, &service.memory);
 
     let ask = Ask::read(&service, &parts, started_at);
     let outcome = match &ask {
@@ -109,34 +110,37 @@ async fn answer(
     parts: Parts,
     started_at: Instant,
 ) -> Result<Response, ApiError> {
-    let max_bytes = service.limits.max_bytes_in_flight;
-    let reserved = service.memory.reserve(body.most_bytes()?).ok_or(ApiError::MemoryFull { max_bytes })?;
-    match body.images(parts).await? {
+    let (images, reserved) = body.images(parts).await?;
+    // From here on the memory is the images': an image gives its share back when it is decoded, not when it is answered.
+    match images {
         Images::One(image) => {
-            let answers = run(service, vec![ask.job(reserved.hold(image))], |_| None).await?;
+            let job = ask.job(reserved.hold(image));
+            drop(reserved);
+            let answers = run(service, vec![job], |_| None).await?;
             Ok(answer::one(&ask.model, &answers[0], started_at))
         }
         Images::Several(files) => {
             let (names, images): (Vec<_>, Vec<_>) = files.into_iter().unzip();
             let jobs = images.into_iter().map(|image| ask.job(reserved.hold(image))).collect();
+            drop(reserved);
             let answers = run(service, jobs, |index| Some(names[index].clone())).await?;
             Ok(answer::several(&ask.model, &names, &answers, started_at))
         }
     }
 }
 
-/// The answers to all jobs in their order, or the first error; the other jobs are then abandoned.
+/// The answers to all jobs in their order, or the first error that there is; the other jobs are then abandoned.
 async fn run(
     service: &Service,
     jobs: Vec<Job>,
     name: impl Fn(usize) -> Option<String>,
 ) -> Result<Vec<Answer>, ApiError> {
     let tickets = service.scheduler.submit(jobs)?;
-    let mut answers = Vec::with_capacity(tickets.len());
-    for (index, ticket) in tickets.into_iter().enumerate() {
-        answers.push(ticket.answer().await.map_err(|error| ApiError::of_job(error, name(index)))?);
-    }
-    Ok(answers)
+    let name = &name;
+    let answer = |(index, ticket): (usize, Ticket)| async move {
+        ticket.answer().await.map_err(|error| ApiError::of_job(error, name(index)))
+    };
+    try_join_all(tickets.into_iter().enumerate().map(answer)).await
 }
 
 fn count(service: &Service, ask: Option<&Ask>, response: &Response, started_at: Instant) {

@@ -144,14 +144,18 @@ impl ApiError {
         match self {
             ApiError::Refused(Refused::Overloaded(overload)) => Some(overload.retry_after()),
             &ApiError::Refused(Refused::QueueFull { wait, .. }) => Some(Overload { wait }.retry_after()),
-            _ => self.refusal().map(|_| 1),
+            _ => (self.kind().0 == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
 
-    /// The reason of a refusal: a request with which nothing is wrong.
+    /// The reason of a refusal: a request to classify with which nothing is wrong.
     pub(super) fn refusal(&self) -> Option<&'static str> {
-        let (status, code) = self.kind();
-        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(code)
+        match (self, self.kind()) {
+            // It asked for events.
+            (ApiError::TooManyListeners { .. }, _) => None,
+            (_, (StatusCode::SERVICE_UNAVAILABLE, code)) => Some(code),
+            _ => None,
+        }
     }
 }
 
@@ -218,5 +222,7 @@ mod tests {
             ApiError::Refused(Refused::Closed),
         ];
         assert_eq!(errors.map(|error| error.refusal()), REFUSALS.map(Some));
+        let listeners = ApiError::TooManyListeners { most: 1 };
+        assert_eq!((listeners.refusal(), listeners.retry_after()), (None, Some(1)));
     }
 }

@@ -1,5 +1,7 @@
 //! `/openapi.json`: the API for programs, put together from what stands beside each handler and wire type.
 
+use std::sync::LazyLock;
+
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::schema::{Array, Object, Type};
@@ -31,14 +33,17 @@ struct Document;
 /// This description.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
 pub(super) async fn openapi() -> Response {
-    match Document::openapi().to_pretty_json() {
-        Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+    match &*TEXT {
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text.as_str()).into_response(),
         Err(reason) => {
             tracing::error!(%reason, "the description of the API cannot be written");
             ApiError::Internal.into_response()
         }
     }
 }
+
+/// Written once: it takes as long as a small network does.
+static TEXT: LazyLock<serde_json::Result<String>> = LazyLock::new(|| Document::openapi().to_pretty_json());
 
 impl PartialSchema for Width {
     fn schema() -> RefOr<Schema> {
