@@ -47,8 +47,8 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_DEFAULT_MODEL", value_name = "NAME")]
     pub default_model: Option<String>,
 
-    /// Worker threads, which decode and run; fewer where other programs share the machine, never more than cores
-    /// [default: all cores]
+    /// Worker threads, which decode and run, up to 1024; fewer where other programs share the machine; more than cores only slow
+    /// each other down [default: all cores]
     #[arg(long, env = "ANYWIDTH_THREADS", value_name = "N")]
     pub threads: Option<usize>,
 

@@ -128,7 +128,8 @@ pub(crate) struct Args {
     /// Seed of everything that is random.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
-    /// What the convolutions compute in while training [default: bfloat16, for vgg-8, whose maps it slows down, float32].
+    /// What the convolutions compute in while training [default: bfloat16; for vgg-8 float32, which is
+    /// faster where the processor has no AMX].
     #[arg(long, value_enum)]
     pub(super) precision: Option<Precision>,
 }

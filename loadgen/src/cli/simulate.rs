@@ -12,8 +12,8 @@ use crate::simulate::{Measured, cases, compare, contenders, table};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// File with latencies and accuracies by width, or with what a running server's /profile answers [default: those of the
-    /// shipped vgg-8, its latencies estimated from its multiply-adds]
+    /// File with latencies and accuracies by width, or with what a running server's /profile answers [default: those of a
+    /// vgg-8 on CIFAR-10, its latencies estimated from its multiply-adds]
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 

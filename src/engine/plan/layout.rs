@@ -56,14 +56,14 @@ impl Layout {
                 let gathered = Gathered::new(window, source.shape, layer.shape.width, needs[index].pitch);
                 let plane = gathered.plane();
                 let place = Place { plane, origin: 0, pitch: gathered.pitch, border: false, ..source };
-                Gather { gathered, place: layout.put(place, plane) }
+                Gather { gathered, place: layout.put(place) }
             });
             let pitch = match window(layer.op) {
                 Some(_) if gather.is_none() => layout.places[layer.inputs[0]].pitch,
                 _ => needs[index].pitch,
             };
             let place = place(layer, needs[index], pitch);
-            let place = layout.put(place, place.plane);
+            let place = layout.put(place);
             layout.places.push(place);
             layout.gathers.push(gather);
         }
@@ -79,10 +79,10 @@ impl Layout {
     }
 
     /// Reserves memory for a place, and as much behind it as a tile may read beyond the last plane's end.
-    fn put(&mut self, place: Place, plane: usize) -> Place {
+    fn put(&mut self, place: Place) -> Place {
         let place = Place { start: self.item_len, ..place };
         let overrun = place.pitch + 2 * MAX_LANES;
-        self.item_len += (place.shape.channels * plane + overrun).next_multiple_of(MAX_LANES);
+        self.item_len += (place.shape.channels * place.plane + overrun).next_multiple_of(MAX_LANES);
         place
     }
 }
