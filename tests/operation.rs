@@ -108,6 +108,26 @@ fn more_bytes_at_once_than_the_limit_are_refused() {
 }
 
 #[test]
+fn bytes_that_are_announced_and_do_not_come_refuse_nobody() {
+    let image = png(1).len();
+    let options = |options: &mut Options| {
+        options.limits.max_body_bytes = image;
+        options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
+    };
+    let (server, gate) = gated(options);
+    let head = format!("POST /classify HTTP/1.1\r\nHost: here\r\nContent-Length: {image}\r\n\r\n");
+    let silent = [(); 3].map(|()| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    });
+    server.until(|| server.metric("anywidth_requests_in_flight") == Some(3.0));
+    gate.open.send(()).unwrap();
+    assert_eq!(server.post("/classify", &png(1)).status, 200);
+    drop(silent);
+}
+
+#[test]
 fn callers_who_leave_give_no_bytes_back_that_are_still_there() {
     let image = png(1).len();
     let (server, gate) = gated(|options| {

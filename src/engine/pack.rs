@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use super::graph::{Conv, Linear};
-use super::kernel::simd::MAX_LANES;
 use super::width::limit;
 
 /// How many input channels each output channel reads.
@@ -146,9 +145,10 @@ impl Blocks {
 /// Most rows of a panel.
 pub(crate) const MAX_ROWS: usize = 8;
 
-/// The panel height for maps of so many pixels. One vector of pixels leaves it to the rows to keep the multipliers busy.
-pub(crate) fn panel_rows_for(outputs: usize, pixels: usize) -> usize {
-    if pixels <= MAX_LANES { MAX_ROWS } else { panel_rows(outputs) }
+/// The panel height for maps of so many pixels, where a vector has so many lanes. One vector of pixels leaves it to the rows
+/// to keep the multipliers busy.
+pub(crate) fn panel_rows_for(outputs: usize, pixels: usize, lanes: usize) -> usize {
+    if pixels <= lanes { MAX_ROWS } else { panel_rows(outputs) }
 }
 
 /// The panel height that leaves the fewest rows of the last panel empty; the tallest of those.
@@ -168,6 +168,6 @@ mod tests {
 
     #[test]
     fn panels_are_tall_where_one_vector_is_the_whole_map() {
-        assert_eq!([16, 17].map(|pixels| panel_rows_for(90, pixels)), [8, 6]);
+        assert_eq!([16, 17].map(|pixels| panel_rows_for(90, pixels, 16)), [8, 6]);
     }
 }

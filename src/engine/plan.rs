@@ -121,7 +121,8 @@ fn step(layer: &Fused<'_>, index: usize, layout: &Layout) -> Option<Step> {
             let geometry = geometry(conv, layout.source(index, layer), &output);
             let filters = match layer.op {
                 Op::Conv(_) => {
-                    let rows = panel_rows_for(output.shape.channels, geometry.pixels);
+                    let lanes = InstructionSet::best().lanes();
+                    let rows = panel_rows_for(output.shape.channels, geometry.pixels, lanes);
                     Filters::Panels(Panels::new(conv, reach(&input(0), output.shape), rows))
                 }
                 _ => Filters::Depthwise { weights: conv.weights.clone(), bias: conv.bias.clone() },

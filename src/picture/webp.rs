@@ -1,7 +1,8 @@
 //! WebP files, looked through before they are decoded.
 //!
 //! The decoder tells the size of the canvas, but decodes whatever frame lies on it before it compares, and makes room for
-//! whatever length a chunk claims. So every chunk must lie within the file, and every frame be as large as was announced.
+//! whatever length a chunk claims. So every chunk must lie within the file, also those of frames that are not decoded and
+//! those that say nothing of pixels; and every frame must be as large as was announced.
 
 use super::PictureError;
 
@@ -21,7 +22,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), PictureError> {
     let mut canvas = None;
     for (index, chunk) in (Chunks { rest: body, at: 0, end }).enumerate() {
         match (chunk?, canvas) {
-            ((b"VP8X", payload), _) if index == 0 => canvas = extended(payload),
+            ((b"VP8X", payload), _) if index == 0 => canvas = Some(extended(payload)?),
             ((b"VP8 ", payload), Some(canvas)) => same(payload, canvas)?,
             ((b"ANMF", payload), Some(canvas)) => animated(payload, canvas)?,
             _ => {}
@@ -37,12 +38,16 @@ fn animated(payload: &[u8], canvas: Sides) -> Result<(), PictureError> {
     };
     let sides = (sides.0 + 1, sides.1 + 1);
     if sides.0 > canvas.0 || sides.1 > canvas.1 {
-        return Err(larger(sides, canvas));
+        return Err(another_size(sides, canvas));
     }
+    let mut after_alpha = false;
     for chunk in (Chunks { rest: body, at: 0, end: body.len() }) {
-        if let (b"VP8 ", payload) = chunk? {
+        let (name, payload) = chunk?;
+        // What follows the transparency is decoded as a frame whatever it is called.
+        if name == b"VP8 " || after_alpha {
             same(payload, sides)?;
         }
+        after_alpha = name == b"ALPH";
     }
     Ok(())
 }
@@ -52,14 +57,17 @@ fn same(payload: &[u8], announced: Sides) -> Result<(), PictureError> {
     // Three bytes of flags, three that are always the same, and two sides of 14 bits.
     let side = |at: usize| Some(u32::from(u16::from_le_bytes(payload.get(at..at + 2)?.try_into().ok()?) & 0x3FFF));
     match side(6).zip(side(8)) {
-        Some(sides) if sides != announced => Err(larger(sides, announced)),
+        Some(sides) if sides != announced => Err(another_size(sides, announced)),
         _ => Ok(()),
     }
 }
 
-/// The canvas of an extended file.
-fn extended(payload: &[u8]) -> Option<Sides> {
-    Some((three_bytes(payload, 4)? + 1, three_bytes(payload, 7)? + 1))
+/// The canvas of an extended file. The decoder takes ten bytes for it, whatever length the chunk has.
+fn extended(payload: &[u8]) -> Result<Sides, PictureError> {
+    match (payload.len(), three_bytes(payload, 4).zip(three_bytes(payload, 7))) {
+        (10, Some((width, height))) => Ok((width + 1, height + 1)),
+        (length, _) => Err(PictureError::broken(FORMAT, format!("its VP8X chunk has {length} bytes, not 10"))),
+    }
 }
 
 fn three_bytes(bytes: &[u8], at: usize) -> Option<u32> {
@@ -67,7 +75,7 @@ fn three_bytes(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
 
-fn larger(found: Sides, announced: Sides) -> PictureError {
+fn another_size(found: Sides, announced: Sides) -> PictureError {
     let ((width, height), (columns, rows)) = (found, announced);
     PictureError::broken(FORMAT, format!("a frame of {width} x {height} pixels where {columns} x {rows} are announced"))
 }
@@ -156,7 +164,18 @@ mod tests {
         let message = "the WebP image is broken: a frame of 16 x 16 pixels where 1 x 1 are announced";
         assert_eq!(reason(&[canvas(16, 16), animation(1, 1, &frame(16, 16))]), message);
         let alpha = chunk(b"ALPH", &[0]);
-        assert_eq!(reason(&[canvas(16, 16), animation(1, 1, &[alpha, frame(16, 16)].concat())]), message);
+        assert_eq!(reason(&[canvas(16, 16), animation(1, 1, &[alpha.clone(), frame(16, 16)].concat())]), message);
+        let mut junk = frame(16, 16);
+        junk[..4].copy_from_slice(b"JUNK");
+        assert_eq!(reason(&[canvas(16, 16), animation(1, 1, &[alpha, junk].concat())]), message);
+    }
+
+    #[test]
+    fn a_canvas_of_another_length_is_refused() {
+        for length in [0, 9, 11, 1000] {
+            let message = format!("the WebP image is broken: its VP8X chunk has {length} bytes, not 10");
+            assert_eq!(reason(&[chunk(b"VP8X", &vec![0; length]), frame(16383, 16383)]), message);
+        }
     }
 
     #[test]

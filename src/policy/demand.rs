@@ -160,6 +160,12 @@ impl Demand {
         self.deadline.saturating_duration_since(self.arrived)
     }
 
+    /// Could a server that is as fast as it ever was answer it, were it decoded and alone?
+    pub fn fits_at_best(&self, profile: &Profile, now: Instant) -> bool {
+        let (least, _) = self.span(profile.widths().len());
+        now + profile.at_best(least) <= self.deadline
+    }
+
     /// The narrowest and the widest step, of a profile of `steps`.
     pub(super) fn span(&self, steps: usize) -> (usize, usize) {
         match self.widths {

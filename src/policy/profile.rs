@@ -158,8 +158,7 @@ impl Profile {
         }
     }
 
-    /// Takes note that a request was refused for what this says although nothing runs. After a hold-up that may be wrong, and
-    /// without a batch nothing would ever correct it: so it is believed a little less.
+    /// Believes a little less that batches take longer than at start-up.
     pub fn doubt(&mut self) {
         if self.correction > 1.0 {
             self.correction += WEIGHT * (1.0 - self.correction);

@@ -209,6 +209,8 @@ fn the_most_urgent_jobs_are_decoded_unless_a_decoded_one_is_more_urgent() {
     assert_eq!(scene.decide().decode, [0, 1, 2, 3]);
     scene.workers = 3;
     assert_eq!(scene.decide().decode, [0, 1]);
+    // Whoever comes meanwhile does not wait for long, also where no budget says for how long one may.
+    assert_eq!(Scene::new(&[Ask::auto(100_000).encoded(1500); 3]).decide().decode, [0]);
 }
 
 #[test]

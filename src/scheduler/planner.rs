@@ -80,8 +80,11 @@ impl Planner {
     /// Accepts all the jobs, or none.
     pub(super) fn submit(&mut self, jobs: Vec<Job>, now: Instant) -> Result<Vec<Ticket>, Refused> {
         let (limit, wanted) = (self.settings.queue_limit, jobs.len());
-        let model = jobs.first().map(|job| job.model.clone());
         self.drop_abandoned();
+        let alone = match &jobs[..] {
+            [job] if self.is_idle() => Some(job.clone()),
+            _ => None,
+        };
         if self.queue.len() + wanted > limit {
             let waiting = self.queue.len();
             return Err(Refused::QueueFull { waiting, limit, wanted, wait: self.time_of(waiting) });
@@ -95,12 +98,23 @@ impl Planner {
             }
             Err(_) => self.queue.retain(|queued| queued.id < first_id),
         }
-        let too_slow = matches!(tickets, Err(Refused::Late { .. } | Refused::Overloaded(_)));
-        if let Some(place) = model.filter(|_| too_slow && self.is_idle()).and_then(|model| self.place_of_model(&model))
-        {
-            self.profiles[place].doubt();
+        if let (Err(_), Some(job)) = (&tickets, alone) {
+            self.doubt(&job, now);
         }
         tickets
+    }
+
+    /// An idle server refused this job. If it would not have at its best, what it expects may be left from a hold-up, and
+    /// without a batch nothing would ever correct that.
+    fn doubt(&mut self, job: &Job, now: Instant) {
+        let Some(model) = self.place_of_model(&job.model) else { return };
+        let budget = job.budget.map_or(self.settings.default_budget, |budget| budget - budget / OUTSIDE);
+        let arrived = if job.budget.is_some() { job.arrived } else { now };
+        let profile = &mut self.profiles[model];
+        let demand = Demand::new(&job.wish, (model, profile), arrived, budget, Stage::Decoded);
+        if demand.is_ok_and(|demand| demand.fits_at_best(profile, now)) {
+            profile.doubt();
+        }
     }
 
     /// Accepts one job of a call of `together`.
@@ -298,7 +312,7 @@ impl Planner {
     }
 
     /// Does nothing wait, and nobody work?
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.workers.iter().all(Option::is_none)
     }
 

@@ -99,6 +99,12 @@ impl Queue {
         }
         let tickets = state.planner.submit(jobs, Instant::now());
         self.show(&state);
+        if tickets.is_err() && state.planner.is_idle() {
+            // It may have changed what is expected.
+            state.planner.profiles().for_each(|(model, profile)| {
+                self.show_profile(model, profile, state.planner.mean_decoding());
+            });
+        }
         drop(state);
         // One worker takes as much as it may; it wakes the next if work is left.
         self.not_empty.notify_one();

@@ -13,13 +13,14 @@ pub(super) struct Memory(Arc<Semaphore>);
 #[derive(Debug)]
 pub(super) struct Growing {
     memory: Arc<Semaphore>,
-    permit: OwnedSemaphorePermit,
+    /// None of nothing.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A part of the budget; it is given back when this and all bytes that it holds are dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Reserved {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: Arc<Option<OwnedSemaphorePermit>>,
 }
 
 /// Bytes with the part of the budget that they stand for.
@@ -33,18 +34,21 @@ impl Memory {
         Memory(Arc::new(Semaphore::new(kibibytes(bytes) as usize)))
     }
 
-    /// A part of nothing yet; `None` when there is nothing left.
-    pub(super) fn begin(&self) -> Option<Growing> {
-        let permit = self.0.clone().try_acquire_many_owned(0).ok()?;
-        Some(Growing { memory: self.0.clone(), permit })
+    /// A part of nothing yet.
+    pub(super) fn begin(&self) -> Growing {
+        Growing { memory: self.0.clone(), permit: None }
     }
 }
 
 impl Growing {
     /// Makes it so many bytes; `None`, and no larger, when there is not so much left.
     pub(super) fn grow_to(&mut self, bytes: usize) -> Option<()> {
-        let more = kibibytes(bytes).saturating_sub(self.permit.num_permits() as u32);
-        self.permit.merge(self.memory.clone().try_acquire_many_owned(more).ok()?);
+        let has = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u32;
+        let more = self.memory.clone().try_acquire_many_owned(kibibytes(bytes).saturating_sub(has)).ok()?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
         Some(())
     }
 
@@ -80,7 +84,7 @@ mod tests {
     fn a_part_is_given_back_with_the_last_of_its_bytes() {
         let memory = Memory::new(4096);
         let reserve = |bytes: usize| {
-            let mut growing = memory.begin()?;
+            let mut growing = memory.begin();
             (1..=bytes).step_by(500).try_for_each(|bytes| growing.grow_to(bytes))?;
             growing.grow_to(bytes)?;
             Some(growing.reserved())

@@ -92,6 +92,15 @@ impl InstructionSet {
         *InstructionSet::available().first().unwrap_or(&InstructionSet::Portable)
     }
 
+    /// Numbers in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            InstructionSet::Avx512 => 16,
+            InstructionSet::Avx2 | InstructionSet::Portable => 8,
+            InstructionSet::Neon => 4,
+        }
+    }
+
     fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]

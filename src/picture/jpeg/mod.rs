@@ -23,8 +23,8 @@ const FORMAT: &str = "JPEG";
 /// How a piece of extended XMP begins.
 const EXTENSION: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 /// The decoder goes through all of them at every segment of the file, so that many would keep it busy for minutes. As many
-/// are 20 MB of it.
-const MOST_EXTENSIONS: usize = 300;
+/// are 8 MB of it.
+const MOST_EXTENSIONS: usize = 128;
 
 /// The picture as it is stored, at its full size unless less is enough for the frame, and how to turn it.
 pub(super) fn decode(

@@ -396,6 +396,24 @@ fn a_hold_up_that_is_over_refuses_nobody_for_long() {
 }
 
 #[test]
+fn a_slow_caller_says_nothing_of_the_machine() {
+    let (served, profile) = model(1, 100);
+    let least = profile.latency(profile.narrowest(), 1);
+    let (mut planner, now) = warm(SETTINGS, &served, profile);
+    for worker in 0..SETTINGS.workers {
+        planner.next(worker, now);
+    }
+    for _ in 0..50 {
+        planner.ran(&served, &[Width::FULL], least * 100);
+    }
+    let correction = |planner: &Planner| planner.profiles().next().unwrap().1.correction();
+    let before = correction(&planner);
+    let late = job(&served, now - least * 3, Some(least * 3));
+    assert!(matches!(planner.submit(vec![late], now), Err(Refused::Late { .. })));
+    assert_eq!(correction(&planner), before);
+}
+
+#[test]
 fn a_budget_that_nobody_asked_for_leaves_time_for_full_width() {
     let (served, profile) = model(1, 100);
     let settings = Settings { default_budget: us(1), ..SETTINGS };

@@ -1,8 +1,7 @@
 //! `GET /events`: what the server is doing, a few times per second, as server-sent events.
 //!
 //! Promises that no more than [`Listeners`] allow listen at once, that a listener who does not read takes no memory beyond
-//! its connection's, and that every stream whose listener reads ends by itself when the server is asked to stop, so that no
-//! drain waits for one.
+//! its connection's, and that every stream whose listener reads ends by itself when the server is asked to stop.
 
 mod recent;
 

@@ -83,7 +83,7 @@ impl<'a> Incoming<'a> {
         self.asked = true;
         let RequestLimits { max_body_bytes, max_bytes_in_flight, .. } = *self.limits;
         let full = || ApiError::MemoryFull { max_bytes: max_bytes_in_flight };
-        let mut reserved = self.memory.begin().ok_or_else(full)?;
+        let mut reserved = self.memory.begin();
         let mut bytes = Vec::new();
         while let Some(frame) = self.body.frame().await {
             let data = frame.map_err(|_| ApiError::BrokenBody)?.into_data().unwrap_or_default();
