@@ -65,16 +65,16 @@ def ship() -> Image.Image:
 
 def frog() -> Image.Image:
     """A frog, in colour, 128 x 128 pixels: narrow widths take it for something else, and so show what width is for."""
-    image, draw = canvas("RGB", 32, (120, 95, 65))
+    image, draw = canvas("RGB", 32, (90, 110, 80))
     skin = (95, 150, 60)
-    draw.ellipse(scaled((2, 23), (30, 31)), fill=(80, 70, 50))
-    for box in (((6, 12), (26, 29)), ((7, 7), (14, 15)), ((18, 7), (25, 15))):
+    draw.ellipse(scaled((2, 23), (30, 31)), fill=(100, 90, 70))
+    for box in (((7, 12), (25, 29)), ((7, 7), (14, 15)), ((18, 7), (25, 15))):
         draw.ellipse(scaled(*box), fill=skin)
     for x in (10.5, 21.5):
-        draw.ellipse(scaled((x - 2, 8.5), (x + 2, 12.5)), fill=(230, 210, 120))
+        draw.ellipse(scaled((x - 1.5, 9), (x + 1.5, 12)), fill=(230, 210, 120))
         draw.ellipse(scaled((x - 1, 9.5), (x + 1, 11.5)), fill=(10, 10, 10))
     draw.arc(scaled((9, 13), (23, 23)), 20, 160, fill=(50, 80, 30), width=SCALE // 2)
-    draw.ellipse(scaled((10, 22), (22, 30)), fill=(200, 210, 150))
+    draw.ellipse(scaled((10, 22), (22, 30)), fill=(180, 190, 120))
     return image.filter(ImageFilter.GaussianBlur(2)).resize((128, 128), Image.Resampling.BOX)
 
 
