@@ -377,9 +377,8 @@ fn an_idle_server_forgets_that_it_was_late() {
     assert_eq!(planner.reserve(), least);
 }
 
-/// Without a batch, nothing tells that the machine is as fast again as it was.
-#[test]
-fn a_hold_up_that_is_over_refuses_nobody_for_long() {
+/// An idle server whose batches took as long as it believes at most; the time; and what the narrowest width took at start-up.
+fn held_up() -> (Planner, Arc<ServedModel>, Instant, Duration) {
     let (served, profile) = model(1, 100);
     let least = profile.latency(profile.narrowest(), 1);
     let (mut planner, now) = warm(SETTINGS, &served, profile);
@@ -389,6 +388,13 @@ fn a_hold_up_that_is_over_refuses_nobody_for_long() {
     for _ in 0..50 {
         planner.ran(&served, &[Width::FULL], least * 100);
     }
+    (planner, served, now, least)
+}
+
+/// Without a batch, nothing tells that the machine is as fast again as it was.
+#[test]
+fn a_hold_up_that_is_over_refuses_nobody_for_long() {
+    let (mut planner, served, now, least) = held_up();
     let mut ask = || planner.submit(vec![job(&served, now, Some(least * 3))], now);
     assert!(matches!(ask(), Err(Refused::Late { .. })));
     let tries = (1..100).find(|_| ask().is_ok());
@@ -397,15 +403,7 @@ fn a_hold_up_that_is_over_refuses_nobody_for_long() {
 
 #[test]
 fn a_slow_caller_says_nothing_of_the_machine() {
-    let (served, profile) = model(1, 100);
-    let least = profile.latency(profile.narrowest(), 1);
-    let (mut planner, now) = warm(SETTINGS, &served, profile);
-    for worker in 0..SETTINGS.workers {
-        planner.next(worker, now);
-    }
-    for _ in 0..50 {
-        planner.ran(&served, &[Width::FULL], least * 100);
-    }
+    let (mut planner, served, now, least) = held_up();
     let correction = |planner: &Planner| planner.profiles().next().unwrap().1.correction();
     let before = correction(&planner);
     let late = job(&served, now - least * 3, Some(least * 3));
