@@ -107,11 +107,10 @@ impl Planner {
     /// An idle server refused this job. If it would not have at its best, what it expects may be left from a hold-up, and
     /// without a batch nothing would ever correct that.
     fn doubt(&mut self, job: &Job, now: Instant) {
-        let Some(model) = self.place_of_model(&job.model) else { return };
-        let budget = job.budget.map_or(self.settings.default_budget, |budget| budget - budget / OUTSIDE);
-        let arrived = if job.budget.is_some() { job.arrived } else { now };
+        // A budget of the server's own is several times what is expected.
+        let Some((model, budget)) = self.place_of_model(&job.model).zip(job.budget) else { return };
         let profile = &mut self.profiles[model];
-        let demand = Demand::new(&job.wish, (model, profile), arrived, budget, Stage::Decoded);
+        let demand = Demand::new(&job.wish, (model, profile), job.arrived, inside(budget), Stage::Decoded);
         if demand.is_ok_and(|demand| demand.fits_at_best(profile, now)) {
             profile.doubt();
         }
@@ -137,7 +136,7 @@ impl Planner {
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
         let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
         let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, together, profile))?) };
-        let demand = new(job.arrived, budget - budget / OUTSIDE).map_err(|error| error.of(budget))?;
+        let demand = new(job.arrived, inside(budget)).map_err(|error| error.of(budget))?;
         if demand.deadline < now + profile.latency(demand.widths.narrowest(profile), 1) {
             return Err(Refused::Late { budget });
         }
@@ -336,6 +335,11 @@ impl Planner {
         self.busy_until.clear();
         self.busy_until.extend(self.workers.iter().flatten().map(|busy| busy.until));
     }
+}
+
+/// What of a caller's budget is the scheduler's.
+fn inside(budget: Duration) -> Duration {
+    budget - budget / OUTSIDE
 }
 
 fn workers<'a>(workers: &[Option<Busy>], busy_until: &'a [Instant]) -> Workers<'a> {

@@ -124,7 +124,10 @@ impl Metrics {
                 "Batches that workers took, by model and by what kept the width from being wider.",
                 &["model", "reason"],
             )?,
-            width_ceiling: table.share("width_ceiling", "The widest width that load allowed to the latest batch; it stays so while nothing runs.")?,
+            width_ceiling: table.share(
+                "width_ceiling",
+                "The widest width that load allowed to the latest batch; it stays so while nothing runs.",
+            )?,
             profile_correction: table.shares(
                 "profile_correction_ratio",
                 "How many times longer batches take than was measured at start-up.",

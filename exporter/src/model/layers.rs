@@ -216,8 +216,8 @@ impl Convolution {
         let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
-        let splits = rows >= WORTH_SPLITTING && mode.precision != Kind::BFloat16;
-        if self.weights == Weights::Dense || !splits {
+        let triangular = self.weights == Weights::Triangular;
+        if !triangular || rows < WORTH_SPLITTING || mode.precision == Kind::BFloat16 {
             return convolve(&input, &weight);
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.

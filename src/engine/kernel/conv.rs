@@ -49,8 +49,8 @@ const STRIP_BYTES: usize = 384 << 10;
 /// The tile with as many rows and vectors as it is asked for.
 ///
 /// Each is a function of its own: all of them in one would take the compiler minutes. A combination that the instruction set
-/// never uses is no code, for the conditions are constants: the last panel of a layer may have fewer rows than the others, which have
-/// at least four.
+/// never uses is no code, for the conditions are constants. Tiles of up to four rows may have as many vectors as the caller
+/// says, for a part of a panel has those of the panel; taller ones as many as fit the registers.
 macro_rules! any_tile {
     ($simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr, $($rows:literal)*) => {
         any_tile!(@ $simd: $set, $most, $panel, $input, $output, $pixels, $(($rows, 1) ($rows, 2) ($rows, 3) ($rows, 4))*)

@@ -111,8 +111,7 @@ async fn answer(
     started_at: Instant,
 ) -> Result<Response, ApiError> {
     let (images, reserved) = body.images(parts).await?;
-    // From here on the memory is the images': it is given back when the last of them is decoded, not
-    // when it is answered.
+    // From here on the memory is the images': it is given back when the last of them is decoded, not when it is answered.
     match images {
         Images::One(image) => {
             let job = ask.job(reserved.hold(image));

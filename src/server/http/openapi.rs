@@ -42,7 +42,7 @@ pub(super) async fn openapi() -> Response {
     }
 }
 
-/// Written once: it takes as long as a small network does.
+/// Written once: it is the same for every request.
 static TEXT: LazyLock<serde_json::Result<String>> = LazyLock::new(|| Document::openapi().to_pretty_json());
 
 impl PartialSchema for Width {
