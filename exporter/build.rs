@@ -1,6 +1,7 @@
 //! Lets the binary and its tests find libtorch's shared libraries without `LD_LIBRARY_PATH`.
 
 use std::env;
+use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -10,4 +11,9 @@ fn main() {
     }
     let libtorch = env::var("LIBTORCH").expect("LIBTORCH: set by .cargo/config.toml or by you");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+    // No symbol of it is used, so a linker would leave it away; libtorch finds GPUs only if it is loaded.
+    let cuda = format!("{libtorch}/lib/libtorch_cuda.so");
+    if Path::new(&cuda).exists() {
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,{cuda},--as-needed");
+    }
 }

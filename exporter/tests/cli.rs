@@ -110,7 +110,7 @@ fn recipe() -> Recipe {
 fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
     let images = Images::new(vec![9; 100 * 28 * 28], vec![1; 100], Dataset::Mnist.shape());
     let mut run = Run::new(recipe, runs.path().join(name).join("checkpoint.safetensors"));
-    let material = Material { train: &images, validation: &images, loaders: 1 };
+    let material = Material { train: &images, validation: &images, loaders: 1, device: tch::Device::Cpu };
     run.train(material, &Progress::silent(), &|| stop).expect("a run");
 }
 
@@ -287,6 +287,7 @@ fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
         ("--momentum 5", "momentum: 5 is not in 0..1"),
         ("--rate 0", "rate: 0 is not above 0"),
         ("--loaders 60000", "loaders: 60000 is not allowed"),
+        ("--device cuda:4000", "device: no cuda:4000: this libtorch sees"),
     ] {
         let message = refusal(&format!("train mnist --data nowhere --run RUNS/run {flags}"), &runs);
         assert!(message.contains(reason), "{flags}: {message}");

@@ -10,7 +10,7 @@ use anywidth::picture::Preparation;
 use prost::Message;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tract_onnx::pb::GraphProto;
 
 use common::{anywidth, decode, largest_difference, random_images};
@@ -162,7 +162,7 @@ fn a_run_from_a_file_is_worth_what_the_file_is_and_goes_on_like_any_other() {
     let file = exported(&trained(VGG8), &recipe(VGG8), folder.path());
     let model = Exported::read(&file).expect("our own file");
     let (recipe, images) = (from(&model, VGG8), images(150));
-    let material = Material { train: &images, validation: &images, loaders: 1 };
+    let material = Material { train: &images, validation: &images, loaders: 1, device: Device::Cpu };
     let run = |name: &str| {
         let network = recipe.network();
         model.fill(&network, &recipe.dataset.labels()).expect("the same network");

@@ -65,7 +65,11 @@ fn train(run: &mut Run, stop: &dyn Fn() -> bool) -> Result<Outcome, TrainError> 
 
 fn train_with(run: &mut Run, loaders: usize, stop: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
     let (train, validation) = (images(100, 1), images(50, 2));
-    run.train(Material { train: &train, validation: &validation, loaders }, &Progress::silent(), stop)
+    run.train(
+        Material { train: &train, validation: &validation, loaders, device: tch::Device::Cpu },
+        &Progress::silent(),
+        stop,
+    )
 }
 
 fn bytes(network: &Network) -> Vec<Vec<f32>> {
@@ -205,7 +209,7 @@ fn a_run_does_not_go_on_with_another_number_of_images() {
     train(&mut Run::new(recipe(), path.clone()), &never).expect("a run");
     let mut run = Run::resume(path).expect("a checkpoint");
     let (train, validation) = (images(40, 1), images(50, 2));
-    let material = Material { train: &train, validation: &validation, loaders: 1 };
+    let material = Material { train: &train, validation: &validation, loaders: 1, device: tch::Device::Cpu };
     let error = run.train(material, &Progress::silent(), &never).expect_err("other images");
     assert!(error.to_string().starts_with("checkpoint: begun with another number of images: step 15"), "{error}");
 }

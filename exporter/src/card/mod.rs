@@ -38,6 +38,8 @@ pub struct Card<'a> {
     pub commit: Option<&'a str>,
     /// The command that trains the same network.
     pub command: &'a str,
+    /// Was it trained on a GPU, on which that command gives another one each time?
+    pub gpu: bool,
     /// The same network without the triangle, if there is one to compare with.
     pub dense: Option<&'a Dense>,
     /// What else a reader should know about the data.
@@ -168,12 +170,17 @@ impl Card<'_> {
              after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width; {} epochs{more}, batch {}, seed {}. The command, which on \
-             one thread (the default) of the same kind of processor gives the same network every time:\n\n{}\n",
+             One pass at full width gives the loss of every width; {} epochs{more}, batch {}, seed {}. The command, which \
+             {again}:\n\n{}\n",
             recipe.epochs,
             recipe.batch,
             recipe.seed,
             fenced("sh", self.command),
+            again = if self.gpu {
+                "on a GPU gives another network of the same worth each time, for it adds up in no fixed order"
+            } else {
+                "on one thread (the default) of the same kind of processor gives the same network every time"
+            },
             more = if recipe.start.model.is_some() { " more" } else { "" },
         );
         if let Source::Photos(_) = &recipe.dataset {

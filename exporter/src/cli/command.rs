@@ -5,12 +5,17 @@ use clap::ValueEnum;
 use exporter::data::{Augmentation, Source};
 use exporter::model::Architecture;
 use exporter::train::schedule::Schedule;
-use exporter::train::{Method, Recipe, Start};
+use exporter::train::{Method, Recipe, Run, Start};
 
 use super::standard::Family;
 
-/// The command that trains by `recipe`, with every flag said.
-pub(super) fn command(recipe: &Recipe) -> String {
+/// The command that trained `run`, with every flag said.
+pub(super) fn command(run: &Run) -> String {
+    let device = if run.gpu() { " --device cuda" } else { "" };
+    by_recipe(run.recipe()) + device
+}
+
+fn by_recipe(recipe: &Recipe) -> String {
     let (network, channels) = match recipe.architecture {
         Architecture::Lenet { channels } => (Family::Lenet, channels.to_string()),
         Architecture::Vgg8 { channels } => (Family::Vgg8, channels.map(|count| count.to_string()).join(",")),
@@ -119,7 +124,7 @@ mod tests {
             "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
         ] {
             let recipe = recipe(line);
-            assert_eq!(self::recipe(&command(&recipe)), recipe, "{line}");
+            assert_eq!(self::recipe(&by_recipe(&recipe)), recipe, "{line}");
         }
     }
 
@@ -141,7 +146,7 @@ mod tests {
             "exporter train --data x --network vgg-8 --unbalanced --crop 0.5 --jitter 0 --batch 20",
         ] {
             let recipe = parsed(line).recipe(&source, None).expect("flags that go together");
-            let command = command(&recipe);
+            let command = by_recipe(&recipe);
             let folder = "--data='my photos'";
             assert!(command.contains(folder), "{command}");
             assert_eq!(
@@ -163,7 +168,7 @@ mod tests {
         };
         let source = Source::Known(Dataset::Cifar10);
         let recipe = parsed("exporter train cifar10").recipe(&source, Some(&model)).expect("flags that go together");
-        let command = command(&recipe);
+        let command = by_recipe(&recipe);
         let start = "--start='my models/1/model.onnx'";
         assert!(command.contains(start) && !command.contains("--copies"), "{command}");
         let again = parsed(&command.replace(start, "--start=x")).recipe(&source, Some(&model));

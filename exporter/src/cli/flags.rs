@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::ensure;
+use tch::{Cuda, Device};
 
 use exporter::data::{Border, Dataset};
 use exporter::train::schedule::Decay;
@@ -32,6 +33,10 @@ pub(crate) struct Args {
     /// Go on where the run's checkpoint stands; the other flags must be those that it was begun with.
     #[arg(long)]
     pub(super) resume: bool,
+    /// What trains: cpu, or a GPU as cuda or cuda:N, which takes a libtorch with CUDA. A GPU does not give the same network
+    /// every time.
+    #[arg(long, default_value = "cpu", value_parser = device)]
+    pub(super) device: Device,
     /// Processor threads. Only one thread gives the same network every time.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: u16,
@@ -165,10 +170,26 @@ impl Args {
         let PhotoFlags { size, resources, target, .. } = &self.photos;
         ensure!(SIZES.contains(size), "size: {size} is not from {} to {}", SIZES.start(), SIZES.end());
         resources.check()?;
+        if let Device::Cuda(index) = self.device {
+            let gpus = Cuda::device_count();
+            ensure!(
+                (index as i64) < gpus,
+                "device: no cuda:{index}: this libtorch sees {gpus} GPUs; cpu is always there"
+            );
+        }
         let unused = self.method == Method::Dense && target.is_said();
         ensure!(!unused, "a dense network is not exported: no --name, --models, --version, --note or --commit");
         Ok(())
     }
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    let index = match text {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => Some(0),
+        _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
+    };
+    index.map(Device::Cuda).ok_or_else(|| format!("{text:?} is none of cpu, cuda and cuda:N"))
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -201,5 +222,16 @@ mod tests {
             assert!(emphasis(text).is_err(), "{text}");
         }
         assert_eq!(emphasis("0.25=0.2"), Ok((0.25, 0.2)));
+    }
+
+    #[test]
+    fn a_device_is_the_processor_or_a_gpu_with_its_number() {
+        let devices = [("cpu", Device::Cpu), ("cuda", Device::Cuda(0)), ("cuda:3", Device::Cuda(3))];
+        for (text, expected) in devices {
+            assert_eq!(device(text), Ok(expected));
+        }
+        for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda0", "CPU"] {
+            assert_eq!(device(text), Err(format!("{text:?} is none of cpu, cuda and cuda:N")));
+        }
     }
 }

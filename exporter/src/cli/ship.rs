@@ -47,7 +47,7 @@ pub(super) fn ship(
     let dense = dense.map(|run| Dense {
         test: accuracies(run.network(), &images, Mode::EVALUATION)[0],
         cost: run.network().cost(),
-        command: command(run.recipe()),
+        command: command(run),
     });
 
     let metadata = Metadata {
@@ -59,7 +59,7 @@ pub(super) fn ship(
     };
     let bytes = onnx::model(network, &metadata);
     let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
-    let (commit, command) = (target.commit(), command(recipe));
+    let (commit, command) = (target.commit(), command(run));
     let card = Card {
         name,
         version,
@@ -72,6 +72,7 @@ pub(super) fn ship(
         mistakes: &confusion.worst(MISTAKES),
         commit: commit.as_deref(),
         command: &command,
+        gpu: run.gpu(),
         dense: dense.as_ref(),
         notes: &target.note,
     };

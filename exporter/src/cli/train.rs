@@ -26,6 +26,8 @@ use super::target::Place;
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     args.check()?;
     tch::set_num_threads(i32::from(args.threads));
+    // All steps have the same shapes, so it is worth trying what convolves them fastest.
+    tch::Cuda::cudnn_set_benchmark(true);
     let Plan { images, folder, start, begun, place } = Plan::of(args)?;
     if begun.as_ref().is_some_and(is_finished) {
         let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
@@ -47,7 +49,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let told = Arc::clone(&stop);
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
     let loaders = args.photos.resources.loaders(args.threads);
-    let lessons = Lessons { train: &*material.train, validation: &material.measures.validation, loaders };
+    let lessons =
+        Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device };
     match (run.train(lessons, &Progress::new(), &|| stop.load(Ordering::Relaxed))?, place) {
         (Outcome::Interrupted, _) => eprintln!("stopped; the same command with --resume goes on"),
         (Outcome::Finished, Some(place)) => ship(&run, &material.measures, &args.photos.target, &place, None)

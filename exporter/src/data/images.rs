@@ -4,7 +4,7 @@ use std::fmt;
 
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::{Augmentation, DataError, Examples};
 
@@ -125,6 +125,11 @@ impl Examples for Images {
 }
 
 impl Batch {
+    /// The same batch on `device`.
+    pub fn to_device(&self, device: Device) -> Batch {
+        Batch { images: self.images.to_device(device), labels: self.labels.to_device(device) }
+    }
+
     /// A batch of `images`, each of `shape` and with its label.
     ///
     /// # Panics

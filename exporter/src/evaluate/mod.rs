@@ -3,7 +3,7 @@
 mod accuracy;
 mod calibration;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::data::Images;
 use crate::model::{Mode, Network};
@@ -22,7 +22,7 @@ pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Te
     let (mut all, mut all_labels, mut done) = (None, Vec::new(), 0);
     for (logits, labels) in batches(network, images, mode) {
         let [widths, count, classes] = logits.size()[..] else { unreachable!("logits have three axes") };
-        let room = || Tensor::empty([widths, images.len() as i64, classes], (logits.kind(), logits.device()));
+        let room = || Tensor::empty([widths, images.len() as i64, classes], (logits.kind(), Device::Cpu));
         all.get_or_insert_with(room).narrow(1, done, count).copy_(&logits);
         all_labels.push(labels);
         done += count;
@@ -34,6 +34,7 @@ pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Te
 fn batches<'a>(network: &'a Network, images: &'a Images, mode: Mode) -> impl Iterator<Item = (Tensor, Tensor)> + 'a {
     (0..images.len()).step_by(BATCH).map(move |start| {
         let batch = images.batch(start..images.len().min(start + BATCH));
-        (tch::no_grad(|| network.all_logits(&batch.images, mode)), batch.labels)
+        let logits = tch::no_grad(|| network.all_logits(&batch.images.to_device(network.device()), mode));
+        (logits.to_device(Device::Cpu), batch.labels)
     })
 }

@@ -5,7 +5,7 @@
 use anywidth::engine::{Width, limit, reads};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Mode, Parameter};
 
@@ -91,7 +91,7 @@ const LENGTH: f64 = std::f64::consts::SQRT_2;
 
 /// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one. In
 /// bfloat16 they never do: what a processor with AMX saves is less than what it takes to put the halves together, and to
-/// add up what both say of their common inputs' gradient.
+/// add up what both say of their common inputs' gradient. Nor do they on a GPU, where a pass is mostly starting kernels.
 const WORTH_SPLITTING: i64 = 64;
 
 impl Layer {
@@ -118,6 +118,19 @@ impl Layer {
                 vec![parameter(format!("{name}.gamma"), gamma, false), parameter(format!("{name}.beta"), beta, false)]
             }
             Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool => Vec::new(),
+        }
+    }
+
+    /// Moves every tensor to `device`.
+    pub(super) fn move_to(&mut self, device: Device) {
+        match self {
+            Layer::Convolution(Convolution { weight, mask, .. }) => {
+                [weight, mask].into_iter().for_each(|tensor| moved(tensor, device));
+            }
+            Layer::Norm(BatchNorm { gamma, beta, mean, variance, .. }) => {
+                [gamma, beta, mean, variance].into_iter().for_each(|tensor| moved(tensor, device));
+            }
+            Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool => {}
         }
     }
 
@@ -216,8 +229,8 @@ impl Convolution {
         let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
-        let triangular = self.weights == Weights::Triangular;
-        if !triangular || rows < WORTH_SPLITTING || mode.precision == Kind::BFloat16 {
+        let costly = mode.precision != Kind::BFloat16 && input.device() == Device::Cpu;
+        if self.weights == Weights::Dense || rows < WORTH_SPLITTING || !costly {
             return convolve(&input, &weight);
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
@@ -269,6 +282,11 @@ impl Classifier {
         }
     }
 
+    /// Moves every tensor to `device`.
+    pub(super) fn move_to(&mut self, device: Device) {
+        [&mut self.weight, &mut self.bias].into_iter().for_each(|tensor| moved(tensor, device));
+    }
+
     /// How many channels it reads at full width.
     pub fn channels(&self) -> usize {
         self.weight.size()[1] as usize
@@ -296,6 +314,11 @@ impl Classifier {
 
 fn normal(count: usize, deviation: f64, random: &mut impl Rng) -> impl Iterator<Item = f64> {
     (0..count).map(move |_| deviation * Distribution::<f64>::sample(&StandardNormal, random))
+}
+
+/// Makes `tensor` the same one on `device`: a leaf if it was one, and without its gradient.
+fn moved(tensor: &mut Tensor, device: Device) {
+    *tensor = tensor.detach().to_device(device).set_requires_grad(tensor.requires_grad());
 }
 
 fn leaf(values: &[f64], size: &[i64], kind: Kind) -> Tensor {

@@ -14,7 +14,7 @@ use anywidth::engine::Width;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::data::Shape;
 
@@ -193,7 +193,18 @@ impl Network {
         let last = |width: &Width| width.active(self.channels()) as i64 - 1;
         let rows: Vec<i64> = self.widths().iter().map(last).collect();
         let running = self.classifier.running_logits(&self.features(images, Width::FULL, mode));
-        running.index_select(0, &Tensor::from_slice(&rows))
+        running.index_select(0, &Tensor::from_slice(&rows).to_device(running.device()))
+    }
+
+    /// Where its tensors are, and so where the images have to be.
+    pub fn device(&self) -> Device {
+        self.classifier.weight.device()
+    }
+
+    /// Moves it to `device`; its parameters lose their gradients.
+    pub fn move_to(&mut self, device: Device) {
+        self.layers.iter_mut().for_each(|layer| layer.move_to(device));
+        self.classifier.move_to(device);
     }
 
     /// Channels of the last hidden layer.
@@ -217,8 +228,9 @@ impl Network {
     }
 
     fn normalised(&self, images: &Tensor) -> Tensor {
+        let (device, kind) = (images.device(), images.kind());
         let constants =
-            |values: &[f64]| Tensor::from_slice(values).to_kind(images.kind()).view([1, values.len() as i64, 1, 1]);
+            |values: &[f64]| Tensor::from_slice(values).to_device(device).to_kind(kind).view([1i64, -1, 1, 1]);
         (images - constants(&self.normalisation.mean)) / constants(&self.normalisation.std)
     }
 }

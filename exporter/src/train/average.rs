@@ -1,6 +1,6 @@
 //! A running average of a network's tensors over the last steps, which is a better network than the last step's.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::model::Network;
 
@@ -24,6 +24,11 @@ impl Average {
     /// The averaged network.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Moves it to `device`.
+    pub fn move_to(&mut self, device: Device) {
+        self.network.move_to(device);
     }
 
     /// Takes in what `network`, of the same layers, has become in step `step` (from 0).

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 use thiserror::Error;
 
 use super::average::Average;
@@ -37,6 +37,9 @@ pub struct State {
     pub history: Vec<Epoch>,
     /// Sum of the losses of the epoch under way.
     pub loss_sum: f64,
+    /// Was any step computed on a GPU?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
 }
 
 /// A checkpoint that was read.
@@ -148,7 +151,7 @@ fn named(network: &Network, sgd: &Sgd, average: Option<&Average>) -> Vec<(String
 }
 
 fn stored(name: String, tensor: &Tensor) -> (String, Vec<usize>, tch::Kind, Vec<u8>) {
-    let tensor = tensor.detach().contiguous();
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.copy_data_u8(&mut bytes, tensor.numel());
     (name, tensor.size().iter().map(|&length| length as usize).collect(), tensor.kind(), bytes)

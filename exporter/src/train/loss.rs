@@ -72,14 +72,14 @@ impl LossWeights {
             let of_full = (log_probabilities * full).sum_dim_intlist([-1i64].as_slice(), false, None);
             let mut share = vec![target.distillation; widths as usize];
             share[widths as usize - 1] = 0.0;
-            let share = Tensor::from_slice(&share).to_kind(logits.kind()).view([widths, 1]);
+            let share = beside(logits, &share).view([widths, 1]);
             likelihood = &likelihood + share * (of_full - &likelihood);
         }
         if let Some(weights) = &target.classes {
             likelihood *= weights.index_select(0, labels);
         }
         let by_width = -likelihood.mean_dim([1i64].as_slice(), false, None);
-        by_width.dot(&Tensor::from_slice(&self.0).to_kind(logits.kind()))
+        by_width.dot(&beside(logits, &self.0))
     }
 
     /// The share of the loss in which each channel of a layer of `channels` channels takes part: the sum of the
@@ -102,10 +102,15 @@ impl LossWeights {
             let inverse: Vec<f64> = self.coverage(size[axis] as usize).iter().map(|share| 1.0 / share).collect();
             let shape: Vec<i64> =
                 size.iter().enumerate().map(|(place, &length)| if place == axis { length } else { 1 }).collect();
-            Some(Tensor::from_slice(&inverse).to_kind(parameter.tensor.kind()).view(shape.as_slice()))
+            Some(beside(parameter.tensor, &inverse).view(shape.as_slice()))
         };
         tch::no_grad(|| network.parameters().iter().map(scale).collect())
     }
+}
+
+/// These values as a tensor of the kind and on the device of `tensor`.
+fn beside(tensor: &Tensor, values: &[f64]) -> Tensor {
+    Tensor::from_slice(values).to_device(tensor.device()).to_kind(tensor.kind())
 }
 
 #[cfg(test)]

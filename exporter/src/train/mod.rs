@@ -1,7 +1,8 @@
 //! Training by the one-pass method: each step fits every width at once. A dense network, to compare with, has full width only.
 //!
-//! A run is a pure function of its [`Recipe`], its images and its seed (on one thread): what is random in a step is
-//! drawn from the seed and the step's number, so that a resumed run goes on exactly as an uninterrupted one would.
+//! A run is a pure function of its [`Recipe`], its images and its seed (on one thread of a processor; a GPU rounds as it
+//! likes): what is random in a step is drawn from the seed and the step's number, so that a resumed run goes on exactly as
+//! an uninterrupted one would.
 
 pub mod average;
 pub mod balance;
@@ -18,6 +19,7 @@ pub mod schedule;
 
 use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
+use tch::Device;
 use thiserror::Error;
 
 use crate::data::{DataError, Examples, Images};
@@ -50,6 +52,8 @@ pub struct Material<'a> {
     pub validation: &'a Images,
     /// Threads that read and change images beside training; their number changes nothing else.
     pub loaders: usize,
+    /// What computes the steps. Between two runs of [`Run::train`], a run is where the processor can read it.
+    pub device: Device,
 }
 
 /// How a run ended.

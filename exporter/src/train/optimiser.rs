@@ -3,7 +3,7 @@
 //! Ours and not libtorch's, whose binding cannot save the momentum that a resumed run needs.
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::model::Parameter;
 
@@ -31,6 +31,11 @@ impl Sgd {
     pub fn new(settings: Settings, parameters: &[Parameter<'_>]) -> Sgd {
         let velocity = parameters.iter().map(|p| (p.name.clone(), p.tensor.detach().zeros_like())).collect();
         Sgd { settings, velocity }
+    }
+
+    /// Moves its memory to `device`.
+    pub fn move_to(&mut self, device: Device) {
+        self.velocity.iter_mut().for_each(|(_, velocity)| *velocity = velocity.to_device(device));
     }
 
     /// The memory, by the parameters' names.

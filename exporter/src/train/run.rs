@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::average::Average;
 use super::balance::class_weights;
@@ -33,6 +33,8 @@ pub struct Run {
     history: Vec<Epoch>,
     /// Sum of the losses of the epoch under way.
     loss_sum: f64,
+    /// Was any step computed on a GPU?
+    gpu: bool,
     checkpoint: PathBuf,
 }
 
@@ -56,7 +58,18 @@ impl Run {
     pub fn with(recipe: Recipe, network: Network, checkpoint: PathBuf) -> Run {
         let sgd = Sgd::new(recipe.sgd, &network.parameters());
         let average = recipe.average();
-        Run { recipe, network, sgd, average, begun: false, step: 0, history: Vec::new(), loss_sum: 0.0, checkpoint }
+        Run {
+            recipe,
+            network,
+            sgd,
+            average,
+            begun: false,
+            step: 0,
+            history: Vec::new(),
+            loss_sum: 0.0,
+            gpu: false,
+            checkpoint,
+        }
     }
 
     /// The run that the file `checkpoint` holds.
@@ -75,6 +88,7 @@ impl Run {
             step: state.step,
             history: state.history,
             loss_sum: state.loss_sum,
+            gpu: state.gpu,
             checkpoint,
         })
     }
@@ -87,6 +101,11 @@ impl Run {
     /// The recipe that it follows.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// Was any step computed on a GPU? Then the recipe alone does not say what came out of it.
+    pub fn gpu(&self) -> bool {
+        self.gpu
     }
 
     /// The epochs that are done.
@@ -108,11 +127,9 @@ impl Run {
         progress: &Progress,
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
-        let Material { train, validation, loaders } = material;
+        let Material { train, validation, .. } = material;
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
-        let goal = Goal::of(&self.recipe, &self.network, train.labels())?;
         let per_epoch = train.labels().len() / self.recipe.batch;
-        let steps = self.recipe.epochs * per_epoch;
         let (epoch, done) = (self.step / per_epoch, self.history.len());
         if epoch != done {
             let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
@@ -122,6 +139,24 @@ impl Run {
             self.recipe.begin(&self.network, train)?;
             self.begun = true;
         }
+        self.gpu |= material.device != Device::Cpu;
+        self.move_to(material.device);
+        let outcome = self.epochs(material, per_epoch, progress, stop);
+        self.move_to(Device::Cpu);
+        outcome
+    }
+
+    /// All epochs that are left.
+    fn epochs(
+        &mut self,
+        material: Material<'_>,
+        per_epoch: usize,
+        progress: &Progress,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Outcome, TrainError> {
+        let Material { train, validation, loaders, .. } = material;
+        let goal = Goal::of(&self.recipe, &self.network, train.labels())?;
+        let steps = self.recipe.epochs * per_epoch;
         let recipe = self.recipe.clone();
         let batches = || {
             let (recipe, mut order) = (&recipe, Order::default());
@@ -187,6 +222,7 @@ impl Run {
 
     fn step_once(&mut self, batch: &Batch, goal: &Goal, rate: f64) -> f64 {
         let mode = Mode { training: true, precision: self.recipe.precision.kind() };
+        let batch = batch.to_device(self.network.device());
         let logits = self.network.all_logits(&batch.images, mode);
         let loss = goal.widths.loss(&logits, &batch.labels, &goal.target);
         let value = loss.double_value(&[]);
@@ -200,6 +236,14 @@ impl Run {
         value
     }
 
+    fn move_to(&mut self, device: Device) {
+        self.network.move_to(device);
+        self.sgd.move_to(device);
+        if let Some(average) = &mut self.average {
+            average.move_to(device);
+        }
+    }
+
     /// Saves the run, unless its network is worth nothing any more.
     fn save(&self) -> Result<(), TrainError> {
         let broken = |(_, tensor): &(String, &Tensor)| tensor.isfinite().all().int64_value(&[]) == 0;
@@ -211,6 +255,7 @@ impl Run {
             step: self.step,
             history: self.history.clone(),
             loss_sum: self.loss_sum,
+            gpu: self.gpu,
         };
         Ok(checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())?)
     }
@@ -229,7 +274,8 @@ impl Goal {
         let widths = LossWeights::new(&recipe.loss_weights, network.widths().len()).map_err(TrainError::Setting)?;
         let scales = if recipe.coverage { widths.gradient_scales(network) } else { Vec::new() };
         let weights = || class_weights(labels, recipe.dataset.labels().len());
-        let classes = recipe.balanced.then(|| Tensor::from_slice(&weights()).to_kind(Kind::Float));
+        let classes =
+            recipe.balanced.then(|| Tensor::from_slice(&weights()).to_kind(Kind::Float).to_device(network.device()));
         let Recipe { label_smoothing, distillation, .. } = *recipe;
         Ok(Goal { widths, target: Target { label_smoothing, distillation, classes }, scales })
     }
