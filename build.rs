@@ -14,7 +14,7 @@ mod embed {
     use miniz_oxide::deflate::compress_to_vec;
 
     /// The models inside the binary: `models/<name>/1/model.onnx` of each.
-    const MODELS: &[&str] = &["cifar10", "cifar10-lenet", "fashion-mnist", "mnist"];
+    const MODELS: &[&str] = &["cifar10", "cifar10-lenet", "cifar100", "fashion-mnist", "mnist"];
     /// The best, and slowest, that there is.
     const LEVEL: u8 = 10;
 

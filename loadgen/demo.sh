@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 built=${CARGO_TARGET_DIR:-target}
 out=$built/demo
 # In multiples of what the server can do at full width; one thread, so that a generator on one core is quick enough anywhere.
-plan=${1:-0.3:4s,3:4s,0.3:4s,1:1s,4:0.5s,1:1s,4:0.5s,1:1s,0.3:4s}
+plan=${1:-0.3:4s,3:4s,0.3:4s,1:1s,3:0.5s,1:1s,3:0.5s,1:1s,0.3:4s}
 server= load= on_server= on_load=
 
 fail() {

@@ -38,7 +38,7 @@ fn image_size(model: &ModelProto) -> [i64; 3] {
 #[test]
 fn the_shipped_models_are_there() {
     let names: Vec<_> = models().iter().filter_map(|path| path.iter().rev().nth(2).map(ToOwned::to_owned)).collect();
-    for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10"] {
+    for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10", "cifar100"] {
         assert!(names.iter().any(|found| found == name), "{name} is not among {names:?}");
     }
 }

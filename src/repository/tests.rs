@@ -146,6 +146,6 @@ fn a_file_that_asks_for_an_impossible_picture_is_refused_by_name() {
 fn the_embedded_models_load() {
     let repository = Repository::load(&Source::Embedded, None).unwrap();
     let names: Vec<_> = repository.by_name().map(|(name, _)| name).collect();
-    assert_eq!(names, ["cifar10", "cifar10-lenet", "fashion-mnist", "mnist"]);
+    assert_eq!(names, ["cifar10", "cifar10-lenet", "cifar100", "fashion-mnist", "mnist"]);
     assert_eq!(repository.default_name(), "cifar10");
 }

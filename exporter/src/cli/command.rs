@@ -178,7 +178,7 @@ mod tests {
     /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
     #[test]
     fn the_commands_on_the_cards_of_the_shipped_models_still_mean_their_recipes() {
-        for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10"] {
+        for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10", "cifar100"] {
             let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models").join(name).join("README.md");
             let card = std::fs::read_to_string(&path).expect("a card");
             let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);

@@ -21,8 +21,10 @@ const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Driver {
     pub(crate) fn start() -> Result<Driver> {
-        let mut process = Command::new("chromedriver")
-            .arg("--port=0")
+        // In a session of its own, as on a desk: Linux shares the processor out among sessions first, so the browser does
+        // not take it from workers that have stepped back.
+        let mut process = Command::new("setsid")
+            .args(["chromedriver", "--port=0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

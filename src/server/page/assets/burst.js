@@ -3,7 +3,7 @@
 // nothing of the page.
 
 /** Load in the middle, in multiples of what the server can do at full width. */
-const LOAD = 3;
+const LOAD = 2;
 /** Seconds and requests per second of the calms. */
 const CALM = { seconds: 2, perSecond: 15, images: 1 };
 const STORM_SECONDS = 4;
@@ -16,7 +16,7 @@ const CONNECTIONS = 5;
 /** The most requests that the browser may hold, sent or not. */
 const MOST_PENDING = 60;
 /** A budget in multiples of what one image takes at full width, within bounds. */
-const BUDGET = { times: 20, leastMs: 10, mostMs: 1000 };
+const BUDGET = { times: 20, leastMs: 25, mostMs: 1000 };
 const TICK_MS = 10;
 
 /** What to play against a model of `/profile`, so that its server has to narrow. */
