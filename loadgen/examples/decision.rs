@@ -9,7 +9,7 @@ use anywidth_load::simulate::Measured;
 const ROUNDS: usize = 1000;
 
 fn main() -> anyhow::Result<()> {
-    let profile = Measured::vgg8()?.profile()?;
+    let profile = Measured::cifar10()?.profile()?;
     println!("| queue | a batch: median | 99 % | admission: median | 99 % |\n|---|---|---|---|---|");
     for length in [1, 10, 100, 1000] {
         let [batch, admission] = times(&profile, length)?;

@@ -56,7 +56,7 @@ impl Default for Tuning {
             ahead: 2.0,
             within: 3.0,
             sustained: 2.0,
-            hold: 0.3,
+            hold: 0.25,
             leap: 0.1,
             patience: 3.0,
         }

@@ -12,8 +12,8 @@ use crate::simulate::{Measured, cases, compare, contenders, table};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// File with latencies and accuracies by width, or with what a running server's /profile answers [default: those of a
-    /// vgg-8 on CIFAR-10, its latencies estimated from its multiply-adds]
+    /// File with latencies and accuracies by width, or with what a running server's /profile answers [default: what
+    /// one measured of the shipped cifar10]
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 
@@ -50,7 +50,7 @@ impl Arguments {
     fn measured(&self) -> anyhow::Result<Measured> {
         use std::io::Read;
 
-        let Some(path) = &self.profile else { return Ok(Measured::vgg8()?) };
+        let Some(path) = &self.profile else { return Ok(Measured::cifar10()?) };
         let mut text = String::new();
         std::fs::File::open(path)
             .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))

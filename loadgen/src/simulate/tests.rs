@@ -11,7 +11,7 @@ use crate::arrivals::{Gaps, Plan};
 const BURSTY: Gaps = Gaps::Gamma { cv2: 8.0 };
 
 fn measured() -> Measured {
-    Measured::vgg8().unwrap()
+    Measured::cifar10().unwrap()
 }
 
 fn profile() -> Profile {
@@ -164,8 +164,9 @@ fn a_profile_that_is_wrong_is_corrected() {
         let score = play(&scenario, &mut widest_fit());
         let uncorrected = play(&scenario, &mut widest_fit().uncorrected());
         assert!(score.attainment() > 0.998, "{wrong}: {score:?}");
-        // What is believed to be slower than it is costs accuracy; what is believed to be faster, deadlines.
-        assert!(uncorrected.effective_accuracy() < score.effective_accuracy(), "{wrong}: {uncorrected:?} {score:?}");
+        // What is believed to be faster than it is costs deadlines; what is believed to be slower, accuracy.
+        let worth = if wrong > 1.0 { Score::attainment } else { Score::effective_accuracy };
+        assert!(worth(&uncorrected) < worth(&score), "{wrong}: {uncorrected:?} {score:?}");
     }
 }
 
@@ -191,12 +192,12 @@ fn the_peers_choose_as_published() {
         (choice.batch.len(), choice.batch.first().map(|job| job.1), choice.shed.len())
     };
     let narrowest = profile().widths().next();
-    // At full width one takes 0.68 ms and sixteen 10.4; at the narrowest, 0.1 and 1.6.
+    // At full width one takes 0.55 ms and sixteen 8.7; at the narrowest, 0.08 and 1.24.
     let mut max_accuracy = MaxAccuracy::new(profile(), 16, None);
-    assert_eq!(choose(&mut max_accuracy, 3.0, 20), (4, Some(Width::FULL), 0));
+    assert_eq!(choose(&mut max_accuracy, 3.0, 20), (5, Some(Width::FULL), 0));
     let mut max_batch = MaxBatch::new(profile(), 16, None);
     assert_eq!(choose(&mut max_batch, 20.0, 20), (16, Some(Width::FULL), 0));
-    assert_eq!(choose(&mut max_batch, 1.62, 20), (16, narrowest, 0));
+    assert_eq!(choose(&mut max_batch, 1.26, 20), (16, narrowest, 0));
     let mut slack_fit = SlackFit::new(profile(), 16, None);
     assert_eq!(choose(&mut slack_fit, 20.0, 3), (3, Some(Width::FULL), 0));
     let (batch, width, _) = choose(&mut slack_fit, 5.0, 20);
