@@ -77,4 +77,4 @@ screenshots: ## Draws the pictures of page and terminal in docs/pictures.
 
 deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.
 	cargo-deny check bans licenses sources
-	cd exporter && cargo-deny check --config ../deny.toml bans licenses sources
+	cargo-deny --config deny.toml --manifest-path exporter/Cargo.toml check bans licenses sources

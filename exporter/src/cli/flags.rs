@@ -134,7 +134,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// What the convolutions compute in while training [default: bfloat16; for vgg-8 float32, which is
-    /// faster where the processor has no AMX].
+    /// faster where the processor has no instructions for bfloat16].
     #[arg(long, value_enum)]
     pub(super) precision: Option<Precision>,
 }
@@ -174,7 +174,8 @@ impl Args {
             let gpus = Cuda::device_count();
             ensure!(
                 (index as i64) < gpus,
-                "device: no cuda:{index}: this libtorch sees {gpus} GPUs; cpu is always there"
+                "device: no cuda:{index}: this libtorch sees {gpus} GPUs; cpu is always there \
+                 (docs/your-own-images.md says how to build with CUDA)"
             );
         }
         let unused = self.method == Method::Dense && target.is_said();
