@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use prometheus::Registry;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -56,8 +57,11 @@ fn service(config: &Config, repository: Repository) -> anyhow::Result<Service> {
     let registry = Registry::new();
     let metrics = Arc::new(Metrics::new(&registry)?);
     let (max_batch, limits, counts) = (config.scheduler.max_batch, config.picture, metrics.clone());
-    let new_worker: NewWorker =
-        Arc::new(move || Box::new(EngineWorker::new(max_batch, limits, counts.clone())) as Box<dyn Execute>);
+    let callers = Handle::current();
+    let new_worker: NewWorker = Arc::new(move || {
+        let worker = EngineWorker::new(max_batch, limits, counts.clone(), callers.clone());
+        Box::new(worker) as Box<dyn Execute>
+    });
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, config.narrowest, max_batch, MEASURING).context("cannot measure the models")?;
     let models = models.into_iter().zip(profiles).collect();

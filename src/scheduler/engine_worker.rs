@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+
 use super::climb::Climb;
+use super::job::answer_all;
 use super::{Answer, Batch, Encoded, Execute, Ran, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
@@ -16,12 +19,14 @@ pub struct EngineWorker {
     max_batch: usize,
     limits: Limits,
     metrics: Arc<Metrics>,
+    callers: Handle,
 }
 
 impl EngineWorker {
-    /// A worker for batches of up to `max_batch` images, each within `limits`.
-    pub fn new(max_batch: usize, limits: Limits, metrics: Arc<Metrics>) -> EngineWorker {
-        EngineWorker { passes: Vec::new(), max_batch, limits, metrics }
+    /// A worker for batches of up to `max_batch` images, each within `limits`, whose answers are awaited in the runtime of
+    /// `callers`.
+    pub fn new(max_batch: usize, limits: Limits, metrics: Arc<Metrics>, callers: Handle) -> EngineWorker {
+        EngineWorker { passes: Vec::new(), max_batch, limits, metrics, callers }
     }
 }
 
@@ -68,12 +73,15 @@ impl Execute for EngineWorker {
             };
             let widths: Vec<Width> = climbs.iter_mut().enumerate().map(wanted).collect();
             pass.widen(&widths);
+            let mut answered = Vec::with_capacity(climbs.len());
             for (item, place) in climbs.iter_mut().enumerate() {
                 if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
-                    let in_time = reply(&self.metrics, &served, pass, item, climb, began);
+                    let (answer, in_time) = conclude(&self.metrics, &served, pass, item, &climb, began);
                     *(if in_time { &mut ran.in_time } else { &mut ran.late }) += 1;
+                    answered.push((climb.job.queued, answer));
                 }
             }
+            answer_all(answered, &self.callers);
         }
         // A profile of all widths is work that no plan knows: such a batch says nothing of what the widths take.
         if !profiled {
@@ -83,8 +91,15 @@ impl Execute for EngineWorker {
     }
 }
 
-/// Hands an item's answer to its caller, counts it, and says whether that was by its deadline.
-fn reply(metrics: &Metrics, served: &ServedModel, pass: &Pass, item: usize, climb: Climb, began: Instant) -> bool {
+/// An item's answer, which is counted, and whether it is there by its deadline.
+fn conclude(
+    metrics: &Metrics,
+    served: &ServedModel,
+    pass: &Pass,
+    item: usize,
+    climb: &Climb,
+    began: Instant,
+) -> (Answer, bool) {
     let (queued, inference) = (&climb.job.queued, began.elapsed());
     let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
     let timing = Timing { queue, decode: queued.decoding, inference };
@@ -93,9 +108,7 @@ fn reply(metrics: &Metrics, served: &ServedModel, pass: &Pass, item: usize, clim
     if !in_time {
         metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
     }
-    let answer = answer(pass, item, &climb, timing);
-    climb.job.queued.reply(Ok(answer));
-    in_time
+    (answer(pass, item, climb, timing), in_time)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Prediction;
@@ -128,5 +129,18 @@ impl QueuedJob {
         drop(self.job);
         // The caller may leave at any moment; then nobody misses the answer.
         let _ = self.caller.send(outcome);
+    }
+}
+
+/// Hands answers to their callers, who wait in the runtime `callers`, all at once.
+///
+/// A caller that wakes takes the processor from the worker, which has stepped back, before the next can be told. So several
+/// are told from within the runtime: it wakes once for all of them, and has them to do when it does.
+pub(super) fn answer_all(answered: Vec<(QueuedJob, Answer)>, callers: &Handle) {
+    let reply = |(queued, answer): (QueuedJob, Answer)| queued.reply(Ok(answer));
+    if answered.len() > 1 {
+        callers.spawn(async move { answered.into_iter().for_each(reply) });
+    } else {
+        answered.into_iter().for_each(reply);
     }
 }

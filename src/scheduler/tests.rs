@@ -3,6 +3,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat};
 use prometheus::Registry;
+use tokio::runtime::Handle;
 
 use super::*;
 use crate::engine::{Pass, Width};
@@ -47,9 +48,10 @@ fn start(
     metrics: &Arc<Metrics>,
     wrap: impl Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync + 'static,
 ) -> Scheduler {
-    let counts = metrics.clone();
-    let new_worker: NewWorker =
-        Arc::new(move || wrap(EngineWorker::new(settings.max_batch, Limits::default(), counts.clone())));
+    let (counts, callers) = (metrics.clone(), Handle::current());
+    let new_worker: NewWorker = Arc::new(move || {
+        wrap(EngineWorker::new(settings.max_batch, Limits::default(), counts.clone(), callers.clone()))
+    });
     let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
     let models = vec![(model.clone(), profile.unwrap().remove(0))];
     Scheduler::start(settings, models, metrics.clone(), new_worker).unwrap()

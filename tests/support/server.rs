@@ -101,15 +101,17 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&registry).unwrap());
         let repository = Repository::new(models(), vec![], Some("tiny")).unwrap();
         let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (max_batch, counts, wrap) = (options.scheduler.max_batch, metrics.clone(), options.wrap);
-        let new_worker: NewWorker = Arc::new(move || wrap(EngineWorker::new(max_batch, limits, counts.clone())));
+        let callers = runtime.handle().clone();
+        let new_worker: NewWorker =
+            Arc::new(move || wrap(EngineWorker::new(max_batch, limits, counts.clone(), callers.clone())));
         let all: Vec<_> = repository.all().cloned().collect();
         let profiles = measure(&all, Width::of_channels(1, 4), max_batch, Duration::ZERO).unwrap();
         let models = all.into_iter().zip(profiles).collect();
         let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker).unwrap();
         let service = Arc::new(Service::new(repository, scheduler, metrics, registry, options.limits));
 
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

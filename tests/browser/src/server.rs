@@ -14,6 +14,7 @@ use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -84,9 +85,11 @@ fn service() -> Result<Service> {
     let registry = Registry::new();
     let metrics = Arc::new(Metrics::new(&registry)?);
     let repository = Repository::load(&Source::Embedded, None)?;
-    let (limits, counts) = (Limits::default(), metrics.clone());
-    let new_worker: NewWorker =
-        Arc::new(move || Box::new(EngineWorker::new(SETTINGS.max_batch, limits, counts.clone())) as Box<dyn Execute>);
+    let (limits, counts, callers) = (Limits::default(), metrics.clone(), Handle::current());
+    let new_worker: NewWorker = Arc::new(move || {
+        let worker = EngineWorker::new(SETTINGS.max_batch, limits, counts.clone(), callers.clone());
+        Box::new(worker) as Box<dyn Execute>
+    });
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, Width::of_channels(1, 4), SETTINGS.max_batch, MEASURING)?;
     let models = models.into_iter().zip(profiles).collect();
