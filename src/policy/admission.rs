@@ -40,7 +40,10 @@ impl WidestFit {
     ) -> Result<(), Overload> {
         let margin = self.tuning.margin_of(&profiles[demand.model]).max((self.reserve.share() * WHOLE as f64) as u64);
         self.fill(queue, workers, now, profiles);
-        self.backlog.fits(demand, now, profiles, margin, &self.crew).map_err(|wait| Overload { wait })
+        self.backlog.fits(demand, now, profiles, margin, &self.crew).map_err(|wait| {
+            self.reserve.refused(now);
+            Overload { wait }
+        })
     }
 
     /// Takes note of a job that was accepted: what comes is expected to be like what came.

@@ -6,7 +6,9 @@
 //!
 //! It is for overload alone, when whoever is refused makes room for another. Where all who wait get more than their least,
 //! or nobody waits, a hold-up of the machine has broken the promises, and a higher reserve would only refuse what can be
-//! answered: so it is forgotten.
+//! answered: so it is forgotten, unless somebody was refused just before. In an overload there are such moments too.
+
+use std::time::{Duration, Instant};
 
 use super::Tuning;
 
@@ -14,11 +16,13 @@ use super::Tuning;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reserve {
     share: f64,
+    /// When a job was refused last.
+    refused: Option<Instant>,
 }
 
 impl Reserve {
     pub(super) fn new(tuning: &Tuning) -> Reserve {
-        Reserve { share: tuning.reserve }
+        Reserve { share: tuning.reserve, refused: None }
     }
 
     pub(super) fn share(self) -> f64 {
@@ -37,9 +41,16 @@ impl Reserve {
         self.share > tuning.reserve
     }
 
-    /// There is no overload.
-    pub(super) fn forget(&mut self, tuning: &Tuning) {
-        self.share = tuning.reserve;
+    /// A job was refused.
+    pub(super) fn refused(&mut self, now: Instant) {
+        self.refused = Some(now);
+    }
+
+    /// At this moment there is no overload: nor was there if nobody was refused for so long.
+    pub(super) fn forget(&mut self, now: Instant, quiet: Duration, tuning: &Tuning) {
+        if self.refused.is_none_or(|refused| now.saturating_duration_since(refused) >= quiet) {
+            self.share = tuning.reserve;
+        }
     }
 }
 

@@ -351,8 +351,22 @@ fn the_reserve_of_an_overload_ends_with_it() {
     assert!(scene.decide().ceiling > width("0.25"));
     assert_eq!(scene.rule.reserve(), least);
     scene.rule.ended(0, 20);
-    scene.rule.idle();
+    scene.rule.idle(scene.now);
     assert_eq!(scene.rule.reserve(), least);
+}
+
+#[test]
+fn the_reserve_stays_for_a_budget_after_a_job_was_refused() {
+    let mut scene = Scene::new(&[]);
+    scene.rule = WidestFit::new(limits(4), Tuning::default());
+    assert_eq!(scene.admit(Ask::auto(900)), Ok(()));
+    scene.rule.ended(0, 20);
+    let raised = scene.rule.reserve();
+    assert!(scene.admit(Ask::auto(50)).is_err());
+    scene.rule.idle(scene.now + us(899));
+    assert_eq!(scene.rule.reserve(), raised);
+    scene.rule.idle(scene.now + us(900));
+    assert!(scene.rule.reserve() < raised);
 }
 
 #[test]

@@ -169,7 +169,7 @@ impl WidestFit {
             reason = self.move_ceiling(self.moment(lead, now, profiles), now);
             self.set_ceilings(self.ceiling, profiles);
             if self.reserve.is_raised(&self.tuning) && self.all_have_more_than_their_least() {
-                self.reserve.forget(&self.tuning);
+                self.forget_reserve(now);
             }
             if reason == Reason::Overload {
                 self.backlog.give_up(profiles, &self.crew);
@@ -203,8 +203,13 @@ impl WidestFit {
     }
 
     /// Takes note that nothing waits and nobody works.
-    pub fn idle(&mut self) {
-        self.reserve.forget(&self.tuning);
+    pub fn idle(&mut self, now: Instant) {
+        self.forget_reserve(now);
+    }
+
+    fn forget_reserve(&mut self, now: Instant) {
+        let quiet = self.traffic.mean_budget().unwrap_or_default().min(LONGEST_BUDGET);
+        self.reserve.forget(now, quiet, &self.tuning);
     }
 
     fn all_have_more_than_their_least(&self) -> bool {

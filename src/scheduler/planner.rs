@@ -157,7 +157,7 @@ impl Planner {
         let abandoned = std::mem::take(&mut self.abandoned);
         if self.queue.is_empty() {
             if self.is_idle() {
-                self.rule.idle();
+                self.rule.idle(now);
             }
             return Next { task: None, given_up: Vec::new(), abandoned, decision: None };
         }
