@@ -228,11 +228,14 @@ impl Network {
     }
 
     fn normalised(&self, images: &Tensor) -> Tensor {
-        let (device, kind) = (images.device(), images.kind());
-        let constants =
-            |values: &[f64]| Tensor::from_slice(values).to_device(device).to_kind(kind).view([1i64, -1, 1, 1]);
+        let constants = |values: &[f64]| beside(images, values).view([1i64, -1, 1, 1]);
         (images - constants(&self.normalisation.mean)) / constants(&self.normalisation.std)
     }
+}
+
+/// These values as a tensor of the kind and on the device of `tensor`.
+pub(crate) fn beside(tensor: &Tensor, values: &[f64]) -> Tensor {
+    Tensor::from_slice(values).to_device(tensor.device()).to_kind(tensor.kind())
 }
 
 #[cfg(test)]

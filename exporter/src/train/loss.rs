@@ -4,7 +4,7 @@ use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::model::Network;
+use crate::model::{Network, beside};
 
 /// How much each width's loss counts, as a user says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,11 +106,6 @@ impl LossWeights {
         };
         tch::no_grad(|| network.parameters().iter().map(scale).collect())
     }
-}
-
-/// These values as a tensor of the kind and on the device of `tensor`.
-fn beside(tensor: &Tensor, values: &[f64]) -> Tensor {
-    Tensor::from_slice(values).to_device(tensor.device()).to_kind(tensor.kind())
 }
 
 #[cfg(test)]

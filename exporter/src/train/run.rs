@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::average::Average;
 use super::balance::class_weights;
@@ -17,7 +17,7 @@ use super::{Epoch, Material, Outcome, Recipe, TrainError};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Images};
 use crate::evaluate;
-use crate::model::{Mode, Network};
+use crate::model::{Mode, Network, beside};
 
 /// A run under way.
 #[derive(Debug)]
@@ -274,8 +274,7 @@ impl Goal {
         let widths = LossWeights::new(&recipe.loss_weights, network.widths().len()).map_err(TrainError::Setting)?;
         let scales = if recipe.coverage { widths.gradient_scales(network) } else { Vec::new() };
         let weights = || class_weights(labels, recipe.dataset.labels().len());
-        let classes =
-            recipe.balanced.then(|| Tensor::from_slice(&weights()).to_kind(Kind::Float).to_device(network.device()));
+        let classes = recipe.balanced.then(|| beside(&network.classifier.bias, &weights()));
         let Recipe { label_smoothing, distillation, .. } = *recipe;
         Ok(Goal { widths, target: Target { label_smoothing, distillation, classes }, scales })
     }
