@@ -103,6 +103,7 @@ fn recipe() -> Recipe {
         precision: Precision::Float32,
         balanced: false,
         distillation: 0.0,
+        teacher: None,
     }
 }
 
@@ -214,6 +215,40 @@ fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
     assert!(
         card.contains("every width; 1 epochs more, batch 20") && card.contains(" --start=mnist/1/model.onnx "),
         "{card}"
+    );
+}
+
+#[test]
+fn a_taught_run_goes_on_and_is_exported_with_its_teacher_alone() {
+    let runs = runs();
+    train(recipe().dense(), "dense", false, &runs);
+    train(recipe().dense(), "again", false, &runs);
+    train(Recipe { seed: 2, ..recipe().dense() }, "other", false, &runs);
+    train(recipe().dense(), "unfinished", true, &runs);
+    let flags = format!("{TRAIN} --run RUNS/run");
+    for (teacher, reason) in [
+        ("other", "not the dense network of this recipe: seed is 2, expected 1"),
+        ("unfinished", "0 of 1 epochs are done"),
+        ("none", "cannot be read"),
+    ] {
+        let message = refusal(&format!("{flags} --teacher RUNS/{teacher}"), &runs);
+        assert!(message.contains(reason), "{message}");
+    }
+    succeeds(&format!("{flags} --teacher RUNS/dense"), &runs);
+    let message = refusal(&format!("{flags} --resume"), &runs);
+    assert!(message.contains("teacher.run: begun with \"dense\", the flags now say nothing"), "{message}");
+    let message = refusal(&format!("{flags} --resume --teacher RUNS/again"), &runs);
+    assert!(message.contains("teacher.md5: begun with "), "{message}");
+    succeeds(&format!("{flags} --resume --teacher RUNS/dense"), &runs);
+
+    let out = "--data DATA --models RUNS/models --commit abc";
+    let message = refusal(&format!("export RUNS/run --dense RUNS/again {out}"), &runs);
+    assert!(message.contains("again: not the run that taught, which was in a folder \"dense\""), "{message}");
+    succeeds(&format!("export RUNS/run --dense RUNS/dense {out}"), &runs);
+    let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
+    assert!(card.contains("every width, 90 % of whose target is what the network without the triangle says"), "{card}");
+    assert!(
+        card.contains(" --distillation 0.9 --teacher=dense ") && card.contains("`--teacher` has the run's own name")
     );
 }
 

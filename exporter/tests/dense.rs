@@ -30,7 +30,7 @@ fn a_dense_network_learns_with_every_weight_from_the_loss_at_full_width_alone() 
         let logits = network.all_logits(&images, TRAINING);
         assert_eq!(logits.size(), [1, 20, 10]);
         let weights = LossWeights::new(&Weighting { narrowest: 1.0, emphasis: Vec::new() }, 1).expect("one width");
-        let loss = weights.loss(&logits, &labels, &Target { label_smoothing: 0.1, ..Target::default() });
+        let loss = weights.loss(&logits, &labels, None, &Target { label_smoothing: 0.1, ..Target::default() });
 
         let full = network.logits(&images, Width::FULL, TRAINING);
         let expected = full.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, 0.1);

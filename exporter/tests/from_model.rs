@@ -46,6 +46,7 @@ fn recipe(architecture: Architecture) -> Recipe {
         precision: Precision::Float32,
         balanced: false,
         distillation: 0.0,
+        teacher: None,
     }
 }
 

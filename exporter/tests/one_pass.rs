@@ -103,7 +103,7 @@ proptest! {
         let weights = LossWeights::new(&weighting, widths.len()).expect("weights in range");
 
         let all_logits = network.all_logits(&images, mode);
-        let one_pass = weights.loss(&all_logits, &labels, &Target { label_smoothing: smoothing, ..Target::default() });
+        let one_pass = weights.loss(&all_logits, &labels, None, &Target { label_smoothing: smoothing, ..Target::default() });
         one_pass.backward();
         let one_pass_gradients = gradients(&network);
 
@@ -135,7 +135,7 @@ proptest! {
         let mode = Mode { training: true, precision: Kind::Double };
         let weighting = Weighting { narrowest: 0.01, emphasis: vec![(1.0, share)] };
         let weights = LossWeights::new(&weighting, widths.len()).expect("weights in range");
-        weights.loss(&network.all_logits(&images, mode), &labels, &Target::default()).backward();
+        weights.loss(&network.all_logits(&images, mode), &labels, None, &Target::default()).backward();
         let scales = weights.gradient_scales(&network);
         let scaled = gradients(&network).into_iter().zip(scales).map(|((name, gradient), scale)| {
             (name, scale.map_or_else(|| gradient.copy(), |scale| &gradient * scale))

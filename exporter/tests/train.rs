@@ -13,7 +13,7 @@ use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start, TrainError};
+use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start, Teacher, TrainError};
 
 fn recipe() -> Recipe {
     Recipe {
@@ -35,23 +35,28 @@ fn recipe() -> Recipe {
         precision: Precision::Float32,
         balanced: false,
         distillation: 0.0,
+        teacher: None,
     }
 }
 
 /// Noise with a bright bar whose row is its class.
 fn images(count: usize, seed: u64) -> Images {
+    let labels: Vec<u16> = (0..count).map(|index| (index % 10) as u16).collect();
+    Images::new(bars(&labels, seed), labels, Dataset::Mnist.shape())
+}
+
+fn bars(labels: &[u16], seed: u64) -> Vec<u8> {
     let shape = Dataset::Mnist.shape();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut pixels = Vec::new();
-    let labels: Vec<u16> = (0..count).map(|index| (index % 10) as u16).collect();
-    for &label in &labels {
+    for &label in labels {
         let bar = 4 + 2 * usize::from(label);
         pixels.extend((0..shape.height * shape.width).map(|place| match place / shape.width {
             row if row == bar || row == bar + 1 => 255 - random.random_range(0..60u8),
             _ => random.random_range(0..60u8),
         }));
     }
-    Images::new(pixels, labels, shape)
+    pixels
 }
 
 fn never() -> bool {
@@ -107,29 +112,70 @@ fn full_recipe() -> Recipe {
 
 #[test]
 fn a_resumed_run_gives_the_same_network_as_an_uninterrupted_one() {
-    for recipe in [recipe(), full_recipe(), full_recipe().dense()] {
+    for recipe in [recipe(), full_recipe(), full_recipe().dense(), taught(full_recipe())] {
         resumes_as_if_uninterrupted(&recipe);
     }
 }
 
+/// The recipe with a teacher.
+fn taught(recipe: Recipe) -> Recipe {
+    Recipe { distillation: 0.9, teacher: Some(Teacher { run: "dense".into(), md5: "0".repeat(32) }), ..recipe }
+}
+
+/// The run with a teacher that knows nothing, if its recipe names one.
+fn with_teacher(run: Run) -> Run {
+    let untrained = run.recipe().dense().network();
+    if run.recipe().teacher.is_some() { run.taught_by(untrained) } else { run }
+}
+
 fn resumes_as_if_uninterrupted(recipe: &Recipe) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut whole = Run::new(recipe.clone(), folder.path().join("whole"));
+    let mut whole = with_teacher(Run::new(recipe.clone(), folder.path().join("whole")));
     assert_eq!(train(&mut whole, &never).expect("a run"), Outcome::Finished);
 
     // Five steps an epoch: stopped before the first step, within the first epoch, within the second, and at the border after it.
     let path = folder.path().join("parts");
-    let mut run = Run::new(recipe.clone(), path.clone());
+    let mut run = with_teacher(Run::new(recipe.clone(), path.clone()));
     for (loaders, steps) in [(1, 0), (2, 3), (3, 4), (7, 3)] {
         let left = Cell::new(steps);
         let stop = || left.replace(left.get() - 1) == 0;
         assert_eq!(train_with(&mut run, loaders, &stop).expect("a part"), Outcome::Interrupted);
-        run = Run::resume(path.clone()).expect("a checkpoint");
+        run = with_teacher(Run::resume(path.clone()).expect("a checkpoint"));
     }
     assert_eq!(train(&mut run, &never).expect("the rest"), Outcome::Finished);
     assert_eq!(bytes(run.network()), bytes(whole.network()));
     assert_eq!(without_seconds(&run), without_seconds(&whole));
     assert_eq!(bytes(Run::resume(path).expect("a checkpoint").network()), bytes(whole.network()));
+}
+
+#[test]
+fn a_teacher_alone_teaches_every_width_even_where_the_labels_say_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let recipe = Recipe { epochs: 12, ..recipe() };
+    let mut dense = Run::new(recipe.dense(), folder.path().join("dense"));
+    train(&mut dense, &never).expect("a run");
+    let recipe = Recipe { distillation: 1.0, ..taught(recipe) };
+    let mut run = Run::new(recipe, folder.path().join("checkpoint")).taught_by(dense.into_network());
+
+    let labels: Vec<u16> = (0..100).map(|index| index % 10).collect();
+    let unlabelled = Images::new(bars(&labels, 1), vec![0; 100], Dataset::Mnist.shape());
+    let validation = images(50, 2);
+    let material = Material { train: &unlabelled, validation: &validation, loaders: 1, device: tch::Device::Cpu };
+    run.train(material, &Progress::silent(), &never).expect("a run");
+    let last = run.history().last().expect("an epoch");
+    assert!(last.accuracy[1..].iter().all(|&share| share > 0.8), "{:?}", last.accuracy);
+}
+
+#[test]
+fn a_run_without_the_teacher_of_its_recipe_does_not_begin() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    let strange = Run::new(recipe(), path.clone()).taught_by(recipe().dense().network());
+    for mut run in [Run::new(taught(recipe()), path.clone()), strange] {
+        let message = train(&mut run, &never).expect_err("no teacher").to_string();
+        assert!(message.starts_with("teacher: "), "{message}");
+    }
+    assert!(!path.exists());
 }
 
 #[test]

@@ -100,6 +100,19 @@ impl Card<'_> {
         )
     }
 
+    /// Who decided a share of the targets.
+    fn taught(&self) -> String {
+        let share = 100.0 * self.recipe.distillation;
+        match &self.recipe.teacher {
+            Some(_) => format!(
+                ", {share:.0} % of whose target is what the network without the triangle says of the image, trained before \
+                 by the same recipe"
+            ),
+            None if share > 0.0 => format!(", {share:.0} % of whose target, below full width, is what full width says"),
+            None => String::new(),
+        }
+    }
+
     fn table(&self, network: &Network, served: &Model) -> String {
         let mut text = String::from(
             "| width | channels | test accuracy | validation accuracy | temperature | calibration error | parameters | multiply-adds |\n\
@@ -167,10 +180,10 @@ impl Card<'_> {
              answer, after the temperature, differs from how often it is right (expected calibration error of the \
              test set, 15 ranges). The accuracies and temperatures inside the file are those of \
              the validation split: {held_out} that the network was not trained on. The test set was measured once, \
-             after training, and decided nothing. One seed was trained, so a few tenths of a point say nothing. Widths \
+             after training, and decided nothing. The figures are of one training, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width; {} epochs{more}, batch {}, seed {}. The command, which \
+             One pass at full width gives the loss of every width{taught}; {} epochs{more}, batch {}, seed {}. The command, which \
              {again}:\n\n{}\n",
             recipe.epochs,
             recipe.batch,
@@ -181,10 +194,14 @@ impl Card<'_> {
             } else {
                 "on one thread (the default) of the same kind of processor gives the same network every time"
             },
+            taught = self.taught(),
             more = if recipe.start.model.is_some() { " more" } else { "" },
         );
         if let Source::Photos(_) = &recipe.dataset {
             text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
+        }
+        if recipe.teacher.is_some() {
+            text.push_str("`--teacher` has the run's own name here; say where it lies.\n\n");
         }
         if recipe.start.model.is_some() {
             text.push_str("`--start` has the model's own name here; say where it lies.\n\n");

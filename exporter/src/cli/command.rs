@@ -46,6 +46,7 @@ fn by_recipe(recipe: &Recipe) -> String {
             if recipe.distillation > 0.0 {
                 add(format!(" --distillation {}", recipe.distillation));
             }
+            recipe.teacher.iter().for_each(|teacher| add(format!(" --teacher={}", quoted(&teacher.run))));
         }
         Method::Dense => add(" --method dense".into()),
     }
@@ -93,7 +94,7 @@ mod tests {
     use clap::Parser;
     use exporter::data::{Dataset, PhotoSet};
     use exporter::model::Normalisation;
-    use exporter::train::Origin;
+    use exporter::train::{Origin, Teacher};
 
     fn parsed(line: &str) -> Args {
         match Cli::try_parse_from(line.split_whitespace()).expect("flags that exist").command {
@@ -103,14 +104,14 @@ mod tests {
     }
 
     fn recipe(line: &str) -> Recipe {
-        recipe_from(line, None)
+        recipe_from(line, None, None)
     }
 
     /// The recipe of a training that starts from a model.
-    fn recipe_from(line: &str, model: Option<&Origin>) -> Recipe {
+    fn recipe_from(line: &str, model: Option<&Origin>, teacher: Option<&Teacher>) -> Recipe {
         let args = parsed(line);
         let source = args.dataset.expect("a data set with a name").into();
-        args.recipe(&source, model).expect("flags that go together")
+        args.recipe(&source, model, teacher).expect("flags that go together")
     }
 
     #[test]
@@ -145,12 +146,12 @@ mod tests {
             "exporter train --data x --size 48",
             "exporter train --data x --network vgg-8 --unbalanced --crop 0.5 --jitter 0 --batch 20",
         ] {
-            let recipe = parsed(line).recipe(&source, None).expect("flags that go together");
+            let recipe = parsed(line).recipe(&source, None, None).expect("flags that go together");
             let command = by_recipe(&recipe);
             let folder = "--data='my photos'";
             assert!(command.contains(folder), "{command}");
             assert_eq!(
-                parsed(&command.replace(folder, "--data x")).recipe(&source, None).expect("the same"),
+                parsed(&command.replace(folder, "--data x")).recipe(&source, None, None).expect("the same"),
                 recipe,
                 "{line}"
             );
@@ -167,12 +168,27 @@ mod tests {
             normalisation: Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] },
         };
         let source = Source::Known(Dataset::Cifar10);
-        let recipe = parsed("exporter train cifar10").recipe(&source, Some(&model)).expect("flags that go together");
+        let recipe =
+            parsed("exporter train cifar10").recipe(&source, Some(&model), None).expect("flags that go together");
         let command = by_recipe(&recipe);
         let start = "--start='my models/1/model.onnx'";
         assert!(command.contains(start) && !command.contains("--copies"), "{command}");
-        let again = parsed(&command.replace(start, "--start=x")).recipe(&source, Some(&model));
+        let again = parsed(&command.replace(start, "--start=x")).recipe(&source, Some(&model), None);
         assert_eq!(again.expect("the same"), recipe);
+    }
+
+    #[test]
+    fn the_command_of_a_taught_network_names_the_teacher() {
+        let teacher = Teacher { run: "my dense".into(), md5: "0".repeat(32) };
+        let source = Source::Known(Dataset::Cifar10);
+        let line = "exporter train cifar10 --network vgg-8";
+        let recipe = parsed(line).recipe(&source, None, Some(&teacher)).expect("flags that go together");
+        let command = by_recipe(&recipe);
+        let flags = "--distillation 0.9 --teacher='my dense'";
+        assert!(command.contains(flags), "{command}");
+        let again = parsed(&command.replace("='my dense'", "=x")).recipe(&source, None, Some(&teacher));
+        assert_eq!(again.expect("the same"), recipe);
+        assert!(!by_recipe(&recipe.dense()).contains("--teacher"));
     }
 
     /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
@@ -183,8 +199,8 @@ mod tests {
             let card = std::fs::read_to_string(&path).expect("a card");
             let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);
             let stated: Recipe = serde_json::from_str(line("{")).expect("a recipe");
-            let model = stated.start.model.as_ref();
-            assert_eq!(recipe_from(line("exporter train"), model), stated, "{name}");
+            let (model, teacher) = (stated.start.model.as_ref(), stated.teacher.as_ref());
+            assert_eq!(recipe_from(line("exporter train"), model, teacher), stated, "{name}");
         }
     }
 }

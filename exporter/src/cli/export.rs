@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
-use exporter::train::difference::{Difference, differences};
 use exporter::train::{Method, Recipe, Run};
 
+use super::finished::{check_dense, finished, teacher};
 use super::material::Measures;
 use super::ship::ship;
 use super::target::Target;
@@ -21,7 +21,8 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
-    /// The folder of a finished run with `--method dense` and otherwise the same flags, to compare with on the card.
+    /// The folder of a finished run with `--method dense` and otherwise the same flags, to compare with on the card; the
+    /// teacher's, if there was one.
     #[arg(long, value_name = "RUN")]
     dense: Option<PathBuf>,
 }
@@ -39,21 +40,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ship(&run, &measures, &args.target, &place, dense.as_ref())
 }
 
-/// The run in `folder`, all of whose epochs are done.
-fn finished(folder: &Path) -> anyhow::Result<Run> {
-    let run = Run::resume(super::checkpoint(folder))?;
-    let (done, epochs) = (run.history().len(), run.recipe().epochs);
-    ensure!(done == epochs, "{}: {done} of {epochs} epochs are done", folder.display());
-    Ok(run)
-}
-
 /// The finished run in `folder`, which is by the dense counterpart of `recipe`.
 fn dense(folder: &Path, recipe: &Recipe) -> anyhow::Result<Run> {
     let run = finished(folder)?;
-    let text = |Difference { field, values: [expected, found] }: &Difference| {
-        format!("{field} is {found}, expected {expected}")
-    };
-    let text: Vec<String> = differences(&recipe.dense(), run.recipe()).iter().map(text).collect();
-    ensure!(text.is_empty(), "{}: not the dense network of this recipe: {}", folder.display(), text.join("; "));
+    check_dense(&run, folder, recipe)?;
+    if let Some(expected) = &recipe.teacher {
+        let taught = teacher(folder)?.md5 == expected.md5;
+        ensure!(taught, "{}: not the run that taught, which was in a folder {:?}", folder.display(), expected.run);
+    }
     Ok(run)
 }

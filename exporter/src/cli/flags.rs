@@ -78,9 +78,13 @@ pub(crate) struct Args {
     /// Share of the target that is spread over all classes [default: 0, for vgg-8 0.1].
     #[arg(long)]
     pub(super) label_smoothing: Option<f64>,
-    /// Share of a narrower width's target that is what full width says of the image, instead of its label [default: 0].
+    /// Share of a target that the image's label does not decide, but what the teacher says of the image; without a teacher
+    /// what full width says, for the narrower ones [default: 0, with a teacher 0.9].
     #[arg(long)]
     pub(super) distillation: Option<f64>,
+    /// The folder of a finished run with --method dense and otherwise the same flags: a network that teaches every width.
+    #[arg(long, value_name = "RUN")]
+    pub(super) teacher: Option<PathBuf>,
     /// The narrowest width that is trained [default: 0.125].
     #[arg(long)]
     pub(super) narrowest: Option<f64>,

@@ -4,6 +4,7 @@ mod command;
 mod data;
 mod evaluate;
 mod export;
+mod finished;
 mod flags;
 mod material;
 mod pictures;

@@ -7,14 +7,19 @@ use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::schedule::Schedule;
-use exporter::train::{Method, Origin, Recipe, Start};
+use exporter::train::{Method, Origin, Recipe, Start, Teacher};
 
 use super::flags::Args;
 use super::standard::{Family, Standard};
 
 impl Args {
-    /// The recipe for images of `source`, starting from `model` if there is one.
-    pub(super) fn recipe(&self, source: &Source, model: Option<&Origin>) -> anyhow::Result<Recipe> {
+    /// The recipe for images of `source`, starting from `model` and taught by `teacher` if there are any.
+    pub(super) fn recipe(
+        &self,
+        source: &Source,
+        model: Option<&Origin>,
+        teacher: Option<&Teacher>,
+    ) -> anyhow::Result<Recipe> {
         let network = self.network.unwrap_or(Family::usual(source));
         let standard = Standard::of(network, source);
         let batch = self.batch.unwrap_or(standard.batch);
@@ -41,7 +46,8 @@ impl Args {
             sgd: Settings { momentum: self.momentum, nesterov: !self.no_nesterov, weight_decay: self.weight_decay },
             loss_weights: Weighting { narrowest: self.narrowest.unwrap_or(DEFAULT_NARROWEST), emphasis },
             label_smoothing: self.label_smoothing.unwrap_or(standard.label_smoothing),
-            distillation: self.distillation.unwrap_or(0.0),
+            distillation: self.distillation.unwrap_or(if teacher.is_some() { TAUGHT } else { 0.0 }),
+            teacher: teacher.cloned(),
             coverage: !self.no_coverage,
             average: self.average.unwrap_or(standard.average),
             augmentation: Augmentation {
@@ -57,11 +63,12 @@ impl Args {
             precision: self.precision.unwrap_or(standard.precision),
             balanced: standard.balanced && !self.unbalanced,
         };
-        let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty() || self.distillation.is_some();
+        let distilled = self.distillation.is_some() || self.teacher.is_some();
+        let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty() || distilled;
         let recipe = match self.method {
             Method::OnePass => recipe,
             Method::Dense if about_widths => {
-                let flags = "no --narrowest, no --emphasis, no --distillation";
+                let flags = "no --narrowest, no --emphasis, no --distillation, no --teacher";
                 bail!("a dense network is trained at full width alone: {flags}");
             }
             Method::Dense => recipe.dense(),
@@ -88,6 +95,8 @@ fn rate(batch: usize) -> f64 {
     0.1 * (batch as f64 / 128.0)
 }
 
+/// Share of a target that a teacher decides, unless said otherwise.
+const TAUGHT: f64 = 0.9;
 const DEFAULT_NARROWEST: f64 = 0.125;
 const DEFAULT_EMPHASIS: [(f64, f64); 3] = [(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)];
 
@@ -104,7 +113,7 @@ mod tests {
             let line = format!("exporter train cifar10 {flags}");
             let args = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
             let Command::Train(args) = args.command else { panic!("the command is train") };
-            args.recipe(&Dataset::Cifar10.into(), None).map(|_| ()).map_err(|error| error.to_string())
+            args.recipe(&Dataset::Cifar10.into(), None, None).map(|_| ()).map_err(|error| error.to_string())
         };
         for (flags, expected) in [
             ("--channels 0", "0 is not between 1 and 4096"),
@@ -112,6 +121,7 @@ mod tests {
             ("--network lenet-3c1l --channels 4,5", "2 numbers, LeNet-3C1L has one"),
             ("--method dense --narrowest 0.5", "a dense network is trained at full width alone"),
             ("--method dense --emphasis 0.5=0.5", "a dense network is trained at full width alone"),
+            ("--method dense --teacher RUN", "a dense network is trained at full width alone"),
             ("--network vgg-8 --channels 64", "1 numbers, vgg-8 has three"),
             ("--network vgg-8 --channels 1,8,8", "a layer of vgg-8 would have none, with 1, 8 and 8 channels"),
         ] {

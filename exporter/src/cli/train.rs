@@ -14,8 +14,9 @@ use exporter::model::Mode;
 use exporter::onnx::{Exported, Head};
 use exporter::train::difference::differences;
 use exporter::train::progress::{Progress, by_width};
-use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run};
+use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run, Teacher};
 
+use super::finished::{check_dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
 use super::pictures::Pictures;
@@ -28,15 +29,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tch::set_num_threads(i32::from(args.threads));
     // All steps have the same shapes, so it is worth trying what convolves them fastest.
     tch::Cuda::cudnn_set_benchmark(true);
-    let Plan { images, folder, start, begun, place } = Plan::of(args)?;
+    let Plan { images, folder, start, taught, begun, place } = Plan::of(args)?;
     if begun.as_ref().is_some_and(is_finished) {
         let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
         return Ok(());
     }
     let material = images.read(args)?;
-    let recipe = args.recipe(&material.source, start.as_ref().map(Exported::origin))?;
+    let recipe =
+        args.recipe(&material.source, start.as_ref().map(Exported::origin), taught.as_ref().map(Taught::by))?;
     begun.as_ref().map_or(Ok(()), |run| check_same(run.recipe(), &recipe, &folder))?;
+    taught.as_ref().map_or(Ok(()), |taught| taught.check(&recipe))?;
     eprintln!("{}", printable(&summary(&recipe, &material)));
     let checkpoint = super::checkpoint(&folder);
     let mut run = match (begun, &start) {
@@ -44,6 +47,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         (None, None) => Run::new(recipe, checkpoint),
         (None, Some(model)) => started(model, recipe, &material, checkpoint)?,
     };
+    if let Some(taught) = taught {
+        run = run.taught_by(taught.run.into_network());
+    }
 
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
@@ -70,10 +76,34 @@ struct Plan {
     folder: PathBuf,
     /// The model to start from, if there is one.
     start: Option<Exported>,
+    /// What teaches it, if anything does.
+    taught: Option<Taught>,
     /// The run that is there already.
     begun: Option<Run>,
     /// Where the model goes, if there will be one.
     place: Option<Place>,
+}
+
+/// A finished run whose network teaches, and what a recipe says of it.
+struct Taught {
+    folder: PathBuf,
+    run: Run,
+    by: Teacher,
+}
+
+impl Taught {
+    fn of(folder: &Path) -> anyhow::Result<Taught> {
+        Ok(Taught { folder: folder.into(), run: finished(folder)?, by: teacher(folder)? })
+    }
+
+    fn by(&self) -> &Teacher {
+        &self.by
+    }
+
+    /// A teacher has seen what `recipe` trains on, and no image that it holds out.
+    fn check(&self, recipe: &Recipe) -> anyhow::Result<()> {
+        check_dense(&self.run, &self.folder, recipe).context("teacher")
+    }
 }
 
 /// Images that are not read yet.
@@ -87,13 +117,16 @@ impl Plan {
         let images = Images::of(args)?;
         let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(images.name()));
         let begun = begun(&folder, args.resume)?;
-        let source = images.source(begun.as_ref().map(Run::recipe));
+        let taught = args.teacher.as_deref().map(Taught::of).transpose()?;
+        let before = begun.as_ref().or(taught.as_ref().map(|taught| &taught.run));
+        let source = images.source(before.map(Run::recipe));
         let start = args.start.as_deref().map(exported).transpose()?;
-        let recipe = args.recipe(&source, start.as_ref().map(Exported::origin))?;
+        let recipe = args.recipe(&source, start.as_ref().map(Exported::origin), taught.as_ref().map(Taught::by))?;
         if let Source::Photos(photos) = &source {
             recipe.check_count(photos.pictures[0]).map_err(anyhow::Error::msg)?;
         }
         begun.as_ref().map_or(Ok(()), |run| check_same(run.recipe(), &recipe, &folder))?;
+        taught.as_ref().map_or(Ok(()), |taught| taught.check(&recipe))?;
         if let Some(model) = &start {
             // Found out on a network that is thrown away.
             model.fill(&recipe.network(), &source.labels()).with_context(|| model.origin().file.clone())?;
@@ -101,7 +134,7 @@ impl Plan {
         let ships = matches!(images, Images::Photos(_)) && args.method == Method::OnePass;
         let ships = ships && !begun.as_ref().is_some_and(is_finished);
         let place = ships.then(|| args.photos.target.place(&source)).transpose()?;
-        Ok(Plan { images, folder, start, begun, place })
+        Ok(Plan { images, folder, start, taught, begun, place })
     }
 }
 

@@ -20,8 +20,9 @@ pub struct Weighting {
 pub struct Target {
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
-    /// Share of a narrower width's target that is what full width says, instead of the label (Hinton et al., "Distilling
-    /// the Knowledge in a Neural Network", 2015); full width has the label alone, and learns nothing from the others.
+    /// Share of the target that is what a better network says, instead of the label (Hinton et al., "Distilling the
+    /// Knowledge in a Neural Network", 2015): a teacher, to every width; without one full width, to the narrower ones, and
+    /// then full width has the label alone, and learns nothing from the others.
     pub distillation: f64,
     /// What an image of each class counts, `[classes]`; alike where there is none.
     pub classes: Option<Tensor>,
@@ -59,8 +60,8 @@ impl LossWeights {
     }
 
     /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with what they should say
-    /// of images with these `labels` (`[N]`).
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor, target: &Target) -> Tensor {
+    /// of images with these `labels` (`[N]`), of which a teacher, if there is one, says these logits (`[N, classes]`).
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, teacher: Option<&Tensor>, target: &Target) -> Tensor {
         let log_probabilities = logits.log_softmax(-1, None);
         let [widths, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
         let index = labels.view([1, images, 1]).expand([widths, images, 1], false);
@@ -68,12 +69,14 @@ impl LossWeights {
         let of_all = log_probabilities.mean_dim([-1i64].as_slice(), false, None);
         let mut likelihood = of_label * (1.0 - target.label_smoothing) + of_all * target.label_smoothing;
         if target.distillation > 0.0 {
-            let full = log_probabilities.get(-1).exp().detach();
-            let of_full = (log_probabilities * full).sum_dim_intlist([-1i64].as_slice(), false, None);
             let mut share = vec![target.distillation; widths as usize];
-            share[widths as usize - 1] = 0.0;
+            let told = teacher.map(|logits| logits.softmax(-1, None)).unwrap_or_else(|| {
+                share[widths as usize - 1] = 0.0;
+                log_probabilities.get(-1).exp().detach()
+            });
+            let of_told = (log_probabilities * told).sum_dim_intlist([-1i64].as_slice(), false, None);
             let share = beside(logits, &share).view([widths, 1]);
-            likelihood = &likelihood + share * (of_full - &likelihood);
+            likelihood = &likelihood + share * (of_told - &likelihood);
         }
         if let Some(weights) = &target.classes {
             likelihood *= weights.index_select(0, labels);
@@ -132,9 +135,16 @@ mod tests {
         assert_close(&weights(1.0, &[(0.1, 0.1), (0.2, 0.1)], 4), &[0.2, 0.0, 0.0, 0.8]);
     }
 
-    /// Against the definition, image by image.
+    /// Against the definition, image by image: from full width, and from a teacher.
     #[test]
-    fn a_narrow_width_is_told_a_share_of_what_full_width_says() {
+    fn a_width_is_told_a_share_of_what_full_width_or_a_teacher_says() {
+        for taught in [false, true] {
+            let (found, expected) = distilled(taught);
+            assert_close(&[found], &[expected]);
+        }
+    }
+
+    fn distilled(taught: bool) -> (f64, f64) {
         let (widths, images, classes) = (3usize, 4usize, 5usize);
         let value = |width: usize, image: usize, class: usize| ((width * 7 + image * 3 + class * 5) % 11) as f64 / 4.0;
         let all = |at: &dyn Fn(usize, usize, usize) -> f64| -> Vec<f64> {
@@ -147,21 +157,27 @@ mod tests {
             let sum: f64 = (0..classes).map(|other| value(width, image, other).exp()).sum();
             value(width, image, class).exp() / sum
         };
+        // The teacher says what a fourth width would.
+        let teacher = if taught { 3 } else { 2 };
+        let told: Vec<f64> =
+            (0..images).flat_map(|n| (0..classes).map(move |c| (n, c))).map(|(n, c)| value(3, n, c)).collect();
+        let told = Tensor::from_slice(&told).view([4, 5]);
         let (smoothing, distillation, weights) = (0.1, 0.3, [0.2, 0.3, 0.5]);
         let mut expected = 0.0;
         for (width, weight) in weights.iter().enumerate() {
             for (image, &label) in labels.iter().enumerate() {
                 for class in 0..classes {
                     let label = if class == label as usize { 1.0 - smoothing } else { 0.0 } + smoothing / 5.0;
-                    let share = if width == 2 { 0.0 } else { distillation };
-                    let wanted = (1.0 - share) * label + share * probability(2, image, class);
+                    let share = if width == teacher { 0.0 } else { distillation };
+                    let wanted = (1.0 - share) * label + share * probability(teacher, image, class);
                     expected -= weight * wanted * probability(width, image, class).ln() / images as f64;
                 }
             }
         }
         let target = Target { label_smoothing: smoothing, distillation, classes: None };
-        let found = LossWeights(weights.into()).loss(&logits, &Tensor::from_slice(&labels), &target);
-        assert_close(&[found.double_value(&[])], &[expected]);
+        let labels = Tensor::from_slice(&labels);
+        let found = LossWeights(weights.into()).loss(&logits, &labels, taught.then_some(&told), &target);
+        (found.double_value(&[]), expected)
     }
 
     #[test]

@@ -34,9 +34,12 @@ pub struct Recipe {
     pub loss_weights: loss::Weighting,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
-    /// Share of a narrower width's target that is what full width says. ([`loss::Target`])
+    /// Share of a target that is what the teacher says of an image, or full width to the narrower ones. ([`loss::Target`])
     #[serde(default, skip_serializing_if = "is_none")]
     pub distillation: f64,
+    /// The network that teaches, if it is not full width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Teacher>,
     /// Is the gradient of each channel divided by the share of the loss in which it takes part?
     pub coverage: bool,
     /// The network that is measured and exported is an average over the last steps, of which each one leaves this share;
@@ -86,6 +89,15 @@ pub struct Origin {
     pub epochs: usize,
     /// What it does to an image first, which goes on whatever the images are now.
     pub normalisation: Normalisation,
+}
+
+/// The dense network of the same recipe, trained before, whose answers are a share of the targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teacher {
+    /// The name of its run's folder.
+    pub run: String,
+    /// The MD5 of its checkpoint, in hexadecimal.
+    pub md5: String,
 }
 
 /// How the widths of a network are trained together.
@@ -154,7 +166,8 @@ impl Recipe {
     /// The recipe of the dense network to compare with: the same but for the method, and for what is about widths.
     pub fn dense(&self) -> Recipe {
         let loss_weights = loss::Weighting { narrowest: 1.0, emphasis: Vec::new() };
-        Recipe { method: Method::Dense, loss_weights, coverage: false, distillation: 0.0, ..self.clone() }
+        let untaught = Recipe { distillation: 0.0, teacher: None, ..self.clone() };
+        Recipe { method: Method::Dense, loss_weights, coverage: false, ..untaught }
     }
 
     /// The average that a run by this recipe keeps, if any.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
+use anywidth::engine::Width;
 use tch::{Device, Tensor};
 
 use super::average::Average;
@@ -26,6 +27,7 @@ pub struct Run {
     network: Network,
     sgd: Sgd,
     average: Option<Average>,
+    teacher: Option<Network>,
     /// Has the network got what the training images decide about its first weights?
     begun: bool,
     /// Steps done.
@@ -63,6 +65,7 @@ impl Run {
             network,
             sgd,
             average,
+            teacher: None,
             begun: false,
             step: 0,
             history: Vec::new(),
@@ -84,6 +87,7 @@ impl Run {
             network: loaded.network,
             sgd: loaded.sgd,
             average: loaded.average,
+            teacher: None,
             begun: true,
             step: state.step,
             history: state.history,
@@ -91,6 +95,17 @@ impl Run {
             gpu: state.gpu,
             checkpoint,
         })
+    }
+
+    /// The same run with the network that teaches, which its recipe names.
+    #[must_use]
+    pub fn taught_by(self, teacher: Network) -> Run {
+        Run { teacher: Some(teacher), ..self }
+    }
+
+    /// [`Run::network`], for good.
+    pub fn into_network(self) -> Network {
+        self.average.map_or(self.network, Average::into_network)
     }
 
     /// The network to measure and export: as it is now, or its average if the recipe wants one.
@@ -129,6 +144,9 @@ impl Run {
     ) -> Result<Outcome, TrainError> {
         let Material { train, validation, .. } = material;
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
+        if self.recipe.teacher.is_some() != self.teacher.is_some() {
+            return Err(TrainError::Setting("teacher: there is one in the run or in its recipe, not in both".into()));
+        }
         let per_epoch = train.labels().len() / self.recipe.batch;
         let (epoch, done) = (self.step / per_epoch, self.history.len());
         if epoch != done {
@@ -224,7 +242,11 @@ impl Run {
         let mode = Mode { training: true, precision: self.recipe.precision.kind() };
         let batch = batch.to_device(self.network.device());
         let logits = self.network.all_logits(&batch.images, mode);
-        let loss = goal.widths.loss(&logits, &batch.labels, &goal.target);
+        let told = self.teacher.as_ref().map(|teacher| {
+            let mode = Mode { training: false, ..mode };
+            tch::no_grad(|| teacher.logits(&batch.images, Width::FULL, mode))
+        });
+        let loss = goal.widths.loss(&logits, &batch.labels, told.as_ref(), &goal.target);
         let value = loss.double_value(&[]);
         if value.is_finite() {
             loss.backward();
@@ -241,6 +263,9 @@ impl Run {
         self.sgd.move_to(device);
         if let Some(average) = &mut self.average {
             average.move_to(device);
+        }
+        if let Some(teacher) = &mut self.teacher {
+            teacher.move_to(device);
         }
     }
 
