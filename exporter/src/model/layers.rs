@@ -7,7 +7,7 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
-use super::{Mode, Parameter};
+use super::{Mode, Parameter, rows};
 
 /// One hidden layer.
 #[derive(Debug)]
@@ -229,6 +229,9 @@ impl Convolution {
         let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
+        if mode.training && mode.precision == Kind::BFloat16 && self.window.stride == 1 {
+            return rows::with_long_rows(&input, self.window.padding as i64, |input| convolve(input, &weight));
+        }
         let costly = mode.precision != Kind::BFloat16 && input.device() == Device::Cpu;
         if self.weights == Weights::Dense || rows < WORTH_SPLITTING || !costly {
             return convolve(&input, &weight);

@@ -7,6 +7,7 @@
 mod cost;
 mod layers;
 pub mod lenet;
+mod rows;
 pub mod start;
 pub mod vgg8;
 
@@ -224,13 +225,20 @@ impl Network {
     }
 
     fn features(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
-        self.layers.iter().fold(self.normalised(images), |input, layer| layer.forward(&input, width, mode))
+        let images = self.normalised(images);
+        let images = if mode.precision == Kind::BFloat16 { channels_last(&images) } else { images };
+        self.layers.iter().fold(images, |input, layer| layer.forward(&input, width, mode))
     }
 
     fn normalised(&self, images: &Tensor) -> Tensor {
         let constants = |values: &[f64]| beside(images, values).view([1i64, -1, 1, 1]);
         (images - constants(&self.normalisation.mean)) / constants(&self.normalisation.std)
     }
+}
+
+/// The same images, with the channels of a pixel side by side in memory.
+fn channels_last(images: &Tensor) -> Tensor {
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// These values as a tensor of the kind and on the device of `tensor`.

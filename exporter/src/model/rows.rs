@@ -1,0 +1,68 @@
+//! Small maps side by side in one, for convolutions whose kernels take a row at a time.
+//!
+//! A processor with AMX adds up 32 products at once. What is added up for a weight's gradient are the pixels of a row of
+//! the map, so a row of 4 pixels leaves seven eighths of it idle.
+
+use tch::Tensor;
+
+/// Pixels that a row should have.
+const LONG: i64 = 32;
+/// Rows of more pixels stay as they are: putting them together would cost what it saves.
+const SHORT: i64 = 8;
+
+/// What `convolve`, which keeps the size of a map, makes of `maps` (`[N, C, H, W]`), but computed on rows of some 32 pixels.
+/// `between` columns of zeros are enough to keep a map from seeing its neighbour.
+pub(super) fn with_long_rows(maps: &Tensor, between: i64, convolve: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let [images, _, height, width] = maps.size()[..] else { unreachable!("maps have four axes") };
+    let beside = LONG / width;
+    if width > SHORT || images % beside != 0 {
+        return convolve(maps);
+    }
+    let (rows, space) = (images / beside, width + between);
+    let pixels = maps.permute([0, 2, 3, 1]).constant_pad_nd([0, 0, 0, between]);
+    let apart = pixels.reshape([rows, beside, height, space, -1]).transpose(1, 2);
+    let long = apart.reshape([rows, height, beside * space, -1]).permute([0, 3, 1, 2]);
+    let answers = convolve(&long).permute([0, 2, 3, 1]).reshape([rows, height, beside, space, -1]);
+    let apart = answers.narrow(3, 0, width).transpose(1, 2);
+    apart.reshape([images, height, width, -1]).permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tch::Kind;
+
+    /// Numbers without a pattern that a mistake could keep, of which gradients can be asked.
+    fn values(size: &[i64]) -> Tensor {
+        let count: i64 = size.iter().product();
+        let values: Vec<f64> = (0..count).map(|index| f64::from((index * 37 % 101) as i32) / 50.0 - 1.0).collect();
+        Tensor::from_slice(&values).to_kind(Kind::Double).view(size).set_requires_grad(true)
+    }
+
+    /// The answers, and the gradients of maps and weights where each answer counts differently.
+    fn learned(maps: &Tensor, weight: &Tensor, answers: &Tensor) -> [Tensor; 3] {
+        let gradients =
+            Tensor::run_backward(&[(answers * values(&answers.size())).sum(None)], &[maps, weight], false, false);
+        let [of_maps, of_weight] = &gradients[..] else { unreachable!("two were asked for") };
+        [answers.detach(), of_maps.shallow_clone(), of_weight.shallow_clone()]
+    }
+
+    #[test]
+    fn maps_side_by_side_do_not_see_each_other() {
+        for (images, [height, width], side) in
+            [(16, [4, 4], 3), (8, [8, 8], 3), (8, [5, 8], 5), (30, [3, 2], 3), (5, [4, 4], 3)]
+        {
+            let (maps, weight) = (values(&[images, 3, height, width]), values(&[4, 3, side, side]));
+            let padding = side / 2;
+            let convolve = |maps: &Tensor| maps.conv2d(&weight, None::<Tensor>, [1, 1], [padding; 2], [1, 1], 1);
+            let plain = learned(&maps, &weight, &convolve(&maps));
+            let found = learned(&maps, &weight, &with_long_rows(&maps, padding, convolve));
+            for (plain, found) in plain.iter().zip(&found) {
+                assert_eq!(plain.size(), found.size());
+                let difference = (plain - found).abs().max().double_value(&[]);
+                assert!(difference < 1e-11, "{images} of {height}x{width}: {difference}");
+            }
+        }
+    }
+}
