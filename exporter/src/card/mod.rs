@@ -180,7 +180,7 @@ impl Card<'_> {
              answer, after the temperature, differs from how often it is right (expected calibration error of the \
              test set, 15 ranges). The accuracies and temperatures inside the file are those of \
              the validation split: {held_out} that the network was not trained on. The test set was measured once, \
-             after training, and decided nothing. The figures are of one training, so a few tenths of a point say nothing. Widths \
+             after training. The figures are of one training, so a few tenths of a point say nothing. Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
              One pass at full width gives the loss of every width{taught}; {} epochs{more}, batch {}, seed {}. The command, which \
