@@ -1,7 +1,10 @@
-//! Writing files so that a crash leaves the one from before, and knowing early whether that will be possible.
+//! Writing files so that a crash leaves the one from before, knowing early whether that will be possible, and telling one file
+//! from another.
 
 use std::io::Write;
 use std::path::Path;
+
+use md5::{Digest, Md5};
 
 /// Writes the file `path`, whose folder is made if need be; afterwards all of it is there, or what was there before.
 ///
@@ -18,6 +21,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
+}
+
+/// The MD5 of a file's `bytes`, in hexadecimal.
+pub fn md5_of(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Could a file be written into `folder`, or into the one that would have to be made? Leaves nothing behind.

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use md5::{Digest, Md5};
 
+use exporter::file::md5_of;
 use exporter::train::difference::{Difference, differences};
 use exporter::train::{Recipe, Run, Teacher};
 
@@ -34,6 +34,6 @@ pub(super) fn teacher(folder: &Path) -> anyhow::Result<Teacher> {
     let name = folder.canonicalize().with_context(|| folder.display().to_string())?;
     Ok(Teacher {
         run: name.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        md5: Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        md5: md5_of(&bytes),
     })
 }

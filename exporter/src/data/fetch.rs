@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use indicatif::ProgressBar;
-use md5::{Digest, Md5};
 use thiserror::Error;
 
 use super::{Dataset, cifar};
-use crate::file::write_whole;
+use crate::file::{md5_of, write_whole};
 
 /// One file of a data set's home.
 #[derive(Debug, Clone)]
@@ -150,6 +149,6 @@ fn keep(download: &Download, bytes: &[u8], folder: &Path) -> Result<(), String> 
 }
 
 fn check(bytes: &[u8], expected: &str) -> Result<(), String> {
-    let found: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = md5_of(bytes);
     if found == expected { Ok(()) } else { Err(format!("MD5 {found}, expected {expected}")) }
 }

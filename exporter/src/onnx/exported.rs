@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::Path;
 
 use anywidth::engine::MAX_FILE_BYTES;
-use md5::{Digest, Md5};
 use prost::Message;
 use serde::de::DeserializeOwned;
 use tch::{Kind, Tensor};
@@ -18,6 +17,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
 use super::graph::graph;
 use super::metadata::{LABELS, TRAINING};
+use crate::file::md5_of;
 use crate::model::{BatchNorm, Convolution, Layer, Network, Normalisation};
 use crate::train::{Origin, Recipe};
 
@@ -85,7 +85,7 @@ impl Exported {
         let before = recipe.start.model.as_ref().map_or(0, |origin| origin.epochs);
         let origin = Origin {
             file: short_name(&path),
-            md5: Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            md5: md5_of(&bytes),
             data: recipe.dataset.title(),
             epochs: recipe.epochs.saturating_add(before),
             normalisation: normalisation(&graph, recipe.dataset.shape().channels)?,
