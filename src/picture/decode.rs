@@ -14,18 +14,13 @@ use super::{Frame, Limits, PictureError, Pixels, jpeg, webp};
 
 /// The picture at its full size, or at a smaller one that is enough for the frame.
 pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Result<Pixels, PictureError> {
-    if bytes.is_empty() {
-        return Err(PictureError::Empty);
-    }
-    if bytes.len() > limits.max_bytes {
-        return Err(PictureError::TooManyBytes { bytes: bytes.len(), max_bytes: limits.max_bytes });
-    }
+    limits.check_bytes(bytes.len())?;
     let (image, orientation) = match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits, frame)?,
         Ok(ImageFormat::Png) => {
             let broken = |error| broken("PNG", error);
             if let Some(size) = png_size(bytes) {
-                check_size("PNG", size, limits)?;
+                limits.check_size("PNG", size)?;
             }
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), allocation(limits)).map_err(broken)?;
             finish("PNG", decoder, limits)?
@@ -41,21 +36,6 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
     Ok(upright(opaque(image), orientation))
 }
 
-/// Refuses a picture whose header claims nothing, or more than the limit.
-pub(super) fn check_size(
-    format: &'static str,
-    (width, height): (u32, u32),
-    limits: &Limits,
-) -> Result<(), PictureError> {
-    match u64::from(width) * u64::from(height) {
-        0 => Err(PictureError::broken(format, "it has no pixels")),
-        pixels if pixels > limits.max_pixels => {
-            Err(PictureError::TooManyPixels { width, height, max_pixels: limits.max_pixels })
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The size in a PNG's first chunk; the decoder would answer an absurd one with its memory limit.
 fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let side = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
@@ -67,7 +47,7 @@ fn finish(
     mut decoder: impl ImageDecoder,
     limits: &Limits,
 ) -> Result<(DynamicImage, Orientation), PictureError> {
-    check_size(format, decoder.dimensions(), limits)?;
+    limits.check_size(format, decoder.dimensions())?;
     decoder.set_limits(allocation(limits)).map_err(|error| broken(format, error))?;
     // A damaged EXIF block is no reason to refuse a picture that decodes.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

@@ -8,30 +8,16 @@ mod decode;
 mod error;
 mod fit;
 mod jpeg;
+mod limits;
 mod prepare;
 mod webp;
 
 pub use error::PictureError;
 pub use fit::{Frame, FrameError};
+pub use limits::Limits;
 pub use prepare::{Preparation, PreparationError};
 
 use image::{GrayImage, RgbImage};
-
-/// What a picture may be at most; both are checked before it is decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The encoded file's size.
-    pub max_bytes: usize,
-    /// Width times height.
-    pub max_pixels: u64,
-}
-
-impl Default for Limits {
-    /// 16 MiB and 50 megapixels.
-    fn default() -> Limits {
-        Limits { max_bytes: 16 << 20, max_pixels: 50_000_000 }
-    }
-}
 
 /// A decoded picture: upright, opaque, 8 bits per channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,6 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::check_size;
 use super::{Frame, Limits, PictureError, fit};
 
 const FORMAT: &str = "JPEG";
@@ -41,7 +40,7 @@ pub(super) fn decode(
     let (width, height) = decoder.dimensions().ok_or_else(|| PictureError::broken(FORMAT, "it has no size"))?;
     // A JPEG's sides are 16-bit numbers.
     let (width, height) = (width as u32, height as u32);
-    check_size(FORMAT, (width, height), limits)?;
+    limits.check_size(FORMAT, (width, height))?;
 
     let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
     let orientation = exif.unwrap_or(Orientation::NoTransforms);

@@ -97,7 +97,7 @@ async fn moving_the_width_changes_the_answer() -> Result<()> {
     browser.until(&label_is("frog")).await?;
     assert_eq!(browser.text("#width-value").await?, "1");
     browser.type_into("#width", key::HOME).await?;
-    browser.until(&label_is("bird")).await?;
+    browser.until(&label_is("airplane")).await?;
     // The frog is more than half green: a click into the curve goes there.
     browser.draw("#curve svg", &[(0.7, 0.5)]).await?;
     browser.until(&label_is("frog")).await?;
