@@ -17,7 +17,7 @@ use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
-use exporter::train::{Material, Method, Precision, Recipe, Run, Start};
+use exporter::train::{Material, Method, Precision, Recipe, Run, Start, Teacher};
 
 /// A folder with MNIST's files, each image a bright bar whose row is its class; made once and kept with the build.
 static DATA: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -109,10 +109,18 @@ fn recipe() -> Recipe {
 
 /// A run in `RUNS/<name>`, trained on as many images as the flags leave until `stop` or its end.
 fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
-    let images = Images::new(vec![9; 100 * 28 * 28], vec![1; 100], Dataset::Mnist.shape());
+    train_on(1, recipe, name, stop, runs);
+}
+
+/// As [`train`], with images of this class.
+fn train_on(label: u16, recipe: Recipe, name: &str, stop: bool, runs: &TempDir) -> Run {
+    let images = Images::new(vec![9; 100 * 28 * 28], vec![label; 100], Dataset::Mnist.shape());
+    let taught = recipe.teacher.is_some().then(|| recipe.dense().network());
     let mut run = Run::new(recipe, runs.path().join(name).join("checkpoint.safetensors"));
+    run = taught.into_iter().fold(run, Run::taught_by);
     let material = Material { train: &images, validation: &images, loaders: 1, device: tch::Device::Cpu };
     run.train(material, &Progress::silent(), &|| stop).expect("a run");
+    run
 }
 
 #[test]
@@ -221,31 +229,40 @@ fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
 #[test]
 fn a_taught_run_goes_on_and_is_exported_with_its_teacher_alone() {
     let runs = runs();
-    train(recipe().dense(), "dense", false, &runs);
-    train(recipe().dense(), "again", false, &runs);
+    let dense = train_on(1, recipe().dense(), "dense", false, &runs);
+    train_on(2, recipe().dense(), "again", false, &runs);
     train(Recipe { seed: 2, ..recipe().dense() }, "other", false, &runs);
     train(recipe().dense(), "unfinished", true, &runs);
     let flags = format!("{TRAIN} --run RUNS/run");
     for (teacher, reason) in [
         ("other", "not the dense network of this recipe: seed is 2, expected 1"),
-        ("unfinished", "0 of 1 epochs are done"),
+        ("unfinished", "0 of 1 epochs are done, it has to be finished first"),
         ("none", "cannot be read"),
+        ("dense --distillation 0", "distillation: 0 leaves a teacher nothing to say"),
     ] {
         let message = refusal(&format!("{flags} --teacher RUNS/{teacher}"), &runs);
         assert!(message.contains(reason), "{message}");
     }
-    succeeds(&format!("{flags} --teacher RUNS/dense"), &runs);
+    let message = refusal(&format!("{flags} --teacher RUNS/unfinished"), &runs);
+    assert!(message.starts_with("teacher: "), "{message}");
+    // Stopped before its first step.
+    let teacher = Some(Teacher { run: "dense".into(), md5: dense.network().md5() });
+    train(Recipe { distillation: 0.9, teacher, ..recipe() }, "run", true, &runs);
     let message = refusal(&format!("{flags} --resume"), &runs);
     assert!(message.contains("teacher.run: begun with \"dense\", the flags now say nothing"), "{message}");
+    succeeds(&format!("{flags} --resume --teacher RUNS/dense"), &runs);
     let message = refusal(&format!("{flags} --resume --teacher RUNS/again"), &runs);
     assert!(message.contains("teacher.md5: begun with "), "{message}");
-    succeeds(&format!("{flags} --resume --teacher RUNS/dense"), &runs);
 
     let out = "--data DATA --models RUNS/models --commit abc";
     let message = refusal(&format!("export RUNS/run --dense RUNS/again {out}"), &runs);
     assert!(message.contains("again: not the run that taught, which was in a folder \"dense\""), "{message}");
+    succeeds(&format!("export RUNS/run {out}"), &runs);
+    let card = || fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
+    assert!(card().contains("say where it lies. It is trained by `exporter train mnist "), "{}", card());
     succeeds(&format!("export RUNS/run --dense RUNS/dense {out}"), &runs);
-    let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
+    let card = card();
+    assert!(!card.contains("It is trained by") && card.contains("The same network without the triangle"), "{card}");
     assert!(card.contains("every width, 90 % of whose target is what the network without the triangle says"), "{card}");
     assert!(
         card.contains(" --distillation 0.9 --teacher=dense ") && card.contains("`--teacher` has the run's own name")

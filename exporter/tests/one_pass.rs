@@ -159,3 +159,33 @@ proptest! {
         prop_assert!(difference < TOLERANCE, "the row's gradient differs by {difference}");
     }
 }
+
+#[test]
+fn a_pass_in_bfloat16_is_near_one_in_single_precision() {
+    // The maps become 8 and 4 pixels wide, and those of the LeNet are made smaller by its convolutions.
+    for (architecture, [height, width], images) in [
+        (Architecture::Vgg8 { channels: [8, 16, 32] }, [32, 32], 8),
+        (Architecture::Vgg8 { channels: [8, 16, 32] }, [28, 48], 6),
+        (Architecture::Lenet { channels: 8 }, [18, 16], 5),
+        (Architecture::Lenet { channels: 8 }, [16, 16], 20),
+    ] {
+        let shape = Shape { channels: 3, height, width };
+        let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] };
+        let network = Network::new(architecture, Weights::Triangular, shape, CLASSES, normalisation, 1, Kind::Float);
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let pixels: Vec<f32> = (0..images * shape.len()).map(|_| random.random()).collect();
+        let pixels = Tensor::from_slice(&pixels).view([images as i64, 3, height as i64, width as i64]);
+        let learned = |precision| {
+            let logits = network.all_logits(&pixels, Mode { training: true, precision });
+            (&logits * &logits).mean(None).backward();
+            let values = gradients(&network).into_iter().map(|(_, gradient)| gradient.reshape([-1]));
+            [logits.detach().reshape([-1]), Tensor::cat(&values.collect::<Vec<Tensor>>(), 0)]
+        };
+        let [single, half] = [Kind::Float, Kind::BFloat16].map(learned);
+        // Rounding moves some maxima of the poolings elsewhere, with their gradients.
+        for ((single, half), least) in single.iter().zip(&half).zip([0.999, 0.95]) {
+            let likeness = single.dot(half) / (single.norm() * half.norm());
+            assert!(likeness.double_value(&[]) > least, "{architecture:?} of {shape}: {likeness}");
+        }
+    }
+}

@@ -335,7 +335,7 @@ fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not
 }
 
 #[test]
-fn a_dense_network_of_photographs_is_trained_and_what_it_is_for_is_said() {
+fn a_dense_network_of_photographs_is_trained_says_what_it_is_for_and_teaches_another() {
     let files = Files(tempfile::tempdir().expect("a temporary folder"));
     shapes::draw(&files.path("-all"), 8, 1);
     let dense = |flags: &[&str]| {
@@ -349,4 +349,9 @@ fn a_dense_network_of_photographs_is_trained_and_what_it_is_for_is_said() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("next: exporter export RUN --dense runs/-all --data=./-all"), "{said}");
     assert!(!files.path("models").exists());
+
+    let taught = ["train", "--data=-all", "--teacher", "runs/-all", "--run", "runs/taught", "--name", "taught"];
+    text(&exporter(&files).args(taught).args(&SHORT[..]).output().expect("it starts"));
+    let card = fs::read_to_string(files.path("models/taught/README.md")).expect("a card");
+    assert!(card.contains("The same network without the triangle, trained at full width alone"), "{card}");
 }

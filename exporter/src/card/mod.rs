@@ -42,6 +42,8 @@ pub struct Card<'a> {
     pub gpu: bool,
     /// The same network without the triangle, if there is one to compare with.
     pub dense: Option<&'a Dense>,
+    /// The command that trains its teacher, if it has one that is not [`Card::dense`].
+    pub teacher: Option<&'a str>,
     /// What else a reader should know about the data.
     pub notes: &'a [String],
 }
@@ -191,6 +193,9 @@ impl Card<'_> {
             fenced("sh", self.command),
             again = if self.gpu {
                 "on a GPU gives another network of the same worth each time, for it adds up in no fixed order"
+            } else if recipe.teacher.is_some() {
+                "with that teacher, on one thread (the default) of the same kind of processor, gives the same network every \
+                 time"
             } else {
                 "on one thread (the default) of the same kind of processor gives the same network every time"
             },
@@ -201,7 +206,9 @@ impl Card<'_> {
             text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
         }
         if recipe.teacher.is_some() {
-            text.push_str("`--teacher` has the run's own name here; say where it lies.\n\n");
+            let how = self.teacher.map_or(String::new(), |command| format!(" It is trained by {}.", span(command)));
+            write!(text, "`--teacher` has the run's own name here; say where it lies.{how}\n\n")
+                .expect("writing to a string");
         }
         if recipe.start.model.is_some() {
             text.push_str("`--start` has the model's own name here; say where it lies.\n\n");

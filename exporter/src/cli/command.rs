@@ -15,7 +15,8 @@ pub(super) fn command(run: &Run) -> String {
     by_recipe(run.recipe()) + device
 }
 
-fn by_recipe(recipe: &Recipe) -> String {
+/// The command that trains by `recipe`.
+pub(super) fn by_recipe(recipe: &Recipe) -> String {
     let (network, channels) = match recipe.architecture {
         Architecture::Lenet { channels } => (Family::Lenet, channels.to_string()),
         Architecture::Vgg8 { channels } => (Family::Vgg8, channels.map(|count| count.to_string()).join(",")),

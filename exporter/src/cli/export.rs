@@ -1,12 +1,12 @@
 //! `exporter export`: a finished run becomes a model folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::ensure;
 
-use exporter::train::{Method, Recipe, Run};
+use exporter::train::Method;
 
-use super::finished::{check_dense, finished, teacher};
+use super::finished::{dense, finished};
 use super::material::Measures;
 use super::ship::ship;
 use super::target::Target;
@@ -38,15 +38,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let place = args.target.place(&run.recipe().dataset)?;
     let measures = Measures::of(run.recipe(), args.data.as_ref())?;
     ship(&run, &measures, &args.target, &place, dense.as_ref())
-}
-
-/// The finished run in `folder`, which is by the dense counterpart of `recipe`.
-fn dense(folder: &Path, recipe: &Recipe) -> anyhow::Result<Run> {
-    let run = finished(folder)?;
-    check_dense(&run, folder, recipe)?;
-    if let Some(expected) = &recipe.teacher {
-        let taught = teacher(folder)?.md5 == expected.md5;
-        ensure!(taught, "{}: not the run that taught, which was in a folder {:?}", folder.display(), expected.run);
-    }
-    Ok(run)
 }

@@ -1,11 +1,9 @@
 //! Runs that are finished, and the dense one that stands beside another or teaches it.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use exporter::file::md5_of;
 use exporter::train::difference::{Difference, differences};
 use exporter::train::{Recipe, Run, Teacher};
 
@@ -13,7 +11,24 @@ use exporter::train::{Recipe, Run, Teacher};
 pub(super) fn finished(folder: &Path) -> anyhow::Result<Run> {
     let run = Run::resume(super::checkpoint(folder))?;
     let (done, epochs) = (run.history().len(), run.recipe().epochs);
-    ensure!(done == epochs, "{}: {done} of {epochs} epochs are done", folder.display());
+    ensure!(run.is_finished(), "{}: {done} of {epochs} epochs are done, it has to be finished first", folder.display());
+    Ok(run)
+}
+
+/// The finished run in `folder`, which is by the dense counterpart of `recipe`, and its teacher if it has one.
+pub(super) fn dense(folder: &Path, recipe: &Recipe) -> anyhow::Result<Run> {
+    let run = finished(folder)?;
+    check_dense(&run, folder, recipe)?;
+    if let Some(teacher) = &recipe.teacher {
+        let found = run.network().md5();
+        ensure!(
+            found == teacher.md5,
+            "{}: not the run that taught, which was in a folder {:?}: the network's MD5 is {found}, expected {}",
+            folder.display(),
+            teacher.run,
+            teacher.md5
+        );
+    }
     Ok(run)
 }
 
@@ -27,13 +42,9 @@ pub(super) fn check_dense(run: &Run, folder: &Path, recipe: &Recipe) -> anyhow::
     Ok(())
 }
 
-/// What a recipe says of the run in `folder` as a teacher.
-pub(super) fn teacher(folder: &Path) -> anyhow::Result<Teacher> {
-    let path = super::checkpoint(folder);
-    let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
-    let name = folder.canonicalize().with_context(|| folder.display().to_string())?;
-    Ok(Teacher {
-        run: name.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        md5: md5_of(&bytes),
-    })
+/// What a recipe says of `run`, of this `folder`, as a teacher.
+pub(super) fn teacher(run: &Run, folder: &Path) -> anyhow::Result<Teacher> {
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok(Teacher { run: name, md5: run.network().md5() })
 }

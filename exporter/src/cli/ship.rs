@@ -17,7 +17,7 @@ use exporter::plot::{Confusion, accuracy_curve};
 use exporter::train::Run;
 use exporter::train::progress::by_width;
 
-use super::command::{command, quoted};
+use super::command::{by_recipe, command, quoted};
 use super::material::Measures;
 use super::say::printable;
 use super::target::{Place, Target};
@@ -60,6 +60,8 @@ pub(super) fn ship(
     let bytes = onnx::model(network, &metadata);
     let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
     let (commit, command) = (target.commit(), command(run));
+    // A dense network on the card is the teacher, and says itself how it was trained.
+    let teacher = recipe.teacher.as_ref().filter(|_| dense.is_none()).map(|_| by_recipe(&recipe.dense()));
     let card = Card {
         name,
         version,
@@ -74,6 +76,7 @@ pub(super) fn ship(
         command: &command,
         gpu: run.gpu(),
         dense: dense.as_ref(),
+        teacher: teacher.as_deref(),
         notes: &target.note,
     };
     let title = format!("{name}: what the test images are taken for");

@@ -16,7 +16,7 @@ use exporter::train::difference::differences;
 use exporter::train::progress::{Progress, by_width};
 use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run, Teacher};
 
-use super::finished::{check_dense, finished, teacher};
+use super::finished::{check_dense, dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
 use super::pictures::Pictures;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // All steps have the same shapes, so it is worth trying what convolves them fastest.
     tch::Cuda::cudnn_set_benchmark(true);
     let Plan { images, folder, start, taught, begun, place } = Plan::of(args)?;
-    if begun.as_ref().is_some_and(is_finished) {
+    if begun.as_ref().is_some_and(Run::is_finished) {
         let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
         return Ok(());
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device };
     match (run.train(lessons, &Progress::new(), &|| stop.load(Ordering::Relaxed))?, place) {
         (Outcome::Interrupted, _) => eprintln!("stopped; the same command with --resume goes on"),
-        (Outcome::Finished, Some(place)) => ship(&run, &material.measures, &args.photos.target, &place, None)
+        (Outcome::Finished, Some(place)) => shipped(&run, args, &material, &place)
             .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?,
         (Outcome::Finished, None) => {
             let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&epoch.accuracy));
@@ -93,7 +93,8 @@ struct Taught {
 
 impl Taught {
     fn of(folder: &Path) -> anyhow::Result<Taught> {
-        Ok(Taught { folder: folder.into(), run: finished(folder)?, by: teacher(folder)? })
+        let run = finished(folder)?;
+        Ok(Taught { by: teacher(&run, folder)?, folder: folder.into(), run })
     }
 
     fn by(&self) -> &Teacher {
@@ -117,7 +118,7 @@ impl Plan {
         let images = Images::of(args)?;
         let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(images.name()));
         let begun = begun(&folder, args.resume)?;
-        let taught = args.teacher.as_deref().map(Taught::of).transpose()?;
+        let taught = args.teacher.as_deref().map(Taught::of).transpose().context("teacher")?;
         let before = begun.as_ref().or(taught.as_ref().map(|taught| &taught.run));
         let source = images.source(before.map(Run::recipe));
         let start = args.start.as_deref().map(exported).transpose()?;
@@ -132,7 +133,7 @@ impl Plan {
             model.fill(&recipe.network(), &source.labels()).with_context(|| model.origin().file.clone())?;
         }
         let ships = matches!(images, Images::Photos(_)) && args.method == Method::OnePass;
-        let ships = ships && !begun.as_ref().is_some_and(is_finished);
+        let ships = ships && !begun.as_ref().is_some_and(Run::is_finished);
         let place = ships.then(|| args.photos.target.place(&source)).transpose()?;
         Ok(Plan { images, folder, start, taught, begun, place })
     }
@@ -214,16 +215,18 @@ fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: Pa
     Ok(Run::with(recipe, network, checkpoint))
 }
 
+/// Writes the model of `run` to `place`, its teacher beside it on the card.
+fn shipped(run: &Run, args: &Args, material: &Material, place: &Place) -> anyhow::Result<()> {
+    let teacher = args.teacher.as_deref().map(|folder| dense(folder, run.recipe())).transpose()?;
+    ship(run, &material.measures, &args.photos.target, place, teacher.as_ref())
+}
+
 /// A run goes on as it was begun, or not at all.
 fn check_same(begun: &Recipe, now: &Recipe, folder: &Path) -> anyhow::Result<()> {
     let differences = differences(begun, now);
     let text = super::in_words(&differences);
     ensure!(differences.is_empty(), "{}: {text}", super::checkpoint(folder).display());
     Ok(())
-}
-
-fn is_finished(run: &Run) -> bool {
-    run.history().len() == run.recipe().epochs
 }
 
 /// The command that writes the model of the run in `folder`.

@@ -53,6 +53,13 @@ pub struct Window {
     pub padding: usize,
 }
 
+impl Window {
+    /// Are there as many places for the kernel as the map has pixels?
+    fn keeps_size(self) -> bool {
+        self.stride == 1 && self.side == 2 * self.padding + 1
+    }
+}
+
 /// Batch normalisation with one set of statistics for all widths.
 #[derive(Debug)]
 pub struct BatchNorm {
@@ -229,11 +236,11 @@ impl Convolution {
         let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], 1);
-        if mode.training && mode.precision == Kind::BFloat16 && self.window.stride == 1 {
+        let [on_processor, half] = [input.device() == Device::Cpu, mode.precision == Kind::BFloat16];
+        if mode.training && on_processor && half && self.window.keeps_size() {
             return rows::with_long_rows(&input, self.window.padding as i64, |input| convolve(input, &weight));
         }
-        let costly = mode.precision != Kind::BFloat16 && input.device() == Device::Cpu;
-        if self.weights == Weights::Dense || rows < WORTH_SPLITTING || !costly {
+        if self.weights == Weights::Dense || rows < WORTH_SPLITTING || !on_processor || half {
             return convolve(&input, &weight);
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::data::Shape;
+use crate::file::md5_of;
 
 pub use cost::Cost;
 pub use layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
@@ -224,9 +225,14 @@ impl Network {
         parameters.chain(self.layers.iter().flat_map(Layer::buffers)).collect()
     }
 
+    /// The MD5 of all its tensors, in hexadecimal: what tells two networks apart.
+    pub fn md5(&self) -> String {
+        let bytes: Vec<u8> = self.tensors().iter().flat_map(|(_, tensor)| bytes_of(tensor)).collect();
+        md5_of(&bytes)
+    }
+
     fn features(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
-        let images = self.normalised(images);
-        let images = if mode.precision == Kind::BFloat16 { channels_last(&images) } else { images };
+        let images = channels_last(&self.normalised(images));
         self.layers.iter().fold(images, |input, layer| layer.forward(&input, width, mode))
     }
 
@@ -236,9 +242,17 @@ impl Network {
     }
 }
 
-/// The same images, with the channels of a pixel side by side in memory.
+/// The same images, with the channels of a pixel side by side in memory, which is what convolves them fastest.
 fn channels_last(images: &Tensor) -> Tensor {
     images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// The values of `tensor` in rows, as they lie in memory.
+pub(crate) fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.copy_data_u8(&mut bytes, tensor.numel());
+    bytes
 }
 
 /// These values as a tensor of the kind and on the device of `tensor`.

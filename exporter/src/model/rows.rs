@@ -1,7 +1,7 @@
 //! Small maps side by side in one, for convolutions whose kernels take a row at a time.
 //!
 //! A processor with AMX adds up 32 products at once. What is added up for a weight's gradient are the pixels of a row of
-//! the map, so a row of 4 pixels leaves seven eighths of it idle.
+//! the map, so a row of 4 pixels leaves seven eighths of it idle. One without AMX takes as long either way.
 
 use tch::Tensor;
 
@@ -10,14 +10,13 @@ const LONG: i64 = 32;
 /// Rows of more pixels stay as they are: putting them together would cost what it saves.
 const SHORT: i64 = 8;
 
-/// What `convolve`, which keeps the size of a map, makes of `maps` (`[N, C, H, W]`), but computed on rows of some 32 pixels.
-/// `between` columns of zeros are enough to keep a map from seeing its neighbour.
+/// What `convolve`, which keeps the size of a map, makes of `maps` (`[N, C, H, W]`), but computed on rows of up to 32 pixels:
+/// as many small maps as their number can be divided by lie side by side. `between` columns of zeros are enough to keep a
+/// map from seeing its neighbour.
 pub(super) fn with_long_rows(maps: &Tensor, between: i64, convolve: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let [images, _, height, width] = maps.size()[..] else { unreachable!("maps have four axes") };
-    let beside = LONG / width;
-    if width > SHORT || images % beside != 0 {
-        return convolve(maps);
-    }
+    let beside = (2..=LONG / width).rev().find(|beside| images % beside == 0);
+    let Some(beside) = beside.filter(|_| width <= SHORT) else { return convolve(maps) };
     let (rows, space) = (images / beside, width + between);
     let pixels = maps.permute([0, 2, 3, 1]).constant_pad_nd([0, 0, 0, between]);
     let apart = pixels.reshape([rows, beside, height, space, -1]).transpose(1, 2);
@@ -50,14 +49,25 @@ mod tests {
 
     #[test]
     fn maps_side_by_side_do_not_see_each_other() {
-        for (images, [height, width], side) in
-            [(16, [4, 4], 3), (8, [8, 8], 3), (8, [5, 8], 5), (30, [3, 2], 3), (5, [4, 4], 3)]
-        {
+        for (images, [height, width], side, long) in [
+            (16, [4, 4], 3, 8 * 5),
+            (8, [8, 8], 3, 4 * 9),
+            (8, [5, 8], 5, 4 * 10),
+            (30, [3, 2], 3, 15 * 3),
+            (128, [6, 6], 3, 4 * 7),
+            (5, [4, 4], 3, 5 * 5),
+            (11, [4, 4], 3, 4),
+            (4, [9, 9], 3, 9),
+        ] {
             let (maps, weight) = (values(&[images, 3, height, width]), values(&[4, 3, side, side]));
             let padding = side / 2;
             let convolve = |maps: &Tensor| maps.conv2d(&weight, None::<Tensor>, [1, 1], [padding; 2], [1, 1], 1);
             let plain = learned(&maps, &weight, &convolve(&maps));
-            let found = learned(&maps, &weight, &with_long_rows(&maps, padding, convolve));
+            let seen = |maps: &Tensor| {
+                assert_eq!(maps.size()[3], long, "{images} of {height}x{width}");
+                convolve(maps)
+            };
+            let found = learned(&maps, &weight, &with_long_rows(&maps, padding, seen));
             for (plain, found) in plain.iter().zip(&found) {
                 assert_eq!(plain.size(), found.size());
                 let difference = (plain - found).abs().max().double_value(&[]);

@@ -67,6 +67,9 @@ impl Recipe {
         if !(0.0..=1.0).contains(&self.distillation) {
             return Err(format!("distillation: {} is not in 0..=1", self.distillation));
         }
+        if self.teacher.is_some() && self.distillation == 0.0 {
+            return Err("distillation: 0 leaves a teacher nothing to say, it is above 0 and up to 1 with one".into());
+        }
         if !(0.0..=1.0).contains(&crop) || crop == 0.0 {
             return Err(format!("crop: {crop} is not above 0 and up to 1"));
         }

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Tensor;
 use thiserror::Error;
 
 use super::average::Average;
 use super::optimiser::Sgd;
 use super::{Epoch, Recipe};
 use crate::file::write_whole;
-use crate::model::Network;
+use crate::model::{Network, bytes_of};
 
 /// The key of the state in the file's metadata.
 const STATE: &str = "anywidth.run";
@@ -151,8 +151,6 @@ fn named(network: &Network, sgd: &Sgd, average: Option<&Average>) -> Vec<(String
 }
 
 fn stored(name: String, tensor: &Tensor) -> (String, Vec<usize>, tch::Kind, Vec<u8>) {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    tensor.copy_data_u8(&mut bytes, tensor.numel());
-    (name, tensor.size().iter().map(|&length| length as usize).collect(), tensor.kind(), bytes)
+    let size = tensor.size().iter().map(|&length| length as usize).collect();
+    (name, size, tensor.kind(), bytes_of(tensor))
 }

@@ -96,7 +96,7 @@ pub struct Origin {
 pub struct Teacher {
     /// The name of its run's folder.
     pub run: String,
-    /// The MD5 of its checkpoint, in hexadecimal.
+    /// Its network's MD5. ([`Network::md5`])
     pub md5: String,
 }
 

@@ -44,7 +44,8 @@ pub struct Run {
 const LOOK_EVERY: usize = 10;
 
 impl Run {
-    /// A run from its beginning; checkpoints go to the file `checkpoint`.
+    /// A run from its beginning; checkpoints go to the file `checkpoint`. If the recipe has a teacher, [`Run::taught_by`]
+    /// brings it.
     ///
     /// # Panics
     /// If [`Recipe::check`] finds something wrong.
@@ -75,7 +76,7 @@ impl Run {
         }
     }
 
-    /// The run that the file `checkpoint` holds.
+    /// The run that the file `checkpoint` holds, which has no teacher; [`Run::taught_by`] brings it.
     ///
     /// # Errors
     /// [`CheckpointError`] if there is no such file or it is not whole.
@@ -123,6 +124,11 @@ impl Run {
         self.gpu
     }
 
+    /// Are all epochs done?
+    pub fn is_finished(&self) -> bool {
+        self.history.len() == self.recipe.epochs
+    }
+
     /// The epochs that are done.
     pub fn history(&self) -> &[Epoch] {
         &self.history
@@ -131,7 +137,7 @@ impl Run {
     /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
     ///
     /// # Errors
-    /// [`TrainError`] for settings out of range, a loss or a weight that is no number, an image that is gone, or a
+    /// [`TrainError`] for settings out of range, a teacher that is missing, a loss or a weight that is no number, an image that is gone, or a
     /// checkpoint that cannot be written.
     ///
     /// # Panics
