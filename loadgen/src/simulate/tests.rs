@@ -52,18 +52,19 @@ fn answered(arrivals: &[Duration], workers: usize, service: Duration) -> Vec<Dur
 
 #[test]
 fn a_server_without_a_policy_is_the_queue_of_the_textbook() {
+    let service = Duration::from_secs_f64(measured().seconds(&[Width::FULL]));
     for workers in [1, 3] {
-        let plan: Plan = format!("{}:20s", 1400 * workers).parse().unwrap();
+        let rate = 0.8 * workers as f64 / service.as_secs_f64();
+        let plan: Plan = format!("{rate}:20s").parse().unwrap();
         let scenario = Scenario {
             arrivals: plan.arrivals(Gaps::Poisson, 3).unwrap().collect(),
-            budgets: vec![Duration::from_millis(3)],
+            budgets: vec![service.mul_f64(5.5)],
             workers,
             queue_limit: usize::MAX,
             world: World::EXACT,
             seed: 1,
         };
         let score = play(&scenario, &mut OneByOne);
-        let service = Duration::from_secs_f64(measured().seconds(&[Width::FULL]));
         let answered = answered(&scenario.arrivals, workers, service);
         let late = answered.iter().zip(&scenario.arrivals).filter(|(end, came)| **end - **came > scenario.budgets[0]);
         let late = late.count() as u64;
