@@ -1,12 +1,14 @@
 //! The command `exporter`: fetch data, train, evaluate, export.
 
 mod cli;
+mod memory;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
+    memory::keep_freed();
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
