@@ -250,7 +250,11 @@ fn a_taught_run_goes_on_and_is_exported_with_its_teacher_alone() {
     train(Recipe { distillation: 0.9, teacher, ..recipe() }, "run", true, &runs);
     let message = refusal(&format!("{flags} --resume"), &runs);
     assert!(message.contains("teacher.run: begun with \"dense\", the flags now say nothing"), "{message}");
-    succeeds(&format!("{flags} --resume --teacher RUNS/dense"), &runs);
+    // By another name it is still the same.
+    let [name, other] = ["dense", "moved"].map(|name| runs.path().join(name));
+    fs::rename(&name, &other).expect("renamed");
+    succeeds(&format!("{flags} --resume --teacher RUNS/moved"), &runs);
+    fs::rename(&other, &name).expect("renamed");
     let message = refusal(&format!("{flags} --resume --teacher RUNS/again"), &runs);
     assert!(message.contains("teacher.md5: begun with "), "{message}");
 

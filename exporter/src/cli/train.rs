@@ -92,9 +92,12 @@ struct Taught {
 }
 
 impl Taught {
-    fn of(folder: &Path) -> anyhow::Result<Taught> {
+    /// The run in `folder`; one that `begun` knows by another name keeps that.
+    fn of(folder: &Path, begun: Option<&Run>) -> anyhow::Result<Taught> {
         let run = finished(folder)?;
-        Ok(Taught { by: teacher(&run, folder)?, folder: folder.into(), run })
+        let by = teacher(&run, folder)?;
+        let known = begun.and_then(|run| run.recipe().teacher.clone()).filter(|known| known.md5 == by.md5);
+        Ok(Taught { by: known.unwrap_or(by), folder: folder.into(), run })
     }
 
     fn by(&self) -> &Teacher {
@@ -118,7 +121,8 @@ impl Plan {
         let images = Images::of(args)?;
         let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(images.name()));
         let begun = begun(&folder, args.resume)?;
-        let taught = args.teacher.as_deref().map(Taught::of).transpose().context("teacher")?;
+        let taught =
+            args.teacher.as_deref().map(|folder| Taught::of(folder, begun.as_ref())).transpose().context("teacher")?;
         let before = begun.as_ref().or(taught.as_ref().map(|taught| &taught.run));
         let source = images.source(before.map(Run::recipe));
         let start = args.start.as_deref().map(exported).transpose()?;
