@@ -23,7 +23,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The MD5 of a file's `bytes`, in hexadecimal.
+/// The MD5 of `bytes`, in hexadecimal.
 pub fn md5_of(bytes: &[u8]) -> String {
     Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,8 +2,8 @@
 
 /// Keeps what is freed for what comes next, instead of giving it back to the system.
 ///
-/// Each step of a training frees some hundred megabytes and asks for as much again. glibc maps large blocks anew each time, and
-/// the system then clears every page: a seventh of the time of an epoch of CIFAR-10. Variables of the user's own
+/// Each step of a training frees what it will ask for again. glibc maps large blocks anew each time, and the system then
+/// clears every page: a seventh of the time of an epoch of CIFAR-10 in single precision. Variables of the user's own
 /// (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`) stay what they are.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn keep_freed() {

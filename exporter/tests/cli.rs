@@ -115,9 +115,9 @@ fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
 /// As [`train`], with images of this class.
 fn train_on(label: u16, recipe: Recipe, name: &str, stop: bool, runs: &TempDir) -> Run {
     let images = Images::new(vec![9; 100 * 28 * 28], vec![label; 100], Dataset::Mnist.shape());
-    let taught = recipe.teacher.is_some().then(|| recipe.dense().network());
-    let mut run = Run::new(recipe, runs.path().join(name).join("checkpoint.safetensors"));
-    run = taught.into_iter().fold(run, Run::taught_by);
+    let path = runs.path().join(name).join("checkpoint.safetensors");
+    let taught = recipe.teacher.is_some().then(|| Run::new(recipe.dense(), path.clone()));
+    let mut run = taught.into_iter().fold(Run::new(recipe, path), Run::taught_by);
     let material = Material { train: &images, validation: &images, loaders: 1, device: tch::Device::Cpu };
     run.train(material, &Progress::silent(), &|| stop).expect("a run");
     run

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -124,7 +124,7 @@ fn taught(recipe: Recipe) -> Recipe {
 
 /// The run with a teacher that knows nothing, if its recipe names one.
 fn with_teacher(run: Run) -> Run {
-    let untrained = run.recipe().dense().network();
+    let untrained = Run::new(run.recipe().dense(), PathBuf::new());
     if run.recipe().teacher.is_some() { run.taught_by(untrained) } else { run }
 }
 
@@ -155,7 +155,7 @@ fn a_teacher_alone_teaches_every_width_even_where_the_labels_say_nothing() {
     let mut dense = Run::new(recipe.dense(), folder.path().join("dense"));
     train(&mut dense, &never).expect("a run");
     let recipe = Recipe { distillation: 1.0, ..taught(recipe) };
-    let mut run = Run::new(recipe, folder.path().join("checkpoint")).taught_by(dense.into_network());
+    let mut run = Run::new(recipe, folder.path().join("checkpoint")).taught_by(dense);
 
     let labels: Vec<u16> = (0..100).map(|index| index % 10).collect();
     let unlabelled = Images::new(bars(&labels, 1), vec![0; 100], Dataset::Mnist.shape());
@@ -170,7 +170,7 @@ fn a_teacher_alone_teaches_every_width_even_where_the_labels_say_nothing() {
 fn a_run_without_the_teacher_of_its_recipe_does_not_begin() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint");
-    let strange = Run::new(recipe(), path.clone()).taught_by(recipe().dense().network());
+    let strange = Run::new(recipe(), path.clone()).taught_by(Run::new(recipe().dense(), path.clone()));
     for mut run in [Run::new(taught(recipe()), path.clone()), strange] {
         let message = train(&mut run, &never).expect_err("no teacher").to_string();
         assert!(message.starts_with("teacher: "), "{message}");

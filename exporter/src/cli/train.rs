@@ -16,7 +16,7 @@ use exporter::train::difference::differences;
 use exporter::train::progress::{Progress, by_width};
 use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run, Teacher};
 
-use super::finished::{check_dense, dense, finished, teacher};
+use super::finished::{check_dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
 use super::pictures::Pictures;
@@ -29,27 +29,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tch::set_num_threads(i32::from(args.threads));
     // All steps have the same shapes, so it is worth trying what convolves them fastest.
     tch::Cuda::cudnn_set_benchmark(true);
-    let Plan { images, folder, start, taught, begun, place } = Plan::of(args)?;
-    if begun.as_ref().is_some_and(Run::is_finished) {
+    let Plan { images, past, place } = Plan::of(args)?;
+    let folder = past.folder.clone();
+    if past.begun.as_ref().is_some_and(Run::is_finished) {
         let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
         return Ok(());
     }
     let material = images.read(args)?;
-    let recipe =
-        args.recipe(&material.source, start.as_ref().map(Exported::origin), taught.as_ref().map(Taught::by))?;
-    begun.as_ref().map_or(Ok(()), |run| check_same(run.recipe(), &recipe, &folder))?;
-    taught.as_ref().map_or(Ok(()), |taught| taught.check(&recipe))?;
+    let recipe = past.recipe(args, &material.source)?;
     eprintln!("{}", printable(&summary(&recipe, &material)));
-    let checkpoint = super::checkpoint(&folder);
-    let mut run = match (begun, &start) {
-        (Some(run), _) => run,
-        (None, None) => Run::new(recipe, checkpoint),
-        (None, Some(model)) => started(model, recipe, &material, checkpoint)?,
-    };
-    if let Some(taught) = taught {
-        run = run.taught_by(taught.run.into_network());
-    }
+    let mut run = past.run(recipe, &material)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
@@ -59,7 +49,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device };
     match (run.train(lessons, &Progress::new(), &|| stop.load(Ordering::Relaxed))?, place) {
         (Outcome::Interrupted, _) => eprintln!("stopped; the same command with --resume goes on"),
-        (Outcome::Finished, Some(place)) => shipped(&run, args, &material, &place)
+        (Outcome::Finished, Some(place)) => ship(&run, &material.measures, &args.photos.target, &place, run.teacher())
             .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?,
         (Outcome::Finished, None) => {
             let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&epoch.accuracy));
@@ -72,6 +62,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// What is about to be done, and possible as far as can be told without reading a picture.
 struct Plan {
     images: Images,
+    past: Past,
+    /// Where the model goes, if there will be one.
+    place: Option<Place>,
+}
+
+/// What is there before a training, which its recipe has to go with.
+struct Past {
     /// The run's folder.
     folder: PathBuf,
     /// The model to start from, if there is one.
@@ -80,8 +77,6 @@ struct Plan {
     taught: Option<Taught>,
     /// The run that is there already.
     begun: Option<Run>,
-    /// Where the model goes, if there will be one.
-    place: Option<Place>,
 }
 
 /// A finished run whose network teaches, and what a recipe says of it.
@@ -98,10 +93,6 @@ impl Taught {
         let by = teacher(&run, folder)?;
         let known = begun.and_then(|run| run.recipe().teacher.clone()).filter(|known| known.md5 == by.md5);
         Ok(Taught { by: known.unwrap_or(by), folder: folder.into(), run })
-    }
-
-    fn by(&self) -> &Teacher {
-        &self.by
     }
 
     /// A teacher has seen what `recipe` trains on, and no image that it holds out.
@@ -123,23 +114,55 @@ impl Plan {
         let begun = begun(&folder, args.resume)?;
         let taught =
             args.teacher.as_deref().map(|folder| Taught::of(folder, begun.as_ref())).transpose().context("teacher")?;
-        let before = begun.as_ref().or(taught.as_ref().map(|taught| &taught.run));
-        let source = images.source(before.map(Run::recipe));
         let start = args.start.as_deref().map(exported).transpose()?;
-        let recipe = args.recipe(&source, start.as_ref().map(Exported::origin), taught.as_ref().map(Taught::by))?;
+        let past = Past { folder, start, taught, begun };
+        let source = images.source(past.before().map(Run::recipe));
+        let recipe = past.recipe(args, &source)?;
         if let Source::Photos(photos) = &source {
             recipe.check_count(photos.pictures[0]).map_err(anyhow::Error::msg)?;
         }
-        begun.as_ref().map_or(Ok(()), |run| check_same(run.recipe(), &recipe, &folder))?;
-        taught.as_ref().map_or(Ok(()), |taught| taught.check(&recipe))?;
-        if let Some(model) = &start {
+        if let Some(model) = &past.start {
             // Found out on a network that is thrown away.
             model.fill(&recipe.network(), &source.labels()).with_context(|| model.origin().file.clone())?;
         }
         let ships = matches!(images, Images::Photos(_)) && args.method == Method::OnePass;
-        let ships = ships && !begun.as_ref().is_some_and(Run::is_finished);
+        let ships = ships && !past.begun.as_ref().is_some_and(Run::is_finished);
         let place = ships.then(|| args.photos.target.place(&source)).transpose()?;
-        Ok(Plan { images, folder, start, taught, begun, place })
+        Ok(Plan { images, past, place })
+    }
+}
+
+impl Past {
+    /// The run that has seen these images already, if one has.
+    fn before(&self) -> Option<&Run> {
+        self.begun.as_ref().or(self.taught.as_ref().map(|taught| &taught.run))
+    }
+
+    /// The recipe for images of `source`, which the run that is there and the teacher both go with.
+    fn recipe(&self, args: &Args, source: &Source) -> anyhow::Result<Recipe> {
+        let (model, teacher) = (self.start.as_ref().map(Exported::origin), self.taught.as_ref().map(|it| &it.by));
+        let recipe = args.recipe(source, model, teacher)?;
+        if let Some(run) = &self.begun {
+            check_same(run.recipe(), &recipe, &self.folder)?;
+        }
+        if let Some(taught) = &self.taught {
+            taught.check(&recipe)?;
+        }
+        Ok(recipe)
+    }
+
+    /// The run by `recipe`: the one that is there, or a new one.
+    fn run(self, recipe: Recipe, material: &Material) -> anyhow::Result<Run> {
+        let checkpoint = super::checkpoint(&self.folder);
+        let run = match (self.begun, &self.start) {
+            (Some(run), _) => run,
+            (None, None) => Run::new(recipe, checkpoint),
+            (None, Some(model)) => started(model, recipe, material, checkpoint)?,
+        };
+        Ok(match self.taught {
+            Some(taught) => run.taught_by(taught.run),
+            None => run,
+        })
     }
 }
 
@@ -217,12 +240,6 @@ fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: Pa
     };
     eprintln!("{}", printable(&format!("starts from {file} ({data}, {epochs} epochs): {worth}")));
     Ok(Run::with(recipe, network, checkpoint))
-}
-
-/// Writes the model of `run` to `place`, its teacher beside it on the card.
-fn shipped(run: &Run, args: &Args, material: &Material, place: &Place) -> anyhow::Result<()> {
-    let teacher = args.teacher.as_deref().map(|folder| dense(folder, run.recipe())).transpose()?;
-    ship(run, &material.measures, &args.photos.target, place, teacher.as_ref())
 }
 
 /// A run goes on as it was begun, or not at all.

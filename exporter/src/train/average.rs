@@ -26,11 +26,6 @@ impl Average {
         &self.network
     }
 
-    /// The averaged network, for good.
-    pub fn into_network(self) -> Network {
-        self.network
-    }
-
     /// Moves it to `device`.
     pub fn move_to(&mut self, device: Device) {
         self.network.move_to(device);

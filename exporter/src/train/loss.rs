@@ -69,11 +69,12 @@ impl LossWeights {
         let of_all = log_probabilities.mean_dim([-1i64].as_slice(), false, None);
         let mut likelihood = of_label * (1.0 - target.label_smoothing) + of_all * target.label_smoothing;
         if target.distillation > 0.0 {
+            let (told, at_full) = match teacher {
+                Some(logits) => (logits.softmax(-1, None), target.distillation),
+                None => (log_probabilities.get(-1).exp().detach(), 0.0),
+            };
             let mut share = vec![target.distillation; widths as usize];
-            let told = teacher.map(|logits| logits.softmax(-1, None)).unwrap_or_else(|| {
-                share[widths as usize - 1] = 0.0;
-                log_probabilities.get(-1).exp().detach()
-            });
+            share[widths as usize - 1] = at_full;
             let of_told = (log_probabilities * told).sum_dim_intlist([-1i64].as_slice(), false, None);
             let share = beside(logits, &share).view([widths, 1]);
             likelihood = &likelihood + share * (of_told - &likelihood);

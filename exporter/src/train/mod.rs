@@ -1,8 +1,8 @@
 //! Training by the one-pass method: each step fits every width at once. A dense network, to compare with, has full width only.
 //!
-//! A run is a pure function of its [`Recipe`], its images, its seed and its teacher, if it has one (on one thread of a processor; a GPU rounds as it
-//! likes): what is random in a step is drawn from the seed and the step's number, so that a resumed run goes on exactly as
-//! an uninterrupted one would.
+//! A run is a pure function of its [`Recipe`], its images, its seed and its teacher, if it has one (on one thread of a
+//! processor; a GPU rounds as it likes): what is random in a step is drawn from the seed and the step's number, so that a
+//! resumed run goes on exactly as an uninterrupted one would.
 
 pub mod average;
 pub mod balance;

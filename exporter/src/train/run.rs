@@ -27,7 +27,7 @@ pub struct Run {
     network: Network,
     sgd: Sgd,
     average: Option<Average>,
-    teacher: Option<Network>,
+    teacher: Option<Box<Run>>,
     /// Has the network got what the training images decide about its first weights?
     begun: bool,
     /// Steps done.
@@ -98,15 +98,15 @@ impl Run {
         })
     }
 
-    /// The same run with the network that teaches, which its recipe names.
+    /// The same run with the one whose network teaches, which its recipe names.
     #[must_use]
-    pub fn taught_by(self, teacher: Network) -> Run {
-        Run { teacher: Some(teacher), ..self }
+    pub fn taught_by(self, teacher: Run) -> Run {
+        Run { teacher: Some(Box::new(teacher)), ..self }
     }
 
-    /// [`Run::network`], for good.
-    pub fn into_network(self) -> Network {
-        self.average.map_or(self.network, Average::into_network)
+    /// The run whose network teaches, if it was brought.
+    pub fn teacher(&self) -> Option<&Run> {
+        self.teacher.as_deref()
     }
 
     /// The network to measure and export: as it is now, or its average if the recipe wants one.
@@ -137,8 +137,8 @@ impl Run {
     /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
     ///
     /// # Errors
-    /// [`TrainError`] for settings out of range, a teacher that is missing, a loss or a weight that is no number, an image that is gone, or a
-    /// checkpoint that cannot be written.
+    /// [`TrainError`] for settings out of range, a teacher that is missing, a loss or a weight that is no number, an image
+    /// that is gone, or a checkpoint that cannot be written.
     ///
     /// # Panics
     /// If the material has no loader.
@@ -250,7 +250,7 @@ impl Run {
         let logits = self.network.all_logits(&batch.images, mode);
         let told = self.teacher.as_ref().map(|teacher| {
             let mode = Mode { training: false, ..mode };
-            tch::no_grad(|| teacher.logits(&batch.images, Width::FULL, mode))
+            tch::no_grad(|| teacher.network().logits(&batch.images, Width::FULL, mode))
         });
         let loss = goal.widths.loss(&logits, &batch.labels, told.as_ref(), &goal.target);
         let value = loss.double_value(&[]);
