@@ -76,8 +76,8 @@ impl Execute for EngineWorker {
             let mut answered = Vec::with_capacity(climbs.len());
             for (item, place) in climbs.iter_mut().enumerate() {
                 if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
-                    let (answer, in_time) = conclude(&self.metrics, &served, pass, item, &climb, began);
-                    *(if in_time { &mut ran.in_time } else { &mut ran.late }) += 1;
+                    let answer = conclude(&self.metrics, &served, pass, item, &climb, began);
+                    *(if answer.late { &mut ran.late } else { &mut ran.in_time }) += 1;
                     answered.push((climb.job.queued, answer));
                 }
             }
@@ -91,7 +91,7 @@ impl Execute for EngineWorker {
     }
 }
 
-/// An item's answer, which is counted, and whether it is there by its deadline.
+/// An item's answer, which is counted.
 fn conclude(
     metrics: &Metrics,
     served: &ServedModel,
@@ -99,16 +99,16 @@ fn conclude(
     item: usize,
     climb: &Climb,
     began: Instant,
-) -> (Answer, bool) {
+) -> Answer {
     let (queued, inference) = (&climb.job.queued, began.elapsed());
     let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
     let timing = Timing { queue, decode: queued.decoding, inference };
     measure(metrics, served, climb.width(), &timing);
-    let in_time = began + inference <= queued.demand.deadline;
-    if !in_time {
+    let late = began + inference > queued.demand.deadline;
+    if late {
         metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
     }
-    (answer(pass, item, climb, timing), in_time)
+    answer(pass, item, climb, timing, late)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {
@@ -129,12 +129,13 @@ fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -
     pass
 }
 
-fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing) -> Answer {
+fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -> Answer {
     let (metadata, job) = (pass.model().metadata(), &climb.job.queued.job);
     let at = |(width, logits): (Width, Vec<f32>)| (width, predict(&logits, width, metadata, job.top_k));
     Answer {
         width: climb.width(),
         reason: climb.reason(),
+        late,
         predictions: predict(pass.logits(item), climb.width(), metadata, job.top_k),
         profile: job.profile.then(|| pass.profile(item, pass.model().grid()).into_iter().map(at).collect()),
         timing,

@@ -13,7 +13,7 @@ mod measure;
 mod planner;
 mod predict;
 mod queue;
-mod step_back;
+mod run_delay;
 mod task;
 mod worker;
 
@@ -36,6 +36,7 @@ use crate::policy::Profile;
 use crate::repository::ServedModel;
 use crate::telemetry::Metrics;
 use queue::Queue;
+use run_delay::RunDelay;
 
 /// How many threads, and how much they may have to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub struct Scheduler {
     queue: Arc<Queue>,
     settings: Settings,
     warmed_up: watch::Receiver<usize>,
+    run_delay: Arc<RunDelay>,
 }
 
 impl Scheduler {
@@ -85,7 +87,8 @@ impl Scheduler {
         let queue = Arc::new(Queue::new(settings, models, metrics.clone()));
         let (report, warmed_up) = watch::channel(0);
         // Dropped when a thread cannot be had, it lets those that could end.
-        let scheduler = Scheduler { queue: queue.clone(), settings, warmed_up };
+        let run_delay = Arc::new(RunDelay::default());
+        let scheduler = Scheduler { queue: queue.clone(), settings, warmed_up, run_delay: run_delay.clone() };
         for index in 0..settings.workers {
             let worker = worker::Worker {
                 index,
@@ -93,6 +96,7 @@ impl Scheduler {
                 models: all.clone(),
                 metrics: metrics.clone(),
                 warmed_up: report.clone(),
+                run_delay: run_delay.clone(),
                 new_worker: new_worker.clone(),
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.work())?;
@@ -116,6 +120,11 @@ impl Scheduler {
     /// The models with what they take, as corrected so far, and the mean time that decoding takes.
     pub fn profiles(&self) -> (Vec<(Arc<ServedModel>, Profile)>, Duration) {
         self.queue.profiles()
+    }
+
+    /// Brings those metrics up to date that change while nothing runs.
+    pub fn update_metrics(&self) {
+        self.queue.update_metrics(self.run_delay.since_last_call());
     }
 
     /// Has every worker warmed up?

@@ -178,9 +178,17 @@ impl Queue {
 
     /// Sees the models with their profiles as they are now, and the mean time of a decoding.
     pub(super) fn profiles(&self) -> (Vec<(Arc<ServedModel>, Profile)>, Duration) {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.planner.decay(Instant::now());
         let profiles = state.planner.profiles().map(|(model, profile)| (model.clone(), profile.clone()));
         (profiles.collect(), state.planner.mean_decoding())
+    }
+
+    /// Shows what is known of the models now, and that workers waited so much longer for a core.
+    pub(super) fn update_metrics(&self, run_delay: Duration) {
+        let (profiles, decoding) = self.profiles();
+        profiles.iter().for_each(|(model, profile)| self.show_profile(model, profile, decoding));
+        self.metrics.worker_run_delay.inc_by(run_delay.as_secs_f64());
     }
 
     /// Takes no more jobs; those that wait are still answered.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tracing::{debug, error};
 
 use super::queue::Queue;
-use super::step_back::step_back;
+use super::run_delay::RunDelay;
 use super::task::Task;
 use super::{Batch, Encoded, JobError};
 use crate::engine::Width;
@@ -52,11 +52,13 @@ pub(super) struct Worker {
     pub(super) models: Arc<[Arc<ServedModel>]>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) warmed_up: watch::Sender<usize>,
+    pub(super) run_delay: Arc<RunDelay>,
     pub(super) new_worker: NewWorker,
 }
 
 impl Worker {
     pub(super) fn work(self) {
+        self.run_delay.count_this_thread();
         let mut execute = (self.new_worker)();
         // Where warming up fails, the worker never counts as ready, but goes on: other models may run.
         if self.survives("warming up", || execute.warm_up(&self.models)).is_some() {
@@ -64,14 +66,16 @@ impl Worker {
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
-        // Not before: whatever else runs would keep the server from being ready.
-        step_back();
         // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
         while self.survives("taking work", || self.take(&mut execute)) != Some(ControlFlow::Break(())) {}
     }
 
     /// Does what there is to do next; breaks once there is no more.
     fn take(&self, execute: &mut Box<dyn Execute>) -> ControlFlow<()> {
+        // On a shared core, requests that arrived during the last task are read, and its answers sent, before the next one.
+        // Without this they wait until the worker's time slice ends. A lower priority would do the same for the runtime,
+        // but it would also let any other busy process starve the workers.
+        std::thread::yield_now();
         match self.queue.take(self.index) {
             Some(Task::Decode(pictures)) => pictures.into_iter().for_each(|picture| self.decode(execute, picture)),
             Some(Task::Run(batch)) => self.run(execute, batch),
