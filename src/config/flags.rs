@@ -57,8 +57,8 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_DECODERS", value_name = "N")]
     pub decoders: Option<usize>,
 
-    /// Latency budget of requests that name none, and at least four times what their images take at full width; less to
-    /// narrow sooner, more to keep full width longer
+    /// Latency target of requests that name no budget, and at least four times what their images take at full width: less to
+    /// narrow sooner, more to keep full width longer. Such requests are answered even if they are late
     #[arg(long, env = "ANYWIDTH_DEFAULT_BUDGET_MS", default_value_t = 50.0, value_name = "MS")]
     pub default_budget_ms: f64,
 
