@@ -64,6 +64,8 @@ const RANKS: usize = 6;
 const MOST_VICTIMS: usize = 16;
 /// Jobs for each worker below which a queue always has room for one with a target.
 const ROOM: u64 = 32;
+/// The least part of a target, in 1024ths, that is kept for reading and answering, which no plan knows.
+const SPARE: u64 = WHOLE / 3;
 /// The slack of a job that is answered however late it is. So many nanoseconds times the number of workers do not overflow.
 const UNLIMITED: u64 = 1 << 50;
 /// Place in the queue of a job that is not there yet.
@@ -226,8 +228,8 @@ impl Backlog {
         Err(Duration::from_nanos(end.saturating_sub(new.usable)))
     }
 
-    /// Can the workers do the first `place` jobs within a target, at the narrowest widths that these allow? The margin is
-    /// kept from it.
+    /// Can the workers do the first `place` jobs within a target, at the narrowest widths that these allow? The margin, or
+    /// [`SPARE`], is kept from it.
     ///
     /// No job counts for more than its share of a queue of [`ROOM`] jobs for each worker: a slow decode, a stall or an
     /// estimate that is too high fills no queue in which few jobs wait.
@@ -236,7 +238,8 @@ impl Backlog {
         let most = budget / ROOM;
         let counts = |item: &Item| item.least_cost(profiles).item.min(most);
         let queued: u64 = self.jobs[..place].iter().map(counts).sum();
-        queued <= (budget - budget / WHOLE * margin.min(WHOLE)) * crew.workers()
+        let spare = budget / WHOLE * margin.clamp(SPARE, WHOLE);
+        queued <= (budget - spare) * crew.workers()
     }
 
     /// The longest setup of any job below these ceilings. It is taken for that of every batch: so the fewest batches are

@@ -459,8 +459,8 @@ fn a_queue_refuses_targets_once_it_is_longer_than_they_are() {
         assert!(wait <= us(1000), "{wait:?}");
         count
     };
-    // A quarter of the width takes 100 us.
-    assert_eq!((accepted(1), accepted(2)), (101, 201));
+    // A quarter of the width takes 100 us, and a third of the target is kept.
+    assert_eq!((accepted(1), accepted(2)), (67, 134));
 }
 
 #[test]

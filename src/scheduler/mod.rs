@@ -15,6 +15,7 @@ mod predict;
 mod queue;
 mod run_delay;
 mod task;
+mod turns;
 mod worker;
 
 pub use engine_worker::EngineWorker;
@@ -23,6 +24,7 @@ pub use measure::measure;
 pub use predict::{Prediction, predict};
 pub use queue::Refused;
 pub use task::{Batch, Encoded, PlannedJob};
+pub use turns::Turns;
 pub use worker::{Execute, NewWorker, Ran};
 
 use std::io;
@@ -73,7 +75,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Starts the worker threads, each of which warms up with every one of `models` before its first batch. With each model
-    /// comes what it takes, as [`measure`] tells.
+    /// comes what it takes, as [`measure`] tells. Workers take turns with the threads of the runtime that `turns` knows.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -82,6 +84,7 @@ impl Scheduler {
         models: Vec<(Arc<ServedModel>, Profile)>,
         metrics: Arc<Metrics>,
         new_worker: NewWorker,
+        turns: Arc<Turns>,
     ) -> io::Result<Scheduler> {
         let all: Arc<[Arc<ServedModel>]> = models.iter().map(|(model, _)| model.clone()).collect();
         let queue = Arc::new(Queue::new(settings, models, metrics.clone()));
@@ -97,6 +100,7 @@ impl Scheduler {
                 metrics: metrics.clone(),
                 warmed_up: report.clone(),
                 run_delay: run_delay.clone(),
+                turns: turns.clone(),
                 new_worker: new_worker.clone(),
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.work())?;

@@ -144,7 +144,8 @@ impl Planner {
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
         let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
         let Some(budget) = job.budget else {
-            return Ok(new(now, self.usual_budget(job, together, profile))?.with_target());
+            let demand = new(now, self.usual_budget(job, together, profile))?;
+            return Ok(demand.with_target());
         };
         let demand = new(job.arrived, inside(budget)).map_err(|error| of_whole(error, budget))?;
         if demand.deadline < now + profile.latency(demand.widths.narrowest(profile), 1) {

@@ -54,7 +54,8 @@ fn start(
     });
     let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
     let models = vec![(model.clone(), profile.unwrap().remove(0))];
-    Scheduler::start(settings, models, metrics.clone(), new_worker).unwrap()
+    let turns = Arc::new(Turns::new(1, 0));
+    Scheduler::start(settings, models, metrics.clone(), new_worker, turns).unwrap()
 }
 
 /// One worker, and so much time that nothing is ever late.

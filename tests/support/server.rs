@@ -8,7 +8,7 @@ use anywidth::config::{Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::picture::Limits;
 use anywidth::repository::{Repository, ServedModel};
-use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, measure};
+use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
 use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
@@ -101,7 +101,11 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&registry).unwrap());
         let repository = Repository::new(models(), vec![], Some("tiny")).unwrap();
         let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let turns = Arc::new(Turns::new(1, 1));
+        let (parked, unparked) = (turns.clone(), turns.clone());
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).on_thread_park(move || parked.parked()).on_thread_unpark(move || unparked.unparked());
+        let runtime = runtime.enable_all().build().unwrap();
         let (max_batch, counts, wrap) = (options.scheduler.max_batch, metrics.clone(), options.wrap);
         let callers = runtime.handle().clone();
         let new_worker: NewWorker =
@@ -109,7 +113,7 @@ impl Server {
         let all: Vec<_> = repository.all().cloned().collect();
         let profiles = measure(&all, Width::of_channels(1, 4), max_batch, Duration::ZERO).unwrap();
         let models = all.into_iter().zip(profiles).collect();
-        let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker).unwrap();
+        let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker, turns).unwrap();
         let service = Arc::new(Service::new(repository, scheduler, metrics, registry, options.limits));
 
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
