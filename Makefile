@@ -22,7 +22,8 @@ test: test-rust test-deploy test-exporter ## Installs what the tests need, then 
 # In one go, for what they share is built once then.
 test-rust:
 	tests/browser/install.sh
-	$(CARGO) test --locked --workspace
+	tests/jpeg/install.sh
+	ANYWIDTH_DJPEG=djpeg $(CARGO) test --locked --workspace
 
 test-server: ## Runs the tests of the server; needs nothing installed.
 	$(CARGO) test --locked

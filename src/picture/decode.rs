@@ -16,7 +16,7 @@ use super::{Frame, Limits, PictureError, Pixels, jpeg, webp};
 pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Result<Pixels, PictureError> {
     limits.check_bytes(bytes.len())?;
     let (image, orientation) = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits, frame)?,
+        _ if bytes.starts_with(&[0xFF, 0xD8]) => jpeg::decode(bytes, limits, frame)?,
         Ok(ImageFormat::Png) => {
             let broken = |error| broken("PNG", error);
             if let Some(size) = png_size(bytes) {

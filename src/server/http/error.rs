@@ -179,6 +179,7 @@ fn picture_kind(error: &PictureError) -> (StatusCode, &'static str) {
         PictureError::TooManyBytes { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "image_too_large"),
         PictureError::TooManyPixels { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels"),
         PictureError::Unsupported { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
+        PictureError::UnsupportedFeature { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_feature"),
         PictureError::Broken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "broken_image"),
     }
 }
