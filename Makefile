@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-server test-load test-browser test-deploy test-image test-exporter lint libtorch docs bench \
+.PHONY: help demo trainer test test-rust test-server test-load test-browser test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -46,6 +46,9 @@ images: ## Builds the Docker images of the server and of the load generator.
 
 test-exporter: libtorch .venv ## Runs the tests of the exporter, with ONNX Runtime and libtorch as peers.
 	cd exporter && $(CARGO) test --locked
+
+test-pytorch: ## Exports networks with PyTorch, runs examples/pytorch, and tests what they wrote: a download of 2.5 GB, 5 GB of disk.
+	tests/pytorch/test.sh
 
 lint: libtorch ## Formatting and lints, as the gate runs them.
 	$(CARGO) fmt --check

@@ -5,6 +5,7 @@ mod config;
 mod evaluate;
 mod healthcheck;
 mod inspect;
+mod label;
 mod profile;
 mod serve;
 mod subject;
@@ -50,6 +51,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Show a model's layers, and what each width costs
     Inspect(inspect::Arguments),
+    /// Write labels, and accuracies and temperatures measured on labelled pictures, into a model file
+    Label(label::Arguments),
 }
 
 /// Why a command ended, told apart for the exit code.
@@ -92,6 +95,7 @@ fn execute(typed: &[OsString]) -> Result<(), Failure> {
         Some(Command::Profile(arguments)) => profile::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Label(arguments)) => label::run(&arguments),
     }
 }
 

@@ -20,7 +20,32 @@ pub(super) struct Measured {
     pub(super) broken: usize,
     /// What is wrong with the first of them, after their place in the list.
     pub(super) first_broken: Vec<(usize, String)>,
+    /// The scores of the pictures whose scores were to be kept, in the order of the list.
+    pub(super) scored: Vec<Scored>,
 }
+
+/// What a model said of one picture.
+#[derive(Debug)]
+pub(in crate::cli) struct Scored {
+    /// The picture's place in the list.
+    index: usize,
+    /// Its class, of the model's.
+    pub(in crate::cli) class: usize,
+    /// `[classes]` for each width.
+    pub(in crate::cli) scores: Vec<Vec<f32>>,
+}
+
+/// Whether scores are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Keep {
+    /// They are only counted.
+    Nothing,
+    /// Those of all pictures, or where these are too many, of evenly chosen ones.
+    Scores,
+}
+
+/// Most scores that are kept: 128 MiB of them.
+const MAX_SCORES: usize = 1 << 25;
 
 /// Broken files that are named.
 const NAMED: usize = 5;
@@ -33,7 +58,9 @@ pub(super) fn measure(
     files: &[Labelled],
     classes: &[usize],
     threads: usize,
+    keep: Keep,
 ) -> Measured {
+    let every = (files.len() * widths.len() * served.model.classes()).div_ceil(MAX_SCORES);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut pass = Pass::new(served.model.clone(), 1);
@@ -41,8 +68,15 @@ pub(super) fn measure(
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return measured };
-            if let Err(error) = measured.add(served, widths, &mut pass, file, classes) {
+            if let Err(error) = look(served, &mut pass, &file.path, Width::FULL) {
                 measured.add_broken(index, format!("{error:#}"));
+                continue;
+            }
+            let (class, scores) = (classes[file.class], pass.profile(0, widths));
+            measured.add(served, class, &scores);
+            if keep == Keep::Scores && index.is_multiple_of(every) {
+                let scores = scores.into_iter().map(|(_, scores)| scores).collect();
+                measured.scored.push(Scored { index, class, scores });
             }
         }
     };
@@ -55,25 +89,21 @@ pub(super) fn measure(
 
 impl Measured {
     fn nothing(widths: &[Width]) -> Measured {
-        Measured { tallies: vec![Tally::default(); widths.len()], broken: 0, first_broken: Vec::new() }
+        Measured {
+            tallies: vec![Tally::default(); widths.len()],
+            broken: 0,
+            first_broken: Vec::new(),
+            scored: Vec::new(),
+        }
     }
 
     /// Counts the answers to one picture at every width.
-    fn add(
-        &mut self,
-        served: &ServedModel,
-        widths: &[Width],
-        pass: &mut Pass,
-        file: &Labelled,
-        classes: &[usize],
-    ) -> anyhow::Result<()> {
-        look(served, pass, &file.path, Width::FULL)?;
-        for (tally, (width, logits)) in self.tallies.iter_mut().zip(pass.profile(0, widths)) {
-            for answer in predict(&logits, width, served.model.metadata(), 1) {
-                tally.add(answer.probability, answer.index == classes[file.class]);
+    fn add(&mut self, served: &ServedModel, class: usize, scores: &[(Width, Vec<f32>)]) {
+        for (tally, (width, logits)) in self.tallies.iter_mut().zip(scores) {
+            for answer in predict(logits, *width, served.model.metadata(), 1) {
+                tally.add(answer.probability, answer.index == class);
             }
         }
-        Ok(())
     }
 
     /// Each thread takes ever later files, so its first few are enough to find the first few of all.
@@ -92,6 +122,8 @@ impl Measured {
         self.first_broken.extend(other.first_broken);
         self.first_broken.sort();
         self.first_broken.truncate(NAMED);
+        self.scored.extend(other.scored);
+        self.scored.sort_by_key(|scored| scored.index);
         self
     }
 }

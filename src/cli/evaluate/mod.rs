@@ -4,7 +4,7 @@ mod labels;
 mod measure;
 mod tally;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::{anyhow, ensure};
@@ -12,6 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use self::labels::{LISTED, classes, first};
+pub(super) use self::measure::{Keep, Scored};
 use self::measure::{Measured, measure};
 use self::tally::{Tally, mean_accuracy};
 use super::subject::Chosen;
@@ -35,8 +36,8 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What there is to say.
-struct Report {
+/// What there is to say of a model on a folder of labelled pictures.
+pub(super) struct Report {
     served: ServedModel,
     labels: Vec<String>,
     listing: Listing,
@@ -51,30 +52,9 @@ struct Report {
 const BORNE: usize = 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let report = arguments.report()?;
-    print(&if arguments.json { report.as_json() } else { report.as_text(&arguments.data.display().to_string()) })?;
-    let (broken, all) = (report.measured.broken, report.listing.files.len());
-    if broken * BORNE > all {
-        return Err(Failure::Error(anyhow!("{broken} of {all} files are broken: more than one in {BORNE}")));
-    }
-    Ok(())
-}
-
-impl Arguments {
-    fn report(&self) -> anyhow::Result<Report> {
-        let listing = dataset::list(&self.data)?;
-        let served = self.chosen.find()?;
-        let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
-        let classes = classes(&listing.classes, &labels)?;
-        ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", self.data.display());
-        let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
-        let widths = widths(&served);
-        let measured = measure(&served, &widths, &listing.files, &classes, threads);
-        if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
-            return Err(anyhow!("no file in {} can be used; the first: {reason}", self.data.display()));
-        }
-        Ok(Report { served, labels, listing, classes, widths, measured })
-    }
+    let report = Report::new(arguments.chosen.find()?, &arguments.data, Keep::Nothing)?;
+    print(&if arguments.json { report.as_json() } else { report.as_text(&arguments.data) })?;
+    Ok(report.check()?)
 }
 
 /// The widths whose accuracies the file states, so that they can be compared; else the steps of the model's grid.
@@ -89,6 +69,48 @@ fn widths(served: &ServedModel) -> Vec<Width> {
 }
 
 impl Report {
+    /// Runs the model on every picture in the folder `data`.
+    pub(super) fn new(served: ServedModel, data: &Path, keep: Keep) -> anyhow::Result<Report> {
+        let listing = dataset::list(data)?;
+        let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
+        let classes = classes(&listing.classes, &labels)?;
+        ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", data.display());
+        let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
+        let widths = widths(&served);
+        let measured = measure(&served, &widths, &listing.files, &classes, threads, keep);
+        if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
+            return Err(anyhow!("no file in {} can be used; the first: {reason}", data.display()));
+        }
+        Ok(Report { served, labels, listing, classes, widths, measured })
+    }
+
+    /// An error if so many files are broken that the rest may not be what was meant.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let (broken, all) = (self.measured.broken, self.listing.files.len());
+        ensure!(broken * BORNE <= all, "{broken} of {all} files are broken: more than one in {BORNE}");
+        Ok(())
+    }
+
+    /// Where it was measured, ascending to full width.
+    pub(super) fn widths(&self) -> &[Width] {
+        &self.widths
+    }
+
+    /// How many pictures counted.
+    pub(super) fn pictures(&self) -> usize {
+        self.listing.files.len() - self.measured.broken
+    }
+
+    /// The share of right answers at each width.
+    pub(super) fn accuracies(&self) -> impl Iterator<Item = f64> {
+        self.measured.tallies.iter().map(Tally::accuracy)
+    }
+
+    /// What the model said of the pictures whose scores were to be kept.
+    pub(super) fn scored(&self) -> &[Scored] {
+        &self.measured.scored
+    }
+
     fn rows(&self) -> impl Iterator<Item = (Width, &Tally)> {
         self.widths.iter().copied().zip(&self.measured.tallies)
     }
@@ -129,7 +151,7 @@ impl Report {
         let answer = json!({
             "model": self.served.name,
             "version": self.served.version.to_string(),
-            "pictures": self.listing.files.len() - self.measured.broken,
+            "pictures": self.pictures(),
             "widths": self.rows().map(row).collect::<Vec<_>>(),
             "mean_accuracy": { "from": narrowest, "accuracy": mean },
             "labels_without_pictures": self.absent(),
@@ -139,7 +161,7 @@ impl Report {
         format!("{answer}\n")
     }
 
-    fn as_text(&self, data: &str) -> String {
+    pub(super) fn as_text(&self, data: &Path) -> String {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let full = self.multiply_adds(Width::FULL).max(1);
         let row = |(width, tally): (Width, &Tally)| {
@@ -156,8 +178,8 @@ impl Report {
         let mut text = format!(
             "{} on {}: {} pictures\n\n{}\nmean accuracy over widths {narrowest} to 1: {}\n",
             self.served.name,
-            printable(data),
-            all - broken,
+            printable(&data.display().to_string()),
+            self.pictures(),
             table(&head, self.rows().map(row).collect()),
             percent(mean),
         );

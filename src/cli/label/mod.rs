@@ -1,0 +1,155 @@
+//! `anywidth label`: writes into a model file what it says of itself: labels, and accuracies and temperatures as measured.
+
+mod file;
+mod props;
+mod temperature;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::file::{Rewritten, read};
+use self::temperature::fit;
+use super::evaluate::{Keep, Report};
+use super::{Failure, print};
+use crate::dataset;
+use crate::engine::Width;
+use crate::nearest::{did_you_mean, nearest};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// ONNX file
+    #[arg(value_name = "FILE")]
+    model: PathBuf,
+
+    /// Names of the classes in the order of the scores: a text file with a name per line, a folder with a folder per class
+    /// (sorted by name, as torchvision's ImageFolder does), or the names themselves with commas between them
+    #[arg(long, value_name = "FILE|FOLDER|A,B,...")]
+    labels: Option<String>,
+
+    /// Folder of labelled pictures that the network was not trained on, as of `evaluate`: accuracies and temperatures are
+    /// measured on them and written
+    #[arg(long, value_name = "FOLDER")]
+    evaluate: Option<PathBuf>,
+
+    /// What the pictures of --evaluate are, such as `test` or `validation`: written beside the accuracies
+    #[arg(long, value_name = "WORD", default_value = "test", requires = "evaluate")]
+    split: String,
+
+    /// Another entry, such as picture='{"crop": 0.875}'; without a value, the entry is removed. Can be repeated
+    #[arg(long, value_name = "KEY=JSON", value_parser = entry)]
+    set: Vec<Change>,
+
+    /// Write a new file instead of changing the model file
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// An entry that is to be there, or with `None` not to be there.
+type Change = (String, Option<String>);
+
+/// What every key begins with.
+const PREFIX: &str = "anywidth.";
+/// The keys that are read, without what they begin with.
+const KEYS: [&str; 7] = ["format", "labels", "accuracy", "temperature", "evaluation", "picture", "training"];
+/// Which version of the keys this is.
+const FORMAT: (&str, &str) = ("anywidth.format", "1");
+/// Longest word for --split, in bytes.
+const MAX_SPLIT: usize = 64;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { labels, evaluate, split, set, .. } = arguments;
+    if labels.is_none() && evaluate.is_none() && set.is_empty() {
+        return Err(Failure::Usage(anyhow!("nothing to write: use --labels, --evaluate or --set")));
+    }
+    if split.trim().is_empty() || split.len() > MAX_SPLIT {
+        return Err(Failure::Usage(anyhow!(
+            "--split is a word of at most {MAX_SPLIT} bytes, such as test or validation"
+        )));
+    }
+    let mut changes: BTreeMap<String, Option<String>> = set.iter().cloned().collect();
+    if let Some(labels) = labels {
+        changes.extend([text("labels", json!(labels_from(labels)?))]);
+    }
+    let bytes = read(&arguments.model)?;
+    if !props::keys(&bytes)?.iter().any(|key| key == FORMAT.0.as_bytes()) {
+        changes.entry(FORMAT.0.to_owned()).or_insert_with(|| Some(FORMAT.1.to_owned()));
+    }
+
+    let target = arguments.output.as_deref().unwrap_or(&arguments.model);
+    let rewritten = Rewritten::new(&arguments.model, &bytes, target)?;
+    if let Some(data) = evaluate {
+        let served = rewritten.load(&props::changed(&bytes, &changes)?)?;
+        let report = Report::new(served, data, Keep::Scores)?;
+        print(&report.as_text(data))?;
+        report.check()?;
+        changes.extend(measured(&report, split));
+    }
+    rewritten.finish(&props::changed(&bytes, &changes)?)?;
+    let keys: Vec<_> = changes.keys().map(String::as_str).collect();
+    Ok(print(&format!("wrote {} to {}\n", keys.join(", "), target.display()))?)
+}
+
+/// The entries that state what was measured.
+fn measured(report: &Report, split: &str) -> [Change; 3] {
+    let temperature = |width: usize| {
+        let pictures = report.scored().iter().map(|picture| (picture.scores[width].as_slice(), picture.class));
+        fit(&pictures.collect::<Vec<_>>())
+    };
+    [
+        text("accuracy", curve(report.widths(), report.accuracies())),
+        text("temperature", curve(report.widths(), (0..report.widths().len()).map(temperature))),
+        text("evaluation", json!({ "split": split, "images": report.pictures() })),
+    ]
+}
+
+/// `[[width, value], ...]`; six places are more than any of these numbers mean.
+fn curve(widths: &[Width], values: impl Iterator<Item = f64>) -> Value {
+    let rounded = |value: f64| (value * 1e6).round() / 1e6;
+    widths.iter().zip(values).map(|(width, value)| json!([width, rounded(value)])).collect()
+}
+
+fn text(key: &str, value: Value) -> Change {
+    (format!("{PREFIX}{key}"), Some(value.to_string()))
+}
+
+/// What --labels means.
+fn labels_from(text: &str) -> anyhow::Result<Vec<String>> {
+    let path = Path::new(text);
+    let labels: Vec<String> = if path.is_dir() {
+        dataset::list(path)?.classes
+    } else if path.is_file() {
+        let lines = fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
+        let lines = lines.strip_prefix('\u{feff}').unwrap_or(&lines).trim_end();
+        lines.lines().map(|line| line.trim().to_owned()).collect()
+    } else {
+        ensure!(text.contains(','), "there is no file or folder {text:?}, and names are separated by commas");
+        text.split(',').map(|label| label.trim().to_owned()).collect()
+    };
+    match labels.iter().position(String::is_empty) {
+        Some(empty) => Err(anyhow!("label {empty} of {text} is empty (labels count from 0)")),
+        None => Ok(labels),
+    }
+}
+
+/// What --set means: a key, with or without its prefix, and JSON or nothing.
+fn entry(text: &str) -> Result<Change, String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=JSON is expected")?;
+    let short = key.strip_prefix(PREFIX).unwrap_or(key);
+    if !KEYS.contains(&short) {
+        let nearest = did_you_mean(&nearest(short, KEYS));
+        return Err(format!("there is no key {short:?}{nearest} (the keys are {})", KEYS.join(", ")));
+    }
+    let value = match value {
+        "" => None,
+        value => {
+            serde_json::from_str::<Value>(value).map_err(|cause| format!("{key} is not JSON: {cause}"))?;
+            Some(value.to_owned())
+        }
+    };
+    Ok((format!("{PREFIX}{short}"), value))
+}
