@@ -67,7 +67,8 @@ fn service(config: &Config, repository: Repository) -> anyhow::Result<Service> {
     let models = models.into_iter().zip(profiles).collect();
     let scheduler =
         Scheduler::start(config.scheduler, models, metrics.clone(), new_worker).context("cannot start the workers")?;
-    Ok(Service::new(repository, scheduler, metrics, registry, config.request))
+    let service = Service::new(repository, scheduler, metrics, registry, config.request);
+    Ok(service.with_cors_origins(config.cors_origins.clone()))
 }
 
 /// Completes at the first Ctrl-C or SIGTERM; a second one then ends the process at once.
