@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-server test-load test-browser test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
+.PHONY: help demo trainer test test-rust test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -17,7 +17,7 @@ trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.
 	cd exporter && $(CARGO) build --release --locked
 	$(CARGO) build --release --locked
 
-test: test-rust test-deploy test-exporter ## Installs what the tests need, then runs all of them.
+test: test-rust test-clients test-deploy test-exporter ## Installs what the tests need, then runs all of them.
 
 # In one go, for what they share is built once then.
 test-rust:
@@ -34,6 +34,9 @@ test-load: ## Runs the tests of the load generator and the simulator.
 test-browser: ## Runs the tests of the page in Chromium, which it installs where it is missing.
 	tests/browser/install.sh
 	$(CARGO) test --locked --package anywidth-browser-tests
+
+test-clients: ## Runs the tests of Python clients, one of them generated from the API's description; installs them from PyPI.
+	CARGO='$(CARGO)' tests/clients/test.sh
 
 test-deploy: ## Runs the tests of deploy/: installs Prometheus, HAProxy and nginx from Debian; needs root for that, and Docker's engine.
 	tests/deploy/test.sh

@@ -76,7 +76,8 @@ fn service(config: &Config, repository: Repository, turns: Arc<Turns>) -> anyhow
     let models = models.into_iter().zip(profiles).collect();
     let scheduler = Scheduler::start(config.scheduler, models, metrics.clone(), new_worker, turns)
         .context("cannot start the workers")?;
-    Ok(Service::new(repository, scheduler, metrics, registry, config.request))
+    let service = Service::new(repository, scheduler, metrics, registry, config.request);
+    Ok(service.with_cors_origins(config.cors_origins.clone()))
 }
 
 /// Completes at the first Ctrl-C or SIGTERM; a second one then ends the process at once.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anywidth::config::{Drain, RequestLimits};
+use anywidth::config::{CorsOrigin, Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::picture::Limits;
 use anywidth::repository::{Repository, ServedModel};
@@ -27,6 +27,7 @@ pub struct Options {
     pub limits: RequestLimits,
     pub max_pixels: u64,
     pub drain: Drain,
+    pub cors_origins: Vec<CorsOrigin>,
     pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync>,
 }
 
@@ -45,11 +46,13 @@ impl Default for Options {
                 max_body_bytes: 1 << 20,
                 max_files: 8,
                 read_timeout: Duration::from_secs(60),
+                keep_alive_timeout: Duration::from_secs(60),
                 max_bytes_in_flight: 64 << 20,
                 max_connections: 64,
             },
             max_pixels: 1_000_000,
             drain: DRAIN,
+            cors_origins: Vec::new(),
             wrap: Box::new(|worker| Box::new(worker)),
         }
     }
@@ -114,7 +117,8 @@ impl Server {
         let profiles = measure(&all, Width::of_channels(1, 4), max_batch, Duration::ZERO).unwrap();
         let models = all.into_iter().zip(profiles).collect();
         let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker, turns).unwrap();
-        let service = Arc::new(Service::new(repository, scheduler, metrics, registry, options.limits));
+        let service = Service::new(repository, scheduler, metrics, registry, options.limits);
+        let service = Arc::new(service.with_cors_origins(options.cors_origins));
 
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -206,7 +210,12 @@ impl Answer {
         assert_eq!(self.header("content-type"), "application/json");
         let body = self.json();
         assert_eq!(body["code"], code, "{body}");
-        assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+        let known = ["error", "code", "file", "retry_after_ms"];
+        assert!(body.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{body}");
+        // Who may come back is told when, in both places.
+        let retry_after = self.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+        assert_eq!(body["retry_after_ms"].as_u64().map(|ms: u64| ms.div_ceil(1000)), retry_after, "{body}");
+        assert_eq!(retry_after.is_some(), status == 503, "{body}");
         body["error"].as_str().unwrap().to_owned()
     }
 }

@@ -16,6 +16,7 @@ use crate::picture::Preparation;
 // Schemas come with the paths, but for that of errors.
 #[derive(OpenApi)]
 #[openapi(
+    servers((url = "/", description = "The server that says this.")),
     paths(
         classify::classify,
         models::models,
@@ -48,7 +49,7 @@ static TEXT: LazyLock<serde_json::Result<String>> = LazyLock::new(|| Document::o
 impl PartialSchema for Width {
     fn schema() -> RefOr<Schema> {
         let number = Object::builder().schema_type(Type::Number).exclusive_minimum(Some(0)).maximum(Some(1));
-        number.description(Some("A share of the channels, in millionths.")).into()
+        number.description(Some("A share of the channels: above 0, up to 1, in steps of a millionth. 1 is written without a point, so it may be read as an integer.")).into()
     }
 }
 

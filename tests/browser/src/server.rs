@@ -34,6 +34,7 @@ const LIMITS: RequestLimits = RequestLimits {
     max_body_bytes: 16 << 20,
     max_files: 64,
     read_timeout: Duration::from_secs(10),
+    keep_alive_timeout: Duration::from_secs(60),
     max_bytes_in_flight: 1 << 30,
     max_connections: 1024,
 };
