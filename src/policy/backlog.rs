@@ -210,7 +210,9 @@ impl Backlog {
         crew: &Crew,
     ) -> Result<(), Duration> {
         let place = self.jobs.partition_point(|item| (item.index as usize) < ahead);
-        if demand.deadline_kind == DeadlineKind::Target && self.has_room(place, demand, profiles, margin, crew) {
+        let target = demand.deadline_kind == DeadlineKind::Target;
+        let margin = if target { margin.max(SPARE) } else { margin };
+        if target && self.has_room(place, demand, profiles, margin, crew) {
             return Ok(());
         }
         let mut new = Item::new(demand, NEWCOMER, now, &profiles[demand.model], margin);
@@ -228,8 +230,8 @@ impl Backlog {
         Err(Duration::from_nanos(end.saturating_sub(new.usable)))
     }
 
-    /// Can the workers do the first `place` jobs within a target, at the narrowest widths that these allow? The margin, or
-    /// [`SPARE`], is kept from it.
+    /// Can the workers do the first `place` jobs within a target, at the narrowest widths that these allow? The margin is
+    /// kept from it.
     ///
     /// No job counts for more than its share of a queue of [`ROOM`] jobs for each worker: a slow decode, a stall or an
     /// estimate that is too high fills no queue in which few jobs wait.
@@ -238,8 +240,7 @@ impl Backlog {
         let most = budget / ROOM;
         let counts = |item: &Item| item.least_cost(profiles).item.min(most);
         let queued: u64 = self.jobs[..place].iter().map(counts).sum();
-        let spare = budget / WHOLE * margin.clamp(SPARE, WHOLE);
-        queued <= (budget - spare) * crew.workers()
+        queued <= (budget - budget / WHOLE * margin.min(WHOLE)) * crew.workers()
     }
 
     /// The longest setup of any job below these ceilings. It is taken for that of every batch: so the fewest batches are
