@@ -9,12 +9,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*arguments):
+# A small network, and a target that is never missed: nothing here is about time.
+SETTINGS = ["--port=0", "--default-model=cifar10-lenet", "--default-budget-ms=3600000", "--log=warn"]
+
+
+def start():
     """A running server, and where it listens."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANYWIDTH_")}
     server = subprocess.Popen(
-        # A target that is never missed: nothing here is about time.
-        [ROOT / "target/debug/anywidth", "serve", "--port", "0", "--default-budget-ms", "60000", "--log", "warn", *arguments],
+        [ROOT / "target/debug/anywidth", "serve", *SETTINGS],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
