@@ -4,14 +4,14 @@ mod labels;
 mod measure;
 mod tally;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
 
-use self::labels::{LISTED, classes, first};
+use self::labels::{LISTED, classes, first, skip_unknown};
 use self::measure::{Measured, measure};
 use self::tally::{Tally, mean_accuracy};
 use super::subject::Chosen;
@@ -30,6 +30,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
 
+    /// Leave out folders that are no class of the model, instead of ending there
+    #[arg(long)]
+    skip_unknown: bool,
+
     /// Write the answer as JSON
     #[arg(long)]
     json: bool,
@@ -40,6 +44,8 @@ struct Report {
     served: ServedModel,
     labels: Vec<String>,
     listing: Listing,
+    /// Folders that were left out because the model knows no such class.
+    skipped: Vec<String>,
     /// The model's class of each folder.
     classes: Vec<usize>,
     /// Where it was measured, ascending to full width.
@@ -52,6 +58,13 @@ const BORNE: usize = 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = arguments.report()?;
+    if trained_on(&report.served, &arguments.data) {
+        eprintln!(
+            "note: {} was trained on a folder of this name: if it is the same, most of its pictures are learnt by heart, and \
+             the accuracy on them says nothing; measure on others",
+            printable(&report.served.name)
+        );
+    }
     print(&if arguments.json { report.as_json() } else { report.as_text(&arguments.data.display().to_string()) })?;
     let (broken, all) = (report.measured.broken, report.listing.files.len());
     if broken * BORNE > all {
@@ -62,10 +75,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn report(&self) -> anyhow::Result<Report> {
-        let listing = dataset::list(&self.data)?;
+        let mut listing = dataset::list(&self.data)?;
         let served = self.chosen.find()?;
         let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
-        let classes = classes(&listing.classes, &labels)?;
+        let skipped = if self.skip_unknown { skip_unknown(&mut listing, &labels) } else { Vec::new() };
+        let unknown = "not all folders are classes (--skip-unknown leaves out those that are none)";
+        let classes = classes(&listing.classes, &labels).context(unknown)?;
         ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", self.data.display());
         let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
         let widths = widths(&served);
@@ -73,8 +88,19 @@ impl Arguments {
         if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
             return Err(anyhow!("no file in {} can be used; the first: {reason}", self.data.display()));
         }
-        Ok(Report { served, labels, listing, classes, widths, measured })
+        Ok(Report { served, labels, listing, skipped, classes, widths, measured })
     }
+}
+
+/// Is `data`, by its name, the folder of pictures that the model was trained on, or the part of it that was learnt?
+fn trained_on(served: &ServedModel, data: &Path) -> bool {
+    let training = served.model.metadata().training.as_ref();
+    let Some(folder) = training.and_then(|training| training["dataset"]["folder"].as_str()) else { return false };
+    let whole = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let learnt = |name: &str| ["train", "training"].iter().any(|part| part.eq_ignore_ascii_case(name));
+    let mut names = whole.iter().rev().filter_map(|name| name.to_str());
+    let named = names.next();
+    named == Some(folder) || (named.is_some_and(learnt) && names.next() == Some(folder))
 }
 
 /// The widths whose accuracies the file states, so that they can be compared; else the steps of the model's grid.
@@ -133,6 +159,7 @@ impl Report {
             "widths": self.rows().map(row).collect::<Vec<_>>(),
             "mean_accuracy": { "from": narrowest, "accuracy": mean },
             "labels_without_pictures": self.absent(),
+            "skipped_folders": self.skipped,
             "ignored": self.listing.ignored,
             "broken": { "files": self.measured.broken, "first": reasons },
         });
@@ -164,6 +191,10 @@ impl Report {
         let absent = self.absent();
         if !absent.is_empty() {
             text += &format!("labels without a picture: {}\n", first(absent.into_iter(), LISTED));
+        }
+        if !self.skipped.is_empty() {
+            let skipped = first(self.skipped.iter().map(String::as_str), LISTED);
+            text += &format!("folders that are no class of the model, left out: {skipped}\n");
         }
         if self.listing.ignored > 0 {
             text += &format!("files that are not named as pictures, or lie in no class: {}\n", self.listing.ignored);
