@@ -268,6 +268,8 @@ fn the_models_are_listed_with_what_they_read_and_answer() {
     assert_eq!(tiny["picture"], json!({ "crop": 1.0, "range": [0.0, 1.0] }));
     assert_eq!((&tiny["classes"], &tiny["labels"][9]), (&json!(10), &json!("class 9")));
     assert_eq!(tiny["accuracy"], json!([{ "width": 0.5, "accuracy": 0.6 }, { "width": 1, "accuracy": 0.75 }]));
+    assert_eq!(tiny["evaluation"], json!({ "split": "validation", "images": 2000 }));
+    assert_eq!(body["models"][0]["evaluation"], json!(null));
     assert_eq!(tiny["widths"].as_array().unwrap().last().unwrap().as_f64(), Some(1.0));
 
     let home = server.get("/").json();

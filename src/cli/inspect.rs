@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::table::table;
+use super::table::{printable, table};
 use super::{Failure, find_model, print};
 use crate::engine::{Model, Shape, Width};
 use crate::repository::ServedModel;
@@ -45,7 +45,17 @@ fn describe(served: &ServedModel) -> String {
             &["width", "multiply-adds", "of full", "parameters", "activations", "accuracy"],
             shown_widths(model).into_iter().map(|width| cost(model, width)).collect(),
         ),
-    )
+    ) + &whose_accuracy(model)
+}
+
+/// Whose images the accuracies above are of, as the file says.
+fn whose_accuracy(model: &Model) -> String {
+    let metadata = model.metadata();
+    match &metadata.evaluation {
+        _ if metadata.accuracy.is_empty() => String::new(),
+        Some(evaluation) => format!("\naccuracy: of {}, as the file says\n", printable(&evaluation.to_string())),
+        None => "\naccuracy: as the file says, which does not say of what images\n".into(),
+    }
 }
 
 /// A grid may have dozens of steps: as many as a screen bears, evenly chosen, with the last.

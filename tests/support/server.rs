@@ -83,6 +83,7 @@ pub fn models() -> Vec<ServedModel> {
         let mut tiny = OnnxFile::lenet([3, 32, 32], 8, 10);
         tiny.metadata("anywidth.labels", &serde_json::to_string(&labels).unwrap());
         tiny.metadata("anywidth.accuracy", "[[0.5, 0.6], [1.0, 0.75]]");
+        tiny.metadata("anywidth.evaluation", r#"{"split":"validation","images":2000}"#);
         let tiny = ServedModel::from_onnx("tiny", 1, &tiny.bytes()).unwrap();
         let grey = ServedModel::from_onnx("grey", 1, &OnnxFile::lenet([1, 28, 28], 8, 4).bytes()).unwrap();
         vec![ServedModel { version: 2, ..tiny.clone() }, tiny, grey]
