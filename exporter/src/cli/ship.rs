@@ -54,7 +54,7 @@ pub(super) fn ship(
         labels: recipe.dataset.labels(),
         accuracy: Metadata::by_width(&validation),
         temperature: Metadata::by_width(&temperature),
-        picture: Preparation::default(),
+        picture: Preparation::for_training(),
         training: Some(Training { recipe: recipe.clone(), exporter_version: env!("CARGO_PKG_VERSION") }),
     };
     let bytes = onnx::model(network, &metadata);
