@@ -408,6 +408,101 @@ fn difference(one: &[u8], other: &[u8]) -> u8 {
     one.iter().zip(other).map(|(one, other)| one.abs_diff(*other)).max().unwrap_or(0)
 }
 
+/// Files large enough that a model reads only a part of their pixels.
+fn large() -> Vec<(String, Jpeg)> {
+    let mut files = Vec::new();
+    for sampling in
+        [[(1, 1), (1, 1), (1, 1)], [(2, 2), (1, 1), (1, 1)], [(1, 1), (2, 2), (2, 2)], [(2, 2), (1, 1), (2, 2)]]
+    {
+        for (layout, scans) in layouts() {
+            for (kind, frame) in [("baseline", 0xC0), ("progressive", 0xC2)] {
+                let components = components(&sampling);
+                if scans.iter().any(|scan| scan.len() > 1 && blocks_per_unit(&components, scan) > 10) {
+                    continue;
+                }
+                let mut jpeg = Jpeg::new((256, 192), components);
+                (jpeg.frame, jpeg.restart, jpeg.seed) = (frame, 5, 3000 + files.len() as u32);
+                jpeg.scans = scans.iter().cloned().map(Scan::of).collect();
+                if frame == 0xC2 {
+                    (jpeg.huffman, jpeg.scans) = (Huffman::Flat, progressive(&scans, 3, files.len()));
+                }
+                files.push((format!("{sampling:?} {layout} {kind}"), jpeg));
+            }
+        }
+    }
+    let mut gray = Jpeg::new((256, 192), components(&[(1, 1)]));
+    gray.seed = 4000;
+    files.push(("gray".into(), gray));
+    files
+}
+
+/// The oracle is `djpeg -scale`, whose reduced transforms are means of samples as ours are, where a chroma is as coarse
+/// across as down; elsewhere it repeats samples that we compute.
+#[test]
+fn a_reduced_picture_is_that_of_djpeg() {
+    let Ok(program) = std::env::var("ANYWIDTH_DJPEG") else {
+        eprintln!("ANYWIDTH_DJPEG names no djpeg: reduced pictures are compared with full ones only");
+        return;
+    };
+    for (name, jpeg) in large() {
+        let bytes = jpeg.bytes();
+        for (side, scale) in [(8, "1/8"), (16, "1/4")] {
+            let frame = Frame::new(3, side, side).unwrap();
+            let ours = Picture::decode_for(&bytes, &Limits::default(), &frame).unwrap();
+            let (size, theirs) = djpeg(&program, &["-scale", scale, "-nosmooth"], &bytes).unwrap();
+            assert_eq!(ours.size(), size, "{name} at {scale}");
+            close(&pixels(&ours), &theirs, &format!("{name} at {scale}"));
+        }
+    }
+}
+
+/// Every sampling: the means of squares of the full picture, which is `djpeg`'s. Where a chroma is coarser, the full picture
+/// mixes neighboring samples into a square's edge; slow waves keep that small.
+#[test]
+fn a_reduced_picture_is_the_mean_of_the_full_one() {
+    for sampling in SAMPLINGS {
+        for frame in [0xC0, 0xC2] {
+            let mut jpeg = Jpeg::new((256, 192), components(&sampling));
+            (jpeg.frame, jpeg.smooth) = (frame, true);
+            jpeg.scans = (0..3).map(|index| Scan::of(vec![index])).collect();
+            if frame == 0xC2 {
+                (jpeg.huffman, jpeg.scans) = (Huffman::Flat, progressive(&[vec![0], vec![1], vec![2]], 3, 2));
+            }
+            let bytes = jpeg.bytes();
+            let full = decode(&bytes).unwrap();
+            for (side, divisor) in [(8, 8), (16, 4)] {
+                let frame = Frame::new(3, side, side).unwrap();
+                let reduced = Picture::decode_for(&bytes, &Limits::default(), &frame).unwrap();
+                if reduced.size() == full.size() {
+                    assert!(sampling.iter().any(|&(h, v)| h == 4 || v == 4), "{sampling:?} at 1/{divisor}");
+                    continue;
+                }
+                let means = means(&pixels(&full), 256, divisor);
+                close(&pixels(&reduced), &means, &format!("{sampling:?} at 1/{divisor}"));
+            }
+        }
+    }
+}
+
+/// Within 2 of 255: both are rounded, and `djpeg` rounds luma and chroma as well, of which the chroma counts 1.77 times.
+fn close(ours: &[u8], theirs: &[u8], what: &str) {
+    let most = difference(ours, theirs);
+    assert!(most <= 2, "{what}: by {most}");
+}
+
+/// Of each square of pixels in rows of `width`.
+fn means(pixels: &[u8], width: usize, side: usize) -> Vec<u8> {
+    let mut means = Vec::new();
+    for rows in pixels.chunks_exact(width * side) {
+        for left in (0..width).step_by(side) {
+            let square = rows.chunks_exact(width).flat_map(|row| &row[left..left + side]);
+            let sum: usize = square.map(|&value| usize::from(value)).sum();
+            means.push(((sum + side * side / 2) / (side * side)) as u8);
+        }
+    }
+    means
+}
+
 #[test]
 fn the_checksums_are_those_of_djpeg() {
     let Ok(program) = std::env::var("ANYWIDTH_DJPEG") else {

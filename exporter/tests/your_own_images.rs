@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use anywidth::dataset;
 use anywidth::engine::{Model, Pass, Width};
-use anywidth::picture::{Frame, Limits, Picture};
+use anywidth::picture::{Frame, Limits, Picture, Preparation};
 use exporter::data::photos::{self, Reading, Shares};
 use exporter::evaluate::all_logits;
 use exporter::model::Mode;
@@ -223,7 +223,8 @@ fn the_server_computes_what_the_trainer_computes(files: &Files) {
     let run = Run::resume(files.path("runs/photos/checkpoint.safetensors")).expect("the run");
     let file = fs::read(files.path("my-models/photos/1/model.onnx")).expect("the model");
     let served = std::sync::Arc::new(Model::from_onnx(&file).expect("a model"));
-    let (frame, widths) = (Frame::new(3, 32, 32).expect("a frame"), run.network().widths());
+    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
+    let widths = run.network().widths();
     shapes::draw(&files.path("odd/train"), 2, 1);
     shapes::draw(&files.path("odd/test"), 3, 2);
     let flat = fs::read(files.path("odd/test/square/1.jpg")).expect("a picture");

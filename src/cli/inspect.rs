@@ -28,13 +28,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn describe(served: &ServedModel) -> String {
     let (model, preparation) = (&served.model, served.frame.preparation());
     let [black, white] = preparation.range();
+    let filter = preparation.filter().name();
     let layers = model.layers();
     let rows = layers
         .iter()
         .map(|layer| vec![layer.name.to_string(), layer.kind.to_string(), shape(layer.input), shape(layer.output)]);
     format!(
         "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\
-         pictures: crop {crop}, black {black}, white {white}\n\n{layers}\n{widths}",
+         pictures: crop {crop}, black {black}, white {white}, filter {filter}\n\n{layers}\n{widths}",
         name = served.name,
         input = shape(model.input()),
         classes = model.classes(),

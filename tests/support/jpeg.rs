@@ -26,6 +26,8 @@ pub struct Jpeg {
     pub stray: Vec<u8>,
     /// One nonzero coefficient in so many.
     pub sparsity: u32,
+    /// Blocks differ little from one to the next, instead of in everything.
+    pub smooth: bool,
     pub seed: u32,
 }
 
@@ -74,6 +76,7 @@ impl Jpeg {
             applications: Vec::new(),
             stray: Vec::new(),
             sparsity: 4,
+            smooth: false,
             seed: 1,
         }
     }
@@ -160,12 +163,22 @@ impl Jpeg {
         for (index, component) in self.components.iter().enumerate() {
             let steps = self.steps.get(usize::from(component.steps)).copied().unwrap_or([1; 64]);
             let [_, (across, down)] = self.blocks(index);
-            let block = |_| {
+            let block = |place: usize| {
                 let mut block = [0; 64];
                 let mut put = |at: usize, value: i32| {
                     let most = if at == 0 { 1023 } else { 511 };
                     block[at] = (value / i32::from(steps[at].max(1))).clamp(-most, most);
                 };
+                if self.smooth {
+                    // A ramp across and down, with its slope in the blocks as well.
+                    let (x, y) = ((place % across) as i32, (place / across) as i32);
+                    let slope = (600 / across as i32, 500 / down as i32);
+                    put(0, x * slope.0 + y * slope.1 - 550 + 30 * index as i32);
+                    // The first cosines of a ramp are 0.2277 of its rise from block to block.
+                    put(1, -slope.0 * 228 / 1000);
+                    put(2, -slope.1 * 228 / 1000);
+                    return block;
+                }
                 put(0, random.below(1400) as i32 - 700);
                 for at in 1..64 {
                     if random.below(self.sparsity) == 0 {

@@ -60,7 +60,7 @@ pub(super) fn ship(
         accuracy: Metadata::by_width(&validation),
         temperature: Metadata::by_width(&temperature),
         evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
-        picture: Preparation::default(),
+        picture: Preparation::for_training(),
         training: Some(Training { recipe: recipe.clone(), epochs_done, exporter_version: env!("CARGO_PKG_VERSION") }),
     };
     let bytes = onnx::model(network, &metadata);

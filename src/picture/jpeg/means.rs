@@ -21,12 +21,12 @@ impl<'a, const SAMPLES: usize> Means<'a, SAMPLES> {
         Means { weights: weights.as_chunks().0, sums: [0.0; SAMPLES] }
     }
 
-    /// Writes the means, `across` in each row; the rows are `stride` apart.
+    /// Writes the means in sixteenths, `across` in each row; the rows are `stride` apart.
     #[inline]
-    pub(super) fn write(self, target: &mut [u8], stride: usize, across: usize) {
+    pub(super) fn write(self, target: &mut [u16], stride: usize, across: usize) {
         for (row, sums) in target.chunks_mut(stride).zip(self.sums.chunks(across)) {
-            // The conversion keeps within a byte's range.
-            row.iter_mut().zip(sums).for_each(|(sample, &sum)| *sample = (sum + 128.5) as u8);
+            let sixteenths = |sum: f32| ((sum + 128.0).clamp(0.0, 255.0) * 16.0 + 0.5) as u16;
+            row.iter_mut().zip(sums).for_each(|(sample, &sum)| *sample = sixteenths(sum));
         }
     }
 }

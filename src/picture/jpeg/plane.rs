@@ -6,20 +6,19 @@ use super::means::{self, Means};
 
 /// The samples of one component, with something beyond the image's right and lower edge.
 pub(super) struct Plane {
-    pub(super) samples: Vec<u8>,
+    samples: Samples,
     /// Samples per row.
-    pub(super) stride: usize,
+    stride: usize,
     /// Samples per block, across and down.
     block: (usize, usize),
-    method: Method,
 }
 
 /// How a block becomes samples.
-enum Method {
+enum Samples {
     /// All 64 of them, by the steps of its coefficients.
-    Whole(Box<[i32; 64]>),
-    /// Fewer, by the weights of its coefficients.
-    Means(Vec<f32>),
+    Whole { samples: Vec<u8>, steps: Box<[i32; 64]> },
+    /// Fewer, in sixteenths, by the weights of its coefficients.
+    Means { samples: Vec<u16>, weights: Vec<f32> },
 }
 
 /// Where a block's coefficients come from.
@@ -45,31 +44,51 @@ impl Plane {
     pub(super) fn new(frame: &FrameHeader, component: &Component, steps: &[u16; 64], block: (usize, usize)) -> Plane {
         let blocks = component.padded(frame.units);
         let stride = blocks.0 * block.0;
-        let method = match block {
-            (8, 8) => Method::Whole(Box::new(steps.map(i32::from))),
-            _ => Method::Means(means::weights(steps, block)),
+        let count = stride * blocks.1 * block.1;
+        let samples = match block {
+            (8, 8) => Samples::Whole { samples: vec![0; count], steps: Box::new(steps.map(i32::from)) },
+            _ => Samples::Means { samples: vec![0; count], weights: means::weights(steps, block) },
         };
-        Plane { samples: vec![0; stride * blocks.1 * block.1], stride, block, method }
+        Plane { samples, stride, block }
+    }
+
+    /// The samples of a row, if they are those of full size.
+    pub(super) fn whole(&self, row: usize) -> &[u8] {
+        match &self.samples {
+            Samples::Whole { samples, .. } => &samples[row * self.stride..][..self.stride],
+            Samples::Means { .. } => &[],
+        }
+    }
+
+    /// The samples of a row in sixteenths, if they are means.
+    pub(super) fn means(&self, row: usize) -> &[u16] {
+        match &self.samples {
+            Samples::Whole { .. } => &[],
+            Samples::Means { samples, .. } => &samples[row * self.stride..][..self.stride],
+        }
     }
 
     /// Writes the block in that column and row.
     #[inline]
     pub(super) fn write(&mut self, (column, row): (usize, usize), source: impl Source) -> Option<()> {
         let (stride, (across, down)) = (self.stride, self.block);
-        let target = &mut self.samples[row * down * stride + column * across..];
-        match &self.method {
-            Method::Whole(steps) => {
+        let start = row * down * stride + column * across;
+        match &mut self.samples {
+            Samples::Whole { samples, steps } => {
                 let mut sink = Whole::new(steps);
                 source.feed(&mut sink)?;
-                sink.write(target, stride);
+                sink.write(&mut samples[start..], stride);
             }
-            Method::Means(weights) => match across * down {
-                1 => reduced::<1>(weights, source)?.write(target, stride, across),
-                2 => reduced::<2>(weights, source)?.write(target, stride, across),
-                4 => reduced::<4>(weights, source)?.write(target, stride, across),
-                8 => reduced::<8>(weights, source)?.write(target, stride, across),
-                _ => reduced::<16>(weights, source)?.write(target, stride, across),
-            },
+            Samples::Means { samples, weights } => {
+                let target = &mut samples[start..];
+                match across * down {
+                    1 => reduced::<1>(weights, source)?.write(target, stride, across),
+                    2 => reduced::<2>(weights, source)?.write(target, stride, across),
+                    4 => reduced::<4>(weights, source)?.write(target, stride, across),
+                    8 => reduced::<8>(weights, source)?.write(target, stride, across),
+                    _ => reduced::<16>(weights, source)?.write(target, stride, across),
+                }
+            }
         }
         Some(())
     }

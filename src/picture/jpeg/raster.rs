@@ -18,12 +18,38 @@ pub(super) fn full(frame: &FrameHeader, planes: &[Plane], colors: Colors) -> Opt
     })
 }
 
-/// The image whose planes have a sample for each pixel already, of which the first ones are taken.
-pub(super) fn reduced(size: (u32, u32), planes: &[Plane], colors: Colors) -> Option<DynamicImage> {
-    image(size, colors, planes.len(), |channel, row, target| {
-        let plane = &planes[channel];
-        target.copy_from_slice(&plane.samples[row * plane.stride..][..target.len()]);
-    })
+/// The image whose planes have a mean for each pixel already, of which the first ones are taken. Its means are in sixteenths,
+/// which are rounded only once they are colors.
+pub(super) fn reduced((width, height): (u32, u32), planes: &[Plane], colors: Colors) -> Option<DynamicImage> {
+    let mut pixels = Vec::with_capacity(planes.len() * width as usize * height as usize);
+    for row in 0..height as usize {
+        let means = |plane| Plane::means(plane, row)[..width as usize].iter().copied().map(f32::from);
+        match (colors, planes) {
+            (Colors::Gray, [gray]) => pixels.extend(means(gray).map(rounded)),
+            (Colors::Rgb | Colors::YCbCr, [one, two, three]) => {
+                for ((one, two), three) in means(one).zip(means(two)).zip(means(three)) {
+                    let samples = [one, two, three];
+                    pixels.extend(if colors == Colors::Rgb { samples } else { rgb_of_means(samples) }.map(rounded));
+                }
+            }
+            _ => return None,
+        }
+    }
+    match colors {
+        Colors::Gray => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    }
+}
+
+/// As [`rgb`], in sixteenths.
+fn rgb_of_means([luma, blue, red]: [f32; 3]) -> [f32; 3] {
+    let (blue, red) = (blue - 2048.0, red - 2048.0);
+    [luma + 1.402 * red, luma - 0.344_136 * blue - 0.714_136 * red, luma + 1.772 * blue]
+}
+
+/// Sixteenths to the nearest byte; the conversion keeps within a byte's range.
+fn rounded(sixteenths: f32) -> u8 {
+    (sixteenths / 16.0 + 0.5) as u8
 }
 
 /// An image of which `fill` writes a channel's row.
@@ -125,7 +151,7 @@ impl Channel<'_> {
 
     /// The samples of a row that show something of the image.
     fn samples(&self, row: usize) -> &[u8] {
-        &self.plane.samples[row * self.plane.stride..][..self.component.size.0]
+        &self.plane.whole(row)[..self.component.size.0]
     }
 }
 
