@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::climb::Climb;
 use super::job::answer_all;
-use super::{Answer, Batch, Encoded, Execute, Ran, Timing, predict};
+use super::{Answer, Batch, Encoded, Execute, JobError, Ran, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
 use crate::repository::ServedModel;
@@ -76,8 +76,8 @@ impl Execute for EngineWorker {
             let mut answered = Vec::with_capacity(climbs.len());
             for (item, place) in climbs.iter_mut().enumerate() {
                 if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
-                    let answer = conclude(&self.metrics, &served, pass, item, &climb, began);
-                    *(if answer.late { &mut ran.late } else { &mut ran.in_time }) += 1;
+                    let (answer, late) = conclude(&self.metrics, &served, pass, item, &climb, began);
+                    *(if late { &mut ran.late } else { &mut ran.in_time }) += 1;
                     answered.push((climb.job.queued, answer));
                 }
             }
@@ -91,7 +91,7 @@ impl Execute for EngineWorker {
     }
 }
 
-/// An item's answer, which is counted.
+/// An item's answer, which is counted, and whether it is late.
 fn conclude(
     metrics: &Metrics,
     served: &ServedModel,
@@ -99,7 +99,7 @@ fn conclude(
     item: usize,
     climb: &Climb,
     began: Instant,
-) -> Answer {
+) -> (Result<Answer, JobError>, bool) {
     let (queued, inference) = (&climb.job.queued, began.elapsed());
     let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
     let timing = Timing { queue, decode: queued.decoding, inference };
@@ -108,7 +108,7 @@ fn conclude(
     if late {
         metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
     }
-    answer(pass, item, climb, timing, late)
+    (answer(pass, item, climb, timing, late), late)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {
@@ -129,15 +129,17 @@ fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -
     pass
 }
 
-fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -> Answer {
+fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -> Result<Answer, JobError> {
     let (metadata, job) = (pass.model().metadata(), &climb.job.queued.job);
-    let at = |(width, logits): (Width, Vec<f32>)| (width, predict(&logits, width, metadata, job.top_k));
-    Answer {
-        width: climb.width(),
-        reason: climb.reason(),
-        late,
-        predictions: predict(pass.logits(item), climb.width(), metadata, job.top_k),
-        profile: job.profile.then(|| pass.profile(item, pass.model().grid()).into_iter().map(at).collect()),
-        timing,
-    }
+    let at = |width: Width, logits: &[f32]| match logits.iter().all(|score| score.is_finite()) {
+        true => Ok(predict(logits, width, metadata, job.top_k)),
+        false => Err(JobError::NonFinite),
+    };
+    let predictions = at(climb.width(), pass.logits(item))?;
+    let steps = || {
+        let steps = pass.profile(item, pass.model().grid()).into_iter();
+        steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
+    };
+    let profile = job.profile.then(steps).transpose()?;
+    Ok(Answer { width: climb.width(), reason: climb.reason(), late, predictions, profile, timing })
 }

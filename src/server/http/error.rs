@@ -62,6 +62,8 @@ pub(super) enum ApiError {
     Picture { file: Option<File>, error: PictureError, stripped: bool },
     #[error("{}{}", of_file(.file), JobError::Late)]
     Late { file: Option<File> },
+    #[error("{}{}", of_file(.file), JobError::NonFinite)]
+    NonFinite { file: Option<File> },
     #[error("{0}")]
     Refused(#[from] Refused),
     #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
@@ -166,6 +168,7 @@ impl ApiError {
             JobError::Picture(error) => ApiError::Picture { file, stripped: stripped && is_content(&error), error },
             JobError::Late => ApiError::Late { file },
             JobError::Shed(overload) => ApiError::Refused(overload.into()),
+            JobError::NonFinite => ApiError::NonFinite { file },
             JobError::WorkerFailed => ApiError::Internal,
         }
     }
@@ -195,7 +198,7 @@ impl ApiError {
             ApiError::Refused(refused) => refused_kind(refused),
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
             ApiError::TooManyListeners { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners"),
-            ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            ApiError::NonFinite { .. } | ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             ApiError::BadHead => (StatusCode::BAD_REQUEST, "bad_head"),
             ApiError::TargetTooLong => (StatusCode::URI_TOO_LONG, "target_too_long"),
             ApiError::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
@@ -213,7 +216,7 @@ impl ApiError {
 
     fn file(&self) -> Option<&File> {
         match self {
-            ApiError::Picture { file, .. } | ApiError::Late { file } => file.as_ref(),
+            ApiError::Picture { file, .. } | ApiError::Late { file } | ApiError::NonFinite { file } => file.as_ref(),
             _ => None,
         }
     }
