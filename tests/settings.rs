@@ -145,7 +145,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         ("cors_origin = [1]", "FILE:1: cors_origin is of type array: it must be a list of strings"),
         (
             "cors_origin = ['https://a.example', 'https://b.example/']",
-            "FILE:1: --cors-origin is \"https://b.example/\": not an origin: it must be *",
+            "FILE:1: --cors-origin is \"https://a.example,https://b.example/\": not an origin: it must be *",
         ),
         ("port = 1\nport = 2", "FILE:2: not TOML: duplicate key"),
         ("port 1", "FILE:1: not TOML: "),
