@@ -317,7 +317,7 @@ fn waves(count: usize, side: usize, seed: u64) -> Tensor {
         for place in 0..side * side {
             // The middle of a pixel, in 0..1.
             let [y, x] = [place / side, place % side].map(|at| (at as f32 + 0.5) / side as f32);
-            pixels.push(0.5 + 0.4 * (6.283 * (down * y + right * x) + phase).sin());
+            pixels.push(0.5 + 0.4 * (std::f32::consts::TAU * (down * y + right * x) + phase).sin());
         }
     }
     Tensor::from_slice(&pixels).view([count as i64, 3, side as i64, side as i64])

@@ -58,7 +58,7 @@ impl Element {
         }
     }
 
-    pub(super) fn from_bytes(self, raw: &[u8]) -> Data {
+    pub(super) fn read_bytes(self, raw: &[u8]) -> Data {
         match self {
             Element::F32 => Data::Float(raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()),
             Element::F64 => {
@@ -77,7 +77,7 @@ impl Element {
         }
     }
 
-    pub(super) fn from_fields(
+    pub(super) fn read_fields(
         self,
         floats: Vec<f32>,
         doubles: Vec<f64>,

@@ -247,7 +247,7 @@ fn read_tensor(tensor: TensorProto, external: &mut External) -> Result<Tensor, L
         return Err(malformed(format!("dimensions {dims} ask for {count} values, but {held} are there")));
     }
     let data = if raw.is_empty() {
-        kind.from_fields(
+        kind.read_fields(
             tensor.float_data,
             tensor.double_data,
             &tensor.int32_data,
@@ -255,7 +255,7 @@ fn read_tensor(tensor: TensorProto, external: &mut External) -> Result<Tensor, L
             &tensor.uint64_data,
         )
     } else {
-        kind.from_bytes(&raw)
+        kind.read_bytes(&raw)
     };
     if data.len() != count {
         return Err(malformed(format!("its values are not of its type, {}", type_name(tensor.data_type))));

@@ -157,7 +157,7 @@ impl Channel<'_> {
 
 /// The row of samples, of `height` ones, that is second nearest to a row of an image that is twice as high.
 fn beside(row: usize, height: usize) -> usize {
-    if row % 2 == 0 { (row / 2).saturating_sub(1) } else { (row / 2 + 1).min(height - 1) }
+    if row.is_multiple_of(2) { (row / 2).saturating_sub(1) } else { (row / 2 + 1).min(height - 1) }
 }
 
 /// Twice as wide, at least three samples.

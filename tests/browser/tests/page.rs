@@ -178,7 +178,7 @@ async fn everything_has_a_name_that_a_screen_reader_says() -> Result<()> {
     for (html, name) in names {
         assert!(!name.trim().is_empty(), "{html}");
     }
-    browser.until("/bird, .* at width 0.25/.test(document.getElementById('answer-said').textContent)").await?;
+    browser.until("/ship, .* at width 0.25/.test(document.getElementById('answer-said').textContent)").await?;
     Ok(())
 }
 

@@ -24,18 +24,21 @@ impl Fold<'_> {
         let operator = self.node.operator.as_str();
         let data = match &input.data {
             Data::Float(values) => {
-                let (first, add, end): (f32, fn(f32, f32) -> f32, fn(f32, f32) -> f32) = match operator {
-                    "ReduceSum" => (0.0, |sum, value| sum + value, |sum, _| sum),
-                    "ReduceMean" => (0.0, |sum, value| sum + value, |sum, share| sum / share),
-                    "ReduceProd" => (1.0, |sum, value| sum * value, |sum, _| sum),
-                    "ReduceMax" => (f32::NEG_INFINITY, f32::max, |sum, _| sum),
-                    "ReduceMin" => (f32::INFINITY, f32::min, |sum, _| sum),
-                    "ReduceSumSquare" => (0.0, |sum, value| sum + value * value, |sum, _| sum),
-                    _ => (0.0, |sum, value| sum + value * value, |sum, _| sum.sqrt()),
+                let (first, add): (f32, fn(f32, f32) -> f32) = match operator {
+                    "ReduceProd" => (1.0, |sum, value| sum * value),
+                    "ReduceMax" => (f32::NEG_INFINITY, f32::max),
+                    "ReduceMin" => (f32::INFINITY, f32::min),
+                    "ReduceSum" | "ReduceMean" => (0.0, |sum, value| sum + value),
+                    _ => (0.0, |sum, value| sum + value * value),
                 };
                 let mut sums = vec![first; count];
                 into.zip(values).for_each(|(at, &value)| sums[at] = add(sums[at], value));
-                Data::Float(sums.into_iter().map(|sum| end(sum, share)).collect())
+                let end = |sum: f32| match operator {
+                    "ReduceMean" => sum / share,
+                    "ReduceL2" => sum.sqrt(),
+                    _ => sum,
+                };
+                Data::Float(sums.into_iter().map(end).collect())
             }
             Data::Int(values) => {
                 let (first, add): (i64, fn(Int, Int) -> Int) = match operator {

@@ -22,9 +22,7 @@ impl Lowering {
                     return Err(call.node.unsupported(format!("a cast of activations to {name}"), TO_FLOAT32));
                 }
             },
-            "CastLike" if !matches!(call.inputs.get(1), Some(Value::Constant(like)) if like.as_floats().is_none()) => {
-                ()
-            }
+            "CastLike" if !call.inputs.get(1).is_some_and(is_integer) => (),
             "Max" | "Min" | "Sum" if call.inputs.len() == 1 => (),
             _ => return Ok(None),
         }
@@ -182,3 +180,7 @@ impl Lowering {
 /// What to say where a part of a map is taken.
 const ONLY_ONE: &str =
     "the one element of an axis is, such as x[:, :, 0, 0] after global pooling: pool or flatten first";
+
+fn is_integer(value: &Value) -> bool {
+    matches!(value, Value::Constant(constant) if constant.as_floats().is_none())
+}
