@@ -55,7 +55,7 @@ def load(folder, size, mode):
             image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.BOX)
             images.append(numpy.asarray(image, dtype=numpy.float32).reshape(size, size, -1) / 255)
             classes.append(index)
-    return torch.tensor(numpy.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(classes), names
+    return torch.tensor(numpy.stack(images).transpose(0, 3, 1, 2)), torch.tensor(classes), names
 
 
 def train(network, images, classes, epochs, batch=32):

@@ -37,6 +37,8 @@ def build(name, case):
     if not getattr(network, "dense", False):
         # The seed is the name's, so that a new case leaves the other files as they are.
         make_triangular(network, seed=sum(map(ord, name)))
+    if getattr(network, "half_precision", False):
+        network.half()
     return network.train(case.training)
 
 
