@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::table::table;
+use super::table::{printable, table};
 use super::{Failure, find_model, print};
 use crate::engine::{Model, Shape, Width};
 use crate::repository::ServedModel;
@@ -34,12 +34,13 @@ fn describe(served: &ServedModel) -> String {
         .map(|layer| vec![layer.name.to_string(), layer.kind.to_string(), shape(layer.input), shape(layer.output)]);
     format!(
         "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\
-         pictures: crop {crop}, black {black}, white {white}\n\n{layers}\n{widths}",
+         pictures: crop {crop}, black {black}, white {white}\n{notes}\n{layers}\n{widths}",
         name = served.name,
         input = shape(model.input()),
         classes = model.classes(),
         packed = bytes(model.packed_bytes() as u64),
         crop = preparation.crop(),
+        notes = model.notes().iter().map(|note| format!("note: {}\n", printable(note))).collect::<String>(),
         layers = table(&["layer", "kind", "input", "output"], rows.collect()),
         widths = table(
             &["width", "multiply-adds", "of full", "parameters", "activations", "accuracy"],

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::dataset;
 use crate::engine::{Pass, Width};
 use crate::picture::{Limits, Picture};
 use crate::repository::ServedModel;
-use crate::scheduler::{Prediction, predict};
+use crate::scheduler::{JobError, Prediction, predict};
 
 #[derive(Debug, Args)]
 pub(super) struct Subject {
@@ -65,6 +65,8 @@ pub(super) fn look(served: &ServedModel, pass: &mut Pass, image: &Path, width: W
     pass.clear();
     pass.push(&picture.input(&served.frame));
     pass.widen(&[width]);
+    let finite = pass.logits(0).iter().all(|score| score.is_finite());
+    ensure!(finite, "{}: {}", image.display(), JobError::NonFinite);
     Ok(())
 }
 

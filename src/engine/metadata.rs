@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::onnx::clip;
 use super::width::Width;
 
 /// The metadata of a model file; a file need not have any.
@@ -35,6 +36,15 @@ pub struct MetadataError {
     pub what: String,
 }
 
+impl MetadataError {
+    /// The entry `key` is wrong; what is said of it is cut short, for it may quote the entry.
+    pub(crate) fn new(key: &str, what: &str) -> MetadataError {
+        MetadataError { key: key.into(), what: clip(what, MAX_REASON) }
+    }
+}
+
+/// Longest reason, in characters.
+const MAX_REASON: usize = 240;
 /// Longest entry, in bytes.
 const MAX_ENTRY_BYTES: usize = 1 << 20;
 /// Longest label, in bytes.
@@ -118,7 +128,7 @@ fn check_labels(labels: Vec<String>, classes: usize) -> Result<Vec<String>, Meta
 }
 
 fn error(key: &str, what: String) -> MetadataError {
-    MetadataError { key: key.into(), what }
+    MetadataError::new(key, &what)
 }
 
 /// Linear between the points of an ascending curve, level beyond its ends.

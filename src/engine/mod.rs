@@ -25,7 +25,7 @@ pub use graph::Shape;
 pub use kernel::simd::InstructionSet;
 pub use metadata::{Metadata, MetadataError};
 pub use model::{Cost, LayerSummary, Model};
-pub use onnx::{LoadError, MAX_FILE_BYTES};
+pub use onnx::{DataFiles, LoadError, MAX_FILE_BYTES};
 pub use pass::Pass;
 pub use probability::probabilities;
 pub use triangular::NotTriangular;

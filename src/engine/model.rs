@@ -2,7 +2,7 @@
 
 use super::graph::{Graph, Op, Shape};
 use super::metadata::Metadata;
-use super::onnx::{self, LoadError};
+use super::onnx::{self, DataFiles, LoadError};
 use super::pack::{Reach, panel_rows};
 use super::plan::Plan;
 use super::triangular;
@@ -16,6 +16,7 @@ pub struct Model {
     input: Shape,
     grid: Vec<Width>,
     layers: Vec<LayerSummary>,
+    notes: Vec<String>,
 }
 
 /// One layer, as `inspect` shows it.
@@ -59,20 +60,33 @@ struct Work {
 const MAX_GRID: usize = 32;
 
 impl Model {
-    /// Reads an ONNX file, proves that it runs at any width, and packs its weights.
+    /// Reads an ONNX file, proves that it runs at any width, and packs its weights. All weights must be in the file itself.
     ///
     /// # Errors
     /// Says what in the file is wrong: see [`LoadError`].
     pub fn from_onnx(bytes: &[u8]) -> Result<Model, LoadError> {
-        let (graph, metadata) = onnx::read(bytes)?;
-        Model::new(&graph, metadata)
+        Model::read(onnx::read(bytes, None)?)
+    }
+
+    /// As [`Model::from_onnx`], of a file whose weights may lie in others beside it.
+    ///
+    /// # Errors
+    /// Says what in the files is wrong: see [`LoadError`].
+    pub fn from_onnx_with(bytes: &[u8], files: &mut dyn DataFiles) -> Result<Model, LoadError> {
+        Model::read(onnx::read(bytes, Some(files))?)
+    }
+
+    fn read(contents: onnx::Contents) -> Result<Model, LoadError> {
+        let model = Model::new(&contents.graph, contents.metadata)?;
+        Ok(Model { notes: contents.notes, ..model })
     }
 
     pub(crate) fn new(graph: &Graph, metadata: Metadata) -> Result<Model, LoadError> {
         triangular::prove(graph)?;
         let plan = Plan::new(graph);
         onnx::at_most("the number of values that the memory of one image holds", plan.item_len, onnx::MAX_ITEM_LEN)?;
-        Ok(Model { plan, metadata, input: graph.input(), grid: grid(graph), layers: summarise(graph) })
+        let (grid, layers) = (grid(graph), summarise(graph));
+        Ok(Model { plan, metadata, input: graph.input(), grid, layers, notes: vec![] })
     }
 
     /// Extent of the image that the network reads.
@@ -106,6 +120,11 @@ impl Model {
     /// The layers, in the order in which they run; the last is the one that gives the class scores.
     pub fn layers(&self) -> &[LayerSummary] {
         &self.layers
+    }
+
+    /// What was left out of the file because it changes no answer, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What one image takes at `width`.

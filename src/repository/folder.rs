@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{MAX_MODELS, ModelError, Rejected, RepositoryError, ServedModel, is_name, read};
+use super::{MAX_MODELS, ModelError, Rejected, RepositoryError, ServedModel, is_name};
 
 /// The one file of a version.
 const FILE: &str = "model.onnx";
@@ -42,8 +42,7 @@ fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejecte
         let model = match version(&text) {
             _ if models.len() == MAX_MODELS => Err(ModelError::TooMany),
             None => Err(ModelError::BadVersion),
-            Some(version) => read(&root.join(name).join(&text).join(FILE))
-                .and_then(|bytes| ServedModel::from_onnx(name, version, &bytes)),
+            Some(version) => ServedModel::from_file(name, version, &root.join(name).join(&text).join(FILE)),
         };
         match model {
             Ok(model) => models.push(model),

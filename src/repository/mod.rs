@@ -5,7 +5,9 @@
 //! at least one good model. Knows nothing of requests.
 
 mod embedded;
+mod file;
 mod folder;
+mod warm_up;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::engine::{LoadError, MAX_FILE_BYTES, MetadataError, Model};
+use crate::engine::{DataFiles, LoadError, MAX_FILE_BYTES, MetadataError, Model, Width};
 use crate::picture::{Frame, FrameError, Preparation};
 
 /// A model under the name and version that callers know it by.
@@ -90,6 +92,21 @@ pub enum ModelError {
     /// The file asks for a picture that cannot be made.
     #[error(transparent)]
     Picture(MetadataError),
+    /// The model answers a plain image with infinity or NaN.
+    #[error(
+        "its scores are not finite: at width {width} class {class} scores {score} for {image} image; the weights are too large \
+         for float32, or not those of a trained network"
+    )]
+    NonFinite {
+        /// The class, counted from 0.
+        class: usize,
+        /// Its score.
+        score: f32,
+        /// The width that ran.
+        width: Width,
+        /// The image: `a black`, `a white`.
+        image: &'static str,
+    },
 }
 
 /// Why there is nothing to serve.
@@ -252,18 +269,29 @@ impl Repository {
 }
 
 impl ServedModel {
-    /// Reads a model file's contents.
+    /// Reads a model file's contents, which hold all of its weights, and runs the model once.
     ///
     /// # Errors
     /// [`ModelError`] says what is wrong with it.
     pub fn from_onnx(name: &str, version: u64, bytes: &[u8]) -> Result<ServedModel, ModelError> {
-        if !is_name(name) {
-            return Err(ModelError::BadName);
-        }
-        let model = Model::from_onnx(bytes)?;
+        check_name(name)?;
+        ServedModel::new(name, version, Model::from_onnx(bytes)?)
+    }
+
+    /// Reads a model file with the data files that lie beside it.
+    fn from_file(name: &str, version: u64, path: &Path) -> Result<ServedModel, ModelError> {
+        check_name(name)?;
+        let (bytes, mut folder) = (file::read(path)?, file::Folder::of(path));
+        let files: &mut dyn DataFiles = &mut folder;
+        ServedModel::new(name, version, Model::from_onnx_with(&bytes, files)?)
+    }
+
+    fn new(name: &str, version: u64, model: Model) -> Result<ServedModel, ModelError> {
         let shape = model.input();
         let frame = Frame::new(shape.channels, shape.height, shape.width)?.prepared(preparation(&model)?);
-        Ok(ServedModel { name: name.to_owned(), version, model: Arc::new(model), frame })
+        let model = Arc::new(model);
+        warm_up::warm_up(&model, frame.preparation().range())?;
+        Ok(ServedModel { name: name.to_owned(), version, model, frame })
     }
 }
 
@@ -271,24 +299,18 @@ impl ServedModel {
 fn preparation(model: &Model) -> Result<Preparation, ModelError> {
     let Some(entry) = &model.metadata().picture else { return Ok(Preparation::default()) };
     Preparation::deserialize(entry)
-        .map_err(|cause| ModelError::Picture(MetadataError { key: "anywidth.picture".into(), what: cause.to_string() }))
+        .map_err(|cause| ModelError::Picture(MetadataError::new("anywidth.picture", &cause.to_string())))
 }
 
 fn load_file(path: &Path) -> Result<ServedModel, RepositoryError> {
     let (name, version) = folder::identity(path)
         .unwrap_or_else(|| (path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default(), 1));
-    read(path)
-        .and_then(|bytes| ServedModel::from_onnx(name, version, &bytes))
+    ServedModel::from_file(name, version, path)
         .map_err(|reason| RepositoryError::File { path: path.to_owned(), reason })
 }
 
-/// The bytes of a model file, unless there are absurdly many.
-fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    use std::io::Read;
-
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_FILE_BYTES { Err(ModelError::TooLarge) } else { Ok(bytes) }
+fn check_name(name: &str) -> Result<(), ModelError> {
+    if is_name(name) { Ok(()) } else { Err(ModelError::BadName) }
 }
 
 fn is_name(name: &str) -> bool {

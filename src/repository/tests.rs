@@ -149,3 +149,132 @@ fn the_embedded_models_load() {
     assert_eq!(names, ["cifar10", "cifar10-lenet", "cifar100", "fashion-mnist", "mnist"]);
     assert_eq!(repository.default_name(), "cifar10");
 }
+
+/// A model file whose weights lie in `weights.bin`, and the weights.
+fn with_data_file(location: &str) -> (Vec<u8>, Vec<u8>) {
+    use tract_onnx::pb::StringStringEntryProto;
+    let mut file = OnnxFile::lenet([1, 28, 28], 8, 10);
+    let mut data = Vec::new();
+    for tensor in &mut file.graph().initializer {
+        let bytes = std::mem::take(&mut tensor.raw_data);
+        let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+        tensor.data_location = Some(1);
+        tensor.external_data = vec![
+            entry("location", location.into()),
+            entry("offset", data.len().to_string()),
+            entry("length", bytes.len().to_string()),
+        ];
+        data.extend(bytes);
+    }
+    (file.bytes(), data)
+}
+
+/// What is said of the one model of a folder.
+fn refusal(root: &TempDir) -> String {
+    let path = root.path().join("ant/1/model.onnx");
+    match Repository::load(&Source::File(path), None) {
+        Ok(_) => panic!("the model is served"),
+        Err(RepositoryError::File { reason, .. }) => {
+            let said = reason.to_string();
+            assert!(said.chars().count() <= 300, "{said}");
+            said
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn weights_are_read_from_a_data_file_in_the_models_own_folder() {
+    let (model, data) = with_data_file("weights/all.bin");
+    let root = folder(&[("ant/1/model.onnx", &model), ("ant/1/weights/all.bin", &data)]);
+    let ant = load(&root, None).unwrap();
+    let plain = ServedModel::from_onnx("ant", 1, &digits()).unwrap();
+    let logits = |model: &Arc<Model>| {
+        let mut pass = crate::engine::Pass::new(model.clone(), 1);
+        pass.push(&[0.5; 28 * 28]);
+        pass.widen(&[Width::FULL]);
+        pass.logits(0).to_vec()
+    };
+    assert_eq!(logits(&ant.find(None, None).unwrap().model), logits(&plain.model));
+    let one = Repository::load(&Source::File(root.path().join("ant/1/model.onnx")), None).unwrap();
+    assert_eq!(logits(&one.find(None, None).unwrap().model), logits(&plain.model));
+}
+
+#[test]
+fn a_data_file_that_cannot_be_read_is_named_with_the_reason() {
+    let (model, data) = with_data_file("model.onnx.data");
+    let missing = refusal(&folder(&[("ant/1/model.onnx", &model)]));
+    assert!(missing.contains("model.onnx.data: there is no such file beside the model"), "{missing}");
+    let short = refusal(&folder(&[("ant/1/model.onnx", &model), ("ant/1/model.onnx.data", &data[..100])]));
+    assert!(short.contains("it has 100 bytes;"), "{short}");
+    let directory = refusal(&folder(&[("ant/1/model.onnx", &model), ("ant/1/model.onnx.data/x", b"")]));
+    assert!(directory.contains("it is a folder"), "{directory}");
+    let bytes = ServedModel::from_onnx("ant", 1, &model).unwrap_err().to_string();
+    assert!(bytes.contains("load the model by its path"), "{bytes}");
+    for location in ["../secret.bin", "/etc/passwd", "weights/../../secret.bin", "", "a//b", "x\0y"] {
+        let (model, data) = with_data_file(location);
+        let said = refusal(&folder(&[("ant/1/model.onnx", &model), ("ant/secret.bin", &data)]));
+        assert!(said.contains("own folder") || said.contains("not named"), "{location}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_a_data_file_nowhere_outside_of_the_folder() {
+    use std::os::unix::fs::symlink;
+    let (model, data) = with_data_file("model.onnx.data");
+    let root = folder(&[("ant/1/model.onnx", &model), ("ant/1/..v1/weights", &data), ("secret.bin", &data)]);
+    let link = root.path().join("ant/1/model.onnx.data");
+    symlink(root.path().join("secret.bin"), &link).unwrap();
+    assert!(refusal(&root).contains("a link to outside of the model's folder"), "{}", refusal(&root));
+    // As Kubernetes mounts a volume: links within it.
+    fs::remove_file(&link).unwrap();
+    symlink("..v1/weights", &link).unwrap();
+    load(&root, None).unwrap();
+}
+
+#[test]
+fn a_length_that_the_dimensions_deny_or_no_file_has_allocates_nothing() {
+    let (model, data) = with_data_file("model.onnx.data");
+    let spoilt = |spoil: &dyn Fn(&mut tract_onnx::pb::TensorProto)| {
+        use prost::Message;
+        let mut proto = tract_onnx::pb::ModelProto::decode(&*model).unwrap();
+        spoil(&mut proto.graph.as_mut().unwrap().initializer[2]);
+        refusal(&folder(&[("ant/1/model.onnx", &proto.encode_to_vec()), ("ant/1/model.onnx.data", &data)]))
+    };
+    let said = spoilt(&|tensor| tensor.external_data[2].value = (1u64 << 60).to_string());
+    assert!(said.contains("ask for 288 bytes, but it has 1152921504606846976"), "{said}");
+    let said = spoilt(&|tensor| tensor.external_data[1].value = u64::MAX.to_string());
+    assert!(said.contains("it has"), "{said}");
+    let said = spoilt(&|tensor| tensor.external_data[1].value = "-4".into());
+    assert!(said.contains("offset of its external data is no number"), "{said}");
+    let said = spoilt(&|tensor| tensor.dims = vec![1 << 28, 1, 1, 1]);
+    assert!(said.contains("1073741824 bytes"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_instead_of_waited_for() {
+    let (model, _) = with_data_file("model.onnx.data");
+    let pipe = |path: &str, files: &[(&str, &[u8])]| {
+        let root = folder(files);
+        let made = std::process::Command::new("mkfifo").arg(root.path().join(path)).status().unwrap();
+        assert!(made.success());
+        refusal(&root)
+    };
+    let said = pipe("ant/1/model.onnx", &[("ant/1/README.md", b"")]);
+    assert!(said.contains("a pipe, a socket or a device"), "{said}");
+    let said = pipe("ant/1/model.onnx.data", &[("ant/1/model.onnx", &model)]);
+    assert!(said.contains("a pipe, a socket or a device"), "{said}");
+    let said = refusal(&folder(&[("ant/1/model.onnx/x", b"")]));
+    assert!(said.contains("it is a folder"), "{said}");
+}
+
+#[test]
+fn a_model_whose_scores_are_no_numbers_is_refused_at_load() {
+    let path = format!("{}/tests/data/onnx/overflows-to-nan.onnx", env!("CARGO_MANIFEST_DIR"));
+    let bytes = fs::read(path).unwrap();
+    let root = folder(&[("ant/1/model.onnx", &bytes), ("bee/1/model.onnx", &digits())]);
+    assert!(refusal(&root).contains("its scores are not finite: at width"), "{}", refusal(&root));
+    assert_eq!(load(&root, None).unwrap().rejected()[0].place, "ant/1");
+}

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::climb::Climb;
 use super::job::answer_all;
-use super::{Answer, Batch, Encoded, Execute, Ran, Timing, predict};
+use super::{Answer, Batch, Encoded, Execute, JobError, Ran, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::picture::{Limits, Picture, PictureError};
 use crate::repository::ServedModel;
@@ -99,7 +99,7 @@ fn conclude(
     item: usize,
     climb: &Climb,
     began: Instant,
-) -> (Answer, bool) {
+) -> (Result<Answer, JobError>, bool) {
     let (queued, inference) = (&climb.job.queued, began.elapsed());
     let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
     let timing = Timing { queue, decode: queued.decoding, inference };
@@ -129,14 +129,17 @@ fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -
     pass
 }
 
-fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing) -> Answer {
+fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing) -> Result<Answer, JobError> {
     let (metadata, job) = (pass.model().metadata(), &climb.job.queued.job);
-    let at = |(width, logits): (Width, Vec<f32>)| (width, predict(&logits, width, metadata, job.top_k));
-    Answer {
-        width: climb.width(),
-        reason: climb.reason(),
-        predictions: predict(pass.logits(item), climb.width(), metadata, job.top_k),
-        profile: job.profile.then(|| pass.profile(item, pass.model().grid()).into_iter().map(at).collect()),
-        timing,
-    }
+    let at = |width: Width, logits: &[f32]| match logits.iter().all(|score| score.is_finite()) {
+        true => Ok(predict(logits, width, metadata, job.top_k)),
+        false => Err(JobError::NonFinite),
+    };
+    let predictions = at(climb.width(), pass.logits(item))?;
+    let steps = || {
+        let steps = pass.profile(item, pass.model().grid()).into_iter();
+        steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
+    };
+    let profile = job.profile.then(steps).transpose()?;
+    Ok(Answer { width: climb.width(), reason: climb.reason(), predictions, profile, timing })
 }

@@ -73,6 +73,9 @@ pub enum JobError {
     /// It had to make room for others.
     #[error(transparent)]
     Shed(#[from] Overload),
+    /// The network's scores are infinite or NaN: a fault of the model.
+    #[error("the model produced scores for this image that are not finite numbers")]
+    NonFinite,
     /// The worker failed; a fault of this program.
     #[error("the worker failed")]
     WorkerFailed,
@@ -136,8 +139,8 @@ impl QueuedJob {
 ///
 /// A caller that wakes takes the processor from the worker, which has stepped back, before the next can be told. So several
 /// are told from within the runtime: it wakes once for all of them, and has them to do when it does.
-pub(super) fn answer_all(answered: Vec<(QueuedJob, Answer)>, callers: &Handle) {
-    let reply = |(queued, answer): (QueuedJob, Answer)| queued.reply(Ok(answer));
+pub(super) fn answer_all(answered: Vec<(QueuedJob, Result<Answer, JobError>)>, callers: &Handle) {
+    let reply = |(queued, outcome): (QueuedJob, Result<Answer, JobError>)| queued.reply(outcome);
     if answered.len() > 1 {
         callers.spawn(async move { answered.into_iter().for_each(reply) });
     } else {

@@ -6,8 +6,8 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::engine::{Pass, Width};
-use crate::picture::{Limits, Picture, PictureError};
+use crate::engine::{Model, Pass, Width};
+use crate::picture::{Frame, Limits, Picture, PictureError};
 use crate::policy::{WidthReason, Wish};
 use crate::test_onnx::OnnxFile;
 use crate::test_workers::{FAIL, Fragile, Gate, Gated, Step};
@@ -145,6 +145,22 @@ async fn a_broken_image_spoils_no_other_of_its_batch() {
     }
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
     assert!(matches!(outcomes[1], Err(JobError::Picture(PictureError::Unsupported { .. }))));
+}
+
+#[tokio::test]
+async fn scores_that_are_no_numbers_are_an_error_and_no_answer() {
+    let path = format!("{}/tests/data/onnx/overflows-to-nan.onnx", env!("CARGO_MANIFEST_DIR"));
+    let model = Model::from_onnx(&std::fs::read(path).unwrap()).unwrap();
+    let shape = model.input();
+    let frame = Frame::new(shape.channels, shape.height, shape.width).unwrap();
+    // As a model that fails at some images alone: those of a warm-up are not among them.
+    let model = Arc::new(ServedModel { name: "tiny".into(), version: 1, model: Arc::new(model), frame });
+    let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
+    for profile in [false, true] {
+        let job = Job { profile, confidence: Some(0.5), ..job(&model, png(200), "1") };
+        let answer = scheduler.submit(vec![job]).unwrap().remove(0).answer().await;
+        assert_eq!(answer, Err(JobError::NonFinite));
+    }
 }
 
 #[tokio::test]

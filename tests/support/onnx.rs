@@ -85,11 +85,16 @@ impl OnnxFile {
 
     /// BatchNormalization with random statistics.
     pub fn batch_norm(&mut self) -> &mut OnnxFile {
+        self.batch_norm_with(vec![])
+    }
+
+    /// BatchNormalization with random statistics and these attributes.
+    pub fn batch_norm_with(&mut self, attributes: Vec<AttributeProto>) -> &mut OnnxFile {
         let channels = self.shape[0];
         let mut inputs: Vec<String> = (0..3).map(|_| self.random_constant(&[channels])).collect();
         let variance = self.numbers(channels).iter().map(|number| number.abs() + 0.5).collect();
         inputs.push(self.constant(&[channels], variance));
-        self.add("BatchNormalization", inputs, vec![]);
+        self.add("BatchNormalization", inputs, attributes);
         self
     }
 
@@ -145,23 +150,132 @@ impl OnnxFile {
         self
     }
 
+    /// `x.view(x.size(0), -1)` as it is written for a batch that is not fixed: the shape is computed.
+    pub fn view(&mut self) -> &mut OnnxFile {
+        let source = self.top.clone();
+        let zero = self.int_constant(&[], &[0]);
+        let axes = self.int_constant(&[1], &[0]);
+        let rest = self.int_constant(&[1], &[-1]);
+        let shape = self.plain("Shape", vec![source.clone()], vec![]);
+        let batch = self.plain("Gather", vec![shape, zero], vec![int("axis", 0)]);
+        let batch = self.plain("Unsqueeze", vec![batch, axes], vec![]);
+        let target = self.plain("Concat", vec![batch, rest], vec![int("axis", 0)]);
+        self.top = self.plain("Reshape", vec![source, target], vec![]);
+        self.shape = [self.shape.iter().product(), 1, 1];
+        self
+    }
+
+    /// Removes axes of length 1.
+    pub fn squeeze(&mut self, axes: &[i64]) -> &mut OnnxFile {
+        let axes = self.int_constant(&[axes.len()], axes);
+        self.add("Squeeze", vec![axes], vec![]);
+        self
+    }
+
+    /// `x[:, :, 0, 0]`
+    pub fn index_pixel(&mut self) -> &mut OnnxFile {
+        for _ in 0..2 {
+            let index = self.int_constant(&[], &[0]);
+            self.add("Gather", vec![index], vec![int("axis", 2)]);
+        }
+        self.shape = [self.shape[0], 1, 1];
+        self
+    }
+
+    /// Zeros above, to the left, below and to the right.
+    pub fn pad(&mut self, [top, left, below, right]: [usize; 4]) -> &mut OnnxFile {
+        let pads = [0, 0, top, left, 0, 0, below, right].map(|pad| pad as i64);
+        let pads = self.int_constant(&[8], &pads);
+        self.add("Pad", vec![pads], vec![]);
+        self.shape = [self.shape[0], self.shape[1] + top + below, self.shape[2] + left + right];
+        self
+    }
+
+    /// `Max` or `Min` with a number.
+    pub fn bound(&mut self, operator: &str, number: f32) -> &mut OnnxFile {
+        let constant = self.constant(&[], vec![number]);
+        self.add(operator, vec![constant], vec![]);
+        self
+    }
+
+    /// A convolution whose dense weights are multiplied by a mask in the file.
+    pub fn masked_conv(&mut self, outputs: usize, kernel: usize) -> &mut OnnxFile {
+        let [inputs, height, width] = self.shape;
+        let dims = [outputs, inputs, kernel, kernel];
+        let weights = self.random_constant(&dims);
+        let sliced = self.sliced;
+        let allowed = |at: usize| if !sliced || reads(at / inputs, at % inputs, inputs, outputs) { 1.0 } else { 0.0 };
+        let mask = (0..outputs * inputs).map(allowed).collect();
+        let mask = self.constant(&[outputs, inputs, 1, 1], mask);
+        let weights = self.plain("Mul", vec![weights, mask], vec![]);
+        self.add("Conv", vec![weights], vec![]);
+        (self.shape, self.sliced) = ([outputs, height + 1 - kernel, width + 1 - kernel], true);
+        self
+    }
+
+    /// Any operator on the top, with constants that are made beside it, and the shape of what it gives.
+    pub fn operator(
+        &mut self,
+        operator: &str,
+        constants: Vec<String>,
+        attributes: Vec<AttributeProto>,
+        shape: [usize; 3],
+    ) -> &mut OnnxFile {
+        self.add(operator, constants, attributes);
+        self.shape = shape;
+        self
+    }
+
+    /// A convolution of a square kernel with these attributes, which give a map of `height` and `width`.
+    pub fn conv_of(
+        &mut self,
+        outputs: usize,
+        kernel: usize,
+        attributes: Vec<AttributeProto>,
+        [height, width]: [usize; 2],
+    ) -> &mut OnnxFile {
+        let inputs = self.shape[0];
+        let weights = self.triangular(outputs, inputs, kernel * kernel);
+        let weights = self.constant(&[outputs, inputs, kernel, kernel], weights);
+        let bias = self.random_constant(&[outputs]);
+        self.add("Conv", vec![weights, bias], attributes);
+        (self.shape, self.sliced) = ([outputs, height, width], true);
+        self
+    }
+
+    /// Extent of what the next layer reads.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// A constant of integers, by its name.
+    pub fn int_constant(&mut self, dims: &[usize], values: &[i64]) -> String {
+        let name = format!("constant{}", self.graph().initializer.len());
+        let dims = dims.iter().map(|&dim| dim as i64).collect();
+        let data_type = tensor_proto::DataType::Int64 as i32;
+        let tensor =
+            TensorProto { name: name.clone(), dims, data_type, int64_data: values.to_vec(), ..TensorProto::default() };
+        self.graph().initializer.push(tensor);
+        name
+    }
+
+    /// A node that reads these values; returns the name of what it computes.
+    pub fn plain(&mut self, operator: &str, input: Vec<String>, attribute: Vec<AttributeProto>) -> String {
+        let name = format!("{}{}", operator.to_lowercase(), self.graph().node.len());
+        let (op_type, output) = (operator.into(), vec![name.clone()]);
+        let node = NodeProto { name: name.clone(), op_type, input, output, attribute, ..NodeProto::default() };
+        self.graph().node.push(node);
+        name
+    }
+
     /// The graph, to be spoilt.
     pub fn graph(&mut self) -> &mut GraphProto {
         self.proto.graph.as_mut().unwrap()
     }
 
     fn add(&mut self, operator: &str, constants: Vec<String>, attribute: Vec<AttributeProto>) {
-        let name = format!("{}{}", operator.to_lowercase(), self.graph().node.len());
-        let input = std::iter::once(std::mem::replace(&mut self.top, name.clone())).chain(constants).collect();
-        let node = NodeProto {
-            name: name.clone(),
-            op_type: operator.into(),
-            input,
-            output: vec![name],
-            attribute,
-            ..NodeProto::default()
-        };
-        self.graph().node.push(node);
+        let inputs = std::iter::once(self.top.clone()).chain(constants).collect();
+        self.top = self.plain(operator, inputs, attribute);
     }
 
     fn triangular(&mut self, outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
@@ -176,7 +290,8 @@ impl OnnxFile {
         self.constant(dims, numbers)
     }
 
-    fn constant(&mut self, dims: &[usize], values: Vec<f32>) -> String {
+    /// A constant, by its name.
+    pub fn constant(&mut self, dims: &[usize], values: Vec<f32>) -> String {
         let name = format!("constant{}", self.graph().initializer.len());
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = dims.iter().map(|&dim| dim as i64).collect();
@@ -201,12 +316,19 @@ impl OnnxFile {
     }
 }
 
-fn ints(name: &str, values: &[usize]) -> AttributeProto {
-    let ints = values.iter().map(|&value| value as i64).collect();
+/// An attribute that is a list of integers.
+pub fn ints<T: Copy + TryInto<i64>>(name: &str, values: &[T]) -> AttributeProto {
+    let ints = values.iter().map(|&value| value.try_into().unwrap_or(i64::MAX)).collect();
     AttributeProto { name: name.into(), r#type: 7, ints, ..AttributeProto::default() }
 }
 
-fn int(name: &str, value: i64) -> AttributeProto {
+/// An attribute that is a text.
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: 3, s: value.into(), ..AttributeProto::default() }
+}
+
+/// An attribute that is an integer.
+pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 2, i: value, ..AttributeProto::default() }
 }
 

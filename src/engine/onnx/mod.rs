@@ -1,10 +1,19 @@
 //! ONNX files in, [`Graph`] and [`Metadata`] out; nothing in a file is trusted.
 //!
-//! [`parse`] reads and types the file through tract and is the only place that names it; [`lower`] turns what it found
-//! into layers and knows ONNX's operators but no library.
+//! [`parse`] decodes the file through tract and is the only place that names it; what comes out are plain [`node`]s and
+//! [`tensor`]s. [`lower`] turns them into layers: it follows the [`axes`] of what depends on the image, and computes with
+//! [`fold`] what does not. No input makes any of it panic.
 
+mod axes;
+mod element;
+mod external;
+mod fold;
+mod format;
 mod lower;
+mod node;
 mod parse;
+mod tensor;
+mod text;
 
 use thiserror::Error;
 
@@ -12,7 +21,10 @@ use super::graph::Graph;
 use super::metadata::{Metadata, MetadataError};
 use super::triangular::NotTriangular;
 
-/// Largest model file that is read, in bytes.
+pub use external::DataFiles;
+pub(crate) use text::clip;
+
+/// Largest model file that is read, in bytes, its data files included.
 pub const MAX_FILE_BYTES: usize = 512 << 20;
 /// Most nodes in a graph.
 const MAX_NODES: usize = 4096;
@@ -22,12 +34,18 @@ const MAX_CHANNELS: usize = 1_000_000;
 const MAX_SIDE: usize = 4096;
 /// Most numbers that the memory of one image may hold: 128 MiB.
 pub(super) const MAX_ITEM_LEN: usize = 1 << 25;
-/// Most numbers that a constant may hold which the file computes from others.
+/// Most numbers that all constants together may hold which the file computes from others.
 const MAX_FOLDED: usize = 1 << 28;
-/// Longest name of a node that is kept, in characters.
-const MAX_NAME: usize = 200;
 
-/// Why a model file was refused.
+/// What a model file holds.
+pub(super) struct Contents {
+    pub(super) graph: Graph,
+    pub(super) metadata: Metadata,
+    /// What was left out because it makes no difference to an answer, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+/// Why a model file was refused. Every message has at most 300 characters.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The file is larger than [`MAX_FILE_BYTES`].
@@ -43,7 +61,7 @@ pub enum LoadError {
         node: String,
         /// The operator or setting.
         what: String,
-        /// What is supported instead.
+        /// What is supported instead, or what to do.
         allowed: String,
     },
     /// A node contradicts itself or its neighbours.
@@ -75,18 +93,26 @@ pub enum LoadError {
     Metadata(#[from] MetadataError),
 }
 
-/// Reads a model file.
+impl LoadError {
+    /// The node or tensor `name` is wrong.
+    fn malformed(name: &str, what: impl AsRef<str>) -> LoadError {
+        LoadError::Malformed { node: text::name(name), what: text::clip(what.as_ref(), 220) }
+    }
+}
+
+/// Reads a model file; `files` are the data files beside it, where there is a folder.
 ///
 /// # Errors
 /// Says what in the file is wrong, and where.
-pub(super) fn read(bytes: &[u8]) -> Result<(Graph, Metadata), LoadError> {
+pub(super) fn read(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<Contents, LoadError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge(bytes.len()));
     }
-    let file = parse::parse(bytes)?;
-    let graph = lower::lower(&file)?;
-    let metadata = Metadata::read(&file.metadata, graph.head.linear.bias.len())?;
-    Ok((graph, metadata))
+    let mut file = parse::parse(bytes, files)?;
+    let entries = std::mem::take(&mut file.metadata);
+    let (graph, notes) = lower::lower(file)?;
+    let metadata = Metadata::read(&entries, graph.head.linear.bias.len())?;
+    Ok(Contents { graph, metadata, notes })
 }
 
 pub(super) fn at_most(what: impl Into<String>, value: usize, limit: usize) -> Result<(), LoadError> {

@@ -1,322 +1,264 @@
-//! Reads, types and constant-folds an ONNX file through tract: the only file that names it.
+//! Decodes an ONNX file through tract: the only file that names it.
 //!
-//! What comes out is plain data: nodes in order, their attributes, constants and shapes. Knows no layer and no width.
+//! What comes out is plain data: the image, constants, nodes in order. Knows no layer and no width. tract's own types and
+//! shapes are not asked for: it panics at some files, and says nothing of the integers that shapes are made of.
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tract_hir::infer::Factoid;
-use tract_hir::internal::DimLike;
-use tract_onnx::Onnx;
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, tensor_proto};
-use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, OutletId, TractError, TractResult,
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
+use tract_onnx::prelude::Framework;
 
-use super::{LoadError, MAX_CHANNELS, MAX_FOLDED, MAX_NAME, MAX_NODES, MAX_SIDE, at_most};
+use super::element::{self, TO_FLOAT32, element, type_name};
+use super::external::{DataFiles, External, Reference};
+use super::node::{Attribute, ParsedNode};
+use super::tensor::{Tensor, bulk, volume};
+use super::{LoadError, MAX_CHANNELS, MAX_FILE_BYTES, MAX_NODES, MAX_SIDE, at_most, format, text};
 
 /// The oldest operator set that is read.
 const OLDEST_OPSET: i64 = 13;
-
-/// The operators that a file may use; [`super::lower`] gives each its meaning.
-const OPERATORS: [&str; 22] = [
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Clip",
-    "Constant",
-    "Conv",
-    "Div",
-    "Dropout",
-    "Flatten",
-    "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "Identity",
-    "MatMul",
-    "MaxPool",
-    "Mul",
-    "ReduceMax",
-    "ReduceMean",
-    "Relu",
-    "Reshape",
-    "Squeeze",
-    "Sub",
-];
+/// The newest whose changes to the operators read here are known.
+const NEWEST_OPSET: i64 = 28;
 
 /// A file's graph as plain data.
 pub(super) struct File {
-    /// Dimensions of the image: batch (`None` where symbolic), channels, rows, columns.
-    pub(super) image: Vec<Option<usize>>,
-    /// The nodes that depend on the image, each reading only those before it.
+    /// Name of the graph's one input.
+    pub(super) image: String,
+    /// Its dimensions, `[N, channels, rows, columns]`; `None` where symbolic.
+    pub(super) dims: Vec<Option<usize>>,
+    /// Initializers by name.
+    pub(super) constants: HashMap<String, Arc<Tensor>>,
+    /// The nodes, each reading only what is written before it.
     pub(super) nodes: Vec<ParsedNode>,
-    /// The operand that the graph calls its output.
-    pub(super) output: Operand,
+    /// The name that the graph calls its output.
+    pub(super) output: String,
     /// `metadata_props`
     pub(super) metadata: HashMap<String, String>,
 }
 
-/// One ONNX node.
-pub(super) struct ParsedNode {
-    pub(super) name: String,
-    pub(super) operator: String,
-    pub(super) attributes: Attributes,
-    pub(super) inputs: Vec<Operand>,
-    /// Dimensions of the first output; `None` where symbolic.
-    pub(super) output: Vec<Option<usize>>,
-}
-
-/// What a node reads.
-#[derive(Clone)]
-pub(super) enum Operand {
-    Image,
-    /// Index of a [`ParsedNode`].
-    Node(usize),
-    Constant(Arc<Constant>),
-    /// An optional input that was left out.
-    Absent,
-}
-
-/// A constant; integers are held as the floating-point numbers that equal them.
-pub(super) struct Constant {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Vec<f32>,
-}
-
-/// A node's attributes, those of them that are numbers or text.
-#[derive(Default)]
-pub(super) struct Attributes {
-    pub(super) ints: HashMap<String, Vec<i64>>,
-    pub(super) floats: HashMap<String, f32>,
-    pub(super) texts: HashMap<String, String>,
-}
-
 /// Reads the bytes of a file.
-pub(super) fn parse(bytes: &[u8]) -> Result<File, LoadError> {
-    // tract checks much but not all of what it reads; a panic of its is a broken file, not a broken server.
-    let caught = catch_unwind(AssertUnwindSafe(|| parse_unguarded(bytes)));
-    caught.unwrap_or_else(|_| Err(LoadError::NotOnnx("its graph is inconsistent".into())))
-}
-
-fn parse_unguarded(bytes: &[u8]) -> Result<File, LoadError> {
-    let onnx = tract_onnx::onnx();
-    let proto =
-        onnx.proto_model_for_read(&mut &*bytes).map_err(|error| LoadError::NotOnnx(error.root_cause().to_string()))?;
-    let graph = check(&proto)?;
-    let typed = Typed::new(&onnx, &proto)?;
-
-    let mut operands: HashMap<&str, Operand> = HashMap::new();
-    let image = image(graph, &typed)?;
-    operands.insert(image.0, Operand::Image);
+pub(super) fn parse(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<File, LoadError> {
+    if let Some(what) = format::foreign(bytes) {
+        return Err(LoadError::NotOnnx(what.into()));
+    }
+    let proto = tract_onnx::onnx().proto_model_for_read(&mut &*bytes).map_err(|error| {
+        let cause = text::clip(&error.root_cause().to_string(), text::MAX_REASON);
+        LoadError::NotOnnx(format!("it is no ONNX model, or damaged ({cause})"))
+    })?;
+    check_opset(&proto)?;
+    let graph = proto.graph.ok_or_else(|| LoadError::NotOnnx("it holds no graph".into()))?;
+    check(&graph)?;
+    let mut external = External::new(files, bytes.len());
+    let (image, dims) = image(&graph)?;
+    let output = output(&graph)?;
+    let mut written = HashSet::from([image.clone()]);
+    let mut once = |name: &str| {
+        let unique = written.insert(name.to_owned());
+        if unique { Ok(()) } else { Err(LoadError::malformed(name, "this name is given to more than one value")) }
+    };
+    let mut constants = HashMap::new();
+    for tensor in graph.initializer {
+        once(&tensor.name)?;
+        let name = tensor.name.clone();
+        constants.insert(name, Arc::new(read_tensor(tensor, &mut external)?));
+    }
     let mut nodes = vec![];
-    for node in &graph.node {
-        let Some(output) = node.output.first() else { continue };
-        if typed.constant(output)?.is_some() {
-            continue;
-        }
-        let inputs = node.input.iter().map(|name| operand(name, &operands, &typed)).collect::<Result<_, _>>()?;
-        operands.insert(output, Operand::Node(nodes.len()));
-        nodes.push(ParsedNode {
-            name: name_of(node),
-            operator: node.op_type.clone(),
-            attributes: Attributes::of(node),
-            inputs,
-            output: typed.dims(output),
-        });
+    for node in graph.node {
+        node.output.iter().filter(|name| !name.is_empty()).try_for_each(|name| once(name))?;
+        nodes.push(read_node(node, &mut external)?);
     }
-    let [output] = &graph.output[..] else {
-        return Err(LoadError::NotAClassifier(format!(
-            "the graph has {} outputs; one is expected",
-            graph.output.len()
-        )));
-    };
-    let output = operand(&output.name, &operands, &typed)?;
-    let metadata = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
-    Ok(File { image: image.1, nodes, output, metadata })
+    let metadata = proto.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    Ok(File { image, dims, constants, nodes, output, metadata })
 }
 
-/// Refuses what tract need not see: foreign operators, external data, tensors whose size and dimensions disagree.
-fn check(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
-    let graph = proto.graph.as_ref().ok_or_else(|| LoadError::NotOnnx("it holds no graph".into()))?;
-    let opset = proto.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
-    let opset = opset.map_or(0, |set| set.version);
-    if opset < OLDEST_OPSET {
-        return Err(LoadError::NotOnnx(format!("operator set {opset}; {OLDEST_OPSET} or later is read")));
+fn check_opset(proto: &ModelProto) -> Result<(), LoadError> {
+    let opset = proto.opset_import.iter().find(|set| is_standard(&set.domain)).map_or(0, |set| set.version);
+    if (OLDEST_OPSET..=NEWEST_OPSET).contains(&opset) {
+        return Ok(());
     }
+    Err(LoadError::NotOnnx(format!(
+        "operator set {opset}; {OLDEST_OPSET} to {NEWEST_OPSET} are read: export with opset_version=18"
+    )))
+}
+
+fn is_standard(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+fn check(graph: &GraphProto) -> Result<(), LoadError> {
     at_most("the number of nodes", graph.node.len(), MAX_NODES)?;
-    for node in &graph.node {
-        let foreign = !matches!(node.domain.as_str(), "" | "ai.onnx");
-        if foreign || !OPERATORS.contains(&node.op_type.as_str()) {
-            return Err(LoadError::Unsupported {
-                node: name_of(node),
-                what: format!("operator {}", node.op_type),
-                allowed: format!("supported are {}", OPERATORS.join(", ")),
-            });
-        }
+    if graph.node.is_empty() {
+        return Err(LoadError::NotAClassifier("the graph has no nodes".into()));
     }
-    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    graph
-        .initializer
-        .iter()
-        .chain(attributes.filter_map(|attribute| attribute.t.as_ref()))
-        .try_for_each(check_tensor)?;
-    check_folding(graph)?;
-    Ok(graph)
+    match graph.sparse_initializer.first() {
+        Some(_) => Err(LoadError::NotAClassifier("the graph has sparse weights; only dense ones are read".into())),
+        None => Ok(()),
+    }
 }
 
-/// Refuses constants that are computed from others and would be larger than anybody needs: tract folds them at once.
-fn check_folding(graph: &GraphProto) -> Result<(), LoadError> {
-    let volume = |tensor: &TensorProto| tensor.dims.iter().map(|&dim| dim as usize).product();
-    let mut volumes: HashMap<&str, usize> = graph.initializer.iter().map(|t| (t.name.as_str(), volume(t))).collect();
-    for node in &graph.node {
-        let inputs = node.input.iter().filter(|name| !name.is_empty());
-        let inputs: Option<Vec<usize>> = inputs.map(|name| volumes.get(name.as_str()).copied()).collect();
-        let Some(inputs) = inputs else { continue };
-        let len = match node.op_type.as_str() {
-            "Constant" => constant_len(node, volume),
-            // Broadcasting gives no more than the product.
-            "Add" | "Sub" | "Mul" | "Div" => inputs.iter().fold(1, |product: usize, &len| product.saturating_mul(len)),
-            "Conv" | "Gemm" | "MatMul" | "AveragePool" | "MaxPool" => {
-                let (what, allowed) = (format!("{} of constants alone", node.op_type), "arithmetic is".into());
-                return Err(LoadError::Unsupported { node: name_of(node), what, allowed });
-            }
-            _ => inputs.first().copied().unwrap_or(0),
-        };
-        at_most(format!("the size of the constant that node {} computes", name_of(node)), len, MAX_FOLDED)?;
-        volumes.extend(node.output.iter().map(|name| (name.as_str(), len)));
-    }
-    Ok(())
-}
-
-fn constant_len(node: &NodeProto, volume: impl Fn(&TensorProto) -> usize) -> usize {
-    let len = |attribute: &AttributeProto| {
-        attribute.t.as_ref().map_or(attribute.floats.len().max(attribute.ints.len()).max(1), &volume)
-    };
-    node.attribute.iter().map(len).sum()
-}
-
-fn check_tensor(tensor: &TensorProto) -> Result<(), LoadError> {
-    let malformed = |what: String| LoadError::Malformed { node: tensor.name.clone(), what };
-    if !tensor.external_data.is_empty() || tensor.data_location.is_some_and(|location| location != 0) {
-        return Err(malformed("its data lie in another file; only data inside the model file are read".into()));
-    }
-    let bytes = match tensor_proto::DataType::try_from(tensor.data_type) {
-        Ok(tensor_proto::DataType::Float | tensor_proto::DataType::Int32) => 4,
-        Ok(tensor_proto::DataType::Int64 | tensor_proto::DataType::Double) => 8,
-        _ => return Err(malformed("constants must be float32, float64, int32 or int64".into())),
-    };
-    let volume = tensor.dims.iter().try_fold(1usize, |volume, &dim| volume.checked_mul(usize::try_from(dim).ok()?));
-    let volume = volume.ok_or_else(|| malformed(format!("dimensions {:?} are impossible", tensor.dims)))?;
-    let held = if tensor.raw_data.is_empty() {
-        tensor.float_data.len() + tensor.int32_data.len() + tensor.int64_data.len() + tensor.double_data.len()
-    } else {
-        tensor.raw_data.len() / bytes
-    };
-    if held != volume || !tensor.raw_data.len().is_multiple_of(bytes) {
-        let dims = &tensor.dims;
-        return Err(malformed(format!("dimensions {dims:?} ask for {volume} values, but {held} are there")));
-    }
-    Ok(())
-}
-
-/// The image's name and dimensions.
-fn image<'a>(graph: &'a GraphProto, typed: &Typed) -> Result<(&'a str, Vec<Option<usize>>), LoadError> {
-    let is_weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
-    let inputs: Vec<&str> = graph.input.iter().map(|i| i.name.as_str()).filter(|name| !is_weight(name)).collect();
-    let [name] = inputs[..] else {
-        return Err(LoadError::NotAClassifier(format!("the graph has {} inputs; one is expected", inputs.len())));
-    };
-    let dims = typed.dims(name);
-    if typed.datum_type(name) != Some(DatumType::F32) {
-        return Err(LoadError::NotAClassifier(format!("input {name} must be float32")));
-    }
-    match dims[..] {
-        [_, Some(channels), Some(height), Some(width)] if channels * height * width > 0 => {
-            at_most("the image's number of channels", channels, MAX_CHANNELS)?;
-            at_most("the image's height", height, MAX_SIDE)?;
-            at_most("the image's width", width, MAX_SIDE)?;
-            Ok((name, dims))
-        }
-        _ => Err(LoadError::NotAClassifier(format!(
-            "input {name} must be [N, channels, height, width], all but N fixed"
+fn output(graph: &GraphProto) -> Result<String, LoadError> {
+    match &graph.output[..] {
+        [output] if !output.name.is_empty() => Ok(output.name.clone()),
+        outputs => Err(LoadError::NotAClassifier(format!(
+            "the graph has {} outputs; one is expected, the class scores",
+            outputs.len()
         ))),
     }
 }
 
-fn operand(name: &str, operands: &HashMap<&str, Operand>, typed: &Typed) -> Result<Operand, LoadError> {
-    if name.is_empty() {
-        return Ok(Operand::Absent);
+/// The image's name and dimensions.
+fn image(graph: &GraphProto) -> Result<(String, Vec<Option<usize>>), LoadError> {
+    let weights: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let inputs: Vec<&ValueInfoProto> =
+        graph.input.iter().filter(|input| !weights.contains(input.name.as_str())).collect();
+    let [input] = inputs[..] else {
+        let count = inputs.len();
+        return Err(LoadError::NotAClassifier(format!("the graph has {count} inputs; one is expected, the image")));
+    };
+    let name = text::name(&input.name);
+    let refused = |what: String| Err(LoadError::NotAClassifier(format!("input {name} {what}")));
+    let tensor = input.r#type.as_ref().and_then(|of| of.value.as_ref());
+    let Some(type_proto::Value::TensorType(tensor)) = tensor else { return refused("must be a tensor".into()) };
+    match tensor.elem_type {
+        element::FLOAT => (),
+        element::DOUBLE | element::FLOAT16 | element::BFLOAT16 => {
+            return refused(format!("is {}; {TO_FLOAT32}", type_name(tensor.elem_type)));
+        }
+        _ => {
+            return refused(format!(
+                "is {}; it must be float32, with the image's values in 0..1",
+                type_name(tensor.elem_type)
+            ));
+        }
     }
-    if let Some(operand) = operands.get(name) {
-        return Ok(operand.clone());
-    }
-    match typed.constant(name)? {
-        Some(constant) => Ok(Operand::Constant(constant)),
-        None => Err(LoadError::NotOnnx(format!("{name} is read but never written, or written later"))),
+    let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+    let dims: Vec<Option<usize>> = dims.iter().map(dimension).collect();
+    match dims[..] {
+        [_, rows, columns, Some(channels @ (1 | 3))] if is_nhwc(rows) && is_nhwc(columns) => refused(format!(
+            "is [N, rows, columns, {channels}], channels last (NHWC); channels first is expected: convert with tf2onnx \
+             --inputs-as-nchw {name}, or permute the axes before the export"
+        )),
+        [_, Some(channels), Some(height), Some(width)] if channels > 0 && height > 0 && width > 0 => {
+            at_most("the image's number of channels", channels, MAX_CHANNELS)?;
+            at_most("the image's height", height, MAX_SIDE)?;
+            at_most("the image's width", width, MAX_SIDE)?;
+            Ok((input.name.clone(), dims))
+        }
+        _ => refused(
+            "must be [N, channels, height, width], all but N fixed numbers: export with a dynamic axis for the batch alone"
+                .into(),
+        ),
     }
 }
 
-fn name_of(node: &NodeProto) -> String {
+/// Is this the second or third dimension of an image whose channels come last?
+fn is_nhwc(dim: Option<usize>) -> bool {
+    dim.is_none_or(|dim| dim > 4)
+}
+
+/// A dimension; `None` where it has a name, or no value.
+fn dimension(dim: &tensor_shape_proto::Dimension) -> Option<usize> {
+    match dim.value {
+        Some(tensor_shape_proto::dimension::Value::DimValue(value)) => {
+            usize::try_from(value).ok().filter(|&dim| dim > 0)
+        }
+        _ => None,
+    }
+}
+
+fn read_node(node: NodeProto, external: &mut External) -> Result<ParsedNode, LoadError> {
     let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
-    name.chars().take(MAX_NAME).collect()
+    let name = text::name(name);
+    if !is_standard(&node.domain) {
+        let what = format!("operator {} of {}", text::name(&node.op_type), text::name(&node.domain));
+        let allowed = "only ONNX's own operators are: export without extensions; ONNX Runtime must not optimize beyond its basic level";
+        return Err(LoadError::Unsupported { node: name, what, allowed: allowed.into() });
+    }
+    let mut attributes = HashMap::new();
+    for mut attribute in node.attribute {
+        let key = std::mem::take(&mut attribute.name);
+        attributes.insert(key, read_attribute(attribute, external)?);
+    }
+    Ok(ParsedNode { name, operator: node.op_type, inputs: node.input, outputs: node.output, attributes })
 }
 
-/// tract's knowledge of every tensor of the graph.
-struct Typed {
-    model: InferenceModel,
-    outlets: HashMap<String, OutletId>,
+fn read_attribute(attribute: AttributeProto, external: &mut External) -> Result<Attribute, LoadError> {
+    const FLOAT: i32 = 1;
+    const INT: i32 = 2;
+    const STRING: i32 = 3;
+    const TENSOR: i32 = 4;
+    const FLOATS: i32 = 6;
+    const INTS: i32 = 7;
+    let kind = match attribute.r#type {
+        // Files from before the field: take what is there.
+        0 if attribute.t.is_some() => TENSOR,
+        0 if !attribute.ints.is_empty() => INTS,
+        0 if !attribute.floats.is_empty() => FLOATS,
+        0 if !attribute.s.is_empty() => STRING,
+        0 if attribute.f != 0.0 => FLOAT,
+        0 => INT,
+        kind => kind,
+    };
+    Ok(match (kind, attribute.t) {
+        (FLOAT, _) => Attribute::Float(attribute.f),
+        (INT, _) => Attribute::Int(attribute.i),
+        (STRING, _) => Attribute::Text(String::from_utf8_lossy(&attribute.s).into_owned()),
+        (TENSOR, Some(tensor)) => Attribute::Tensor(Arc::new(read_tensor(tensor, external)?)),
+        (FLOATS, _) => Attribute::Floats(attribute.floats),
+        (INTS, _) => Attribute::Ints(attribute.ints),
+        _ => Attribute::Other,
+    })
 }
 
-impl Typed {
-    fn new(onnx: &Onnx, proto: &ModelProto) -> Result<Typed, LoadError> {
-        let broken = |error: TractError| LoadError::NotOnnx(format!("{error:#}"));
-        let parsed = onnx.parse(proto, None).map_err(broken)?;
-        if let Some(name) = parsed.unresolved_inputs.first() {
-            return Err(LoadError::NotOnnx(format!("{name} is read but never written")));
+/// The numbers of a tensor, once their count is known to be what the dimensions say.
+fn read_tensor(tensor: TensorProto, external: &mut External) -> Result<Tensor, LoadError> {
+    let name = if tensor.name.is_empty() { "(a constant)" } else { &tensor.name };
+    let malformed = |what: String| LoadError::malformed(name, what);
+    let kind = element(tensor.data_type).map_err(|allowed| LoadError::Unsupported {
+        node: text::name(name),
+        what: format!("a constant of type {}", type_name(tensor.data_type)),
+        allowed: allowed.into(),
+    })?;
+    let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<Vec<usize>>>();
+    let impossible = || malformed(format!("dimensions {} are impossible", text::list(&tensor.dims)));
+    let dims = dims.ok_or_else(impossible)?;
+    let count = volume(&dims).filter(|_| bulk(&dims) <= MAX_FILE_BYTES).ok_or_else(impossible)?;
+    let is_external = tensor.data_location.is_some_and(|location| location != 0) || !tensor.external_data.is_empty();
+    let raw = if is_external {
+        let entries = tensor.external_data.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()));
+        external.read(name, &Reference::new(name, entries)?, count * kind.bytes())?
+    } else {
+        tensor.raw_data
+    };
+    let held = match raw.len() {
+        0 => {
+            tensor.float_data.len()
+                + tensor.int32_data.len()
+                + tensor.int64_data.len()
+                + tensor.double_data.len()
+                + tensor.uint64_data.len()
         }
-        let mut model = parsed.model;
-        model.analyse(false).map_err(broken)?;
-        Ok(Typed { model, outlets: parsed.outlets_by_name })
+        len => len / kind.bytes(),
+    };
+    if held != count || !raw.len().is_multiple_of(kind.bytes()) {
+        let dims = text::list(&dims);
+        return Err(malformed(format!("dimensions {dims} ask for {count} values, but {held} are there")));
     }
-
-    fn fact(&self, name: &str) -> Option<&InferenceFact> {
-        self.model.outlet_fact(*self.outlets.get(name)?).ok()
+    let data = if raw.is_empty() {
+        kind.from_fields(
+            tensor.float_data,
+            tensor.double_data,
+            &tensor.int32_data,
+            &tensor.int64_data,
+            &tensor.uint64_data,
+        )
+    } else {
+        kind.from_bytes(&raw)
+    };
+    if data.len() != count {
+        return Err(malformed(format!("its values are not of its type, {}", type_name(tensor.data_type))));
     }
-
-    fn datum_type(&self, name: &str) -> Option<DatumType> {
-        self.fact(name)?.datum_type.concretize()
-    }
-
-    /// Dimensions of a tensor; a symbolic or unknown one is `None`.
-    fn dims(&self, name: &str) -> Vec<Option<usize>> {
-        let Some(fact) = self.fact(name) else { return vec![] };
-        fact.shape.dims().map(|dim| dim.concretize().and_then(|dim| dim.to_usize().ok())).collect()
-    }
-
-    fn constant(&self, name: &str) -> Result<Option<Arc<Constant>>, LoadError> {
-        let Some(tensor) = self.fact(name).and_then(|fact| fact.value.concretize()) else { return Ok(None) };
-        let read = || -> TractResult<Vec<f32>> {
-            Ok(tensor.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-        };
-        let values = read().map_err(|_| LoadError::Malformed {
-            node: name.into(),
-            what: "its value is not a tensor of numbers".into(),
-        })?;
-        Ok(Some(Arc::new(Constant { dims: tensor.shape().to_vec(), values })))
-    }
-}
-
-impl Attributes {
-    fn of(node: &NodeProto) -> Attributes {
-        let mut attributes = Attributes::default();
-        for attribute in &node.attribute {
-            // An attribute that names no type cannot be told apart from one that is empty: take what is there.
-            let ints = if attribute.ints.is_empty() { vec![attribute.i] } else { attribute.ints.clone() };
-            attributes.ints.insert(attribute.name.clone(), ints);
-            attributes.floats.insert(attribute.name.clone(), attribute.f);
-            attributes.texts.insert(attribute.name.clone(), String::from_utf8_lossy(&attribute.s).into_owned());
-        }
-        attributes
-    }
+    Ok(Tensor { dims, data })
 }

@@ -49,6 +49,8 @@ pub(super) enum ApiError {
     Picture { file: Option<String>, error: PictureError },
     #[error("{}{}", of_file(.file), JobError::Late)]
     Late { file: Option<String> },
+    #[error("{}{}", of_file(.file), JobError::NonFinite)]
+    NonFinite { file: Option<String> },
     #[error("{0}")]
     Refused(#[from] Refused),
     #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
@@ -109,6 +111,7 @@ impl ApiError {
             JobError::Picture(error) => ApiError::Picture { file, error },
             JobError::Late => ApiError::Late { file },
             JobError::Shed(overload) => ApiError::Refused(overload.into()),
+            JobError::NonFinite => ApiError::NonFinite { file },
             JobError::WorkerFailed => ApiError::Internal,
         }
     }
@@ -135,7 +138,7 @@ impl ApiError {
             ApiError::Refused(refused) => refused_kind(refused),
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
             ApiError::TooManyListeners { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners"),
-            ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            ApiError::NonFinite { .. } | ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 

@@ -1,0 +1,63 @@
+//! What to do about nodes that are refused: for each the step in the author's own tool.
+
+use super::{Call, Value};
+use crate::engine::onnx::{LoadError, fold, text};
+
+/// The operators on what depends on the image.
+const LAYERS: &str = "Add AveragePool BatchNormalization Cast CastLike Clip Conv Div Dropout Expand Flatten Gather Gemm \
+    GlobalAveragePool GlobalMaxPool Identity LogSoftmax MatMul Max MaxPool Min Mul Pad ReduceMax ReduceMean \
+    ReduceSum Relu Reshape Shape Size Slice Softmax Squeeze Sub Sum Transpose Unsqueeze";
+
+const EVAL: &str = "the network was exported in training mode: call model.eval() before the export";
+const QUANTIZED: &str = "the file is quantized to int8: export the float32 network, without quantization";
+const TWO_CLASSES: &str =
+    "for two classes give the last layer two outputs, trained with softmax and cross-entropy, and no sigmoid";
+const SUPPORTED: &str = "convolutions, linear layers, BatchNorm, ReLU, ReLU6, bounds, pooling, sums and flattening are: docs/model-files.md";
+
+/// Refuses a node that is known to be none of ours, or to stand for training.
+pub(super) fn check(call: &Call) -> Result<(), LoadError> {
+    let node = call.node;
+    let operator = node.operator.as_str();
+    let extra = node.outputs.iter().skip(1).any(|name| !name.is_empty());
+    match operator {
+        "BatchNormalization" if extra || node.flag("training_mode", false)? => {
+            Err(node.unsupported("BatchNorm by the statistics of a batch", EVAL))
+        }
+        "Dropout" if is_training(call) => Err(node.unsupported("Dropout that drops", EVAL)),
+        _ if LAYERS.split(' ').any(|known| known == operator) || fold::folds(operator) => Ok(()),
+        _ => Err(node.unsupported(format!("operator {}", text::name(operator)), advice(operator))),
+    }
+}
+
+/// Does the third input say so? What cannot be told beforehand counts as yes.
+fn is_training(call: &Call) -> bool {
+    match call.inputs.get(2) {
+        None | Some(Value::Absent) => false,
+        Some(Value::Constant(mode)) => mode.known() != Some(vec![0]),
+        Some(_) => true,
+    }
+}
+
+fn advice(operator: &str) -> &'static str {
+    match operator {
+        "Sigmoid" => TWO_CLASSES,
+        "RandomUniform" | "RandomUniformLike" | "RandomNormal" | "RandomNormalLike" | "Bernoulli" | "Multinomial" => {
+            EVAL
+        }
+        "QuantizeLinear"
+        | "DequantizeLinear"
+        | "DynamicQuantizeLinear"
+        | "QLinearConv"
+        | "QLinearMatMul"
+        | "ConvInteger"
+        | "MatMulInteger" => QUANTIZED,
+        "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "HardSwish" | "HardSigmoid" | "Mish" | "Swish"
+        | "Softplus" | "Tanh" | "Erf" => "as activations ReLU, ReLU6 and clamp are: train with one of them",
+        "ArgMax" | "TopK" => "the class scores must be the output: remove it",
+        "If" | "Loop" | "Scan" => "no branches or loops are: export with fixed shapes, and without if on the input",
+        "GroupNormalization" | "InstanceNormalization" | "LayerNormalization" | "RMSNormalization" => {
+            "normalization over channels needs all of them at every width: use BatchNorm"
+        }
+        _ => SUPPORTED,
+    }
+}

@@ -1,0 +1,77 @@
+//! Rescaling by constants, BatchNorm, and the sum of two activations.
+
+use super::{Activation, Call, Lowering, Value};
+use crate::engine::graph::{Affine, Op};
+use crate::engine::onnx::{LoadError, text};
+
+impl Lowering {
+    pub(super) fn batch_norm(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let node = call.node;
+        let activation = self.activation(call, 0)?;
+        let shape = self.shape(&activation);
+        let channels = activation.axes.0.get(1).is_some_and(|axis| axis.len(shape) == shape.channels);
+        if !channels || (activation.axes.is_flat(shape) && shape.pixels() != 1) {
+            return Err(node.unsupported("BatchNorm after flattening", "before it, per channel, is"));
+        }
+        let epsilon = node.float("epsilon", 1e-5)?;
+        let row = |index| call.row(index, shape.channels);
+        let (gain, offset, mean, variance) = (row(1)?, row(2)?, row(3)?, row(4)?);
+        // Ioffe and Szegedy, 2015: gain * (x - mean) / sqrt(variance + epsilon) + offset.
+        let scale: Vec<f32> = gain.iter().zip(&variance).map(|(gain, var)| gain / (var + epsilon).sqrt()).collect();
+        let shift = offset.iter().zip(&mean).zip(&scale).map(|((offset, mean), scale)| offset - mean * scale).collect();
+        self.affine(call, activation, Affine { scale, shift })
+    }
+
+    /// Adds two activations, or rescales one by constants.
+    pub(super) fn arithmetic(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let node = call.node;
+        let operator = if node.operator == "Sum" { "Add" } else { &node.operator };
+        let (constant, at) = match &call.inputs[..] {
+            [Value::Activation(_), Value::Constant(constant)] => (constant, 0),
+            [Value::Constant(constant), Value::Activation(_)] => (constant, 1),
+            [Value::Activation(_), Value::Activation(_)] if operator == "Add" => return self.add(call),
+            [_, _] => return Err(node.unsupported(format!("{operator} of two values"), "Add is, or a constant")),
+            inputs => return Err(node.unsupported(format!("{operator} of {} values", inputs.len()), "of two is")),
+        };
+        let activation = self.activation(call, at)?;
+        let shape = self.shape(&activation);
+        let values = constant.as_floats().ok_or_else(|| node.malformed("its constant is not float32"))?;
+        let row = activation.axes.per_channel(shape, &constant.dims, values).ok_or_else(|| {
+            let what = format!("a constant {} for {}", text::list(&constant.dims), activation.axes.describe(shape));
+            node.unsupported(what, "one number per channel is")
+        })?;
+        let count = row.len();
+        let (scale, shift): (Vec<f32>, Vec<f32>) = match (operator, at) {
+            ("Add", _) => (vec![1.0; count], row),
+            ("Sub", 0) => (vec![1.0; count], row.iter().map(|c| -c).collect()),
+            ("Sub", _) => (vec![-1.0; count], row),
+            ("Mul", _) => (row, vec![0.0; count]),
+            ("Div", 0) => (row.iter().map(|c| 1.0 / c).collect(), vec![0.0; count]),
+            _ => return Err(node.unsupported("division by a value", "division by a constant is")),
+        };
+        self.affine(call, activation, Affine { scale, shift })
+    }
+
+    fn affine(&mut self, call: &Call, activation: Activation, affine: Affine) -> Result<Activation, LoadError> {
+        if !affine.scale.iter().chain(&affine.shift).all(|number| number.is_finite()) {
+            return Err(call.node.malformed("its constants are not finite numbers, or a variance is negative"));
+        }
+        let shape = self.shape(&activation);
+        Ok(Activation { id: self.push(call, Op::Affine(affine), vec![activation.id], shape), ..activation })
+    }
+
+    fn add(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let (a, b) = (self.activation(call, 0)?, self.activation(call, 1)?);
+        let (left, right) = (&self.nodes[a.id], &self.nodes[b.id]);
+        let (shape, dims) = (left.shape, |of: &Activation, shape| of.axes.dims(shape, None));
+        if left.shape != right.shape || dims(&a, left.shape) != dims(&b, right.shape) {
+            let (left, right) = (a.axes.describe(left.shape), b.axes.describe(right.shape));
+            return Err(call.node.unsupported(format!("Add of {left} and {right}"), "of equal shapes is"));
+        }
+        if left.sliced != right.sliced {
+            let what = "Add of a value that has all channels at every width and one that has not";
+            return Err(call.node.unsupported(what, "two of a kind are"));
+        }
+        Ok(Activation { id: self.push(call, Op::Add, vec![a.id, b.id], shape), ..a })
+    }
+}

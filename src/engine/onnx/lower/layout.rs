@@ -1,0 +1,184 @@
+//! What changes no number: identity, casts, dropout, softmax at the end, and all that only names axes anew.
+
+use super::{Activation, Call, Lowering, Value};
+use crate::engine::onnx::LoadError;
+use crate::engine::onnx::axes::Axis;
+use crate::engine::onnx::element::{TO_FLOAT32, type_name};
+use crate::engine::onnx::fold::sliced;
+use crate::engine::onnx::tensor::{Int, position};
+
+/// ONNX's number for float32.
+const FLOAT32: i64 = 1;
+
+impl Lowering {
+    /// The node's input, where the node does nothing to it.
+    pub(super) fn unchanged(&self, call: &Call) -> Result<Option<Activation>, LoadError> {
+        match call.node.operator.as_str() {
+            "Identity" | "Dropout" => (),
+            "Cast" => match call.node.int("to", 0)? {
+                FLOAT32 => (),
+                to => {
+                    let name = i32::try_from(to).map_or("unknown", type_name);
+                    return Err(call.node.unsupported(format!("a cast of activations to {name}"), TO_FLOAT32));
+                }
+            },
+            "CastLike" if !matches!(call.inputs.get(1), Some(Value::Constant(like)) if like.as_floats().is_none()) => {
+                ()
+            }
+            "Max" | "Min" | "Sum" if call.inputs.len() == 1 => (),
+            _ => return Ok(None),
+        }
+        Ok(Some(call.activation(0)?.clone()))
+    }
+
+    /// Softmax and LogSoftmax: remembered, for at the end of the network they change no answer.
+    pub(super) fn softmax(&self, call: &Call) -> Result<Activation, LoadError> {
+        let activation = self.activation(call, 0)?;
+        let shape = self.shape(&activation);
+        let axis = activation.axes.position(call.node.int("axis", -1)?).map_err(|why| call.node.malformed(why))?;
+        let rest = activation.axes.0.iter().enumerate().filter(|(at, _)| *at != axis);
+        if activation.axes.0[axis] == Axis::Batch || rest.map(|(_, axis)| axis.len(shape)).product::<usize>() != 1 {
+            let what = format!("{} over axis {axis} of {}", call.node.operator, activation.axes.describe(shape));
+            return Err(call.node.unsupported(what, "over the classes, as the last layer, is"));
+        }
+        let softmax = format!("{} {}", call.node.operator, call.node.name);
+        Ok(Activation { softmax: Some(softmax), ..activation })
+    }
+
+    /// Refuses to go on after a softmax, but for what changes no number.
+    pub(super) fn after_softmax(&self, call: &Call) -> Result<(), LoadError> {
+        const RENAMES: [&str; 4] = ["Flatten", "Reshape", "Squeeze", "Unsqueeze"];
+        let softmax = call.inputs.iter().find_map(|input| match input {
+            Value::Activation(activation) => activation.softmax.as_ref(),
+            _ => None,
+        });
+        match softmax {
+            Some(softmax) if !RENAMES.contains(&call.node.operator.as_str()) => {
+                let what = format!("{} after the {softmax}", call.node.operator);
+                Err(call
+                    .node
+                    .unsupported(what, "a softmax may only be the last layer, and is not needed there: remove it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whatever only gives the axes of input 0 other names.
+    pub(super) fn rename(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let activation = self.activation(call, 0)?;
+        let (shape, batch, axes, node) = (self.shape(&activation), self.batch, &activation.axes, call.node);
+        let operator = node.operator.as_str();
+        let renamed = match operator {
+            "Flatten" => axes.flatten(shape, batch, node.int("axis", 1)?),
+            "Reshape" => {
+                let target = self.target(call, &activation)?;
+                axes.reshape(shape, batch, &target)
+            }
+            "Squeeze" => axes.squeeze(shape, batch, call.ints(1, "axes")?.as_deref()),
+            "Unsqueeze" => {
+                let inserted = call.ints(1, "axes")?.ok_or_else(|| node.malformed("axes are missing"))?;
+                axes.unsqueeze(&inserted)
+            }
+            "Transpose" => {
+                let reversed: Vec<i64> = (0..axes.rank() as i64).rev().collect();
+                axes.permute(shape, node.ints("perm")?.unwrap_or(&reversed))
+            }
+            "Gather" => return self.gather(call, &activation),
+            "Slice" => return self.slice(call, &activation),
+            _ => return self.expand(call, &activation),
+        };
+        let refused = |what: String| {
+            let nhwc = operator == "Transpose" && activation.id == 0;
+            let allowed = match operator {
+                _ if nhwc => "the image must be [N, channels, rows, columns]: convert with tf2onnx --inputs-as-nchw",
+                "Transpose" => "channels, rows and columns must stay in this order",
+                "Squeeze" | "Unsqueeze" => "axes of length 1 may come and go",
+                _ => "[N, features] is, one row for each image",
+            };
+            node.unsupported(format!("{operator} {what}"), allowed)
+        };
+        Ok(activation.with_axes(renamed.map_err(refused)?))
+    }
+
+    /// The dimensions that a Reshape asks for; 0 is the input's own.
+    fn target(&self, call: &Call, activation: &Activation) -> Result<Vec<Int>, LoadError> {
+        let unknown = || {
+            call.node.unsupported("a shape that cannot be computed beforehand", "one that follows from the image's is")
+        };
+        let Some(Value::Constant(target)) = call.inputs.get(1) else { return Err(unknown()) };
+        let target = target.as_ints().ok_or_else(|| call.node.malformed("its shape is not made of integers"))?;
+        if call.node.flag("allowzero", false)? {
+            return Ok(target.to_vec());
+        }
+        let own = activation.axes.dims(self.shape(activation), self.batch);
+        let of = |(at, &dim): (usize, &Int)| match dim {
+            Int::Known(0) => own.get(at).copied().unwrap_or(Int::Known(0)),
+            dim => dim,
+        };
+        Ok(target.iter().enumerate().map(of).collect())
+    }
+
+    /// `x[:, :, 0, 0]`: taking the one element of an axis.
+    fn gather(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
+        let (axes, shape) = (&activation.axes, self.shape(activation));
+        let at = axes.position(call.node.int("axis", 0)?).map_err(|why| call.node.malformed(why))?;
+        let len = self.axis_len(activation, at);
+        let index = call.constant(1)?.and_then(|indices| Some((indices.known()?, indices.dims.clone())));
+        match index {
+            Some((index, dims)) if index.len() == 1 && len == Some(1) && position(index[0], 1).is_some() => {
+                let without = axes.without(&[at]);
+                Ok(activation.with_axes(if dims.is_empty() { without } else { axes.clone() }))
+            }
+            _ => Err(call.node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), ONLY_ONE)),
+        }
+    }
+
+    /// A slice that takes all there is.
+    fn slice(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
+        let (axes, shape, node) = (&activation.axes, self.shape(activation), call.node);
+        let need = |index| call.ints(index, "")?.ok_or_else(|| node.malformed(format!("input {index} is missing")));
+        let (starts, ends) = (need(1)?, need(2)?);
+        let which = call.ints(3, "")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = call.ints(4, "")?.unwrap_or_else(|| vec![1; starts.len()]);
+        if [ends.len(), which.len(), steps.len()] != [starts.len(); 3] {
+            return Err(node.malformed("starts, ends, axes and steps are not of one length"));
+        }
+        for (index, &axis) in which.iter().enumerate() {
+            let at = axes.position(axis).map_err(|why| node.malformed(why))?;
+            let all = match self.axis_len(activation, at) {
+                Some(len) => {
+                    sliced(len, starts[index], ends[index], steps[index]) == Some((0, len))
+                        && (len == 1 || steps[index] == 1)
+                }
+                None => starts[index] == 0 && ends[index] >= i64::from(i32::MAX) && steps[index] == 1,
+            };
+            if !all {
+                return Err(node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), ONLY_ONE));
+            }
+        }
+        Ok(activation.clone())
+    }
+
+    /// An expansion to the shape that is there.
+    fn expand(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
+        let (shape, target) = (self.shape(activation), self.target(call, activation)?);
+        let own = activation.axes.dims(shape, self.batch);
+        let fits = target.len() <= own.len();
+        if fits && own.iter().rev().zip(target.iter().rev()).all(|(own, dim)| own == dim || *dim == Int::Known(1)) {
+            return Ok(activation.clone());
+        }
+        Err(call.node.unsupported(format!("Expand of {}", activation.axes.describe(shape)), "to its own shape is"))
+    }
+
+    /// The length of an axis; `None` of a batch that is not fixed.
+    fn axis_len(&self, activation: &Activation, at: usize) -> Option<usize> {
+        match activation.axes.0[at] {
+            Axis::Batch => self.batch,
+            axis => Some(axis.len(self.shape(activation))),
+        }
+    }
+}
+
+/// What to say where a part of a map is taken.
+const ONLY_ONE: &str =
+    "the one element of an axis is, such as x[:, :, 0, 0] after global pooling: pool or flatten first";

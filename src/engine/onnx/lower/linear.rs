@@ -1,0 +1,48 @@
+//! Matrix products with a constant matrix.
+
+use super::{Activation, Call, Lowering, check_outputs};
+use crate::engine::graph::{Linear, Op, Shape};
+use crate::engine::onnx::{LoadError, text};
+
+impl Lowering {
+    /// Gemm or MatMul.
+    pub(super) fn linear(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let node = call.node;
+        let activation = self.activation(call, 0)?;
+        let shape = self.shape(&activation);
+        let gemm = node.operator == "Gemm";
+        if !activation.axes.is_flat(shape) || (gemm && activation.axes.rank() != 2) {
+            let is = activation.axes.describe(shape);
+            let what = format!("{} reads a value of shape {is} that was not flattened to [N, features]", node.operator);
+            return Err(node.malformed(what));
+        }
+        let scale = |name: &str| if gemm { node.float(name, 1.0) } else { Ok(1.0) };
+        let (alpha, beta) = (scale("alpha")?, scale("beta")?);
+        if gemm && node.flag("transA", false)? {
+            return Err(node.unsupported("Gemm with transA", "one row for each image is"));
+        }
+        let (dims, weights) = call.weights(1)?;
+        let transposed = gemm && node.flag("transB", false)?;
+        let (outputs, inputs) = match (<[usize; 2]>::try_from(dims), transposed) {
+            (Ok([outputs, inputs]), true) | (Ok([inputs, outputs]), false) => (outputs, inputs),
+            _ => return Err(node.malformed(format!("weights {} are not a matrix", text::list(dims)))),
+        };
+        if inputs != shape.len() {
+            let what = format!("weights {} do not fit {} features", text::list(dims), shape.len());
+            return Err(node.malformed(what));
+        }
+        check_outputs(call, outputs)?;
+        let weights = if transposed { weights.to_vec() } else { transpose(weights, outputs) };
+        let weights = weights.into_iter().map(|weight| weight * alpha).collect();
+        let bias = if gemm { call.bias(2, outputs)? } else { vec![0.0; outputs] };
+        let bias = bias.into_iter().map(|bias| bias * beta).collect();
+        let op = Op::Linear(Linear { weights, bias });
+        let id = self.push(call, op, vec![activation.id], Shape { channels: outputs, height: 1, width: 1 });
+        Ok(Activation::of(id, activation.axes.with_features()))
+    }
+}
+
+/// `[rows, columns]` of a matrix with `columns` columns become `[columns, rows]`.
+fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns).copied()).collect()
+}

@@ -1,0 +1,318 @@
+//! Gives ONNX nodes their meaning: a list of layers with every constant folded into the layer that it belongs to.
+//!
+//! Each node reads values: constants, which [`super::fold`] computes with, and what depends on the image, an [`Activation`].
+//! Whatever only names axes anew vanishes; one file for each kind of layer says what becomes of the others.
+
+mod advice;
+mod arithmetic;
+mod clamp;
+mod conv;
+mod finish;
+mod layout;
+mod linear;
+mod pool;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::axes::Axes;
+use super::fold::{self, Budget, fold};
+use super::node::ParsedNode;
+use super::parse::File;
+use super::tensor::{Int, Tensor};
+use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, at_most};
+use crate::engine::graph::{Graph, Node, NodeId, Op, Shape};
+
+/// What a name in the file stands for.
+#[derive(Clone)]
+enum Value {
+    Constant(Arc<Tensor>),
+    Activation(Activation),
+    /// Integers that cannot be told without running the network.
+    Unknown,
+    /// An optional input that was left out.
+    Absent,
+}
+
+/// A value that depends on the image.
+#[derive(Clone)]
+struct Activation {
+    /// The layer that computes it.
+    id: NodeId,
+    axes: Axes,
+    /// Zeros around rows and columns that the next layer has to add: above, to the left, below, to the right.
+    pad: [usize; 4],
+    /// Operator and name of the softmax that stands between the layer and the value: allowed at the end alone.
+    softmax: Option<String>,
+}
+
+struct Lowering {
+    /// The batch's size, where the file fixes it.
+    batch: Option<usize>,
+    nodes: Vec<Node>,
+    values: HashMap<String, Value>,
+    budget: Budget,
+    /// Numbers that one image's layers hold so far.
+    item_len: usize,
+}
+
+/// A node with the values that it reads.
+struct Call<'a> {
+    node: &'a ParsedNode,
+    inputs: Vec<Value>,
+}
+
+/// Turns a parsed file into layers, and says what it left out.
+pub(super) fn lower(file: File) -> Result<(Graph, Vec<String>), LoadError> {
+    let [batch, Some(channels), Some(height), Some(width)] = file.dims[..] else {
+        return Err(LoadError::NotAClassifier("the image must be [N, channels, height, width]".into()));
+    };
+    let shape = Shape { channels, height, width };
+    let image = Node { name: "image".into(), op: Op::Input, inputs: vec![], shape, sliced: false };
+    let mut values: HashMap<String, Value> =
+        file.constants.into_iter().map(|(name, tensor)| (name, Value::Constant(tensor))).collect();
+    values.insert(file.image, Value::Activation(Activation::of(0, Axes::picture())));
+    let item_len = shape.len();
+    let mut lowering = Lowering { batch, nodes: vec![image], values, budget: Budget::default(), item_len };
+    for node in &file.nodes {
+        lowering.node(node)?;
+    }
+    let output = match lowering.values.remove(&file.output) {
+        Some(Value::Activation(activation)) => activation,
+        Some(_) => return Err(LoadError::NotAClassifier("the output does not depend on the image".into())),
+        None => {
+            let name = super::text::name(&file.output);
+            return Err(LoadError::NotAClassifier(format!("the graph's output {name} comes from no node")));
+        }
+    };
+    finish::finish(lowering.nodes, output)
+}
+
+impl Activation {
+    fn of(id: NodeId, axes: Axes) -> Activation {
+        Activation { id, axes, pad: [0; 4], softmax: None }
+    }
+
+    /// The same numbers under other axes.
+    fn with_axes(&self, axes: Axes) -> Activation {
+        Activation { axes, ..self.clone() }
+    }
+}
+
+impl Lowering {
+    fn node(&mut self, node: &ParsedNode) -> Result<(), LoadError> {
+        let Some(output) = node.outputs.iter().position(|name| !name.is_empty()) else { return Ok(()) };
+        let inputs = node.inputs.iter().map(|name| self.value(node, name)).collect::<Result<Vec<_>, _>>()?;
+        let call = Call { node, inputs };
+        advice::check(&call)?;
+        if output != 0 {
+            return Err(node.unsupported("an output other than the first", "only the first output may be read"));
+        }
+        let value = self.evaluate(&call)?;
+        self.values.insert(node.outputs[0].clone(), value);
+        at_most("the number of values that one image's layers hold", self.item_len, MAX_ITEM_LEN)
+    }
+
+    fn value(&self, node: &ParsedNode, name: &str) -> Result<Value, LoadError> {
+        if name.is_empty() {
+            return Ok(Value::Absent);
+        }
+        let unwritten = || {
+            let name = super::text::name(name);
+            node.malformed(format!("it reads {name}, which nothing writes before it, or which is not a first output"))
+        };
+        self.values.get(name).cloned().ok_or_else(unwritten)
+    }
+
+    fn evaluate(&mut self, call: &Call) -> Result<Value, LoadError> {
+        if matches!(call.node.operator.as_str(), "Shape" | "Size") {
+            return self.shape_of(call);
+        }
+        // A constant that is cast to an activation's type depends on no image.
+        let numbers = if call.node.operator == "CastLike" { 1 } else { call.inputs.len() };
+        if call.inputs.iter().take(numbers).any(|input| matches!(input, Value::Activation(_))) {
+            return self.layer(call).map(Value::Activation);
+        }
+        if !fold::folds(&call.node.operator) {
+            let what = format!("{} of constants alone", call.node.operator);
+            return Err(call.node.unsupported(what, "arithmetic is"));
+        }
+        if call.inputs.iter().take(numbers).any(|input| matches!(input, Value::Unknown)) {
+            return Ok(Value::Unknown);
+        }
+        let constants: Vec<_> = call.inputs.iter().map(Value::constant).collect();
+        Ok(fold(call.node, &constants, &mut self.budget)?.map_or(Value::Unknown, Value::Constant))
+    }
+
+    /// Shape and Size: of an activation they are known but for the batch.
+    fn shape_of(&self, call: &Call) -> Result<Value, LoadError> {
+        let dims = match call.inputs.first() {
+            Some(Value::Constant(tensor)) => tensor.dims.iter().map(|&dim| Int::Known(dim as i64)).collect(),
+            Some(Value::Activation(activation)) => {
+                let mut shape = self.nodes[activation.id].shape;
+                shape.height += activation.pad[0] + activation.pad[2];
+                shape.width += activation.pad[1] + activation.pad[3];
+                activation.axes.dims(shape, self.batch)
+            }
+            Some(Value::Unknown) => return Ok(Value::Unknown),
+            _ => return Err(call.node.malformed("input 0 is missing")),
+        };
+        if call.node.operator == "Size" {
+            let size = dims.iter().fold(Int::Known(1), |size, &dim| size.mul(dim));
+            return Ok(Value::Constant(Arc::new(Tensor::ints(vec![], vec![size]))));
+        }
+        let (start, end) = (call.node.int("start", 0)?, call.node.int("end", i64::MAX)?);
+        let (first, len) = fold::sliced(dims.len(), start, end, 1).unwrap_or_default();
+        Ok(Value::Constant(Arc::new(Tensor::shape(dims[first..first + len].to_vec()))))
+    }
+
+    /// What a node makes of an activation.
+    fn layer(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        if let Some(activation) = self.unchanged(call)? {
+            return Ok(activation);
+        }
+        self.after_softmax(call)?;
+        match call.node.operator.as_str() {
+            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "Gather" | "Slice" | "Expand" => {
+                self.rename(call)
+            }
+            "Pad" => self.pad(call),
+            "Conv" => self.conv(call),
+            "Gemm" | "MatMul" => self.linear(call),
+            "BatchNormalization" => self.batch_norm(call),
+            "Relu" | "Clip" => self.clamp(call),
+            "Max" | "Min" => self.bound(call),
+            "MaxPool" | "AveragePool" => self.pool(call),
+            "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(call),
+            "ReduceMean" | "ReduceMax" | "ReduceSum" => self.reduce(call),
+            "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(call),
+            "Softmax" | "LogSoftmax" => self.softmax(call),
+            other => Err(call.node.unsupported(format!("operator {other} on the image"), "it may only make constants")),
+        }
+    }
+
+    /// Adds a layer.
+    fn push(&mut self, call: &Call, op: Op, inputs: Vec<NodeId>, shape: Shape) -> NodeId {
+        let sliced = matches!(op, Op::Conv(_) | Op::Linear(_)) || self.nodes[inputs[0]].sliced;
+        self.item_len = self.item_len.saturating_add(shape.len());
+        self.nodes.push(Node { name: call.node.name.clone(), op, inputs, shape, sliced });
+        self.nodes.len() - 1
+    }
+
+    fn shape(&self, activation: &Activation) -> Shape {
+        self.nodes[activation.id].shape
+    }
+
+    /// Input `index`, which must depend on the image and have no padding pending.
+    fn activation(&self, call: &Call, index: usize) -> Result<Activation, LoadError> {
+        let activation = call.activation(index)?;
+        if activation.pad != [0; 4] {
+            let what = format!("a Pad that {} reads", call.node.operator);
+            return Err(call.node.unsupported(what, "Pad is merged into the convolution or average pooling after it"));
+        }
+        Ok(activation.clone())
+    }
+
+    /// Input 0, which must still have channels, rows and columns.
+    fn picture(&self, call: &Call) -> Result<(Activation, Shape), LoadError> {
+        let activation = call.activation(0)?.clone();
+        let shape = self.shape(&activation);
+        if !activation.axes.is_picture(shape) {
+            let what = format!("{} of a value of shape {}", call.node.operator, activation.axes.describe(shape));
+            return Err(call.node.malformed(format!("{what}; [N, channels, rows, columns] is expected")));
+        }
+        Ok((activation, shape))
+    }
+}
+
+impl Value {
+    fn constant(&self) -> Option<Arc<Tensor>> {
+        match self {
+            Value::Constant(tensor) => Some(tensor.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Call<'_> {
+    fn activation(&self, index: usize) -> Result<&Activation, LoadError> {
+        match self.inputs.get(index) {
+            Some(Value::Activation(activation)) => Ok(activation),
+            _ => Err(self.node.malformed(format!("input {index} must come from the image"))),
+        }
+    }
+
+    /// A constant input; `None` where it was left out.
+    fn constant(&self, index: usize) -> Result<Option<&Arc<Tensor>>, LoadError> {
+        match self.inputs.get(index) {
+            None | Some(Value::Absent) => Ok(None),
+            Some(Value::Constant(constant)) => Ok(Some(constant)),
+            Some(_) => {
+                Err(self.node.unsupported(format!("an input {index} that depends on the image"), "a constant is"))
+            }
+        }
+    }
+
+    /// A constant input of finite numbers, with its dimensions.
+    fn weights(&self, index: usize) -> Result<(&[usize], &[f32]), LoadError> {
+        let constant = self.constant(index)?.ok_or_else(|| self.node.malformed(format!("input {index} is missing")))?;
+        let not_floats = || self.node.malformed(format!("input {index} must be float32"));
+        let values = constant.as_floats().ok_or_else(not_floats)?;
+        if let Some(at) = values.iter().position(|weight| !weight.is_finite()) {
+            return Err(self.node.malformed(format!("weight {at} is {}, not a finite number", values[at])));
+        }
+        Ok((&constant.dims, values))
+    }
+
+    /// A constant of `len` numbers.
+    fn row(&self, index: usize, len: usize) -> Result<Vec<f32>, LoadError> {
+        let (_, values) = self.weights(index)?;
+        if values.len() != len {
+            let count = values.len();
+            return Err(self.node.malformed(format!("input {index} has {count} values for {len} channels")));
+        }
+        Ok(values.to_vec())
+    }
+
+    /// A constant of `len` numbers, or one for all of them, or zeros where there is none.
+    fn bias(&self, index: usize, len: usize) -> Result<Vec<f32>, LoadError> {
+        match self.constant(index)? {
+            None => Ok(vec![0.0; len]),
+            Some(constant) if constant.len() == 1 => Ok(vec![self.weights(index)?.1[0]; len]),
+            Some(_) => self.row(index, len),
+        }
+    }
+
+    /// One number; `None` where the input was left out.
+    fn scalar(&self, index: usize) -> Result<Option<f32>, LoadError> {
+        let Some(constant) = self.constant(index)? else { return Ok(None) };
+        match constant.as_floats() {
+            Some(&[value]) => Ok(Some(value)),
+            _ => Err(self.node.malformed(format!("input {index} must be one float32 number"))),
+        }
+    }
+
+    /// The integers of an input, or of the attribute of this name that other operator sets have instead.
+    fn ints(&self, index: usize, attribute: &str) -> Result<Option<Vec<i64>>, LoadError> {
+        if matches!(self.inputs.get(index), Some(Value::Unknown)) {
+            return Err(self
+                .node
+                .unsupported(format!("an input {index} that cannot be computed beforehand"), "a constant is"));
+        }
+        match self.constant(index)? {
+            None => Ok(self.node.ints(attribute)?.map(<[i64]>::to_vec)),
+            Some(constant) => {
+                let unknown =
+                    || self.node.malformed(format!("input {index} must be integers that do not depend on the batch"));
+                constant.known().map(Some).ok_or_else(unknown)
+            }
+        }
+    }
+}
+
+fn check_outputs(call: &Call, outputs: usize) -> Result<(), LoadError> {
+    if outputs == 0 {
+        return Err(call.node.malformed("it has no outputs"));
+    }
+    at_most(format!("the number of output channels of {}", call.node.name), outputs, MAX_CHANNELS)
+}

@@ -1,0 +1,130 @@
+//! Pooling over windows, over the whole map, and over one axis after the other.
+
+use super::conv::{output_of, padded, sizes, window};
+use super::{Activation, Call, Lowering};
+use crate::engine::graph::{Affine, Op, Pool, PoolKind, Shape, Window};
+use crate::engine::onnx::LoadError;
+use crate::engine::onnx::axes::{Axes, Axis};
+
+impl Lowering {
+    /// MaxPool and AveragePool.
+    pub(super) fn pool(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let node = call.node;
+        let (activation, shape) = self.picture(call)?;
+        let kernel = sizes(call, "kernel_shape", 2)?.ok_or_else(|| node.malformed("kernel_shape is missing"))?;
+        let mut window = window(call, &kernel, shape)?;
+        let max = node.operator == "MaxPool";
+        let counts = !max && node.flag("count_include_pad", false)?;
+        let mut kind = match (max, counts) {
+            (true, _) => PoolKind::Max,
+            (false, false) => PoolKind::Average,
+            (false, true) => PoolKind::AverageWithPadding,
+        };
+        if activation.pad != [0; 4] {
+            let own = window.before != [0; 2] || window.after != [0; 2];
+            match kind {
+                PoolKind::Max if self.is_never_negative(&activation) => (),
+                PoolKind::Max => {
+                    let allowed = "after a ReLU it is, or as the pooling's own padding";
+                    return Err(node.unsupported("a Pad with zeros before MaxPool", allowed));
+                }
+                PoolKind::Average if own => {
+                    let what = "a Pad before AveragePool with padding of its own";
+                    return Err(node.unsupported(what, "count_include_pad is, or one of the two"));
+                }
+                // Zeros that a Pad has added are pixels like any other.
+                _ => kind = PoolKind::AverageWithPadding,
+            }
+            window = padded(window, activation.pad);
+        }
+        if node.flag("ceil_mode", false)? {
+            let wider = round_up(window, shape);
+            if wider != window && kind == PoolKind::AverageWithPadding {
+                return Err(node.unsupported("ceil_mode with count_include_pad", "either of them is"));
+            }
+            window = wider;
+        }
+        let [height, width] = output_of(call, &window, shape)?;
+        let op = Op::Pool(Pool { kind, window });
+        let id = self.push(call, op, vec![activation.id], Shape { height, width, ..shape });
+        Ok(Activation::of(id, Axes::picture()))
+    }
+
+    /// GlobalAveragePool and GlobalMaxPool.
+    pub(super) fn global_pool(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let activation = self.activation(call, 0)?;
+        let kind = if call.node.operator == "GlobalMaxPool" { PoolKind::Max } else { PoolKind::Average };
+        let axes: Vec<usize> = (2..activation.axes.rank()).collect();
+        self.pool_axes(call, activation, kind, &axes, true)
+    }
+
+    /// ReduceMean, ReduceMax and ReduceSum over rows, columns or both, in any spelling.
+    pub(super) fn reduce(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let node = call.node;
+        let activation = self.activation(call, 0)?;
+        let axes = match call.ints(1, "axes")? {
+            Some(axes) if !axes.is_empty() => activation.axes.positions(&axes).map_err(|why| node.malformed(why))?,
+            _ if node.flag("noop_with_empty_axes", false)? => return Ok(activation),
+            _ => (0..activation.axes.rank()).collect(),
+        };
+        let kind = if node.operator == "ReduceMax" { PoolKind::Max } else { PoolKind::Average };
+        let keep = node.flag("keepdims", true)?;
+        let before = self.shape(&activation);
+        let mut pooled = self.pool_axes(call, activation, kind, &axes, keep)?;
+        if node.operator == "ReduceSum" {
+            let after = self.shape(&pooled);
+            let share = (before.len() / after.len()) as f32;
+            let affine = Affine { scale: vec![share; after.channels], shift: vec![0.0; after.channels] };
+            pooled.id = self.push(call, Op::Affine(affine), vec![pooled.id], after);
+        }
+        Ok(pooled)
+    }
+
+    /// Makes one of all pixels along these axes, and keeps the axes or not.
+    fn pool_axes(
+        &mut self,
+        call: &Call,
+        activation: Activation,
+        kind: PoolKind,
+        axes: &[usize],
+        keep: bool,
+    ) -> Result<Activation, LoadError> {
+        let shape = self.shape(&activation);
+        let pooled = |which: usize| axes.iter().any(|&at| activation.axes.0[at].covers(which));
+        let batch = axes.iter().any(|&at| activation.axes.0[at] == Axis::Batch);
+        if batch || (pooled(0) && shape.channels > 1) {
+            let over = axes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let what = format!("{} over axes {over} of {}", call.node.operator, activation.axes.describe(shape));
+            let allowed = if batch {
+                "over rows and columns is; statistics of a batch are those of training: call model.eval() before the export"
+            } else {
+                "over rows and columns is"
+            };
+            return Err(call.node.unsupported(what, allowed));
+        }
+        let extent = |which: usize, len: usize| if pooled(which) { len } else { 1 };
+        let kernel = [extent(1, shape.height), extent(2, shape.width)];
+        let rest = |which: usize, len: usize| if pooled(which) { 1 } else { len };
+        let after = Shape { height: rest(1, shape.height), width: rest(2, shape.width), ..shape };
+        let id = if kernel == [1, 1] {
+            activation.id
+        } else {
+            let window = Window { kernel, stride: [1, 1], before: [0, 0], after: [0, 0] };
+            self.push(call, Op::Pool(Pool { kind, window }), vec![activation.id], after)
+        };
+        let axes = if keep { activation.axes.clone() } else { activation.axes.without(axes) };
+        Ok(Activation { id, ..activation.with_axes(axes) })
+    }
+}
+
+/// The window with as much padding after the map as rounding up needs: a last window begins inside the map or the padding
+/// before it.
+fn round_up(window: Window, shape: Shape) -> Window {
+    let after = |axis: usize, len: usize| {
+        let (kernel, stride, before) = (window.kernel[axis], window.stride[axis], window.before[axis]);
+        let Some(room) = (len + before + window.after[axis]).checked_sub(kernel) else { return window.after[axis] };
+        let last = (room.div_ceil(stride) * stride).min((len + before - 1) / stride * stride);
+        window.after[axis].max((last + kernel).saturating_sub(len + before))
+    };
+    Window { after: [after(0, shape.height), after(1, shape.width)], ..window }
+}

@@ -1,0 +1,89 @@
+//! One ONNX node as plain data, and its attributes by name and type.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::tensor::Tensor;
+use super::{LoadError, text};
+
+/// One ONNX node of the standard operators.
+#[derive(Debug)]
+pub(super) struct ParsedNode {
+    /// Its name, or that of its first output; for messages.
+    pub(super) name: String,
+    pub(super) operator: String,
+    /// Names of what it reads; an empty one was left out.
+    pub(super) inputs: Vec<String>,
+    /// Names of what it computes; an empty one is not wanted.
+    pub(super) outputs: Vec<String>,
+    pub(super) attributes: HashMap<String, Attribute>,
+}
+
+/// An attribute's value.
+#[derive(Debug)]
+pub(super) enum Attribute {
+    Int(i64),
+    Float(f32),
+    Text(String),
+    Ints(Vec<i64>),
+    Floats(Vec<f32>),
+    Tensor(Arc<Tensor>),
+    /// A graph, a text list or anything else that no operator here has.
+    Other,
+}
+
+impl ParsedNode {
+    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, LoadError> {
+        match self.attributes.get(name) {
+            None => Ok(default),
+            Some(Attribute::Int(value)) => Ok(*value),
+            Some(_) => Err(self.mistyped(name, "an integer")),
+        }
+    }
+
+    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, LoadError> {
+        Ok(self.int(name, i64::from(default))? != 0)
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, LoadError> {
+        match self.attributes.get(name) {
+            None => Ok(None),
+            Some(Attribute::Ints(values)) => Ok(Some(values)),
+            Some(_) => Err(self.mistyped(name, "a list of integers")),
+        }
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, LoadError> {
+        match self.attributes.get(name) {
+            None => Ok(default),
+            Some(Attribute::Float(value)) => Ok(*value),
+            Some(_) => Err(self.mistyped(name, "a number")),
+        }
+    }
+
+    pub(super) fn text<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str, LoadError> {
+        match self.attributes.get(name) {
+            None => Ok(default),
+            Some(Attribute::Text(value)) => Ok(value),
+            Some(_) => Err(self.mistyped(name, "a text")),
+        }
+    }
+
+    fn mistyped(&self, attribute: &str, expected: &str) -> LoadError {
+        self.malformed(format!("attribute {attribute} must be {expected}"))
+    }
+
+    /// The node contradicts itself or its neighbours.
+    pub(super) fn malformed(&self, what: impl AsRef<str>) -> LoadError {
+        LoadError::malformed(&self.name, what.as_ref())
+    }
+
+    /// `what` the node does is beyond this engine; `allowed` says what is served, or what to do.
+    pub(super) fn unsupported(&self, what: impl AsRef<str>, allowed: impl AsRef<str>) -> LoadError {
+        LoadError::Unsupported {
+            node: text::name(&self.name),
+            what: text::clip(what.as_ref(), 90),
+            allowed: text::clip(allowed.as_ref(), text::MAX_REASON),
+        }
+    }
+}

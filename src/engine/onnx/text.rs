@@ -1,0 +1,46 @@
+//! Pieces of messages: whatever a file says is cut short and made printable before it is quoted.
+
+/// Longest name that is quoted, in characters.
+const MAX_NAME: usize = 64;
+/// Longest reason that a library or another part of the program gives, in characters.
+pub(super) const MAX_REASON: usize = 120;
+/// Most elements of a list that are written out.
+const MAX_LISTED: usize = 8;
+
+/// A name from a file.
+pub(super) fn name(text: &str) -> String {
+    clip(text, MAX_NAME)
+}
+
+/// At most `most` characters of a text, without control characters.
+pub(crate) fn clip(text: &str, most: usize) -> String {
+    let printable = |symbol: char| if symbol.is_control() { '\u{fffd}' } else { symbol };
+    let mut clipped: String = text.chars().take(most).map(printable).collect();
+    if text.chars().nth(most).is_some() {
+        clipped.pop();
+        clipped.push('…');
+    }
+    clipped
+}
+
+/// `[1, 2, 3]`, cut short where it is long.
+pub(super) fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let mut values = values.into_iter();
+    let mut words: Vec<String> = values.by_ref().take(MAX_LISTED).map(|value| value.to_string()).collect();
+    if values.next().is_some() {
+        words.push("…".into());
+    }
+    format!("[{}]", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_is_quoted_short_and_printable() {
+        assert_eq!(name("conv1\n\u{1b}[2J"), "conv1\u{fffd}\u{fffd}[2J");
+        assert_eq!(name(&"x".repeat(1000)).chars().count(), MAX_NAME);
+        assert_eq!((list([1, 2]), list(0..9)), ("[1, 2]".into(), "[0, 1, 2, 3, 4, 5, 6, 7, …]".into()));
+    }
+}

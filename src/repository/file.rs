@@ -1,0 +1,88 @@
+//! Model files and the data files beside them, as bytes.
+//!
+//! Only regular files are opened: a pipe would block, a device may never end. Data files lie in the model's own folder.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::ModelError;
+use crate::engine::{DataFiles, MAX_FILE_BYTES};
+
+/// The bytes of a model file, unless there are absurdly many.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let (file, len) = open(path)?;
+    if len > MAX_FILE_BYTES as u64 {
+        return Err(ModelError::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_FILE_BYTES { Err(ModelError::TooLarge) } else { Ok(bytes) }
+}
+
+/// The folder of a model file, for the data files in it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// The file that was read last: exporters put all weights into one.
+    open: Option<(String, File, u64)>,
+}
+
+impl Folder {
+    /// The folder that the model file lies in.
+    pub(super) fn of(model: &Path) -> Folder {
+        let parent = model.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Folder { path: parent.unwrap_or(Path::new(".")).to_owned(), open: None }
+    }
+
+    /// Opens a file of the folder, whatever links it is reached by.
+    fn open(&self, location: &str) -> Result<(File, u64), Box<dyn Error + Send + Sync>> {
+        let folder = fs::canonicalize(&self.path)?;
+        let path = fs::canonicalize(folder.join(location)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => "there is no such file beside the model; copy it there under this name".into(),
+            _ => error.to_string(),
+        })?;
+        if !path.starts_with(&folder) {
+            return Err("it is a link to outside of the model's folder".into());
+        }
+        Ok(open(&path)?)
+    }
+}
+
+impl DataFiles for Folder {
+    fn read(&mut self, location: &str, offset: u64, len: usize) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        if self.open.as_ref().is_none_or(|(name, ..)| name != location) {
+            let (file, size) = self.open(location)?;
+            self.open = Some((location.to_owned(), file, size));
+        }
+        let Some((_, file, size)) = &mut self.open else { return Err("it was closed".into()) };
+        // Before anything is allocated.
+        if offset.checked_add(len as u64).is_none_or(|end| end > *size) {
+            return Err(format!("it has {size} bytes; {len} from {offset} on are needed").into());
+        }
+        let mut bytes = vec![0; len];
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Opens a regular file, and says how many bytes it has.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    // Before it is opened: opening a pipe waits for a writer.
+    check_regular(&fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    check_regular(&metadata)?;
+    Ok((file, metadata.len()))
+}
+
+fn check_regular(metadata: &fs::Metadata) -> io::Result<()> {
+    let what = match () {
+        () if metadata.is_file() => return Ok(()),
+        () if metadata.is_dir() => "it is a folder, not a file",
+        () => "it is a pipe, a socket or a device, not a regular file",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
