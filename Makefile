@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-server test-load test-browser test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
+.PHONY: help demo trainer test test-rust test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -13,16 +13,22 @@ help: ## Lists the targets.
 demo: ## Shows the server under load, as a report: needs Rust and curl, and half a minute once it is built.
 	@CARGO='$(CARGO)' loadgen/demo.sh
 
-trainer: libtorch ## Builds the trainer and the server, as docs/your-own-images.md uses them.
+trainer: ## Builds the trainer and the server, as docs/your-own-images.md uses them: about 10 minutes the first time.
+	@echo "make trainer, step 1 of 3: a part of PyTorch from PyPI (550 MB to fetch, 500 MB to keep; once)"
+	@exporter/libtorch.sh
+	@echo "make trainer, step 2 of 3: the trainer, about 280 packages (5 to 13 minutes on two cores; seconds when nothing changed)"
 	cd exporter && $(CARGO) build --release --locked
+	@echo "make trainer, step 3 of 3: the server (some minutes; seconds when nothing changed)"
 	$(CARGO) build --release --locked
+	@echo "ready: exporter/target/release/exporter and target/release/anywidth; next: docs/your-own-images.md, \"2. Train\""
 
-test: test-rust test-deploy test-exporter ## Installs what the tests need, then runs all of them.
+test: test-rust test-clients test-deploy test-exporter ## Installs what the tests need, then runs all of them.
 
 # In one go, for what they share is built once then.
 test-rust:
 	tests/browser/install.sh
-	$(CARGO) test --locked --workspace
+	tests/jpeg/install.sh
+	ANYWIDTH_DJPEG=djpeg $(CARGO) test --locked --workspace
 
 test-server: ## Runs the tests of the server; needs nothing installed.
 	$(CARGO) test --locked
@@ -33,6 +39,9 @@ test-load: ## Runs the tests of the load generator and the simulator.
 test-browser: ## Runs the tests of the page in Chromium, which it installs where it is missing.
 	tests/browser/install.sh
 	$(CARGO) test --locked --package anywidth-browser-tests
+
+test-clients: ## Runs the tests of Python clients, one of them generated from the API's description; installs them from PyPI.
+	CARGO='$(CARGO)' tests/clients/test.sh
 
 test-deploy: ## Runs the tests of deploy/: installs Prometheus, HAProxy and nginx from Debian; needs root for that, and Docker's engine.
 	tests/deploy/test.sh

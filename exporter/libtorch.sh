@@ -16,11 +16,14 @@ if [ "$(cat "$target/torch/build-version" 2>/dev/null)" = "$version" ]; then
     exit 0
 fi
 
+echo "libtorch: fetching $version from PyPI: three files, 550 MB (a minute at 10 MB/s); then 500 MB stay in exporter/libtorch"
 rm -rf "$target"
 mkdir -p "$target/wheels"
 # PyPI has no CPU-only wheel; libtorch_cpu.so of the CUDA 13 build needs two small NVIDIA libraries and no driver.
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$target/wheels" \
+# pip draws its own bar on a terminal, and elsewhere says which file it is at.
+python3 -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --dest "$target/wheels" \
     "torch==$version" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*"
+echo "libtorch: unpacking"
 python3 - "$target" <<'PYTHON'
 import re, sys, zipfile
 from pathlib import Path

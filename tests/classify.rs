@@ -174,10 +174,30 @@ fn several_files_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_form_with_one_file_is_answered_like_a_plain_body() {
+fn a_form_with_one_file_is_answered_as_all_forms_are() {
     let server = Server::start();
-    let answer = server.post_files("/classify", &[("one.png", &png(1))]);
-    assert!(answer.json()["predictions"].is_array(), "{}", answer.text);
+    let body = server.post_files("/classify", &[("one.png", &png(1))]).json();
+    let results = body["results"].as_array().unwrap();
+    assert_eq!((results.len(), &results[0]["name"], body.get("predictions")), (1, &json!("one.png"), None));
+    assert_eq!(results[0]["predictions"], server.post("/classify", &png(1)).json()["predictions"]);
+}
+
+#[test]
+fn files_are_files_however_their_names_are_written() {
+    let server = Server::start();
+    let kind = [("content-type", "multipart/form-data; boundary=\"edge\"")];
+    for (disposition, name) in [
+        (&b"form-data; name=a; filename*=UTF-8''gr%C3%BCn.png"[..], "grün.png"),
+        (b"form-data; name=a; filename=\"gr\xfcn.png\"", "gr\u{fffd}n.png"),
+        (b"form-data; filename=\"a.png\"; filename*=utf-8'de'b.png", "b.png"),
+        ("form-data; name=\"a\"; filename=\"grün und klein.png\"".as_bytes(), "grün und klein.png"),
+        (b"form-data; name=a; filename=\"\"", ""),
+    ] {
+        let head = [b"--edge\r\nContent-Disposition: ", disposition, b"\r\nContent-Type: image/png\r\n\r\n"].concat();
+        let body = [&head, &png(1)[..], b"\r\n--edge--\r\n"].concat();
+        let answer = server.send("POST", "/classify", &kind, &body);
+        assert_eq!((answer.status, &answer.json()["results"][0]["name"]), (200, &json!(name)), "{}", answer.text);
+    }
 }
 
 #[test]

@@ -103,6 +103,23 @@ fn a_model_is_shown_with_its_layers_and_what_each_width_costs() {
 }
 
 #[test]
+fn an_accuracy_is_shown_with_the_images_that_it_is_of() {
+    let files = Files::new();
+    let inspect = |evaluation: Option<&str>| {
+        let mut file = OnnxFile::lenet([3, 32, 32], 8, 10);
+        file.metadata("anywidth.accuracy", "[[1, 0.75]]");
+        evaluation.iter().for_each(|text| _ = file.metadata("anywidth.evaluation", text));
+        fs::write(files.path("tiny.onnx"), file.bytes()).unwrap();
+        String::from_utf8(run(&["inspect", &files.path("tiny.onnx")]).stdout).unwrap()
+    };
+    let text = inspect(Some(r#"{"split":"validation","images":2000}"#));
+    assert!(text.contains("75.00 %") && text.contains("accuracy: of 2,000 validation images"), "{text}");
+    let text = inspect(Some(r#"{"split":"te\u202est","images":92}"#));
+    assert!(text.contains("92 te") && !text.contains('\u{202e}'), "{text}");
+    assert!(inspect(None).contains("does not say of what images"));
+}
+
+#[test]
 fn what_cannot_be_done_is_one_line_and_code_1() {
     let files = Files::new();
     let (model, picture, text) = (files.path("tiny.onnx"), files.path("picture.png"), files.path("text.onnx"));

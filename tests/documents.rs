@@ -63,7 +63,8 @@ or the file and its line.
     anywidth serve --config anywidth.toml       # or ANYWIDTH_CONFIG; in the file: port = 9000
 
 The file is [TOML](https://toml.io), at most 64 KiB, a line for each setting: numbers as they are, text in quotes. Paths in it are
-those of the directory in which the server starts, as on the command line.
+those of the directory in which the server starts, as on the command line. A setting of which there may be several is a flag that is
+repeated, a variable with commas, and a list in the file: `cors_origin = [\"https://a.example\", \"https://b.example\"]`.
 
 `anywidth config` takes the same flags, variables and file, and prints the settings that hold, each with where it came from. Its
 output can be used as a file of settings.

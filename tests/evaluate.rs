@@ -138,3 +138,41 @@ fn the_folders_of_a_model_without_labels_are_its_indices() {
     fs::rename(path("pictures/2"), path("pictures/3")).unwrap();
     assert!(fails(&arguments).ends_with("the folder \"3\" is no class of the model; its classes are: 0, 1, 2\n"));
 }
+
+#[test]
+fn folders_that_the_model_does_not_know_are_left_out_on_request_and_named() {
+    let files: [(&str, &[u8]); 4] =
+        [("aardvark/1.png", &png(1)), ("ship/ship.png", SHIP), ("truck/3.png", &png(3)), ("zebra/2.png", &png(2))];
+    let root = folder(&files);
+    let data = root.path().to_str().unwrap();
+    let arguments = ["evaluate", "--data", data, "--model", "cifar10"];
+    let said = fails(&arguments);
+    assert!(said.contains("(--skip-unknown leaves out") && said.contains("\"aardvark\" is no class"), "{said}");
+
+    let known = folder(&files[1..3]);
+    let expected = json(&["evaluate", "--data", known.path().to_str().unwrap(), "--model", "cifar10", "--json"]);
+    let skipping = json(&[&arguments[..], &["--skip-unknown", "--json"]].concat());
+    assert_eq!(skipping["skipped_folders"], serde_json::json!(["aardvark", "zebra"]));
+    assert_eq!((&skipping["widths"], &skipping["pictures"]), (&expected["widths"], &expected["pictures"]));
+    let table = run(&[&arguments[..], &["--skip-unknown"]].concat());
+    assert!(String::from_utf8(table.stdout).unwrap().contains("left out: aardvark, zebra"));
+    let none = folder(&files[..1]);
+    let said = fails(&["evaluate", "--data", none.path().to_str().unwrap(), "--model", "cifar10", "--skip-unknown"]);
+    assert!(said.contains("there is no picture"), "{said}");
+}
+
+#[test]
+fn measuring_on_the_folder_that_was_trained_on_is_remarked_on() {
+    let root = folder(&[("photos/0/a.png", SHIP), ("others/0/a.png", SHIP), ("photos/train/0/a.png", SHIP)]);
+    let mut file = OnnxFile::lenet([3, 20, 20], 8, 10);
+    file.metadata("anywidth.training", r#"{"dataset":{"folder":"photos","classes":["a"]}}"#);
+    let model = root.path().join("model.onnx");
+    fs::write(&model, file.bytes()).unwrap();
+    for (data, remarked) in [("photos/train", true), ("others", false)] {
+        let data = root.path().join(data);
+        let output = run(&["evaluate", "--data", data.to_str().unwrap(), "--model", model.to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains("was trained on a folder of this name"), remarked, "{}: {said}", data.display());
+        assert!(output.status.success(), "{said}");
+    }
+}

@@ -85,6 +85,6 @@ fn beyond_what_can_be_done_some_are_refused_at_once_and_the_others_answered() {
             .collect()
     });
     let count = |wanted: u16| statuses.iter().filter(|&&status| status == wanted).count();
-    assert_eq!(count(200) + count(503) + count(504), CALLERS * REQUESTS, "{statuses:?}");
+    assert_eq!(count(200) + count(503), CALLERS * REQUESTS, "{statuses:?}");
     assert!(count(200) > 0);
 }

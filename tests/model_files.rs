@@ -90,6 +90,16 @@ fn metadata_are_read() {
     let accuracy = metadata.accuracy_at("0.75".parse().unwrap()).unwrap();
     assert!((accuracy - 0.85).abs() < 1e-9);
     assert_eq!(metadata.temperature_at("0.1".parse().unwrap()), 1.5);
+    assert_eq!(metadata.evaluation, None);
+
+    for (value, said) in [
+        (r#"{"split":"validation","images":2000}"#, "2,000 validation images"),
+        (r#"{"images":1,"split":"test"}"#, "1 test image"),
+        (r#"{"split":"größe","images":18446744073709551615}"#, "18,446,744,073,709,551,615 größe images"),
+    ] {
+        let model = Model::from_onnx(&lenet().metadata("anywidth.evaluation", value).bytes()).unwrap();
+        assert_eq!(model.metadata().evaluation.as_ref().unwrap().to_string(), said);
+    }
 }
 
 #[test]
@@ -102,6 +112,7 @@ fn a_file_without_metadata_is_served_all_the_same() {
 
 #[test]
 fn metadata_that_contradict_the_model_are_refused_by_name() {
+    let long_split = format!(r#"{{"split":"{}","images":1}}"#, "a".repeat(65));
     for (key, value, expected) in [
         ("anywidth.labels", r#"["cat"]"#, "metadata anywidth.labels: 1 labels for 10 classes"),
         ("anywidth.labels", "cat", "metadata anywidth.labels: is not the expected JSON"),
@@ -111,6 +122,24 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
         ("anywidth.accuracy", "[[1, 0.9], [0.5, 0.8]]", "metadata anywidth.accuracy: widths must ascend"),
         ("anywidth.picture", "centre", "metadata anywidth.picture: is not the expected JSON"),
         ("anywidth.temperature", "[[1, 0]]", "metadata anywidth.temperature: 0 is not between"),
+        ("anywidth.evaluation", "2000", "metadata anywidth.evaluation: is not the expected JSON"),
+        ("anywidth.evaluation", r#"{"split":"test"}"#, "metadata anywidth.evaluation: is not the expected JSON"),
+        ("anywidth.evaluation", r#"{"split":"test","images":-1}"#, "metadata anywidth.evaluation: is not the expected"),
+        (
+            "anywidth.evaluation",
+            r#"{"split":"test","images":0}"#,
+            "metadata anywidth.evaluation: images: 0 is not 1 or",
+        ),
+        (
+            "anywidth.evaluation",
+            r#"{"split":"","images":1}"#,
+            "metadata anywidth.evaluation: the split \"\" is no word",
+        ),
+        (
+            "anywidth.evaluation",
+            &long_split,
+            "metadata anywidth.evaluation: the split \"aaaaaaaaaaaaaaaaaaaa\" is no word",
+        ),
     ] {
         let said = refusal(lenet().metadata(key, value));
         assert!(said.starts_with(expected), "{said}");

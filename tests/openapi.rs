@@ -43,7 +43,7 @@ fn every_answer_is_as_described() {
     for query in [
         "",
         "?width=0.5&top_k=1",
-        "?width=auto&budget_ms=1000",
+        "?width=auto&budget_ms=60000",
         "?profile=true&top_k=2",
         "?min_accuracy=0.7&priority=high",
         "?confidence=0.2",
@@ -58,8 +58,13 @@ fn every_answer_is_as_described() {
     check(&document, "post", "/classify", &several);
 
     let (large, many) = (vec![0; (1 << 20) + 1], vec![("a", &image[..]); 9]);
+    let one = server.post_files("/classify", &[("a", &image)]);
+    assert_eq!(one.json()["results"].as_array().unwrap().len(), 1);
+    check(&document, "post", "/classify", &one);
+
     for (status, answer) in [
         (400, server.post("/classify?width=2", &image)),
+        (422, server.post_files("/classify", &[("a", &image), ("b", &image[..50])])),
         (404, server.post("/classify?model=cat", &image)),
         (413, server.post("/classify", &large)),
         (413, server.post_files("/classify", &many)),
@@ -130,7 +135,11 @@ fn every_error_is_on_the_page_of_the_api_and_in_the_description() {
     let codes = codes();
     assert!(codes.len() > 20, "{codes:?}");
     assert_eq!(on_page, codes);
-    let document = Document::new(Server::start().get("/openapi.json").json());
+    let served = Server::start().get("/openapi.json").json();
+    let described = served["components"]["schemas"]["Error"]["properties"]["code"]["enum"].as_array().unwrap();
+    let described: BTreeSet<_> = described.iter().map(|code| code.as_str().unwrap()).collect();
+    assert_eq!(described, codes.iter().map(|(_, code)| code.as_str()).collect());
+    let document = Document::new(served);
     for (status, _) in codes.iter().filter(|(_, code)| !["no_such_path", "no_such_method"].contains(&code.as_str())) {
         document.answer("post", "/classify", *status);
     }

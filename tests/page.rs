@@ -120,6 +120,25 @@ fn every_file_that_the_page_names_is_there_and_comes_from_this_server() {
 }
 
 #[test]
+fn every_element_that_a_module_asks_for_is_in_the_page() {
+    let server = Server::start();
+    let page = page(&server).text;
+    let ids: Vec<_> = named(&page, " id=\"", '"').collect();
+    let main = server.get("/page/app.js").text;
+    let modules = named(&main, "from \"./", '"').map(|module| server.get(&format!("/page/{module}")).text);
+    let asked: Vec<_> = modules.chain([main.clone()]).flat_map(|text| asked(&text)).collect();
+    assert!(asked.len() > 20, "{asked:?}");
+    for id in asked {
+        assert!(ids.contains(&id.as_str()), "{id}");
+    }
+}
+
+/// The ids that a module names in full.
+fn asked(module: &str) -> Vec<String> {
+    named(module, "at(\"", '"').map(str::to_owned).collect()
+}
+
+#[test]
 fn what_a_browser_has_already_is_not_sent_again() {
     let server = Server::start();
     for path in ["/", "/page/app.js", "/page/samples/ship.png"] {

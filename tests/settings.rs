@@ -89,6 +89,32 @@ fn of_a_folder_and_a_file_the_one_from_the_stronger_place_is_served() {
 }
 
 #[test]
+fn a_list_is_a_repeated_flag_a_variable_with_commas_and_a_list_in_the_file() {
+    let origins = |file: &str, variable: Option<&str>, arguments: &[&str]| {
+        let folder = Folder::with(file);
+        let variable = variable.map(|value| ("ANYWIDTH_CORS_ORIGIN", value));
+        let shown = text(folder.config(arguments).envs(variable).output().unwrap());
+        // What is shown can be used as a file, and says the same then.
+        let again = values(&text(Folder::with(&shown).config(&[]).output().unwrap()));
+        assert_eq!(values(&shown), again);
+        let origins = again.get("cors_origin").map_or(vec![], |list| list.as_array().unwrap().clone());
+        origins.iter().map(|origin| origin.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (one, two) = ("https://a.example", "http://localhost:3000");
+    assert_eq!(origins("", None, &["--cors-origin", one, "--cors-origin", two]), [one, two]);
+    assert_eq!(origins("", Some(&format!("{one},{two}")), &[]), [one, two]);
+    assert_eq!(origins(&format!("cors_origin = ['{one}', '{two}']"), None, &[]), [one, two]);
+    assert_eq!(origins("cors_origin = ['*']", None, &[]), ["*"]);
+    assert_eq!(origins("cors_origin = ['*']", Some(one), &[]), [one]);
+    assert_eq!(origins("cors_origin = ['*']", Some(one), &["--cors-origin", two]), [two]);
+    let none: [&str; 0] = [];
+    for file in ["", "cors_origin = []"] {
+        assert_eq!(origins(file, None, &[]), none);
+        assert_eq!(origins(file, Some(""), &[]), none);
+    }
+}
+
+#[test]
 fn what_is_wrong_in_a_file_is_told_with_its_line() {
     for (text, error) in [
         ("port = 1\nprot = 2\n", "FILE:2: unknown key \"prot\", did you mean \"port\"?; `anywidth config` shows all"),
@@ -112,6 +138,12 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         (
             "log_format = 'xml'",
             "FILE:1: invalid value 'xml' for '--log-format <LOG_FORMAT>' [possible values: text, json]",
+        ),
+        ("cors_origin = 'https://a.example'", "FILE:1: cors_origin is of type string: it must be a list of strings"),
+        ("cors_origin = [1]", "FILE:1: cors_origin is of type array: it must be a list of strings"),
+        (
+            "cors_origin = ['https://a.example', 'https://b.example/']",
+            "FILE:1: invalid value 'https://b.example/' for '--cors-origin <ORIGIN>': not an origin: it must be *",
         ),
         ("port = 1\nport = 2", "FILE:2: not TOML: duplicate key"),
         ("port 1", "FILE:1: not TOML: "),
@@ -182,6 +214,7 @@ fn value(setting: &Setting) -> BoxedStrategy<String> {
         "log_format" => prop_oneof!["text", "json"].prop_map(|format: String| format).boxed(),
         "log" => prop_oneof!["warn", "info,anywidth=debug"].prop_map(|filter: String| filter).boxed(),
         "decoders" => number(1..2),
+        "cors_origin" => "https://[a-z]{1,8}".boxed(),
         "max_bytes_in_flight" => number(1 << 31..u32::MAX),
         "queue_limit" => number(100..1000),
         "max_files" => number(1..100),
@@ -216,6 +249,7 @@ proptest! {
             variables.extend(variable.iter().map(|value| (&named(key).variable, value)));
             let is_text = ["host", "models", "default_model", "log_format", "log"].contains(key);
             let line = line.iter().map(|value| match is_text {
+                _ if *key == "cors_origin" => format!("{key} = ['{value}']\n"),
                 true => format!("{key} = {}\n", toml::Value::from(value.as_str())),
                 false => format!("{key} = {value}\n"),
             });
@@ -230,6 +264,7 @@ proptest! {
             let expected = places.iter().flatten().next().or(named(key).default.as_ref());
             match effective.get(*key) {
                 Some(toml::Value::String(value)) => prop_assert_eq!(Some(value), expected),
+                Some(toml::Value::Array(values)) => prop_assert_eq!(values[0].as_str(), expected.map(String::as_str)),
                 Some(value) => prop_assert_eq!(value.to_string().parse(), expected.unwrap().parse::<f64>()),
                 None => prop_assert!(places.iter().all(Option::is_none), "{} is not in\n{}", key, shown),
             }

@@ -2,7 +2,7 @@
 //!
 //! [`data`] reads and splits the data sets, [`model`] holds networks as lists of layers and runs them at any width,
 //! [`train`] fits all widths with one pass per step, [`evaluate`] measures every width, [`onnx`], [`card`] and [`plot`] write
-//! what is shipped. Which channels exist at a width is `anywidth::engine::width`'s business, not decided here.
+//! what is shipped, [`words`] puts numbers into sentences. Which channels exist at a width is `anywidth::engine::width`'s business, not decided here.
 
 pub mod card;
 pub mod data;
@@ -12,3 +12,4 @@ pub mod model;
 pub mod onnx;
 pub mod plot;
 pub mod train;
+pub mod words;

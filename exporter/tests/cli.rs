@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
+use anywidth::engine::Model;
 use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
@@ -203,9 +204,12 @@ fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
         let message = refusal(&format!("{line} {flags}"), &runs);
         assert!(message.contains(reason), "{message}");
     }
+    let message = refusal(&format!("{} --channels 3", without(&start, "--channels")), &runs);
+    assert!(message.contains("(to train the file's: --network lenet-3c1l --channels 2)"), "{message}");
     let output = exporter(&start, &runs);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 epoch of "), "{said}");
     assert!(said.contains("starts from mnist/1/model.onnx (MNIST, 3 epochs): validation "), "{said}");
 
     let message = refusal(&format!("{TRAIN} --run RUNS/second --resume"), &runs);
@@ -221,7 +225,7 @@ fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
     assert!(line.contains("starting from the weights of `mnist/1/model.onnx`"), "{line}");
     assert!(line.contains("which had been trained on MNIST for 3 epochs"), "{line}");
     assert!(
-        card.contains("every width; 1 epochs more, batch 20") && card.contains(" --start=mnist/1/model.onnx "),
+        card.contains("every width; 1 epoch more, batch 20") && card.contains(" --start=mnist/1/model.onnx "),
         "{card}"
     );
 }
@@ -310,6 +314,33 @@ fn a_model_that_finds_no_room_leaves_no_version_and_is_written_by_the_next_try()
 }
 
 #[test]
+fn a_run_that_was_ended_early_is_exported_on_request_and_says_so() {
+    let runs = runs();
+    let recipe = Recipe { held_out: 100, epochs: 3, ..recipe() };
+    train(recipe.clone(), "none", true, &runs);
+    let out = "--data DATA --models RUNS/models --commit abc";
+    let message = refusal(&format!("export RUNS/none --unfinished {out}"), &runs);
+    assert!(message.contains("no epoch is done"), "{message}");
+
+    // Stopped in its second epoch.
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let images = Images::new(vec![9; 100 * 28 * 28], vec![1; 100], Dataset::Mnist.shape());
+    let material = Material { train: &images, validation: &images, loaders: 1, device: tch::Device::Cpu };
+    let mut run = Run::new(recipe, runs.path().join("early/checkpoint.safetensors"));
+    run.train(material, &Progress::silent(), &|| asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 7)
+        .expect("stopped");
+    assert_eq!(run.history().len(), 1);
+    let message = refusal(&format!("export RUNS/early {out}"), &runs);
+    assert!(message.contains("1 of 3 epochs are done") && message.contains("--unfinished"), "{message}");
+    succeeds(&format!("export RUNS/early --unfinished {out}"), &runs);
+    let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
+    assert!(card.contains("1 of 3 epochs, after which it was stopped, batch 20"), "{card}");
+    let model = fs::read(runs.path().join("models/mnist/1/model.onnx")).expect("a model");
+    let training = Model::from_onnx(&model).expect("a model").metadata().training.clone();
+    assert_eq!(training.expect("its training")["epochs_done"], 1);
+}
+
+#[test]
 fn a_finished_run_is_not_trained_again() {
     let runs = runs();
     train(recipe(), "run", false, &runs);
@@ -353,6 +384,8 @@ fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
         ("train mnist --size 40", "cannot be used with"),
         ("train mnist --memory 1", "cannot be used with"),
         ("train mnist --name a", "cannot be used with"),
+        ("train ../photos", "a folder of your own pictures is named with --data: --data=../photos"),
+        ("train cifar", "mnist, fashion-mnist, cifar10, cifar100"),
         ("train mnist --start a --copies true", "cannot be used with"),
         ("train mnist --start a --whitened-stem false", "cannot be used with"),
         ("train --data nowhere --held-out 5", "<DATASET>"),

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use anywidth::engine::{LoadError, Model, Width};
+use anywidth::engine::{Evaluation, LoadError, Model, Width};
 use anywidth::picture::Preparation;
 use exporter::data::Dataset;
 use exporter::model::{Architecture, Layer, Mode, Network, Normalisation, Weights};
@@ -59,6 +59,7 @@ fn the_engine_refuses_a_dense_network() {
         labels: Dataset::Mnist.labels().iter().map(|&label| label.into()).collect(),
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
+        evaluation: Evaluation { split: "validation".into(), images: 2000 },
         picture: Preparation::default(),
         training: None,
     };

@@ -2,10 +2,11 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anywidth::engine::Width;
+use anywidth::engine::{Evaluation, Width};
 use anywidth::picture::Preparation;
 use prost::Message;
 use rand::rngs::ChaCha8Rng;
@@ -14,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use tract_onnx::pb::GraphProto;
 
 use common::{anywidth, decode, largest_difference, random_images};
-use exporter::data::{Augmentation, Dataset, Images};
+use exporter::data::{Augmentation, Dataset, Images, PhotoSet, Source};
 use exporter::model::{Architecture, Layer, Mode, Network, start};
 use exporter::onnx::{self, Exported, Head, Metadata, Training};
 use exporter::train::loss::Weighting;
@@ -79,8 +80,9 @@ fn exported(network: &Network, recipe: &Recipe, folder: &Path) -> PathBuf {
         labels: recipe.dataset.labels(),
         accuracy: widths.clone(),
         temperature: widths,
+        evaluation: Evaluation { split: "validation".into(), images: 2000 },
         picture: Preparation::default(),
-        training: Some(Training { recipe: recipe.clone(), exporter_version: "0.1.0" }),
+        training: Some(Training { recipe: recipe.clone(), epochs_done: None, exporter_version: "0.1.0" }),
     };
     let path = folder.join("model.onnx");
     fs::write(&path, onnx::model(network, &metadata)).expect("written");
@@ -206,7 +208,7 @@ fn a_file_of_other_classes_leaves_the_last_layer_as_it_was() {
     let recipe = Recipe { dataset: Dataset::Cifar100.into(), ..from(&model, VGG8) };
     let (network, random) = (recipe.network(), recipe.network());
     assert_eq!(network.normalisation, model.origin().normalisation);
-    assert_eq!(model.fill(&network, &recipe.dataset.labels()).expect("the same hidden layers"), Head::Anew);
+    assert_eq!(model.fill(&network, &recipe.dataset.labels()).expect("the same hidden layers"), Head::OtherClasses);
     assert_eq!(network.classifier.weight, random.classifier.weight);
     let first = |network: &Network| network.parameters()[0].tensor.detach();
     assert_ne!(first(&network), first(&random));
@@ -288,4 +290,139 @@ fn a_file_that_somebody_changed_is_refused_with_the_place() {
         let message = refusal(&file, &recipe(VGG8));
         assert!(message.contains("is not as this exporter writes it") && message.contains(reason), "{message}");
     }
+}
+
+/// The recipe of whoever starts from `model` with photographs of `classes`, `size` pixels a side.
+fn with_photos(model: &Exported, architecture: Architecture, classes: Vec<String>, size: usize) -> Recipe {
+    let statistics = vec![0.5; 3];
+    let photos = PhotoSet {
+        folder: "photos".into(),
+        classes,
+        size,
+        shares: [0.15; 2],
+        pictures: [70, 15, 15],
+        mean: statistics.clone(),
+        std: statistics,
+        broken: [0; 3],
+    };
+    Recipe { dataset: Source::Photos(photos), ..from(model, architecture) }
+}
+
+/// Smooth images `[N, 3, side, side]`, the same ones at every size: waves of a few periods.
+fn waves(count: usize, side: usize, seed: u64) -> Tensor {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut pixels = Vec::new();
+    for _ in 0..count * 3 {
+        let [down, right, phase] = [4.0, 4.0, 6.3].map(|most: f32| random.random_range(-most..most));
+        for place in 0..side * side {
+            // The middle of a pixel, in 0..1.
+            let [y, x] = [place / side, place % side].map(|at| (at as f32 + 0.5) / side as f32);
+            pixels.push(0.5 + 0.4 * (6.283 * (down * y + right * x) + phase).sin());
+        }
+    }
+    Tensor::from_slice(&pixels).view([count as i64, 3, side as i64, side as i64])
+}
+
+#[test]
+fn a_network_for_larger_images_says_of_them_about_what_the_file_says_of_them_reduced() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // As it is at first: random normalisations make too much of small differences.
+    let source = recipe(VGG8).network();
+    start::calibrated(&source, &waves(60, 32, 1));
+    let file = exported(&source, &recipe(VGG8), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    // Twice and four times as large: maps of as many pixels as the file's.
+    for size in [64, 128] {
+        let recipe =
+            with_photos(&model, VGG8, Dataset::Cifar10.labels().iter().map(|&name| name.into()).collect(), size);
+        let network = recipe.network();
+        assert_eq!(model.fill(&network, &recipe.dataset.labels()).expect("the same network"), Head::Kept);
+        let off = |width| {
+            let logits =
+                |network: &Network, side| tch::no_grad(|| network.logits(&waves(20, side, 2), width, Mode::EVALUATION));
+            let expected = logits(&source, 32);
+            let spread =
+                (&expected - expected.mean_dim([0i64].as_slice(), true, Kind::Float)).square().mean(Kind::Float);
+            let error = (logits(&network, size) - expected).square().mean(Kind::Float);
+            (error / spread).sqrt().double_value(&[])
+        };
+        let widths = [250_000, 1_000_000].map(|millionths| Width::from_millionths(millionths).expect("a width"));
+        let before = widths.map(off);
+        model.fit(&network, &waves(60, size, 3)).expect("the same network");
+        let after = widths.map(off);
+        for (before, after) in before.into_iter().zip(after) {
+            assert!(after < 0.5 && after < 0.6 * before, "{size} pixels: {before} becomes {after}");
+        }
+
+        // In training it does about what it does in evaluation: also the stages that the file does not have.
+        start::calibrated(&network, &waves(60, size, 3));
+        let batch = waves(60, size, 3);
+        let [evaluated, trained] = [false, true].map(|training| {
+            tch::no_grad(|| network.logits(&batch, Width::FULL, Mode { training, precision: Kind::Float }))
+        });
+        let difference = largest_difference(&evaluated, &trained) / evaluated.abs().max().double_value(&[]);
+        assert!(difference < 1e-2, "{size} pixels: {difference}");
+    }
+}
+
+#[test]
+fn a_network_for_smaller_images_has_the_convolutions_that_it_has_room_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cifar10 = Exported::read(&exported(&trained(VGG8), &recipe(VGG8), folder.path())).expect("our own file");
+    let classes = || vec!["a".to_owned(), "b".to_owned()];
+    let large = with_photos(&cifar10, VGG8, classes(), 128);
+    let file = exported(&large.network(), &large, folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let small = with_photos(&model, VGG8, classes(), 32);
+    let network = small.network();
+    assert_eq!(model.fill(&network, &classes()).expect("the same network"), Head::Kept);
+    let convolutions = |network: &Network| {
+        let layers = network.layers.iter();
+        let convolutions = layers.filter_map(|layer| match layer {
+            Layer::Convolution(convolution) => Some((convolution.name.clone(), convolution.masked())),
+            _ => None,
+        });
+        convolutions.collect::<HashMap<_, _>>()
+    };
+    let (mine, theirs) = (convolutions(&network), convolutions(&large.network()));
+    assert!(mine.len() == 7 && theirs.len() == 11);
+    for (name, weights) in mine.iter().filter(|(name, _)| *name != "conv1") {
+        assert!(largest_difference(weights, &theirs[name]) < 1e-4, "{name}");
+    }
+    assert!(network.logits(&waves(2, 32, 1), Width::FULL, Mode::EVALUATION).isfinite().all().int64_value(&[]) == 1);
+}
+
+#[test]
+fn a_last_layer_that_reads_maps_of_another_size_begins_as_usual() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(LENET), &recipe(LENET), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let labels: Vec<String> = Dataset::Cifar10.labels().iter().map(|&name| name.into()).collect();
+    for (size, head) in [(40, Head::OtherMaps), (28, Head::OtherMaps), (32, Head::Kept), (33, Head::Kept)] {
+        let recipe = with_photos(&model, LENET, labels.clone(), size);
+        let (network, random) = (recipe.network(), recipe.network());
+        assert_eq!(model.fill(&network, &labels).expect("the same convolutions"), head, "{size} pixels");
+        assert_eq!(network.classifier.weight == random.classifier.weight, head == Head::OtherMaps);
+        let first = |network: &Network| network.parameters()[0].tensor.detach();
+        assert_ne!(first(&network), first(&random));
+    }
+}
+
+#[test]
+fn classes_of_the_same_name_keep_what_the_file_knows_of_them_whatever_their_order() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = exported(&trained(VGG8), &recipe(VGG8), folder.path());
+    let model = Exported::read(&file).expect("our own file");
+    let labels: Vec<String> = ["truck", "zebra", "cat"].map(String::from).into();
+    let recipe = with_photos(&model, VGG8, labels.clone(), 32);
+    let (network, random) = (recipe.network(), recipe.network());
+    assert_eq!(model.fill(&network, &labels).expect("the same network"), Head::Partly(2));
+    let images = random_images([4, 3, 32, 32], 5);
+    let found = tch::no_grad(|| network.logits(&images, Width::FULL, Mode::EVALUATION));
+    let expected = anywidth(&file, &images, Width::FULL);
+    for (ours, theirs) in [(0, 9), (2, 3)] {
+        let [found, expected] = [found.select(1, ours), expected.select(1, theirs)];
+        assert!(largest_difference(&found, &expected) < 1e-3 * expected.abs().max().double_value(&[]), "class {ours}");
+    }
+    assert_eq!(network.classifier.weight.get(1), random.classifier.weight.get(1));
 }

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use anywidth::engine::{Model, Width, reads};
+use anywidth::engine::{Evaluation, Model, Width, reads};
 use anywidth::picture::Preparation;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -74,6 +74,7 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
         labels: ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(String::from).into(),
         accuracy: widths.clone(),
         temperature: widths,
+        evaluation: Evaluation { split: "validation".into(), images: 2000 },
         picture: Preparation::default(),
         training: None,
     };
@@ -164,6 +165,7 @@ fn metadata_says_what_a_server_needs_as_json() {
         ("anywidth.labels", r#"["a","b","c","d","e","f","g","h","i","j"]"#),
         ("anywidth.accuracy", "[[1,0.5]]"),
         ("anywidth.temperature", "[[1,0.5]]"),
+        ("anywidth.evaluation", r#"{"split":"validation","images":2000}"#),
         ("anywidth.picture", r#"{"crop":1.0,"range":[0.0,1.0]}"#),
     ];
     assert_eq!(entries, expected);

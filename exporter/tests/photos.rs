@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anywidth::dataset::Labelled;
-use anywidth::picture::{Frame, Limits, Picture};
+use anywidth::picture::{Frame, Limits, Picture, Preparation};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tch::Tensor;
@@ -168,7 +168,7 @@ fn pictures_to_measure_with_are_what_a_server_makes_of_them() {
     let folder = shapes(6);
     let splits = split(folder.path());
     let album = read(&splits, READING);
-    let frame = Frame::new(3, 32, 32).expect("a frame");
+    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
     let batch = album.validation.batch(0..album.validation.len());
     for (place, file) in splits.validation.iter().enumerate() {
         let bytes = fs::read(&file.path).expect("a file");
@@ -208,7 +208,7 @@ fn mean_and_deviation_are_those_of_the_training_pixels() {
     let folder = shapes(5);
     let album = read(&split(folder.path()), READING);
     let indices: Vec<usize> = (0..album.train.labels().len()).collect();
-    let frame = Frame::new(3, 32, 32).expect("a frame");
+    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
     let splits = split(folder.path());
     let pixels = splits.train.iter().flat_map(|file| {
         Picture::decode(&fs::read(&file.path).expect("a file"), &Limits::default()).expect("a picture").input(&frame)

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use anywidth::dataset;
 use anywidth::engine::{Model, Pass, Width};
-use anywidth::picture::{Frame, Limits, Picture};
+use anywidth::picture::{Frame, Limits, Picture, Preparation};
 use exporter::data::photos::{self, Reading, Shares};
 use exporter::evaluate::all_logits;
 use exporter::model::Mode;
@@ -170,11 +170,11 @@ fn the_commands_of_the_document_lead_from_a_folder_of_pictures_to_answers() {
     let [train, server, ask, evaluate] = commands();
     let train = format!("{train} --channels 16,24,32 --epochs 16");
     let said = run(&files, &train);
-    let model = files.path("models/photos");
+    let model = files.path("my-models/photos");
     for file in ["1/model.onnx", "README.md", "accuracy.svg", "confusion.svg"] {
         assert!(model.join(file).exists(), "{file}: {said}");
     }
-    assert!(said.contains("anywidth serve --models models --default-model photos"), "{said}");
+    assert!(said.contains("anywidth serve --models my-models --default-model photos"), "{said}");
 
     // Our own engine finds the same accuracy as the trainer, to the image.
     let evaluated: Value = serde_json::from_str(&run(&files, &format!("{evaluate} --json"))).expect("JSON");
@@ -206,6 +206,12 @@ fn the_commands_of_the_document_lead_from_a_folder_of_pictures_to_answers() {
     }
     the_server_computes_what_the_trainer_computes(&files);
 
+    // Where the trainer's folders are the checkout's, git does not see them.
+    let ignored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.gitignore");
+    fs::copy(ignored, files.path(".gitignore")).expect("copied");
+    let seen = run(&files, "git init --quiet . && git status --porcelain");
+    assert!(!seen.contains("models") && !seen.contains("runs") && seen.contains("photos/"), "{seen}");
+
     // A second training is a second version.
     fs::remove_dir_all(files.path("runs")).expect("removed");
     run(&files, &train);
@@ -215,9 +221,10 @@ fn the_commands_of_the_document_lead_from_a_folder_of_pictures_to_answers() {
 /// One photograph, one file, two programs: what the trainer read and what a server reads, of all sizes and turned.
 fn the_server_computes_what_the_trainer_computes(files: &Files) {
     let run = Run::resume(files.path("runs/photos/checkpoint.safetensors")).expect("the run");
-    let file = fs::read(files.path("models/photos/1/model.onnx")).expect("the model");
+    let file = fs::read(files.path("my-models/photos/1/model.onnx")).expect("the model");
     let served = std::sync::Arc::new(Model::from_onnx(&file).expect("a model"));
-    let (frame, widths) = (Frame::new(3, 32, 32).expect("a frame"), run.network().widths());
+    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
+    let widths = run.network().widths();
     shapes::draw(&files.path("odd/train"), 2, 1);
     shapes::draw(&files.path("odd/test"), 3, 2);
     let flat = fs::read(files.path("odd/test/square/1.jpg")).expect("a picture");
@@ -279,7 +286,9 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     // What is wrong with where a model or a run goes is said before a picture is read, though one of them is broken.
     fs::write(files.path("all/disc/broken.png"), b"").expect("written");
     fs::write(files.path("file"), b"").expect("written");
-    expect(&["--data", "all", "--name", "a/b"], "name: \"a/b\" may have");
+    expect(&["--data", "all", "--name", "a/b"], "name: \"a/b\" is no name of a model");
+    expect(&["--data", "all", "--name", "my photos"], "; my-photos would be one");
+    expect(&["--data", "all", "--resume"], "there is no run in runs/all to go on with: leave out --resume");
     expect(&["--data", "all", "--models", "file"], "file/all cannot be written");
     expect(&["--data", "all", "--run", "file/run"], "file/run cannot be written");
     expect(&["--data", "all", "--batch", "100"], "batch: 100 is not between 1 and the");
@@ -317,7 +326,7 @@ fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not
     assert!(line.contains("a run is there already"), "{line}");
     text(&output(&["evaluate", "runs/all", "--data", "all"]));
     text(&output(&["export", "runs/all", "--data", "all"]));
-    assert!(files.path("models/all/2/model.onnx").exists());
+    assert!(files.path("my-models/all/2/model.onnx").exists());
 
     // One more, one less, and one by another name.
     fs::copy(files.path("all/disc/4.png"), files.path("all/disc/more.png")).expect("copied");
@@ -331,7 +340,7 @@ fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not
     }
     // Its model would follow one of other classes.
     let line = last(&train(&["--run", "runs/other"]));
-    assert!(line.contains("models/all holds a model of other classes; choose --name"), "{line}");
+    assert!(line.contains("my-models/all holds a model of other classes; choose --name"), "{line}");
 }
 
 #[test]
@@ -348,10 +357,10 @@ fn a_dense_network_of_photographs_is_trained_says_what_it_is_for_and_teaches_ano
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("next: exporter export RUN --dense runs/-all --data=./-all"), "{said}");
-    assert!(!files.path("models").exists());
+    assert!(!files.path("my-models").exists());
 
     let taught = ["train", "--data=-all", "--teacher", "runs/-all", "--run", "runs/taught", "--name", "taught"];
     text(&exporter(&files).args(taught).args(&SHORT[..]).output().expect("it starts"));
-    let card = fs::read_to_string(files.path("models/taught/README.md")).expect("a card");
+    let card = fs::read_to_string(files.path("my-models/taught/README.md")).expect("a card");
     assert!(card.contains("The same network without the triangle, trained at full width alone"), "{card}");
 }

@@ -16,6 +16,7 @@
 //! | [`models`], [`metrics`], [`profile`] | what else the server says | |
 //! | [`units`] | load in units of the server | connections |
 //! | [`record`] | what became of every request | clocks, connections |
+//! | [`busy`] | busy threads beside a run | the server |
 //! | [`run`] | all of these together | what is made of the results |
 //! | [`results`], [`warnings`] | what was found, as a file | how it is shown |
 //! | [`report`], [`compare`] | pages, pictures and tables | how it was found |
@@ -25,6 +26,7 @@
 //! Of the server's crate only `simulate` uses more than what a width is: what is measured is what a stranger's client sees.
 
 pub mod arrivals;
+pub mod busy;
 pub mod cli;
 pub mod client;
 pub mod compare;

@@ -43,7 +43,7 @@ pub const MOST_PICTURES: usize = 10_000;
 /// As many bytes they may have together.
 pub const MOST_BYTES: usize = 1 << 30;
 /// In a folder, files that end so are pictures.
-const ENDINGS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
+const ENDINGS: [&str; 6] = ["jpeg", "jpg", "jpe", "jfif", "png", "webp"];
 
 /// Reads files, and the pictures of folders in the order of their names.
 ///
@@ -94,12 +94,12 @@ mod tests {
     #[test]
     fn a_folder_gives_its_pictures_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.PNG", "a.jpg", "c.txt", "none"] {
+        for name in ["b.PNG", "a.jpg", "c.txt", "d.jfif", "e.JPE", "none"] {
             fs::write(folder.path().join(name), name).unwrap();
         }
-        fs::create_dir(folder.path().join("d.png")).unwrap();
+        fs::create_dir(folder.path().join("f.png")).unwrap();
         let alone = folder.path().join("none");
-        assert_eq!(load(&[alone, folder.path().into()]).unwrap(), ["none", "a.jpg", "b.PNG"]);
+        assert_eq!(load(&[alone, folder.path().into()]).unwrap(), ["none", "a.jpg", "b.PNG", "d.jfif", "e.JPE"]);
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         fs::create_dir(at("folder")).unwrap();
         let message = |name| load(&[at(name)]).unwrap_err().to_string();
         assert!(message("empty.png").ends_with("empty.png is empty"));
-        assert!(message("folder").ends_with("folder has no jpeg, jpg, png, webp"));
+        assert!(message("folder").ends_with("folder has no jpeg, jpg, jpe, jfif, png, webp"));
         assert!(message("absent").contains("absent: "));
     }
 }

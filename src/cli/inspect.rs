@@ -28,13 +28,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn describe(served: &ServedModel) -> String {
     let (model, preparation) = (&served.model, served.frame.preparation());
     let [black, white] = preparation.range();
+    let filter = preparation.filter().name();
     let layers = model.layers();
     let rows = layers
         .iter()
         .map(|layer| vec![layer.name.to_string(), layer.kind.to_string(), shape(layer.input), shape(layer.output)]);
     format!(
         "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\
-         pictures: crop {crop}, black {black}, white {white}\n{notes}\n{layers}\n{widths}",
+         pictures: crop {crop}, black {black}, white {white}, filter {filter}\n{notes}\n{layers}\n{widths}",
         name = served.name,
         input = shape(model.input()),
         classes = model.classes(),
@@ -46,7 +47,17 @@ fn describe(served: &ServedModel) -> String {
             &["width", "multiply-adds", "of full", "parameters", "activations", "accuracy"],
             shown_widths(model).into_iter().map(|width| cost(model, width)).collect(),
         ),
-    )
+    ) + &whose_accuracy(model)
+}
+
+/// Whose images the accuracies above are of, as the file says.
+fn whose_accuracy(model: &Model) -> String {
+    let metadata = model.metadata();
+    match &metadata.evaluation {
+        _ if metadata.accuracy.is_empty() => String::new(),
+        Some(evaluation) => format!("\naccuracy: of {}, as the file says\n", printable(&evaluation.to_string())),
+        None => "\naccuracy: as the file says, which does not say of what images\n".into(),
+    }
 }
 
 /// A grid may have dozens of steps: as many as a screen bears, evenly chosen, with the last.

@@ -1,6 +1,7 @@
 //! `anywidth serve`: the server, from its settings to its last answer.
 
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,7 +15,7 @@ use super::{Failure, print, validate};
 use crate::config::{Address, Config, Flags, Origins};
 use crate::engine::{Model, Width};
 use crate::repository::Repository;
-use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, measure};
+use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Turns, measure};
 use crate::server::{Service, serve};
 use crate::telemetry::{Metrics, subscriber};
 
@@ -28,20 +29,28 @@ pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
     for rejected in repository.rejected() {
         warn!(model = rejected.place, reason = %rejected.reason, "a model is not served");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(listen(config, repository))?;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let turns = Arc::new(Turns::new(cores, cores));
+    let (parked, unparked) = (turns.clone(), turns.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores)
+        .on_thread_park(move || parked.parked())
+        .on_thread_unpark(move || unparked.unparked())
+        .enable_all()
+        .build()?;
+    runtime.block_on(listen(config, repository, turns))?;
     // Whoever was not answered when the time to drain was over is not waited for.
     runtime.shutdown_background();
     Ok(())
 }
 
-async fn listen(config: Config, repository: Repository) -> anyhow::Result<()> {
+async fn listen(config: Config, repository: Repository, turns: Arc<Turns>) -> anyhow::Result<()> {
     let Address { host, port, .. } = &config.address;
     let listener =
         TcpListener::bind((host.as_str(), *port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let url = format!("http://{}", listener.local_addr()?);
 
-    let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository))?);
+    let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository, turns))?);
     print(&greeting(&url, service.repository()))?;
     let warm = service.clone();
     tokio::spawn(async move {
@@ -53,7 +62,7 @@ async fn listen(config: Config, repository: Repository) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn service(config: &Config, repository: Repository) -> anyhow::Result<Service> {
+fn service(config: &Config, repository: Repository, turns: Arc<Turns>) -> anyhow::Result<Service> {
     let registry = Registry::new();
     let metrics = Arc::new(Metrics::new(&registry)?);
     let (max_batch, limits, counts) = (config.scheduler.max_batch, config.picture, metrics.clone());
@@ -65,9 +74,10 @@ fn service(config: &Config, repository: Repository) -> anyhow::Result<Service> {
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, config.narrowest, max_batch, MEASURING).context("cannot measure the models")?;
     let models = models.into_iter().zip(profiles).collect();
-    let scheduler =
-        Scheduler::start(config.scheduler, models, metrics.clone(), new_worker).context("cannot start the workers")?;
-    Ok(Service::new(repository, scheduler, metrics, registry, config.request))
+    let scheduler = Scheduler::start(config.scheduler, models, metrics.clone(), new_worker, turns)
+        .context("cannot start the workers")?;
+    let service = Service::new(repository, scheduler, metrics, registry, config.request);
+    Ok(service.with_cors_origins(config.cors_origins.clone()))
 }
 
 /// Completes at the first Ctrl-C or SIGTERM; a second one then ends the process at once.

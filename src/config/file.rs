@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{ArgAction, Command};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
@@ -124,8 +124,11 @@ impl File {
             return command;
         }
         command.mut_args(|flag| match self.entry(flag.get_id().as_str()) {
-            Some(entry) => flag.default_value(entry.text.clone()),
-            None => flag,
+            // An empty text in a list's place is an empty list.
+            Some(entry) if !(entry.text.is_empty() && matches!(flag.get_action(), ArgAction::Append)) => {
+                flag.default_value(entry.text.clone())
+            }
+            _ => flag,
         })
     }
 
@@ -179,12 +182,25 @@ fn value_of(key: &str, value: &DeValue<'_>, settings: &[Setting]) -> Result<Stri
             decimal.map_or_else(|_| number.to_string(), |number| number.to_string())
         }
         (Kind::Number, DeValue::Float(number)) => number.as_str().to_owned(),
+        (Kind::List, DeValue::Array(texts)) => {
+            match texts.iter().map(|text| text.get_ref().as_str()).collect::<Option<Vec<_>>>() {
+                Some(texts) => texts.join(","),
+                None => return Err(Problem::Type { key: key.to_owned(), is: "array", must: "list of strings" }),
+            }
+        }
         (kind, value) => {
-            let must = if kind == Kind::Text { "string" } else { "number" };
+            let must = match kind {
+                Kind::Number => "number",
+                Kind::Text => "string",
+                Kind::List => "list of strings",
+            };
             return Err(Problem::Type { key: key.to_owned(), is: value.type_str(), must });
         }
     };
-    setting.check(&text).map_err(Problem::Value)?;
+    // An empty list is as good as none.
+    if setting.kind != Kind::List || !text.is_empty() {
+        setting.check(&text).map_err(Problem::Value)?;
+    }
     Ok(text)
 }
 

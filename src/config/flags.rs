@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use serde::Serialize;
 
-use super::{Origins, Setting};
+use super::{CorsOrigin, Origins, Setting};
 use crate::engine::Width;
 use crate::telemetry::LogFormat;
 
@@ -57,8 +57,8 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_DECODERS", value_name = "N")]
     pub decoders: Option<usize>,
 
-    /// Latency budget of requests that name none, and at least four times what their images take at full width; less to
-    /// narrow sooner, more to keep full width longer
+    /// Latency target of requests that name no budget, and at least four times what their images take at full width: less to
+    /// narrow sooner, more to keep full width longer. Such requests are answered even if they are late
     #[arg(long, env = "ANYWIDTH_DEFAULT_BUDGET_MS", default_value_t = 50.0, value_name = "MS")]
     pub default_budget_ms: f64,
 
@@ -94,9 +94,21 @@ pub struct Flags {
     #[arg(long, env = "ANYWIDTH_MAX_FILES", default_value_t = 64, value_name = "N")]
     pub max_files: usize,
 
-    /// Longest time to wait for a request's head, and then for its body; raise it for callers with slow connections
+    /// Longest time to wait for a request's head once it has begun, and then for its body; raise it for callers with slow
+    /// connections
     #[arg(long, env = "ANYWIDTH_READ_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
     pub read_timeout_ms: u64,
+
+    /// Longest time that a connection may be open without a request; longer than the load balancer before it keeps it, so that
+    /// it is the one that closes
+    #[arg(long, env = "ANYWIDTH_KEEP_ALIVE_TIMEOUT_MS", default_value_t = 75_000, value_name = "MS")]
+    pub keep_alive_timeout_ms: u64,
+
+    /// Origin whose pages may ask from browsers, as in https://example.com; repeat it for several, or say * for all. Without it
+    /// only the server's own page can
+    #[arg(long, env = "ANYWIDTH_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cors_origin: Vec<CorsOrigin>,
 
     /// How long the server goes on as before when it is asked to stop, only /readyz says no; behind a load balancer, longer
     /// than that takes to notice

@@ -4,6 +4,7 @@
 //! is told as defaults, so that a flag beats a variable, and a variable the file. [`Config`] is what holds, [`Origins`] says
 //! where each came from.
 
+mod cors;
 mod file;
 mod flags;
 mod origin;
@@ -20,6 +21,7 @@ use crate::repository::Source;
 use crate::scheduler::Settings;
 use crate::telemetry::{LogFilterError, LogFormat, log_filter};
 
+pub use cors::{CorsOrigin, NotAnOrigin};
 pub use file::{File, FileError, Problem};
 pub use flags::{Address, Flags};
 pub use origin::{Origin, Origins};
@@ -42,6 +44,8 @@ pub struct Config {
     pub picture: Limits,
     /// What one request may be.
     pub request: RequestLimits,
+    /// Whose pages may ask, where they are not the server's own.
+    pub cors_origins: Vec<CorsOrigin>,
     /// How the server ends.
     pub drain: Drain,
     /// How log lines are written.
@@ -59,6 +63,8 @@ pub struct RequestLimits {
     pub max_files: usize,
     /// Time that its head may take to arrive, and then its body.
     pub read_timeout: Duration,
+    /// Time that a connection may be open without a request.
+    pub keep_alive_timeout: Duration,
     /// Bytes of all bodies under way together; at least as many as one body may have.
     pub max_bytes_in_flight: usize,
     /// Connections open at once; at least one.
@@ -144,6 +150,7 @@ impl Flags {
         range("--max-pixels", self.max_pixels, 1, 1 << 32)?;
         range("--max-files", self.max_files as u64, 1, 1 << 20)?;
         range("--read-timeout-ms", self.read_timeout_ms, 1, HOUR_MS)?;
+        range("--keep-alive-timeout-ms", self.keep_alive_timeout_ms, 1, HOUR_MS)?;
         range("--drain-wait-ms", self.drain_wait_ms, 0, HOUR_MS)?;
         range("--drain-timeout-ms", self.drain_timeout_ms, 0, HOUR_MS)?;
         if self.max_files > self.queue_limit {
@@ -173,9 +180,11 @@ impl Flags {
                 max_body_bytes: self.max_body_bytes,
                 max_files: self.max_files,
                 read_timeout: Duration::from_millis(self.read_timeout_ms),
+                keep_alive_timeout: Duration::from_millis(self.keep_alive_timeout_ms),
                 max_bytes_in_flight: self.max_bytes_in_flight,
                 max_connections: self.max_connections,
             },
+            cors_origins: self.cors_origin,
             drain: Drain {
                 wait: Duration::from_millis(self.drain_wait_ms),
                 timeout: Duration::from_millis(self.drain_timeout_ms),

@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 use crate::telemetry::LogFormat;
 
@@ -31,6 +31,8 @@ pub struct Setting {
 pub(super) enum Kind {
     Number,
     Text,
+    /// Texts.
+    List,
 }
 
 impl Setting {
@@ -67,6 +69,9 @@ impl Setting {
 
 impl Kind {
     fn of(arg: &Arg) -> Kind {
+        if matches!(arg.get_action(), ArgAction::Append) {
+            return Kind::List;
+        }
         let value = arg.get_value_parser().type_id();
         let texts = [TypeId::of::<String>(), TypeId::of::<PathBuf>(), TypeId::of::<LogFormat>()];
         if texts.iter().any(|text| value == *text) { Kind::Text } else { Kind::Number }

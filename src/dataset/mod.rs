@@ -96,7 +96,7 @@ pub enum DatasetError {
 }
 
 /// What the names of pictures end with, in any case.
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"];
 /// The most classes.
 const MAX_CLASSES: usize = 1000;
 /// The longest name of a class, as of a model's label.
@@ -106,7 +106,7 @@ const MAX_DEPTH: usize = 8;
 /// The most files and folders.
 const MAX_ENTRIES: usize = 5_000_000;
 
-/// Lists the pictures (`.jpg`, `.jpeg`, `.png` and `.webp`, in any case) of a folder with one folder per class.
+/// Lists the pictures (`.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png` and `.webp`, in any case) of a folder with one folder per class.
 ///
 /// A class folder may hold folders, at most 8 in each other. Links are followed. Names that begin with `.` are left
 /// alone. A link that leads nowhere is listed, so that whoever reads it learns of it.

@@ -40,6 +40,8 @@ fn pictures_are_listed_by_class_and_path_with_every_class_folder() {
         "tabby cat/b.JPG",
         "tabby cat/a/2.webp",
         "tabby cat/a/1.jpeg",
+        "tabby cat/c.JFIF",
+        "tabby cat/d.jpe",
         "tabby cat/notes.txt",
         "tabby cat/.hidden.png",
         "tabby cat/.hidden/1.png",
@@ -57,6 +59,8 @@ fn pictures_are_listed_by_class_and_path_with_every_class_folder() {
         ("tabby cat/a/1.jpeg", "tabby cat"),
         ("tabby cat/a/2.webp", "tabby cat"),
         ("tabby cat/b.JPG", "tabby cat"),
+        ("tabby cat/c.JFIF", "tabby cat"),
+        ("tabby cat/d.jpe", "tabby cat"),
     ];
     assert_eq!(pictures(&root, &listing), expected.map(|(path, class)| (path.to_owned(), class)));
     // notes.txt, png, README.md, and the picture that has no class.

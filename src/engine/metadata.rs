@@ -3,8 +3,10 @@
 //! Validated where it is read, so that nobody after has to doubt it; whether the model keeps its word is another matter.
 
 use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::onnx::clip;
@@ -19,11 +21,23 @@ pub struct Metadata {
     pub accuracy: Vec<(Width, f64)>,
     /// What the scores are divided by before the softmax, by ascending width; empty where the file says nothing.
     pub temperature: Vec<(Width, f64)>,
+    /// Whose images the accuracies and temperatures are of, `anywidth.evaluation`: `{"split": "validation", "images": 2000}`.
+    pub evaluation: Option<Evaluation>,
     /// How a picture becomes the input, `anywidth.picture`: `{"crop": 0.875, "range": [0, 1]}`. The engine knows no
     /// pictures; `crate::picture::Preparation` says what it means.
     pub picture: Option<serde_json::Value>,
     /// Data set, method, epochs, seed and version of the trainer, as the trainer wrote them.
     pub training: Option<serde_json::Value>,
+}
+
+/// The images that a file's accuracies were measured on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// `validation` for images that chose among networks, `test` for images that no choice depended on, or another word of
+    /// up to 64 bytes.
+    pub split: String,
+    /// How many they were.
+    pub images: u64,
 }
 
 /// Metadata that cannot be believed.
@@ -49,6 +63,10 @@ const MAX_REASON: usize = 240;
 const MAX_ENTRY_BYTES: usize = 1 << 20;
 /// Longest label, in bytes.
 const MAX_LABEL_BYTES: usize = 256;
+/// Longest name of a split, in bytes.
+const MAX_SPLIT_BYTES: usize = 64;
+/// The key of [`Evaluation`].
+const EVALUATION: &str = "anywidth.evaluation";
 /// The version of these keys that is read.
 const FORMAT: u64 = 1;
 
@@ -65,6 +83,7 @@ impl Metadata {
             labels: entries.json("anywidth.labels")?.map(|labels| check_labels(labels, classes)).transpose()?,
             accuracy: entries.curve("anywidth.accuracy", |accuracy| (0.0..=1.0).contains(&accuracy), "from 0 to 1")?,
             temperature: entries.curve("anywidth.temperature", |t| t > 1e-3 && t < 1e3, "between 0.001 and 1000")?,
+            evaluation: entries.json(EVALUATION)?.map(check_evaluation).transpose()?,
             picture: entries.json("anywidth.picture")?,
             training: entries.json("anywidth.training")?,
         })
@@ -127,8 +146,36 @@ fn check_labels(labels: Vec<String>, classes: usize) -> Result<Vec<String>, Meta
     Ok(labels)
 }
 
+fn check_evaluation(evaluation: Evaluation) -> Result<Evaluation, MetadataError> {
+    let Evaluation { split, images } = &evaluation;
+    if split.trim().is_empty() || split.len() > MAX_SPLIT_BYTES || split.chars().any(char::is_control) {
+        let start: String = split.chars().take(20).collect();
+        return Err(error(EVALUATION, format!("the split {start:?} is no word of 1 to {MAX_SPLIT_BYTES} bytes")));
+    }
+    if *images == 0 {
+        return Err(error(EVALUATION, "images: 0 is not 1 or more".into()));
+    }
+    Ok(evaluation)
+}
+
 fn error(key: &str, what: String) -> MetadataError {
     MetadataError::new(key, &what)
+}
+
+impl fmt::Display for Evaluation {
+    /// As in `2,000 validation images`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Evaluation { split, images } = self;
+        let digits = images.to_string();
+        for (place, digit) in digits.chars().enumerate() {
+            let comma = place > 0 && (digits.len() - place).is_multiple_of(3);
+            if comma {
+                out.write_char(',')?;
+            }
+            out.write_char(digit)?;
+        }
+        write!(out, " {split} image{}", if *images == 1 { "" } else { "s" })
+    }
 }
 
 /// Linear between the points of an ascending curve, level beyond its ends.

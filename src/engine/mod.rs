@@ -23,7 +23,7 @@ mod width;
 
 pub use graph::Shape;
 pub use kernel::simd::InstructionSet;
-pub use metadata::{Metadata, MetadataError};
+pub use metadata::{Evaluation, Metadata, MetadataError};
 pub use model::{Cost, LayerSummary, Model};
 pub use onnx::{DataFiles, LoadError, MAX_FILE_BYTES};
 pub use pass::Pass;

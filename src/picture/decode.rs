@@ -10,36 +10,27 @@ use image::{
     RgbaImage,
 };
 
-use super::{Frame, Limits, PictureError, Pixels, jpeg, webp};
+use super::{Frame, Limits, PictureError, Pixels, jpeg, kind, png, webp};
 
 /// The picture at its full size, or at a smaller one that is enough for the frame.
 pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Result<Pixels, PictureError> {
     limits.check_bytes(bytes.len())?;
     let (image, orientation) = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, limits, frame)?,
+        _ if bytes.starts_with(&[0xFF, 0xD8]) => jpeg::decode(bytes, limits, frame)?,
         Ok(ImageFormat::Png) => {
-            let broken = |error| broken("PNG", error);
-            if let Some(size) = png_size(bytes) {
-                limits.check_size("PNG", size)?;
-            }
-            let decoder = PngDecoder::with_limits(Cursor::new(bytes), allocation(limits)).map_err(broken)?;
-            finish("PNG", decoder, limits)?
+            let bytes = png::check(bytes, limits)?;
+            let decoder = PngDecoder::with_limits(Cursor::new(&bytes), allocation(limits));
+            finish("PNG", decoder.map_err(|error| broken("PNG", error))?, limits)?
         }
         Ok(ImageFormat::WebP) => {
             webp::check(bytes)?;
             let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
             finish("WebP", decoder, limits)?
         }
-        other => return Err(PictureError::Unsupported { looks_like: looks_like(bytes, other.ok()) }),
+        _ => return Err(PictureError::Unsupported { looks_like: kind::looks_like(bytes) }),
     };
     // Turning makes a copy, so it comes when the pixels are smallest.
     Ok(upright(opaque(image), orientation))
-}
-
-/// The size in a PNG's first chunk; the decoder would answer an absurd one with its memory limit.
-fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let side = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    Some((side(16)?, side(20)?))
 }
 
 fn finish(
@@ -70,20 +61,6 @@ fn broken(format: &'static str, error: ImageError) -> PictureError {
             None => PictureError::broken(format, error),
         },
         other => PictureError::broken(format, other),
-    }
-}
-
-fn looks_like(bytes: &[u8], format: Option<ImageFormat>) -> String {
-    if let Some(format) = format {
-        return format!("it looks like {}", format.extensions_str().first().unwrap_or(&"another image type"));
-    }
-    let start = &bytes[..bytes.len().min(16)];
-    match std::str::from_utf8(start) {
-        Ok(text) => format!("it begins with the text {text:?}"),
-        Err(_) => {
-            let hexadecimal: Vec<String> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            format!("it begins with the bytes {}", hexadecimal.join(" "))
-        }
     }
 }
 

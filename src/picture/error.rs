@@ -32,7 +32,17 @@ pub enum PictureError {
         /// The limit of their product.
         max_pixels: u64,
     },
-    /// The type is right, the contents are not: truncated, damaged, or using a feature that is not supported.
+    /// The type is right, but the file uses a feature of it that is not supported.
+    #[error("the {format} image uses an unsupported feature: {feature}; {advice}")]
+    UnsupportedFeature {
+        /// `JPEG` or `PNG`.
+        format: &'static str,
+        /// The feature's name.
+        feature: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The type is right, the contents are not: truncated or damaged.
     #[error("the {format} image is broken: {reason}")]
     Broken {
         /// `JPEG`, `PNG` or `WebP`.

@@ -5,7 +5,7 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{CropBox, FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
-use super::{Pixels, Preparation, Region};
+use super::{Filter, Pixels, Preparation, Region};
 
 /// The colours that a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ pub(super) fn cut(pixels: &Pixels, region: Region, frame: &Frame) -> Vec<u8> {
 }
 
 /// The picture with `side` pixels on its shorter side; `None` if it has no more than that already.
-pub(super) fn reduced(pixels: &Pixels, side: u32) -> Option<Pixels> {
+pub(super) fn reduced(pixels: &Pixels, side: u32, filter: Filter) -> Option<Pixels> {
     let (width, height) = pixels.size();
     let shorter = width.min(height);
     if shorter <= side {
@@ -113,7 +113,7 @@ pub(super) fn reduced(pixels: &Pixels, side: u32) -> Option<Pixels> {
     }
     let scaled = |length: u32| (f64::from(length) * f64::from(side) / f64::from(shorter)).round() as u32;
     let whole = CropBox { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) };
-    Some(scale(pixels, whole, (scaled(width), scaled(height))))
+    Some(scale(pixels, whole, (scaled(width), scaled(height)), filter))
 }
 
 /// Pixels, per side, that are kept of a picture of this size for one that the frame reads.
@@ -123,7 +123,7 @@ pub(super) fn room(size: (u32, u32), frame: &Frame) -> f64 {
 }
 
 fn framed(pixels: &Pixels, kept: CropBox, frame: &Frame) -> Vec<u8> {
-    let scaled = scale(pixels, kept, (frame.width, frame.height));
+    let scaled = scale(pixels, kept, (frame.width, frame.height), frame.preparation.filter());
     match (&scaled, frame.colour) {
         (Pixels::Grey(image), Colour::Grey) => planes::<1>(image),
         (Pixels::Rgb(image), Colour::Rgb) => planes::<3>(image),
@@ -144,28 +144,34 @@ fn planes<const CHANNELS: usize>(interleaved: &[u8]) -> Vec<u8> {
 }
 
 /// Brings a part of the picture to a size, in the picture's own colours: few pixels are left to convert afterwards.
-fn scale(pixels: &Pixels, kept: CropBox, (width, height): (u32, u32)) -> Pixels {
+fn scale(pixels: &Pixels, kept: CropBox, (width, height): (u32, u32), filter: Filter) -> Pixels {
     let message = "as many pixels as the size says";
     match pixels {
         Pixels::Grey(image) => {
-            let scaled = resize::<U8>(image, image.dimensions(), kept, (width, height));
+            let scaled = resize::<U8>(image, image.dimensions(), kept, (width, height), filter);
             Pixels::Grey(image::GrayImage::from_raw(width, height, scaled).expect(message))
         }
         Pixels::Rgb(image) => {
-            let scaled = resize::<U8x3>(image, image.dimensions(), kept, (width, height));
+            let scaled = resize::<U8x3>(image, image.dimensions(), kept, (width, height), filter);
             Pixels::Rgb(image::RgbImage::from_raw(width, height, scaled).expect(message))
         }
     }
 }
 
 /// Typed, because the form that takes any pixel would compile the code of all seventeen kinds: three megabytes.
-fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32, u32)) -> Vec<u8> {
+fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32, u32), filter: Filter) -> Vec<u8> {
     let message = "a picture has as many bytes as its size says";
     let source = TypedImageRef::<P>::from_buffer(from.0, from.1, bytes).expect(message);
     let mut scaled = vec![0; to.0 as usize * to.1 as usize * P::size()];
     let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
+    let filter = match filter {
+        Filter::Box => FilterType::Box,
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Bicubic => FilterType::CatmullRom,
+        Filter::Lanczos => FilterType::Lanczos3,
+    };
     let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .resize_alg(ResizeAlg::Convolution(filter))
         .crop(kept.left, kept.top, kept.width, kept.height)
         .use_alpha(false);
     Resizer::new()

@@ -8,14 +8,16 @@ mod decode;
 mod error;
 mod fit;
 mod jpeg;
+mod kind;
 mod limits;
+mod png;
 mod prepare;
 mod webp;
 
 pub use error::PictureError;
 pub use fit::{Frame, FrameError};
 pub use limits::Limits;
-pub use prepare::{Preparation, PreparationError};
+pub use prepare::{Filter, Preparation, PreparationError};
 
 use image::{GrayImage, RgbImage};
 
@@ -100,8 +102,8 @@ impl Picture {
     ///
     /// It is scaled until it just covers the frame, and cut at the centre: nothing is distorted, nothing is padded.
     /// Where the frame keeps only a share of it ([`Preparation::crop`]), it is scaled up by as much. What is kept of a
-    /// picture keeps every pixel exactly where it has the frame's size already. Scaling is a bilinear convolution, which
-    /// averages when it shrinks. Colour becomes grey by its luma (Rec. 709).
+    /// picture keeps every pixel exactly where it has the frame's size already. Scaling is a convolution with the preparation's
+    /// [`Filter`]. Colour becomes grey by its luma (Rec. 709).
     pub fn pixels(&self, frame: &Frame) -> Vec<u8> {
         fit::pixels(&self.0, frame)
     }
@@ -113,8 +115,8 @@ impl Picture {
     }
 
     /// The picture scaled down to `side` pixels on its shorter side; a smaller one as it is.
-    pub fn reduced(&self, side: u32) -> Picture {
-        Picture(fit::reduced(&self.0, side).unwrap_or_else(|| self.0.clone()))
+    pub fn reduced(&self, side: u32, filter: Filter) -> Picture {
+        Picture(fit::reduced(&self.0, side, filter).unwrap_or_else(|| self.0.clone()))
     }
 }
 

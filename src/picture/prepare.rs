@@ -1,16 +1,35 @@
-//! How much of a picture a model sees, and which values it sees black and white as.
+//! How much of a picture a model sees, how it is scaled, and which values the model sees black and white as.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What the maker of a model did to pictures before the model saw them, so that a server can do the same.
 ///
-/// In JSON `{"crop": 0.875, "range": [-1, 1]}`; what is left out is as in [`Preparation::default`].
+/// In JSON `{"crop": 0.875, "range": [-1, 1], "filter": "lanczos"}`; what is left out is as in [`Preparation::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Preparation {
     crop: f32,
     range: [f32; 2],
+    #[serde(skip_serializing_if = "Filter::is_default")]
+    filter: Filter,
+}
+
+/// How the pixels of a picture of another size are weighted, under the names that Pillow and PyTorch know. When a picture
+/// shrinks, each of them takes all pixels into account (PyTorch's `antialias=True`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// The mean of the pixels that a new one stands for; enlarged, the nearest pixel.
+    Box,
+    /// A triangle. What a file means that names no filter: earlier versions of the trainer knew no other, and it is
+    /// PyTorch's default.
+    #[default]
+    Bilinear,
+    /// Catmull and Rom's cubic.
+    Bicubic,
+    /// A windowed sinc over three pixels to each side: the trainer's choice, which keeps the most accuracy (docs/benchmarks.md).
+    Lanczos,
 }
 
 /// Why pictures cannot be prepared so.
@@ -29,6 +48,7 @@ pub enum PreparationError {
 struct Unchecked {
     crop: Option<f32>,
     range: Option<[f32; 2]>,
+    filter: Option<Filter>,
 }
 
 /// The scaler fails on parts that are many orders smaller than a pixel.
@@ -46,7 +66,22 @@ impl Preparation {
         if !(range[1] - range[0]).is_normal() {
             return Err(PreparationError::Range(range));
         }
-        Ok(Preparation { crop, range })
+        Ok(Preparation { crop, range, filter: Filter::default() })
+    }
+
+    /// How pictures are prepared for a network that is trained now, as its file will say.
+    pub fn for_training() -> Preparation {
+        Preparation::default().filtered(Filter::Lanczos)
+    }
+
+    /// The same preparation, with pictures scaled by this filter.
+    pub fn filtered(self, filter: Filter) -> Preparation {
+        Preparation { filter, ..self }
+    }
+
+    /// How pictures are scaled.
+    pub fn filter(&self) -> Filter {
+        self.filter
     }
 
     /// The share of the picture's shorter side that is kept, at the centre.
@@ -67,9 +102,28 @@ impl Preparation {
 }
 
 impl Default for Preparation {
-    /// All that fits the frame is kept, and values are from 0 to 1.
+    /// All that fits the frame is kept, values are from 0 to 1, and the filter is that of a file that names none.
     fn default() -> Preparation {
-        Preparation { crop: 1.0, range: [0.0, 1.0] }
+        Preparation { crop: 1.0, range: [0.0, 1.0], filter: Filter::default() }
+    }
+}
+
+impl Filter {
+    /// All of them.
+    pub const ALL: [Filter; 4] = [Filter::Box, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
+
+    /// Its name, as a model file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filter::Box => "box",
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+            Filter::Lanczos => "lanczos",
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Filter::default()
     }
 }
 
@@ -78,6 +132,7 @@ impl TryFrom<Unchecked> for Preparation {
 
     fn try_from(unchecked: Unchecked) -> Result<Preparation, PreparationError> {
         let usual = Preparation::default();
-        Preparation::new(unchecked.crop.unwrap_or(usual.crop), unchecked.range.unwrap_or(usual.range))
+        let checked = Preparation::new(unchecked.crop.unwrap_or(usual.crop), unchecked.range.unwrap_or(usual.range))?;
+        Ok(checked.filtered(unchecked.filter.unwrap_or_default()))
     }
 }

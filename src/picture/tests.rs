@@ -161,6 +161,49 @@ fn a_file_cut_anywhere_is_broken_in_every_type() {
     }
 }
 
+/// The PNG file of a picture, and where its chunks begin.
+fn chunks(file: &[u8]) -> Vec<usize> {
+    let mut starts = vec![8];
+    while let Some(length) = file.get(starts[starts.len() - 1]..).and_then(|rest| rest.first_chunk()) {
+        starts.push(starts[starts.len() - 1] + 12 + u32::from_be_bytes(*length) as usize);
+    }
+    starts
+}
+
+#[test]
+fn a_png_needs_all_its_pixels_and_no_more() {
+    let file = encoded(&checkered(40, 40).into(), ImageFormat::Png);
+    let whole = decode(&file).unwrap();
+    let (starts, end) = (chunks(&file), file.len());
+    let text = [&[0, 0, 0, 4], &b"tEXta\0bc"[..], &crc32(b"tEXta\0bc").to_be_bytes()].concat();
+    let last = starts[starts.len() - 2];
+    assert_eq!(&file[last + 4..last + 8], b"IEND");
+    for length in last..end {
+        assert_eq!(decode(&file[..length]), Ok(whole.clone()), "{length} of {end}");
+    }
+    for length in 0..=text.len() {
+        let behind = [&file[..last], &text[..length]].concat();
+        assert_eq!(decode(&behind), Ok(whole.clone()), "{length} bytes of a text");
+    }
+    for garbage in [&b"trailing text"[..], &[0; 1000], &file] {
+        assert_eq!(decode(&[&file[..], garbage].concat()), Ok(whole.clone()));
+    }
+}
+
+#[test]
+fn a_png_that_does_not_begin_as_one_is_refused_for_that() {
+    let file = encoded(&checkered(4, 4).into(), ImageFormat::Png);
+    let message = |file: &[u8]| decode(file).unwrap_err().to_string();
+    let apple = [&[0, 0, 0, 4], &b"CgBI\x50\0\x20\x02"[..], &crc32(b"CgBI\x50\0\x20\x02").to_be_bytes()].concat();
+    let feature = "Apple's CgBI variant, as apps for iOS contain it; convert it to a usual PNG";
+    let found = message(&[&file[..8], &apple, &file[8..]].concat());
+    assert_eq!(found, format!("the PNG image uses an unsupported feature: {feature}"));
+    let text = [&[0, 0, 0, 4], &b"tEXta\0bc"[..], &crc32(b"tEXta\0bc").to_be_bytes()].concat();
+    let found = message(&[&file[..8], &text, &file[8..]].concat());
+    assert_eq!(found, "the PNG image is broken: its first chunk is not IHDR");
+    assert_eq!(message(&file[..12]), "the PNG image is broken: the file ends before the image does");
+}
+
 #[test]
 fn a_jpeg_may_be_followed_by_something_else() {
     let mut bytes = encoded(&checkered(20, 20).into(), ImageFormat::Jpeg);
@@ -174,7 +217,8 @@ fn other_types_are_unsupported_and_the_error_says_what_they_look_like() {
         Err(error @ PictureError::Unsupported { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    assert!(says(b"GIF89a\x01\0\x01\0").ends_with("it looks like gif"));
+    let gif = "the image is not a JPEG, PNG or WebP file: it looks like gif, and GIF is not supported; save one of its frames as PNG";
+    assert_eq!(says(b"GIF89a\x01\0\x01\0"), gif);
     assert!(says(b"{\"width\": 1}").ends_with(r#"it begins with the text "{\"width\": 1}""#));
     assert!(says(&[0xFE, 0xED]).ends_with("it begins with the bytes fe ed"));
     assert_eq!(decode(b""), Err(PictureError::Empty));
@@ -238,11 +282,11 @@ fn a_part_of_a_picture_is_what_lies_there_and_nothing_outside() {
 #[test]
 fn a_reduced_picture_has_its_shape_and_a_small_one_stays_as_it_is() {
     let picture = Picture::from_rgb(90, 60, vec![7; 90 * 60 * 3]).unwrap();
-    let reduced = picture.reduced(20);
+    let reduced = picture.reduced(20, Filter::Lanczos);
     assert_eq!((reduced.size(), reduced.bytes()), ((30, 20), 1800));
     assert_eq!(reduced, Picture::from_rgb(30, 20, vec![7; 1800]).unwrap());
-    assert_eq!(picture.reduced(60), picture);
-    assert_eq!(picture.reduced(500), picture);
+    assert_eq!(picture.reduced(60, Filter::Lanczos), picture);
+    assert_eq!(picture.reduced(500, Filter::Lanczos), picture);
 }
 
 #[test]
@@ -260,9 +304,11 @@ proptest! {
         (width, height, bytes) in (1u32..20, 1u32..20).prop_flat_map(|(width, height)| {
             (Just(width), Just(height), proptest::collection::vec(any::<u8>(), (width * height * 3) as usize))
         }),
+        filter in 0..4usize,
     ) {
         let frame = Frame::new(3, height as usize, width as usize).unwrap();
-        let input = Picture::from_rgb(width, height, bytes.clone()).unwrap().input(&frame);
+        let whole = Preparation::default().filtered(Filter::ALL[filter]);
+        let input = Picture::from_rgb(width, height, bytes.clone()).unwrap().input(&frame.prepared(whole));
         let area = (width * height) as usize;
         for (at, value) in input.into_iter().enumerate() {
             prop_assert_eq!(value, f32::from(bytes[(at % area) * 3 + at / area]) / 255.0);
@@ -297,7 +343,7 @@ proptest! {
     #[test]
     fn any_size_fits_any_frame_and_one_colour_stays_that_colour(
         size in (1u32..300, 1u32..300), frame in (1usize..70, 1usize..70), value: u8, colour: bool,
-        crop in prop_oneof![Just(1.0), 0.01f32..1.0, Just(0.01)],
+        crop in prop_oneof![Just(1.0), 0.01f32..1.0, Just(0.01)], filter in 0..4usize,
     ) {
         let picture = if colour {
             Picture::from_rgb(size.0, size.1, vec![value; (size.0 * size.1 * 3) as usize]).unwrap()
@@ -305,7 +351,8 @@ proptest! {
             Picture::from_grey(size.0, size.1, vec![value; (size.0 * size.1) as usize]).unwrap()
         };
         let frame = Frame::new(if colour { 3 } else { 1 }, frame.0, frame.1).unwrap();
-        let frame = frame.prepared(Preparation::new(crop, [0.0, 1.0]).unwrap());
+        let preparation = Preparation::new(crop, [0.0, 1.0]).unwrap().filtered(Filter::ALL[filter]);
+        let frame = frame.prepared(preparation);
         let input = picture.input(&frame);
         prop_assert_eq!(input.len(), frame.len());
         prop_assert!(input.iter().all(|&pixel| (pixel - f32::from(value) / 255.0).abs() < 0.005));

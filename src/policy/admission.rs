@@ -23,8 +23,8 @@ impl Overload {
 }
 
 impl WidestFit {
-    /// Accepts a job if it and all who are in the queue can be answered in time at the narrowest widths that they allow.
-    /// Jobs of lower priority do not stand in its way. Once it is in the queue, say so: [`WidestFit::arrived`].
+    /// Accepts a job if it and all who are in the queue can be answered in time at the narrowest widths that they allow; one
+    /// with a target also while the queue has room. Jobs of lower priority do not stand in its way. Once it is in the queue, say so: [`WidestFit::arrived`].
     ///
     /// `queue` is in the order of its deadlines; `profiles` are those of the models.
     ///
@@ -39,8 +39,10 @@ impl WidestFit {
         profiles: &[Profile],
     ) -> Result<(), Overload> {
         let margin = self.tuning.margin_of(&profiles[demand.model]).max((self.reserve.share() * WHOLE as f64) as u64);
+        let mut ahead = 0;
+        let queue = queue.inspect(|queued| ahead += usize::from(queued.deadline <= demand.deadline));
         self.fill(queue, workers, now, profiles);
-        self.backlog.fits(demand, now, profiles, margin, &self.crew).map_err(|wait| {
+        self.backlog.fits(demand, ahead, now, profiles, margin, &self.crew).map_err(|wait| {
             self.reserve.refused(now);
             Overload { wait }
         })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::forecast::{Crew, Forecast};
 use super::profile::Cost;
 use super::tuning::WHOLE;
-use super::{Demand, Profile, Stage, Widths};
+use super::{DeadlineKind, Demand, Profile, Stage, Widths};
 use crate::engine::Width;
 
 /// Jobs in the order of their deadlines. Its memory is reused from decision to decision.
@@ -26,7 +26,8 @@ pub(super) struct Backlog {
 /// A job of the backlog. Times are nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
-    /// Until it must have ended.
+    /// Until it must have ended. A target that cannot be met any more counts as set again now: the job is still answered, and
+    /// no sooner or later than a job that has just arrived.
     pub(super) slack: u64,
     /// The part of the slack that plans use.
     pub(super) usable: u64,
@@ -43,6 +44,8 @@ pub(super) struct Item {
     pub(super) hurried: bool,
     picture: Picture,
     rank: u8,
+    /// Is its deadline only a target, so that it is answered late rather than dropped?
+    target: bool,
     /// The width that it insists on.
     pub(super) pinned: Option<Width>,
 }
@@ -59,6 +62,12 @@ enum Picture {
 const RANKS: usize = 6;
 /// Most jobs that are given up for one.
 const MOST_VICTIMS: usize = 16;
+/// Jobs for each worker below which a queue always has room for one with a target.
+const ROOM: u64 = 32;
+/// The least part of a target, in 1024ths, that is kept for reading and answering, which no plan knows.
+const SPARE: u64 = WHOLE / 3;
+/// The slack of a job that is answered however late it is. So many nanoseconds times the number of workers do not overflow.
+const UNLIMITED: u64 = 1 << 50;
 /// Place in the queue of a job that is not there yet.
 const NEWCOMER: u32 = u32::MAX;
 
@@ -66,10 +75,14 @@ impl Item {
     // Inlined, it is written where it stays; a copy of it takes longer than all that it is made of.
     #[inline(always)]
     fn new(demand: &Demand, index: u32, now: Instant, profile: &Profile, margin: u64) -> Item {
-        let slack = nanoseconds(demand.deadline.saturating_duration_since(now));
+        let mut slack = nanoseconds(demand.deadline.saturating_duration_since(now));
         let Demand { model, stage, priority, .. } = *demand;
         let costs = profile.costs();
         let (least, mut most) = demand.span(costs.len());
+        let target = demand.deadline_kind == DeadlineKind::Target;
+        if target && slack < costs[least].single() + nanoseconds(stage.takes()) {
+            slack = nanoseconds(demand.budget()).max(costs[least].single());
+        }
         // A guess does not make a job hopeless: only decoding its like shows whether it was right.
         let decoding = nanoseconds(stage.takes()).min(slack.saturating_sub(costs[least].single()));
         // Who is nearly late needs all that is left.
@@ -90,7 +103,8 @@ impl Item {
             Stage::Decoding => Picture::Decoding,
             Stage::Decoded => Picture::Decoded,
         };
-        Item { slack, usable, decoding, index, model: model as u16, least, most, hurried, picture, rank, pinned }
+        let model = model as u16;
+        Item { slack, usable, decoding, index, model, least, most, hurried, picture, rank, target, pinned }
     }
 
     /// The step that it runs at below a ceiling.
@@ -173,8 +187,8 @@ impl Backlog {
         in_time.then(|| forecast.work())
     }
 
-    /// Also leaves out those that cannot be answered in time when all run at the narrowest step that they allow: jobs of
-    /// low priority before others, and else the one whose turn comes too late (Moore 1968).
+    /// Also leaves out those with firm deadlines that cannot be answered in time when all run at the narrowest step that they
+    /// allow: jobs of low priority before others, and else the one whose turn comes too late (Moore 1968).
     pub(super) fn give_up(&mut self, profiles: &[Profile], crew: &Crew) {
         let (late, _) = self.plan(profiles, crew);
         let given_up = self.jobs.iter().zip(&late).filter_map(|(item, late)| late.then_some(item.index as usize));
@@ -184,22 +198,28 @@ impl Backlog {
         self.jobs.retain(|_| late.next() != Some(true));
     }
 
-    /// Would this job be answered in time beside those that were filled in? If not, how long until it would be.
+    /// Can this job be accepted beside those that were filled in, of which `ahead` have earlier deadlines? If not, how long
+    /// until it can. A firm deadline must be met in the plan; a job with a target is accepted while the queue has room.
     pub(super) fn fits(
         &mut self,
         demand: &Demand,
+        ahead: usize,
         now: Instant,
         profiles: &[Profile],
         margin: u64,
         crew: &Crew,
     ) -> Result<(), Duration> {
+        let place = self.jobs.partition_point(|item| (item.index as usize) < ahead);
+        let target = demand.deadline_kind == DeadlineKind::Target;
+        let margin = if target { margin.max(SPARE) } else { margin };
+        if target && self.has_room(place, demand, profiles, margin, crew) {
+            return Ok(());
+        }
         let mut new = Item::new(demand, NEWCOMER, now, &profiles[demand.model], margin);
         // Who is accepted is promised an answer, so the margin counts; but a guess of what decoding takes refuses nobody alone.
         new.slack = new.usable;
         let network = new.least_cost(profiles).single() - new.decoding;
         new.decoding = new.decoding.min(new.usable.saturating_sub(network) / 2);
-        let ahead = nanoseconds(demand.deadline.saturating_duration_since(now));
-        let place = self.jobs.partition_point(|item| item.slack <= ahead);
         self.jobs.insert(place, new);
         let (shed, work) = self.plan(profiles, crew);
         let least = new.least_cost(profiles).single();
@@ -208,6 +228,19 @@ impl Backlog {
         }
         let end = (work + crew.busy()) / crew.workers() + least;
         Err(Duration::from_nanos(end.saturating_sub(new.usable)))
+    }
+
+    /// Can the workers do the first `place` jobs within a target, at the narrowest widths that these allow? The margin is
+    /// kept from it.
+    ///
+    /// No job counts for more than its share of a queue of [`ROOM`] jobs for each worker: a slow decode, a stall or an
+    /// estimate that is too high fills no queue in which few jobs wait.
+    fn has_room(&self, place: usize, demand: &Demand, profiles: &[Profile], margin: u64, crew: &Crew) -> bool {
+        let budget = nanoseconds(demand.budget());
+        let most = budget / ROOM;
+        let counts = |item: &Item| item.least_cost(profiles).item.min(most);
+        let queued: u64 = self.jobs[..place].iter().map(counts).sum();
+        queued <= (budget - budget / WHOLE * margin.min(WHOLE)) * crew.workers()
     }
 
     /// The longest setup of any job below these ceilings. It is taken for that of every batch: so the fewest batches are
@@ -220,11 +253,13 @@ impl Backlog {
         models.filter_map(setup).max().unwrap_or(0)
     }
 
-    /// Who must be given up, for each job, and what the others take.
+    /// Who must be given up, for each job, and what the others take. A job with a target makes room for a higher priority in a
+    /// crowded queue, and is given up for no other reason.
     fn plan(&mut self, profiles: &[Profile], crew: &Crew) -> (Vec<bool>, u64) {
         self.ranks.iter_mut().for_each(Vec::clear);
         let mut shed = vec![false; self.jobs.len()];
         let (mut forecast, mut opened) = (Forecast::new(crew), 0);
+        let crowded = self.jobs.len() as u64 > ROOM * crew.workers();
         for (place, item) in self.jobs.iter().enumerate() {
             let cost = item.least_cost(profiles);
             let mut planned = forecast.add(cost, item.slack);
@@ -243,12 +278,16 @@ impl Backlog {
                 } else {
                     forecast = before;
                     victims.iter().rev().for_each(|&victim| self.ranks[self.jobs[victim].rank as usize].push(victim));
+                    // Late, but answered.
+                    planned = item.target && item.index != NEWCOMER && forecast.add(cost, UNLIMITED);
                 }
             }
             shed[place] = !planned;
             if planned {
                 opened = if forecast.open() == 1 { place } else { opened };
-                self.ranks[item.rank as usize].push(place);
+                if crowded || !item.target {
+                    self.ranks[item.rank as usize].push(place);
+                }
             }
         }
         (shed, forecast.work())

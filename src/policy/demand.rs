@@ -47,6 +47,16 @@ pub enum Widths {
     },
 }
 
+/// What happens to a job whose deadline passes before its answer is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeadlineKind {
+    /// The caller named a budget: the job is dropped, as its answer is worth nothing any more.
+    Firm,
+    /// The server's own aim for a request that names no budget: it influences the width and the order in the queue, but the
+    /// job is answered in any case.
+    Target,
+}
+
 /// What a job in the queue needs to be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Demand {
@@ -58,6 +68,8 @@ pub struct Demand {
     pub arrived: Instant,
     /// When its answer must be ready.
     pub deadline: Instant,
+    /// What happens when it is not.
+    pub deadline_kind: DeadlineKind,
     /// Whom overload hits first.
     pub priority: Priority,
     /// How far its picture is.
@@ -114,25 +126,12 @@ pub enum Unsatisfiable {
     },
 }
 
-impl Unsatisfiable {
-    /// The same of the caller's whole budget, of which this has been told a part.
-    #[must_use]
-    pub fn of(self, whole: Duration) -> Unsatisfiable {
-        match self {
-            Unsatisfiable::Budget { budget, width, least } if !budget.is_zero() => {
-                let times = whole.as_secs_f64() / budget.as_secs_f64();
-                Unsatisfiable::Budget { budget: whole, width, least: least.mul_f64(times) }
-            }
-            other => other,
-        }
-    }
-}
-
 /// The longest budget; a longer one means the same.
 pub const MAX_BUDGET: Duration = Duration::from_secs(3600);
 
 impl Demand {
-    /// The demand of a request for the model at place `model`, whose profile is given, and whose picture is at `stage`.
+    /// The demand of a request for the model at place `model`, whose profile is given, and whose picture is at `stage`. Its
+    /// deadline is firm.
     /// What decoding takes is a guess, and nobody is refused for that.
     ///
     /// # Errors
@@ -152,7 +151,14 @@ impl Demand {
             return Err(Unsatisfiable::Budget { budget, width, least });
         }
         let deadline = arrived + budget.min(MAX_BUDGET);
-        Ok(Demand { model, widths, arrived, deadline, priority: wish.priority, stage })
+        let (deadline_kind, priority) = (DeadlineKind::Firm, wish.priority);
+        Ok(Demand { model, widths, arrived, deadline, deadline_kind, priority, stage })
+    }
+
+    /// The same demand with a deadline that is only a target.
+    #[must_use]
+    pub fn with_target(self) -> Demand {
+        Demand { deadline_kind: DeadlineKind::Target, ..self }
     }
 
     /// The time from its arrival to its deadline.
@@ -162,8 +168,13 @@ impl Demand {
 
     /// Could a server that is as fast as it ever was answer it, were it decoded and alone?
     pub fn fits_at_best(&self, profile: &Profile, now: Instant) -> bool {
+        now + self.at_best(profile) <= self.deadline
+    }
+
+    /// How long the narrowest width that it allows takes on a server that is as fast as it ever was.
+    pub fn at_best(&self, profile: &Profile) -> Duration {
         let (least, _) = self.span(profile.widths().len());
-        now + profile.at_best(least) <= self.deadline
+        profile.at_best(least)
     }
 
     /// The narrowest and the widest step, of a profile of `steps`.

@@ -28,7 +28,7 @@ mod window;
 pub use admission::Overload;
 pub use batch::{Assignment, WidthReason};
 pub use decode_times::DecodeTimes;
-pub use demand::{Demand, MAX_BUDGET, Priority, Stage, Unsatisfiable, Widths, Wish};
+pub use demand::{DeadlineKind, Demand, MAX_BUDGET, Priority, Stage, Unsatisfiable, Widths, Wish};
 pub use profile::{Measurement, Profile, ProfileError};
 pub use tuning::Tuning;
 pub use widest_fit::{Decision, Limits, Reason, WidestFit, Workers};

@@ -46,6 +46,7 @@ struct Ask {
     model: usize,
     slack: Duration,
     widths: Widths,
+    kind: DeadlineKind,
     priority: Priority,
     stage: Stage,
 }
@@ -53,7 +54,12 @@ struct Ask {
 impl Ask {
     fn auto(slack_us: u64) -> Ask {
         let widths = Widths::From { step: 0 };
-        Ask { model: 0, slack: us(slack_us), widths, priority: Priority::Normal, stage: Stage::Decoded }
+        let (kind, priority, stage) = (DeadlineKind::Firm, Priority::Normal, Stage::Decoded);
+        Ask { model: 0, slack: us(slack_us), widths, kind, priority, stage }
+    }
+
+    fn target(slack_us: u64) -> Ask {
+        Ask { kind: DeadlineKind::Target, ..Ask::auto(slack_us) }
     }
 
     fn pinned(self, at: &str) -> Ask {
@@ -65,8 +71,8 @@ impl Ask {
     }
 
     fn demand(self, now: Instant) -> Demand {
-        let Ask { model, slack, widths, priority, stage } = self;
-        Demand { model, widths, arrived: now, deadline: now + slack, priority, stage }
+        let Ask { model, slack, widths, kind, priority, stage } = self;
+        Demand { model, widths, arrived: now, deadline: now + slack, deadline_kind: kind, priority, stage }
     }
 }
 
@@ -419,6 +425,57 @@ fn admission_refuses_what_would_be_late_with_the_time_to_wait() {
 }
 
 #[test]
+fn a_target_that_has_passed_is_answered_and_narrows_nobody() {
+    let mut scene = Scene::new(&[Ask::target(10_000)]);
+    scene.now += us(20_000);
+    let decision = scene.decide();
+    assert_eq!((widths_of(&decision), decision.shed), (vec!["1".into()], vec![]));
+    // A backlog that is overdue runs at the width at which it ends within one more budget: 20 jobs in 6 ms.
+    let mut scene = Scene::new(&[Ask::target(6000); 20]);
+    scene.now += us(50_000);
+    let decision = scene.decide();
+    assert_eq!((widths_of(&decision)[0].as_str(), decision.shed), ("0.75", vec![]));
+}
+
+#[test]
+fn a_target_narrows_as_a_firm_deadline_does() {
+    let firm = Scene::new(&[Ask::auto(6000); 20]).decide();
+    let target = Scene::new(&[Ask::target(6000); 20]).decide();
+    assert_eq!(widths_of(&firm), widths_of(&target));
+}
+
+#[test]
+fn a_queue_refuses_targets_once_it_is_longer_than_they_are() {
+    let accepted = |workers: usize| {
+        let mut scene = Scene::new(&[]);
+        scene.workers = workers;
+        let ask = Ask::target(10_000);
+        let mut count = 0;
+        while scene.admit(ask).is_ok() {
+            scene.queue(ask);
+            count += 1;
+        }
+        let wait = scene.admit(ask).unwrap_err().wait;
+        assert!(wait <= us(1000), "{wait:?}");
+        count
+    };
+    // A quarter of the width takes 100 us, and a third of the target is kept.
+    assert_eq!((accepted(1), accepted(2)), (67, 134));
+}
+
+#[test]
+fn only_a_crowded_queue_lets_a_higher_priority_displace_a_target() {
+    let displaced = |waiting: usize| {
+        let mut scene = Scene::new(&vec![Ask { priority: Priority::Low, ..Ask::target(3000) }; waiting]);
+        scene.queue(Ask { priority: Priority::High, ..Ask::auto(3100) });
+        let shed = scene.decide().shed;
+        let low = shed.iter().filter(|&&place| scene.queue[place].priority == Priority::Low).count();
+        (low, shed.len() - low)
+    };
+    assert_eq!([20, 31, 33].map(displaced), [(0, 0), (0, 1), (3, 0)]);
+}
+
+#[test]
 fn the_margin_is_kept_from_plans_and_is_larger_until_the_profile_is_known() {
     let mut scene = Scene::new(&[]);
     scene.rule = WidestFit::new(limits(4), Tuning { margin: 0.25, early_margin: 0.5, trial: 10, ..Tuning::default() });
@@ -453,6 +510,7 @@ fn any_ask(models: usize) -> impl Strategy<Value = Ask> {
         model,
         slack: us(slack),
         widths,
+        kind: DeadlineKind::Firm,
         priority,
         stage,
     })
@@ -689,6 +747,39 @@ proptest! {
                 prop_assert!(scene.queue[place].priority < ask.priority);
             }
         }
+    }
+
+    #[test]
+    fn a_target_is_never_given_up_for_being_late(
+        mut scene in any_scene(3, 30), targets in prop::collection::vec(any::<bool>(), 30), later in 0u64..20_000,
+    ) {
+        for (demand, target) in scene.queue.iter_mut().zip(targets) {
+            *demand = if target { demand.with_target() } else { *demand };
+        }
+        scene.now += us(later);
+        let decision = scene.decide();
+        for &place in &decision.shed {
+            prop_assert_eq!(scene.queue[place].deadline_kind, DeadlineKind::Firm);
+        }
+        // Whoever is left is still decoded or run.
+        let ready = (0..scene.queue.len()).filter(|place| !decision.shed.contains(place));
+        let ready = ready.filter(|&place| scene.queue[place].stage == Stage::Decoded).count();
+        prop_assert!(ready == 0 || !decision.batch.is_empty() || !decision.decode.is_empty());
+    }
+
+    #[test]
+    fn no_estimate_refuses_a_target_where_few_jobs_wait(
+        mut scene in any_scene(1, 6), ask in any_ask(1), slower in 1u32..100, takes_ms in 0u64..5000,
+    ) {
+        for _ in 0..200 {
+            scene.profiles[0].record([Width::FULL], us(400) * slower);
+        }
+        for demand in &mut scene.queue {
+            demand.stage = Stage::Encoded { takes: Duration::from_millis(takes_ms) };
+        }
+        scene.busy.iter_mut().for_each(|until| *until += Duration::from_millis(takes_ms));
+        let ask = Ask { kind: DeadlineKind::Target, ..ask };
+        prop_assert_eq!(scene.admit(ask), Ok(()));
     }
 
     #[test]

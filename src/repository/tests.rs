@@ -3,6 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::picture::Filter;
 use crate::test_onnx::OnnxFile;
 
 fn digits() -> Vec<u8> {
@@ -121,6 +122,12 @@ fn a_model_gets_its_pictures_as_its_file_asks() {
         // What is read can be written, and is read as the same again.
         assert_eq!(served(&serde_json::to_string(&expected).unwrap()).unwrap().frame.preparation(), expected);
     }
+    for filter in Filter::ALL {
+        let found = served(&format!(r#"{{"filter": "{}"}}"#, filter.name())).unwrap().frame.preparation();
+        assert_eq!(found, whole.filtered(filter));
+        assert_eq!(served(&serde_json::to_string(&found).unwrap()).unwrap().frame.preparation(), found);
+    }
+    assert_eq!(whole.filter(), Filter::Bilinear, "as files were served that name none");
 }
 
 #[test]
@@ -134,7 +141,12 @@ fn a_file_that_asks_for_an_impossible_picture_is_refused_by_name() {
         (r#"{"range": [-3e38, 3e38]}"#, "range is from"),
         (r#"{"range": [0]}"#, "invalid length 1"),
         (r#"{"crop": "centre"}"#, "invalid type: string"),
-        (r#"{"padding": 4}"#, "unknown field `padding`, expected `crop` or `range`"),
+        (r#"{"padding": 4}"#, "unknown field `padding`, expected one of `crop`, `range`, `filter`"),
+        (
+            r#"{"filter": "nearest"}"#,
+            "unknown variant `nearest`, expected one of `box`, `bilinear`, `bicubic`, `lanczos`",
+        ),
+        (r#"{"filter": 3}"#, "invalid type: integer"),
         ("7", "invalid type: integer"),
     ] {
         let said = served(picture).unwrap_err().to_string();

@@ -76,8 +76,8 @@ impl Execute for EngineWorker {
             let mut answered = Vec::with_capacity(climbs.len());
             for (item, place) in climbs.iter_mut().enumerate() {
                 if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
-                    let (answer, in_time) = conclude(&self.metrics, &served, pass, item, &climb, began);
-                    *(if in_time { &mut ran.in_time } else { &mut ran.late }) += 1;
+                    let (answer, late) = conclude(&self.metrics, &served, pass, item, &climb, began);
+                    *(if late { &mut ran.late } else { &mut ran.in_time }) += 1;
                     answered.push((climb.job.queued, answer));
                 }
             }
@@ -91,7 +91,7 @@ impl Execute for EngineWorker {
     }
 }
 
-/// An item's answer, which is counted, and whether it is there by its deadline.
+/// An item's answer, which is counted, and whether it is late.
 fn conclude(
     metrics: &Metrics,
     served: &ServedModel,
@@ -104,11 +104,11 @@ fn conclude(
     let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
     let timing = Timing { queue, decode: queued.decoding, inference };
     measure(metrics, served, climb.width(), &timing);
-    let in_time = began + inference <= queued.demand.deadline;
-    if !in_time {
+    let late = began + inference > queued.demand.deadline;
+    if late {
         metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
     }
-    (answer(pass, item, climb, timing), in_time)
+    (answer(pass, item, climb, timing, late), late)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {
@@ -129,7 +129,7 @@ fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -
     pass
 }
 
-fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing) -> Result<Answer, JobError> {
+fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -> Result<Answer, JobError> {
     let (metadata, job) = (pass.model().metadata(), &climb.job.queued.job);
     let at = |width: Width, logits: &[f32]| match logits.iter().all(|score| score.is_finite()) {
         true => Ok(predict(logits, width, metadata, job.top_k)),
@@ -141,5 +141,5 @@ fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing) -> Result<Ans
         steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
     };
     let profile = job.profile.then(steps).transpose()?;
-    Ok(Answer { width: climb.width(), reason: climb.reason(), predictions, profile, timing })
+    Ok(Answer { width: climb.width(), reason: climb.reason(), late, predictions, profile, timing })
 }

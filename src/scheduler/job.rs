@@ -27,7 +27,8 @@ pub struct Job {
     pub confidence: Option<f32>,
     /// When its request came.
     pub arrived: Instant,
-    /// The time from then to its answer; without one, the scheduler's usual budget from when it is submitted.
+    /// The time from then to its answer. Without one, the scheduler's usual budget from when it is submitted is a target:
+    /// the job is answered even if it is late.
     pub budget: Option<Duration>,
     /// How many classes the answer names.
     pub top_k: usize,
@@ -42,6 +43,8 @@ pub struct Answer {
     pub width: Width,
     /// Why it was this one.
     pub reason: WidthReason,
+    /// Whether the answer was ready only after the deadline.
+    pub late: bool,
     /// Most likely first.
     pub predictions: Vec<Prediction>,
     /// Predictions at every step of the grid up to the width, ascending, where they were asked for.
@@ -67,7 +70,7 @@ pub enum JobError {
     /// The image is at fault.
     #[error(transparent)]
     Picture(#[from] PictureError),
-    /// Its deadline came while it waited.
+    /// The deadline that its caller set came while it waited.
     #[error("the deadline passed while the image waited, or was too near for the narrowest width")]
     Late,
     /// It had to make room for others.

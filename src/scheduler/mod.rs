@@ -13,8 +13,9 @@ mod measure;
 mod planner;
 mod predict;
 mod queue;
-mod step_back;
+mod run_delay;
 mod task;
+mod turns;
 mod worker;
 
 pub use engine_worker::EngineWorker;
@@ -23,6 +24,7 @@ pub use measure::measure;
 pub use predict::{Prediction, predict};
 pub use queue::Refused;
 pub use task::{Batch, Encoded, PlannedJob};
+pub use turns::Turns;
 pub use worker::{Execute, NewWorker, Ran};
 
 use std::io;
@@ -36,6 +38,7 @@ use crate::policy::Profile;
 use crate::repository::ServedModel;
 use crate::telemetry::Metrics;
 use queue::Queue;
+use run_delay::RunDelay;
 
 /// How many threads, and how much they may have to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +70,12 @@ pub struct Scheduler {
     queue: Arc<Queue>,
     settings: Settings,
     warmed_up: watch::Receiver<usize>,
+    run_delay: Arc<RunDelay>,
 }
 
 impl Scheduler {
     /// Starts the worker threads, each of which warms up with every one of `models` before its first batch. With each model
-    /// comes what it takes, as [`measure`] tells.
+    /// comes what it takes, as [`measure`] tells. Workers take turns with the threads of the runtime that `turns` knows.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -80,12 +84,14 @@ impl Scheduler {
         models: Vec<(Arc<ServedModel>, Profile)>,
         metrics: Arc<Metrics>,
         new_worker: NewWorker,
+        turns: Arc<Turns>,
     ) -> io::Result<Scheduler> {
         let all: Arc<[Arc<ServedModel>]> = models.iter().map(|(model, _)| model.clone()).collect();
         let queue = Arc::new(Queue::new(settings, models, metrics.clone()));
         let (report, warmed_up) = watch::channel(0);
         // Dropped when a thread cannot be had, it lets those that could end.
-        let scheduler = Scheduler { queue: queue.clone(), settings, warmed_up };
+        let run_delay = Arc::new(RunDelay::default());
+        let scheduler = Scheduler { queue: queue.clone(), settings, warmed_up, run_delay: run_delay.clone() };
         for index in 0..settings.workers {
             let worker = worker::Worker {
                 index,
@@ -93,6 +99,8 @@ impl Scheduler {
                 models: all.clone(),
                 metrics: metrics.clone(),
                 warmed_up: report.clone(),
+                run_delay: run_delay.clone(),
+                turns: turns.clone(),
                 new_worker: new_worker.clone(),
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.work())?;
@@ -116,6 +124,11 @@ impl Scheduler {
     /// The models with what they take, as corrected so far, and the mean time that decoding takes.
     pub fn profiles(&self) -> (Vec<(Arc<ServedModel>, Profile)>, Duration) {
         self.queue.profiles()
+    }
+
+    /// Brings those metrics up to date that change while nothing runs.
+    pub fn update_metrics(&self) {
+        self.queue.update_metrics(self.run_delay.since_last_call());
     }
 
     /// Has every worker warmed up?

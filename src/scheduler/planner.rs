@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use super::task::{Batch, Encoded, PlannedJob, Task};
 use super::{Job, JobError, QueuedJob, Refused, Settings, Ticket};
 use crate::engine::Width;
-use crate::policy::{Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, WidestFit, Workers};
+use crate::policy::{
+    DeadlineKind, Decision, DecodeTimes, Demand, Limits, Overload, Profile, Stage, Tuning, Unsatisfiable, WidestFit,
+    Workers,
+};
 use crate::repository::ServedModel;
 
 /// Jobs, models, workers, and what is known of their times.
@@ -53,6 +56,8 @@ pub(super) struct Next {
 
 /// One part in so many of a caller's budget is for what happens outside: reading the request, and writing the answer.
 const OUTSIDE: u32 = 50;
+/// It is at least this, as on the fastest machines that were measured.
+const LEAST_OUTSIDE: Duration = Duration::from_micros(100);
 /// A budget that nobody asked for is at least this many times what the images of a call take on an idle server.
 const USUAL_BUDGET: u32 = 4;
 
@@ -80,6 +85,7 @@ impl Planner {
     /// Accepts all the jobs, or none.
     pub(super) fn submit(&mut self, jobs: Vec<Job>, now: Instant) -> Result<Vec<Ticket>, Refused> {
         let (limit, wanted) = (self.settings.queue_limit, jobs.len());
+        self.decay(now);
         self.drop_abandoned();
         let alone = match &jobs[..] {
             [job] if self.is_idle() => Some(job.clone()),
@@ -116,13 +122,15 @@ impl Planner {
         }
     }
 
-    /// Accepts one job of a call of `together`.
+    /// Accepts one job of a call of `together`. Once accepted, an image of several is answered even if it is late: the others
+    /// would be lost with it.
     fn accept(&mut self, job: Job, together: usize, now: Instant) -> Result<Ticket, Refused> {
         let demand = self.demand(&job, together, now)?;
         self.see_workers();
         let workers = workers(&self.workers, &self.busy_until);
         let queue = self.queue.iter().map(|queued| &queued.demand);
         self.rule.admit(&demand, queue, workers, now, &self.profiles)?;
+        let demand = if together > 1 { demand.with_target() } else { demand };
         let (queued, ticket) = QueuedJob::new(job, demand, self.next_id, now);
         self.next_id += 1;
         let place = self.queue.partition_point(|other| other.demand.deadline <= demand.deadline);
@@ -135,8 +143,11 @@ impl Planner {
         let profile = &self.profiles[model];
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.image.len()) };
         let new = |arrived, budget| Demand::new(&job.wish, (model, profile), arrived, budget, stage);
-        let Some(budget) = job.budget else { return Ok(new(now, self.usual_budget(job, together, profile))?) };
-        let demand = new(job.arrived, inside(budget)).map_err(|error| error.of(budget))?;
+        let Some(budget) = job.budget else {
+            let demand = new(now, self.usual_budget(job, together, profile))?;
+            return Ok(demand.with_target());
+        };
+        let demand = new(job.arrived, inside(budget)).map_err(|error| of_whole(error, budget))?;
         if demand.deadline < now + profile.latency(demand.widths.narrowest(profile), 1) {
             return Err(Refused::Late { budget });
         }
@@ -153,6 +164,7 @@ impl Planner {
     /// What this worker, which is free, shall do.
     pub(super) fn next(&mut self, worker: usize, now: Instant) -> Next {
         self.workers[worker] = None;
+        self.decay(now);
         self.drop_abandoned();
         let abandoned = std::mem::take(&mut self.abandoned);
         if self.queue.is_empty() {
@@ -224,11 +236,10 @@ impl Planner {
 
     fn why_given_up(&self, demand: &Demand, now: Instant) -> JobError {
         let profile = &self.profiles[demand.model];
-        match demand.deadline.checked_duration_since(now) {
-            Some(slack) if slack > profile.latency(demand.widths.narrowest(profile), 1) => {
-                JobError::Shed(Overload { wait: self.time_of(self.queue.len()) })
-            }
-            _ => JobError::Late,
+        let least = profile.latency(demand.widths.narrowest(profile), 1);
+        match demand.deadline_kind {
+            DeadlineKind::Firm if demand.deadline.saturating_duration_since(now) <= least => JobError::Late,
+            _ => JobError::Shed(Overload { wait: self.time_of(self.queue.len()) }),
         }
     }
 
@@ -295,6 +306,11 @@ impl Planner {
         self.queue.iter().any(|queued| queued.demand.stage != Stage::Decoding)
     }
 
+    /// Lets what is known of a busy spell decay.
+    pub(super) fn decay(&mut self, now: Instant) {
+        self.profiles.iter_mut().for_each(|profile| profile.decay(now));
+    }
+
     /// The models with their profiles.
     pub(super) fn profiles(&self) -> impl Iterator<Item = (&Arc<ServedModel>, &Profile)> {
         self.models.iter().zip(&self.profiles)
@@ -339,7 +355,18 @@ impl Planner {
 
 /// What of a caller's budget is the scheduler's.
 fn inside(budget: Duration) -> Duration {
-    budget - budget / OUTSIDE
+    budget.saturating_sub((budget / OUTSIDE).max(LEAST_OUTSIDE))
+}
+
+/// The same error in terms of the caller's whole budget.
+fn of_whole(error: Unsatisfiable, budget: Duration) -> Unsatisfiable {
+    match error {
+        Unsatisfiable::Budget { width, least, .. } => {
+            let least = (least + LEAST_OUTSIDE).max(least * OUTSIDE / (OUTSIDE - 1));
+            Unsatisfiable::Budget { budget, width, least }
+        }
+        other => other,
+    }
 }
 
 fn workers<'a>(workers: &[Option<Busy>], busy_until: &'a [Instant]) -> Workers<'a> {

@@ -59,6 +59,14 @@ pub(super) struct Queue {
     metrics: Arc<Metrics>,
 }
 
+/// What a worker took from the queue.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) task: Task,
+    /// Whether there was nothing to do when it asked.
+    pub(super) waited: bool,
+}
+
 #[derive(Debug)]
 struct State {
     planner: Planner,
@@ -112,8 +120,8 @@ impl Queue {
     }
 
     /// Waits for work for this worker; `None` once the queue is closed and empty.
-    pub(super) fn take(&self, worker: usize) -> Option<Task> {
-        let mut state = self.lock();
+    pub(super) fn take(&self, worker: usize) -> Option<Taken> {
+        let (mut state, mut waited) = (self.lock(), false);
         loop {
             let Next { task, given_up, abandoned, decision } = state.planner.next(worker, Instant::now());
             self.show(&state);
@@ -133,7 +141,7 @@ impl Queue {
                 }
                 if let Some(task) = task {
                     self.tell(&task, decision.as_ref());
-                    return Some(task);
+                    return Some(Taken { task, waited });
                 }
                 state = self.lock();
                 continue;
@@ -141,6 +149,7 @@ impl Queue {
             if state.ended() {
                 return None;
             }
+            waited = true;
             state = self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -178,9 +187,17 @@ impl Queue {
 
     /// Sees the models with their profiles as they are now, and the mean time of a decoding.
     pub(super) fn profiles(&self) -> (Vec<(Arc<ServedModel>, Profile)>, Duration) {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.planner.decay(Instant::now());
         let profiles = state.planner.profiles().map(|(model, profile)| (model.clone(), profile.clone()));
         (profiles.collect(), state.planner.mean_decoding())
+    }
+
+    /// Shows what is known of the models now, and that workers waited so much longer for a core.
+    pub(super) fn update_metrics(&self, run_delay: Duration) {
+        let (profiles, decoding) = self.profiles();
+        profiles.iter().for_each(|(model, profile)| self.show_profile(model, profile, decoding));
+        self.metrics.worker_run_delay.inc_by(run_delay.as_secs_f64());
     }
 
     /// Takes no more jobs; those that wait are still answered.

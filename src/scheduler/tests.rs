@@ -54,7 +54,8 @@ fn start(
     });
     let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
     let models = vec![(model.clone(), profile.unwrap().remove(0))];
-    Scheduler::start(settings, models, metrics.clone(), new_worker).unwrap()
+    let turns = Arc::new(Turns::new(1, 0));
+    Scheduler::start(settings, models, metrics.clone(), new_worker, turns).unwrap()
 }
 
 /// One worker, and so much time that nothing is ever late.
@@ -83,12 +84,12 @@ async fn an_answer_is_what_the_engine_says_at_that_width() {
     }
 }
 
-/// A worker that tells at which level of niceness it does what.
+/// A worker that tells at which niceness it warms up and runs.
 #[cfg(target_os = "linux")]
-struct Levels(EngineWorker, std::sync::mpsc::Sender<i32>);
+struct Niceness(EngineWorker, std::sync::mpsc::Sender<i32>);
 
 #[cfg(target_os = "linux")]
-impl Levels {
+impl Niceness {
     fn tell(&self) {
         use rustix::process::getpriority_process;
         self.1.send(getpriority_process(Some(rustix::thread::gettid())).unwrap()).unwrap();
@@ -96,7 +97,7 @@ impl Levels {
 }
 
 #[cfg(target_os = "linux")]
-impl Execute for Levels {
+impl Execute for Niceness {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         self.tell();
         self.0.warm_up(models);
@@ -112,15 +113,71 @@ impl Execute for Levels {
     }
 }
 
+/// A lower priority would let any busy process on the same core starve the server.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_worker_makes_way_once_it_has_warmed_up() {
+async fn workers_keep_the_priority_of_the_process() {
     let (model, (tell, told)) = (tiny(), std::sync::mpsc::channel());
-    let wrap = move |worker| Box::new(Levels(worker, tell.clone())) as Box<dyn Execute>;
+    let wrap = move |worker| Box::new(Niceness(worker, tell.clone())) as Box<dyn Execute>;
     let scheduler = start(ONE_WORKER, &model, &metrics(), wrap);
     scheduler.submit(vec![job(&model, png(1), "1")]).unwrap().remove(0).answer().await.unwrap();
     let ours = rustix::process::getpriority_process(None).unwrap();
-    assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [ours, 19]);
+    assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [ours, ours]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_time_that_workers_wait_for_a_core_is_counted() {
+    let (model, metrics) = (tiny(), metrics());
+    let scheduler = start(ONE_WORKER, &model, &metrics, |worker| Box::new(worker));
+    scheduler.ready().await;
+    scheduler.update_metrics();
+    let before = metrics.worker_run_delay.get();
+    for _ in 0..20 {
+        scheduler.submit(vec![job(&model, png(1), "1")]).unwrap().remove(0).answer().await.unwrap();
+    }
+    scheduler.update_metrics();
+    // Each time that a worker wakes up it waits for a moment at least.
+    assert!(metrics.worker_run_delay.get() > before);
+}
+
+/// One worker that is ready, whose target is far too short for anything.
+async fn hurried(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler, Gate) {
+    let (gate, wrap) = Gated::behind_gate();
+    let scheduler = start(Settings { default_budget: Duration::from_nanos(1), ..ONE_WORKER }, model, metrics, wrap);
+    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    gate.open.send(()).unwrap();
+    scheduler.ready().await;
+    (scheduler, gate)
+}
+
+#[tokio::test]
+async fn a_job_without_a_budget_is_answered_however_long_it_waited_and_says_so() {
+    let (model, metrics) = (tiny(), metrics());
+    let (scheduler, gate) = hurried(&model, &metrics).await;
+    let auto = || Job { wish: Wish::default(), ..job(&model, png(1), "1") };
+    let mut tickets = scheduler.submit(vec![auto()]).unwrap();
+    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    // While the worker is held up, the target of those who wait passes.
+    tickets.extend((0..3).flat_map(|_| scheduler.submit(vec![auto()]).unwrap()));
+    let budgeted = Job { budget: Some(Duration::from_secs(3600)), ..auto() };
+    tickets.extend(scheduler.submit(vec![budgeted]).unwrap());
+    let (profiles, _) = scheduler.profiles();
+    let target = 4 * (profiles[0].1.latency(Width::FULL, 1) + Duration::from_millis(1));
+    let submitted = Instant::now();
+    while submitted.elapsed() < target {
+        std::hint::spin_loop();
+    }
+    for _ in 0..5 {
+        let _ = gate.open.send(());
+    }
+    let mut late = Vec::new();
+    for ticket in tickets {
+        late.push(ticket.answer().await.unwrap().late);
+    }
+    assert_eq!(late[1..], [true, true, true, false]);
+    let missed = |how: &str| metrics.deadline_misses.with_label_values(&[model.name.as_str(), how]).get();
+    assert!(missed("late") >= 3 && missed("given_up") == 0);
 }
 
 #[tokio::test]

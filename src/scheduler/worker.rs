@@ -3,14 +3,15 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::{debug, error};
 
-use super::queue::Queue;
-use super::step_back::step_back;
+use super::queue::{Queue, Taken};
+use super::run_delay::RunDelay;
 use super::task::Task;
+use super::turns::Turns;
 use super::{Batch, Encoded, JobError};
 use crate::engine::Width;
 use crate::picture::PictureError;
@@ -52,11 +53,14 @@ pub(super) struct Worker {
     pub(super) models: Arc<[Arc<ServedModel>]>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) warmed_up: watch::Sender<usize>,
+    pub(super) run_delay: Arc<RunDelay>,
+    pub(super) turns: Arc<Turns>,
     pub(super) new_worker: NewWorker,
 }
 
 impl Worker {
     pub(super) fn work(self) {
+        self.run_delay.count_this_thread();
         let mut execute = (self.new_worker)();
         // Where warming up fails, the worker never counts as ready, but goes on: other models may run.
         if self.survives("warming up", || execute.warm_up(&self.models)).is_some() {
@@ -64,19 +68,25 @@ impl Worker {
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
-        // Not before: whatever else runs would keep the server from being ready.
-        step_back();
         // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
-        while self.survives("taking work", || self.take(&mut execute)) != Some(ControlFlow::Break(())) {}
+        let mut between = Duration::ZERO;
+        while self.survives("taking work", || self.take(&mut execute, &mut between)) != Some(ControlFlow::Break(())) {}
     }
 
-    /// Does what there is to do next; breaks once there is no more.
-    fn take(&self, execute: &mut Box<dyn Execute>) -> ControlFlow<()> {
-        match self.queue.take(self.index) {
-            Some(Task::Decode(pictures)) => pictures.into_iter().for_each(|picture| self.decode(execute, picture)),
-            Some(Task::Run(batch)) => self.run(execute, batch),
-            None => return ControlFlow::Break(()),
-        }
+    /// Does what there is to do next; breaks once there is no more. `between` is the time that has passed between tasks since
+    /// the last batch although there was work.
+    fn take(&self, execute: &mut Box<dyn Execute>, between: &mut Duration) -> ControlFlow<()> {
+        let asked = Instant::now();
+        // On a shared core, requests that arrived during the last task are read, and its answers sent, before the next one.
+        // Without this they wait until the worker's time slice ends. A lower priority would do the same for the runtime,
+        // but it would also let any other busy process starve the workers.
+        self.turns.wait();
+        let Some(Taken { task, waited }) = self.queue.take(self.index) else { return ControlFlow::Break(()) };
+        *between = if waited { Duration::ZERO } else { *between + asked.elapsed() };
+        self.turns.during(|| match task {
+            Task::Decode(pictures) => pictures.into_iter().for_each(|picture| self.decode(execute, picture)),
+            Task::Run(batch) => self.run(execute, batch, std::mem::take(between)),
+        });
         ControlFlow::Continue(())
     }
 
@@ -97,10 +107,12 @@ impl Worker {
         self.queue.decoded(&picture, pixels, took);
     }
 
-    fn run(&self, execute: &mut Box<dyn Execute>, batch: Batch) {
+    /// Runs a batch. What others, above all the runtime, took of this core `between` tasks counts as the batch's: plans are
+    /// about when answers are there, not about what the network alone takes.
+    fn run(&self, execute: &mut Box<dyn Execute>, batch: Batch, between: Duration) {
         let (began, model) = (Instant::now(), batch.model.clone());
         match self.survives("a batch", || execute.run(batch)) {
-            Some(ran) => self.queue.ran(&model, &ran, began.elapsed()),
+            Some(ran) => self.queue.ran(&model, &ran, between + began.elapsed()),
             // Whatever state the failure left behind is thrown away.
             None => *execute = (self.new_worker)(),
         }

@@ -1,29 +1,22 @@
-//! Connections: how many may be open, how long each may take to say what it wants, and how they end.
+//! Connections: how many may be open, and how they are told to end.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener as Backlog;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::warn;
 
+use super::connection::Connections;
 use crate::config::RequestLimits;
 
 /// How long to wait where the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// At the end, how long a connection may still take to begin a request: as long as one that is on its way may need.
-const LINGER: Duration = Duration::from_millis(100);
-
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
 
 /// Serves every connection until `shutdown` completes; then takes those that the system has accepted by then, and no
 /// more, and gives back all that are open.
@@ -49,8 +42,7 @@ pub(super) async fn until(
 
 /// The connections that are open.
 pub(super) struct Open {
-    http: http1::Builder,
-    service: TowerToHyperService<Router>,
+    connections: Connections,
     room: Arc<Semaphore>,
     /// Tells them to end; each of them holds a receiver until it has.
     end: watch::Sender<()>,
@@ -58,10 +50,8 @@ pub(super) struct Open {
 
 impl Open {
     fn new(app: Router, limits: &RequestLimits) -> Open {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(limits.read_timeout);
         let room = Arc::new(Semaphore::new(limits.max_connections));
-        Open { http, service: TowerToHyperService::new(app), room, end: watch::Sender::new(()) }
+        Open { connections: Connections::new(app, *limits), room, end: watch::Sender::new(()) }
     }
 
     /// Ends each connection after the request that it is at, and completes when all have ended.
@@ -102,32 +92,10 @@ impl Open {
 
     /// Serves a connection, on a task of its own.
     fn serve(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
-        let mut end = self.end.subscribe();
-        let connection = self.http.serve_connection(TokioIo::new(stream), self.service.clone());
+        let (connections, end) = (self.connections.clone(), self.end.subscribe());
         tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                _ = end.changed() => None,
-            };
-            let ended = match ended {
-                Some(ended) => ended,
-                None => finish(connection).await,
-            };
-            if let Err(error) = ended {
-                debug!(%error, "a connection ended early");
-            }
-            drop((place, end));
+            connections.serve(stream, end).await;
+            drop(place);
         });
     }
-}
-
-/// Ends a connection: what is on its way is still read and answered, as it would be lost with a connection that is closed
-/// at once, although the server has accepted it.
-async fn finish(mut connection: Pin<&mut Connection>) -> hyper::Result<()> {
-    if let Ok(ended) = timeout(LINGER, connection.as_mut()).await {
-        return ended;
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Debug)]
 pub(super) struct Memory(Arc<Semaphore>);
 
-/// A part of the budget that is still growing.
+/// A part of the budget whose size is not yet known.
 #[derive(Debug)]
 pub(super) struct Growing {
     memory: Arc<Semaphore>,
@@ -41,12 +41,16 @@ impl Memory {
 }
 
 impl Growing {
-    /// Makes it so many bytes; `None`, and no larger, when there is not so much left.
-    pub(super) fn grow_to(&mut self, bytes: usize) -> Option<()> {
-        let has = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u32;
-        let more = self.memory.clone().try_acquire_many_owned(kibibytes(bytes).saturating_sub(has)).ok()?;
+    /// Makes it so many bytes, more or fewer than it has; `None`, and as large as before, when there is not so much left.
+    pub(super) fn resize(&mut self, bytes: usize) -> Option<()> {
+        let has = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = kibibytes(bytes);
+        let more = self.memory.clone().try_acquire_many_owned(wanted.saturating_sub(has as u32)).ok()?;
         match &mut self.permit {
-            Some(permit) => permit.merge(more),
+            Some(permit) => {
+                permit.merge(more);
+                drop(permit.split(has.saturating_sub(wanted as usize)));
+            }
             None => self.permit = Some(more),
         }
         Some(())
@@ -85,8 +89,8 @@ mod tests {
         let memory = Memory::new(4096);
         let reserve = |bytes: usize| {
             let mut growing = memory.begin();
-            (1..=bytes).step_by(500).try_for_each(|bytes| growing.grow_to(bytes))?;
-            growing.grow_to(bytes)?;
+            (1..=bytes).step_by(500).try_for_each(|bytes| growing.resize(bytes))?;
+            growing.resize(bytes)?;
             Some(growing.reserved())
         };
         let reserved = reserve(3000).unwrap();
@@ -98,5 +102,18 @@ mod tests {
         assert!(reserve(3000).is_none());
         drop(slice);
         assert!(reserve(4096).is_some());
+    }
+
+    #[test]
+    fn a_part_that_becomes_smaller_gives_back_the_rest() {
+        let memory = Memory::new(4096);
+        let (mut one, mut two) = (memory.begin(), memory.begin());
+        one.resize(4096).unwrap();
+        assert_eq!(two.resize(1), None);
+        one.resize(1025).unwrap();
+        two.resize(2048).unwrap();
+        assert_eq!((one.resize(2049), two.resize(2049)), (None, None));
+        two.resize(0).unwrap();
+        one.resize(4096).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! [`app`] is the whole service as a value, [`serve`] runs it on a listener until it is told to stop. Handlers read a
 //! request, hand its images to the scheduler, wait, and write the answer; they never compute.
 
+mod connection;
 mod events;
 mod http;
 mod listen;
@@ -19,11 +20,12 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::config::{Drain, RequestLimits};
+use crate::config::{CorsOrigin, Drain, RequestLimits};
 use crate::repository::Repository;
 use crate::scheduler::Scheduler;
 use crate::telemetry::Metrics;
 use events::Listeners;
+use http::{Chances, Inflaters};
 use memory::Memory;
 
 /// Everything that a request may need.
@@ -34,7 +36,10 @@ pub struct Service {
     metrics: Arc<Metrics>,
     registry: Registry,
     limits: RequestLimits,
+    cors_origins: Vec<CorsOrigin>,
     memory: Memory,
+    inflaters: Inflaters,
+    chances: Chances,
     listeners: Listeners,
     stopping: AtomicBool,
 }
@@ -51,8 +56,25 @@ impl Service {
         metrics.models_rejected.set(repository.rejected().len() as i64);
         let memory = Memory::new(limits.max_bytes_in_flight);
         let listeners = Listeners::new(limits.max_connections);
-        let stopping = AtomicBool::new(false);
-        Service { repository, scheduler, metrics, registry, limits, memory, listeners, stopping }
+        Service {
+            inflaters: Inflaters::new(scheduler.settings().decoders),
+            repository,
+            scheduler,
+            metrics,
+            registry,
+            limits,
+            cors_origins: Vec::new(),
+            memory,
+            chances: Chances::new(),
+            listeners,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The same service, which the pages of these origins may ask as well.
+    #[must_use]
+    pub fn with_cors_origins(self, cors_origins: Vec<CorsOrigin>) -> Service {
+        Service { cors_origins, ..self }
     }
 
     /// The models that it serves.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 
 /// The label of what a request did not get as far as having: a model, a width.
@@ -38,6 +38,7 @@ pub struct Metrics {
     pub deadline_misses: IntCounterVec,
     pub jobs_abandoned: IntCounter,
     pub worker_panics: IntCounter,
+    pub worker_run_delay: Counter,
     pub workers_ready: IntGauge,
     pub models_rejected: IntGauge,
 }
@@ -139,7 +140,7 @@ impl Metrics {
             )?,
             deadline_misses: table.counters(
                 "deadline_misses_total",
-                "Images that were accepted and not answered in time: given up, or late: not ready a fiftieth of the budget before its end.",
+                "Images that were accepted and missed their deadline, by how: given_up (dropped) or late (answered). The deadline of a caller's budget is at 98 % of it; a request without a budget has the server's target.",
                 &["model", "how"],
             )?,
             jobs_abandoned: table
@@ -147,6 +148,10 @@ impl Metrics {
             worker_panics: table.counter(
                 "worker_panics_total",
                 "Failures of workers: at warming up, at taking work, or at a batch or picture, which is answered with an error.",
+            )?,
+            worker_run_delay: table.seconds(
+                "worker_run_delay_seconds_total",
+                "Time that all workers together were ready to run but waited for a core, on Linux; 0 elsewhere.",
             )?,
             workers_ready: table.gauge("workers_ready", "Workers that are warmed up.")?,
             models_rejected: table.gauge("models_rejected", "Models of the folder that do not load.")?,
@@ -176,6 +181,10 @@ struct Table<'a> {
 impl Table<'_> {
     fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
         self.register("counter", IntCounter::with_opts(options(name, help))?)
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> prometheus::Result<Counter> {
+        self.register("counter", Counter::with_opts(options(name, help))?)
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs Debian's Chromium and its driver where they are missing.
+# Installs Debian's Chromium and its driver, and what the page's lines of Python import, where they are missing.
 set -eu
 
-command -v chromium >/dev/null && command -v chromedriver >/dev/null && exit
+command -v chromium >/dev/null && command -v chromedriver >/dev/null && python3 -c 'import requests' 2>/dev/null && exit
 apt-get update -qq
-apt-get install --yes --quiet --no-install-recommends chromium chromium-driver
+apt-get install --yes --quiet --no-install-recommends chromium chromium-driver python3-requests

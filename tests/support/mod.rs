@@ -3,8 +3,10 @@
 
 pub mod binary;
 pub mod documents;
+pub mod jpeg;
 pub mod onnx;
 pub mod pictures;
+pub mod random;
 pub mod schema;
 pub mod server;
 pub mod workers;

@@ -22,12 +22,12 @@ impl Document {
     pub fn validate(&self, schema: &Value, value: &Value) -> Result<(), String> {
         let Some(keywords) = schema.as_object() else { panic!("{schema} is no schema") };
         for (keyword, rule) in keywords {
-            self.holds(schema, keyword, rule, value)?;
+            self.holds(keyword, rule, value)?;
         }
         Ok(())
     }
 
-    fn holds(&self, schema: &Value, keyword: &str, rule: &Value, value: &Value) -> Result<(), String> {
+    fn holds(&self, keyword: &str, rule: &Value, value: &Value) -> Result<(), String> {
         let number = |value: &Value| value.as_f64();
         let holds = match keyword {
             "$ref" => return self.validate(self.referred(rule), value),
@@ -41,14 +41,8 @@ impl Document {
                 value.as_object().is_none_or(|object| list(rule).iter().all(|name| object.contains_key(text(name))))
             }
             "properties" => return self.each_property(rule, value),
-            "items" if rule == &Value::Bool(false) => {
-                list(value).len() <= schema["prefixItems"].as_array().map_or(0, Vec::len)
-            }
             "items" => return list(value).iter().try_for_each(|item| self.validate(rule, item)),
-            "prefixItems" => {
-                let mut pairs = list(rule).iter().zip(list(value));
-                return pairs.try_for_each(|(schema, item)| self.validate(schema, item));
-            }
+            "enum" => list(rule).contains(value),
             "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
             "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap()),
             "minimum" => number(value).is_none_or(|value| value >= number(rule).unwrap()),

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anywidth::config::{Drain, RequestLimits};
+use anywidth::config::{CorsOrigin, Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::picture::Limits;
 use anywidth::repository::{Repository, ServedModel};
-use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, measure};
+use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
 use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
@@ -27,6 +27,7 @@ pub struct Options {
     pub limits: RequestLimits,
     pub max_pixels: u64,
     pub drain: Drain,
+    pub cors_origins: Vec<CorsOrigin>,
     pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync>,
 }
 
@@ -45,11 +46,13 @@ impl Default for Options {
                 max_body_bytes: 1 << 20,
                 max_files: 8,
                 read_timeout: Duration::from_secs(60),
+                keep_alive_timeout: Duration::from_secs(60),
                 max_bytes_in_flight: 64 << 20,
                 max_connections: 64,
             },
             max_pixels: 1_000_000,
             drain: DRAIN,
+            cors_origins: Vec::new(),
             wrap: Box::new(|worker| Box::new(worker)),
         }
     }
@@ -80,6 +83,7 @@ pub fn models() -> Vec<ServedModel> {
         let mut tiny = OnnxFile::lenet([3, 32, 32], 8, 10);
         tiny.metadata("anywidth.labels", &serde_json::to_string(&labels).unwrap());
         tiny.metadata("anywidth.accuracy", "[[0.5, 0.6], [1.0, 0.75]]");
+        tiny.metadata("anywidth.evaluation", r#"{"split":"validation","images":2000}"#);
         let tiny = ServedModel::from_onnx("tiny", 1, &tiny.bytes()).unwrap();
         let grey = ServedModel::from_onnx("grey", 1, &OnnxFile::lenet([1, 28, 28], 8, 4).bytes()).unwrap();
         vec![ServedModel { version: 2, ..tiny.clone() }, tiny, grey]
@@ -101,7 +105,11 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&registry).unwrap());
         let repository = Repository::new(models(), vec![], Some("tiny")).unwrap();
         let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let turns = Arc::new(Turns::new(1, 1));
+        let (parked, unparked) = (turns.clone(), turns.clone());
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).on_thread_park(move || parked.parked()).on_thread_unpark(move || unparked.unparked());
+        let runtime = runtime.enable_all().build().unwrap();
         let (max_batch, counts, wrap) = (options.scheduler.max_batch, metrics.clone(), options.wrap);
         let callers = runtime.handle().clone();
         let new_worker: NewWorker =
@@ -109,8 +117,9 @@ impl Server {
         let all: Vec<_> = repository.all().cloned().collect();
         let profiles = measure(&all, Width::of_channels(1, 4), max_batch, Duration::ZERO).unwrap();
         let models = all.into_iter().zip(profiles).collect();
-        let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker).unwrap();
-        let service = Arc::new(Service::new(repository, scheduler, metrics, registry, options.limits));
+        let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker, turns).unwrap();
+        let service = Service::new(repository, scheduler, metrics, registry, options.limits);
+        let service = Arc::new(service.with_cors_origins(options.cors_origins));
 
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -202,7 +211,12 @@ impl Answer {
         assert_eq!(self.header("content-type"), "application/json");
         let body = self.json();
         assert_eq!(body["code"], code, "{body}");
-        assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+        let known = ["error", "code", "file", "retry_after_ms"];
+        assert!(body.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{body}");
+        // Who may come back is told when, in both places.
+        let retry_after = self.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+        assert_eq!(body["retry_after_ms"].as_u64().map(|ms: u64| ms.div_ceil(1000)), retry_after, "{body}");
+        assert_eq!(retry_after.is_some(), status == 503, "{body}");
         body["error"].as_str().unwrap().to_owned()
     }
 }

@@ -10,6 +10,7 @@ use crate::data::Source;
 use crate::evaluate::area_under_curve;
 use crate::model::{Cost, Network};
 use crate::train::{Origin, Recipe, named_widths};
+use crate::words::{counted, interval, thousands};
 
 use markdown::{escaped, fenced, span};
 
@@ -22,6 +23,10 @@ pub struct Card<'a> {
     pub version: u64,
     /// How it was trained.
     pub recipe: &'a Recipe,
+    /// Epochs that are done.
+    pub epochs: usize,
+    /// Images that the validation and the test accuracies are of.
+    pub images: [usize; 2],
     /// Accuracy on the validation split.
     pub validation: &'a [f64],
     /// Accuracy on the test set.
@@ -58,6 +63,9 @@ pub struct Dense {
     /// The command that trains it.
     pub command: String,
 }
+
+/// Probabilities that are off by more than this are remarked on.
+const LARGE_ERROR: f64 = 0.1;
 
 impl Card<'_> {
     /// The card's text, for `network` and the file of it that `served` was read from.
@@ -98,7 +106,8 @@ impl Card<'_> {
         let Some(Origin { file, md5, data, epochs, .. }) = &self.recipe.start.model else { return String::new() };
         let (file, data) = (span(file), escaped(data));
         format!(
-            ", starting from the weights of {file} (MD5 {md5}), which had been trained on {data} for {epochs} epochs"
+            ", starting from the weights of {file} (MD5 {md5}), which had been trained on {data} for {}",
+            counted(*epochs, "epoch")
         )
     }
 
@@ -116,8 +125,10 @@ impl Card<'_> {
     }
 
     fn table(&self, network: &Network, served: &Model) -> String {
-        let mut text = String::from(
-            "| width | channels | test accuracy | validation accuracy | temperature | calibration error | parameters | multiply-adds |\n\
+        let [validation, test] = self.images.map(|count| counted(count, "image"));
+        let mut text = format!(
+            "Accuracies are of {test} of the test set and of {validation} of the validation split.\n\n\
+             | width | channels | test accuracy | validation accuracy | temperature | calibration error | parameters | multiply-adds |\n\
              |---|---|---|---|---|---|---|---|\n",
         );
         for width in named_widths() {
@@ -169,28 +180,68 @@ impl Card<'_> {
         text
     }
 
+    /// What the number of test images leaves open.
+    fn precision(&self) -> String {
+        let (full, count) = (self.test[self.test.len() - 1], self.images[1]);
+        let (low, high) = interval(full, count);
+        format!(
+            "The test accuracy at full width, {:.2} % of {}, has a 95 % interval of {:.1} to {:.1} %: differences \
+             within it say nothing, and it is of one training.",
+            100.0 * full,
+            counted(count, "image"),
+            100.0 * low,
+            100.0 * high,
+        )
+    }
+
+    /// A word on probabilities that are far from honest.
+    fn calibration_remark(&self) -> String {
+        let from = named_widths()[0].active(self.calibration.len()) - 1;
+        let largest = self.calibration[from..].iter().copied().fold(0.0, f64::max);
+        if largest <= LARGE_ERROR {
+            return String::new();
+        }
+        format!(
+            " At up to {:.1} % here, the probabilities are only a rough guide: do not rely on `confidence`, or validate \
+             on more images.",
+            100.0 * largest
+        )
+    }
+
+    /// For how long it was trained.
+    fn epochs(&self) -> String {
+        let (done, planned) = (self.epochs, self.recipe.epochs);
+        let more = if self.recipe.start.model.is_some() { " more" } else { "" };
+        match done {
+            _ if done == planned => counted(done, "epoch") + more,
+            _ => format!("{done} of {}{more}, after which it was stopped", counted(planned, "epoch")),
+        }
+    }
+
     fn how(&self) -> String {
         let recipe = self.recipe;
         let narrowest = recipe.loss_weights.narrowest;
         let held_out = match &recipe.dataset {
             Source::Known(_) => format!("{} training images, chosen by the seed,", recipe.held_out),
-            Source::Photos(photos) => format!("{} pictures", photos.pictures[1]),
+            Source::Photos(photos) => counted(photos.pictures[1], "picture"),
         };
         let mut text = format!(
             "Parameters count what is held (nothing above the triangles, BatchNorm folded), multiply-adds what one \
              image needs, both with the normalisation. The calibration error is by how much the probability of the \
              answer, after the temperature, differs from how often it is right (expected calibration error of the \
-             test set, 15 ranges). The accuracies and temperatures inside the file are those of \
-             the validation split: {held_out} that the network was not trained on. The test set was measured once, \
-             after training. The figures are of one training, so a few tenths of a point say nothing. Widths \
+             test set, 15 ranges).{calibration} The accuracies and temperatures inside the file are those of \
+             the validation split: {held_out} that the network was not trained on. The test set was measured \
+             after training, and decided nothing in it. {precision} Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width{taught}; {} epochs{more}, batch {}, seed {}. The command, which \
+             One pass at full width gives the loss of every width{taught}; {epochs}, batch {}, seed {}. The command, which \
              {again}:\n\n{}\n",
-            recipe.epochs,
             recipe.batch,
             recipe.seed,
             fenced("sh", self.command),
+            calibration = self.calibration_remark(),
+            precision = self.precision(),
+            epochs = self.epochs(),
             again = if self.gpu {
                 "on a GPU gives another network of the same worth each time, for it adds up in no fixed order"
             } else if recipe.teacher.is_some() {
@@ -200,7 +251,6 @@ impl Card<'_> {
                 "on one thread (the default) of the same kind of processor gives the same network every time"
             },
             taught = self.taught(),
-            more = if recipe.start.model.is_some() { " more" } else { "" },
         );
         if let Source::Photos(_) = &recipe.dataset {
             text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
@@ -243,11 +293,4 @@ impl Dense {
 fn largest_drop(accuracy: &[f64], narrowest: Width) -> f64 {
     let curve = &accuracy[narrowest.active(accuracy.len()) - 1..];
     curve.windows(2).map(|pair| pair[0] - pair[1]).fold(0.0, f64::max)
-}
-
-/// `1234567` as `1,234,567`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }

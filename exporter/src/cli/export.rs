@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use exporter::train::Method;
 
-use super::finished::{dense, finished};
+use super::finished::{begun, dense, finished};
 use super::material::Measures;
 use super::ship::ship;
 use super::target::Target;
@@ -14,8 +14,12 @@ use super::target::Target;
 /// Flags of `exporter export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A finished run's folder.
+    /// A run's folder.
     run: PathBuf,
+    /// Export a run before its last epoch, with what was learnt so far: less than a shorter training would have, whose
+    /// learning rate falls to its end.
+    #[arg(long, conflicts_with = "dense")]
+    unfinished: bool,
     /// Folder with the data set's files [default: data/<DATASET>], or the pictures that the run was trained with.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -28,7 +32,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let run = finished(&args.run)?;
+    let run = if args.unfinished { begun(&args.run)? } else { finished(&args.run)? };
     ensure!(
         run.recipe().method != Method::Dense,
         "{}: a dense network has no width but the full one; it is there to compare with: export RUN --dense {0}",

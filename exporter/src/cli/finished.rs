@@ -11,7 +11,18 @@ use exporter::train::{Recipe, Run, Teacher};
 pub(super) fn finished(folder: &Path) -> anyhow::Result<Run> {
     let run = Run::resume(super::checkpoint(folder))?;
     let (done, epochs) = (run.history().len(), run.recipe().epochs);
-    ensure!(run.is_finished(), "{}: {done} of {epochs} epochs are done, it has to be finished first", folder.display());
+    ensure!(
+        run.is_finished(),
+        "{}: {done} of {epochs} epochs are done, it has to be finished first (train --resume), or exported with --unfinished",
+        folder.display()
+    );
+    Ok(run)
+}
+
+/// The run in `folder`, of which an epoch at least is done.
+pub(super) fn begun(folder: &Path) -> anyhow::Result<Run> {
+    let run = Run::resume(super::checkpoint(folder))?;
+    ensure!(!run.history().is_empty(), "{}: no epoch is done, there is nothing to export yet", folder.display());
     Ok(run)
 }
 

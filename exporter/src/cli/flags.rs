@@ -4,12 +4,14 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::ensure;
+use clap::ValueEnum;
 use tch::{Cuda, Device};
 
 use exporter::data::{Border, Dataset};
 use exporter::train::schedule::Decay;
 use exporter::train::{Method, Precision};
 
+use super::command::quoted;
 use super::material::Resources;
 use super::standard::Family;
 use super::target::Target;
@@ -18,8 +20,9 @@ use super::target::Target;
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("images").args(["dataset", "data"]).required(true).multiple(true))]
 pub(crate) struct Args {
-    /// A data set with a name; without it, --data names a folder of your own pictures.
-    #[arg(conflicts_with_all = ABOUT_PHOTOS)]
+    /// A data set with a name: mnist, fashion-mnist, cifar10 or cifar100; without it, --data names a folder of your own
+    /// pictures.
+    #[arg(conflicts_with_all = ABOUT_PHOTOS, value_parser = dataset)]
     pub(super) dataset: Option<Dataset>,
     /// Folder with the data set's files [default: data/<DATASET>]; or your own pictures, in a folder for each class, or
     /// in such folders below train, val and test.
@@ -51,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_parser = channels)]
     pub(super) channels: Vec<usize>,
     /// Times that every image is seen; more is better, with less and less gain [default for pictures of your own: as
-    /// many as make 4000 steps, from 10 to 100].
+    /// many as make 4000 steps, from 10 to 100; with --start 800 steps, from 10 to 30].
     #[arg(long)]
     pub(super) epochs: Option<usize>,
     /// Images in a step [default: 128, less for fewer than 2048 pictures of your own].
@@ -95,8 +98,9 @@ pub(crate) struct Args {
     /// Leave gradients as they are, instead of dividing each channel's by the share of the loss in which it takes part.
     #[arg(long)]
     pub(super) no_coverage: bool,
-    /// Begin with the weights of this model.onnx of the exporter's, instead of random ones: the same network, with the same
-    /// channels, for images of the same size. If its classes are others, the last layer begins as usual.
+    /// Begin with the weights of this model.onnx of the exporter's, such as models/cifar10/1/model.onnx, instead of random
+    /// ones: the same network, with the same channels, for images of any size. The last layer keeps what it
+    /// knows of classes with the same names, and begins as usual for others.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["copies", "whitened_stem"])]
     pub(super) start: Option<PathBuf>,
     /// Begin with rows that pass one channel through, where the channel counts allow it [default: false, for vgg-8 true].
@@ -172,7 +176,14 @@ impl Args {
     /// Are the flags such as can be used together, whatever the images are?
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let PhotoFlags { size, resources, target, .. } = &self.photos;
-        ensure!(SIZES.contains(size), "size: {size} is not from {} to {}", SIZES.start(), SIZES.end());
+        ensure!(
+            SIZES.contains(size),
+            "size: {size} is not from {} to {}, what the networks here are made for; pictures of any size are scaled to it, so \
+             --size {} shows the most, and the default of 64 is much faster",
+            SIZES.start(),
+            SIZES.end(),
+            SIZES.end(),
+        );
         resources.check()?;
         if let Device::Cuda(index) = self.device {
             let gpus = Cuda::device_count();
@@ -186,6 +197,16 @@ impl Args {
         ensure!(!unused, "a dense network is not exported: no --name, --models, --version, --note or --commit");
         Ok(())
     }
+}
+
+fn dataset(text: &str) -> Result<Dataset, String> {
+    Dataset::from_str(text, false).map_err(|_| {
+        let known = Dataset::value_variants().iter().map(|dataset| dataset.name()).collect::<Vec<&str>>().join(", ");
+        format!(
+            "the data sets with a name are {known}; a folder of your own pictures is named with --data: --data={}",
+            quoted(text)
+        )
+    })
 }
 
 fn device(text: &str) -> Result<Device, String> {

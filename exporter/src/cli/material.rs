@@ -107,6 +107,14 @@ impl Measures {
         bail!("{}: the pictures are not those that the run was begun with: {text}", root.display())
     }
 
+    /// How many images there are to test with, if that is known before they are read.
+    pub(super) fn test_count(&self) -> Option<usize> {
+        match &self.test {
+            Test::Here(images) => Some(images.len()),
+            Test::There(..) => None,
+        }
+    }
+
     /// The images that no choice may depend on.
     pub(super) fn test(&self) -> anyhow::Result<Cow<'_, Images>> {
         Ok(match &self.test {

@@ -120,7 +120,8 @@ fn in_words(Twins { paths: [one, other], trouble }: &Twins) -> String {
         Trouble::Chosen => "to validate on and to test with: what is measured on it was chosen by it",
         Trouble::Contradiction => "in two classes, of which one is wrong",
     };
-    format!("{} and {} are the same picture, {trouble}", one.display(), other.display())
+    let (one, other) = (one.display(), other.display());
+    format!("{one} and {other} are the same picture, {trouble}; both are used: delete one")
 }
 
 fn say_what_is_broken(broken: &[Broken]) {

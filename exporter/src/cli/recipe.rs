@@ -21,7 +21,7 @@ impl Args {
         teacher: Option<&Teacher>,
     ) -> anyhow::Result<Recipe> {
         let network = self.network.unwrap_or(Family::usual(source));
-        let standard = Standard::of(network, source);
+        let standard = Standard::of(network, source, model.is_some());
         let batch = self.batch.unwrap_or(standard.batch);
         let emphasis = if self.emphasis.is_empty() { DEFAULT_EMPHASIS.into() } else { self.emphasis.clone() };
         let recipe = Recipe {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use anywidth::engine::{Model, Width};
+use anywidth::engine::{Evaluation, Model, Width};
 use anywidth::picture::Preparation;
 
 use exporter::card::{Card, Dense};
@@ -13,15 +13,18 @@ use exporter::evaluate::{
 use exporter::file::write_whole;
 use exporter::model::{Mode, Network};
 use exporter::onnx::{self, Metadata, Training};
-use exporter::plot::{Confusion, accuracy_curve};
+use exporter::plot::{Confusion, Curve, accuracy_curve};
 use exporter::train::Run;
 use exporter::train::progress::by_width;
+use exporter::words::{counted, interval};
 
 use super::command::{by_recipe, command, quoted};
 use super::material::Measures;
-use super::say::printable;
+use super::say::{note, printable};
 use super::target::{Place, Target};
 
+/// Test pictures whose accuracy is not known to ten points in one direction.
+const FEW: usize = 100;
 /// Mistakes that are told.
 const MISTAKES: usize = 5;
 
@@ -35,6 +38,8 @@ pub(super) fn ship(
 ) -> anyhow::Result<()> {
     let (recipe, network) = (run.recipe(), run.network());
     let (name, version) = (&place.name, target.version(place));
+    let epochs = run.history().len();
+    let epochs_done = (!run.is_finished()).then_some(epochs);
 
     let (logits, labels) = all_logits(network, &measures.validation, Mode::EVALUATION);
     let (validation, temperature) = (accuracies_of(&logits, &labels), temperatures(&logits, &labels));
@@ -54,8 +59,9 @@ pub(super) fn ship(
         labels: recipe.dataset.labels(),
         accuracy: Metadata::by_width(&validation),
         temperature: Metadata::by_width(&temperature),
-        picture: Preparation::default(),
-        training: Some(Training { recipe: recipe.clone(), exporter_version: env!("CARGO_PKG_VERSION") }),
+        evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
+        picture: Preparation::for_training(),
+        training: Some(Training { recipe: recipe.clone(), epochs_done, exporter_version: env!("CARGO_PKG_VERSION") }),
     };
     let bytes = onnx::model(network, &metadata);
     let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
@@ -66,6 +72,8 @@ pub(super) fn ship(
         name,
         version,
         recipe,
+        epochs,
+        images: [measures.validation.len(), images.len()],
         validation: &validation,
         test: &test,
         temperature: &temperature,
@@ -81,12 +89,12 @@ pub(super) fn ship(
     };
     let title = format!("{name}: what the test images are taken for");
     let texts = [
-        ("accuracy.svg", curve(name, network, [&validation, &test])),
+        ("accuracy.svg", curve(name, network, [(&validation, measures.validation.len()), (&test, images.len())])),
         ("confusion.svg", confusion.svg(&title)),
         ("README.md", card.text(network, &served)),
     ];
     write_all(place, version, &texts, &bytes)?;
-    tell(&place.file(version), &test, &confusion);
+    tell(&place.file(version), &test, images.len(), &confusion);
     let models = printable(&word(&place.models));
     println!("serve it with: anywidth serve --models {models} --default-model {name}");
     Ok(())
@@ -111,22 +119,37 @@ pub(super) fn word(path: &Path) -> String {
     quoted(&if text.starts_with('-') { format!("./{text}").into() } else { text })
 }
 
-fn curve(name: &str, network: &Network, [validation, test]: [&[f64]; 2]) -> String {
-    let points =
-        |accuracy: &[f64]| network.widths().into_iter().map(Width::as_f64).zip(accuracy.iter().copied()).collect();
-    let curves = [("validation", points(validation)), ("test", points(test))];
-    accuracy_curve(&format!("{name}: accuracy by width"), &curves)
+/// Accuracies with the number of images that they are of.
+type Measured<'a> = (&'a [f64], usize);
+
+fn curve(name: &str, network: &Network, [validation, test]: [Measured<'_>; 2]) -> String {
+    let widths: Vec<f64> = network.widths().into_iter().map(Width::as_f64).collect();
+    let curve = |split: &str, (accuracy, images): Measured<'_>| {
+        let points = widths.iter().copied().zip(accuracy.iter().copied()).collect();
+        Curve { name: format!("{split}, {}", counted(images, "image")), points, images }
+    };
+    let curves = [curve("validation", validation), curve("test", test)];
+    accuracy_curve(&format!("{name}: accuracy by width, with 95 % intervals"), &curves)
 }
 
-fn tell(file: &Path, test: &[f64], confusion: &Confusion) {
+fn tell(file: &Path, test: &[f64], images: usize, confusion: &Confusion) {
     let file = printable(&file.display().to_string());
     println!("wrote {file}, its card README.md, accuracy.svg and confusion.svg");
     let quarter = super::quarter();
     let area = 100.0 * area_under_curve(test, quarter);
     println!("test accuracy {}; {area:.2} over all widths from {quarter} to 1", by_width(test));
     println!("test accuracy at full width, every class counting alike: {:.2}", 100.0 * confusion.mean_recall());
+    let (low, high) = interval(test[test.len() - 1], images);
+    let [low, high] = [low, high].map(|share| 100.0 * share);
+    println!("of {}: the 95 % interval at full width is {low:.1} to {high:.1} %", counted(images, "test picture"));
+    if images < FEW {
+        note(&format!(
+            "{} say little: a folder test with some hundred does, or a larger share with --test",
+            counted(images, "test picture")
+        ));
+    }
     for (count, of, class, taken_for) in confusion.worst(MISTAKES) {
-        println!("  {count} of {of} pictures of {class:?} were taken for {taken_for:?}");
+        println!("  {count} of {} of {class:?} were taken for {taken_for:?}", counted(of, "picture"));
     }
 }
 

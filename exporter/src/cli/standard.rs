@@ -49,9 +49,25 @@ const LEAST_BATCH: usize = 8;
 const LEAST_STEPS: usize = 16;
 /// Steps of a training with photographs, unless that makes too few epochs or too many.
 const STEPS: usize = 4000;
+/// Steps of a training with photographs that begins with a model's weights, and the most epochs of one: more of them forget
+/// what the model had learnt (docs/your-own-images.md has a table).
+const MORE_STEPS: usize = 800;
+const MOST_MORE_EPOCHS: usize = 30;
 
 impl Standard {
-    pub(super) fn of(network: Family, source: &Source) -> Standard {
+    /// That of a training which begins with the weights of a model, or with random ones.
+    pub(super) fn of(network: Family, source: &Source, from_model: bool) -> Standard {
+        let standard = Standard::from_nothing(network, source);
+        match source {
+            Source::Photos(photos) if from_model => {
+                let per_epoch = (photos.pictures[0] / standard.batch).max(1);
+                Standard { epochs: (MORE_STEPS / per_epoch).clamp(10, MOST_MORE_EPOCHS), ..standard }
+            }
+            _ => standard,
+        }
+    }
+
+    fn from_nothing(network: Family, source: &Source) -> Standard {
         let batch = batch(source);
         let augmentation = augmentation(source);
         let balanced = matches!(source, Source::Photos(_));

@@ -13,9 +13,9 @@ use exporter::file::check_writable;
 /// Where a model goes, and what its card says besides.
 #[derive(Debug, clap::Args)]
 pub(super) struct Target {
-    /// The folder of models.
-    #[arg(long, default_value = DEFAULT_MODELS)]
-    models: PathBuf,
+    /// The folder of models [default: my-models, which git ignores here].
+    #[arg(long)]
+    models: Option<PathBuf>,
     /// The model's name, which becomes its folder's [default: the data set's].
     #[arg(long)]
     name: Option<String>,
@@ -30,7 +30,8 @@ pub(super) struct Target {
     pub(super) note: Vec<String>,
 }
 
-const DEFAULT_MODELS: &str = "models";
+/// Beside the models that come with the server, not among them.
+const DEFAULT_MODELS: &str = "my-models";
 
 /// A model's place among others.
 #[derive(Debug)]
@@ -46,12 +47,13 @@ impl Target {
     /// Is anything said of it?
     pub(super) fn is_said(&self) -> bool {
         let said = self.name.is_some() || self.version.is_some() || self.commit.is_some() || !self.note.is_empty();
-        said || self.models != Path::new(DEFAULT_MODELS)
+        said || self.models.is_some()
     }
 
     /// The place of a model for `source`, where nothing keeps it from being written and no other model is in its way.
     pub(super) fn place(&self, source: &Source) -> anyhow::Result<Place> {
-        let place = Place { models: self.models.clone(), name: self.model_name(source.name())? };
+        let models = self.models.clone().unwrap_or_else(|| DEFAULT_MODELS.into());
+        let place = Place { models, name: self.model_name(source.name())? };
         let folder = place.folder();
         check_writable(&folder).with_context(|| format!("{} cannot be written", folder.display()))?;
         let before = if self.name.is_none() { highest(&folder) } else { None };
@@ -81,12 +83,15 @@ impl Target {
     fn model_name(&self, source: &str) -> anyhow::Result<String> {
         let Some(name) = &self.name else {
             let name = slug(source);
-            ensure!(!name.is_empty(), "{source:?} has no letter that a model's name may have; choose --name");
+            ensure!(!name.is_empty(), "{source:?} has no letter that a model's name may have (A to Z); choose --name");
             return Ok(name);
         };
+        let like = slug(name);
+        let instead = if like.is_empty() { String::new() } else { format!("; {like} would be one") };
         ensure!(
-            !name.is_empty() && slug(name) == *name,
-            "name: {name:?} may have up to {LONGEST_NAME} letters, digits, '-', '_' and '.', and no dot or '-' first"
+            !name.is_empty() && like == *name,
+            "name: {name:?} is no name of a model, which is 1 to {LONGEST_NAME} letters, digits, '-', '_' and '.', and begins \
+             with neither '.' nor '-'{instead}"
         );
         Ok(name.clone())
     }

@@ -10,17 +10,18 @@ use exporter::data::photos::Shares;
 use exporter::data::{Dataset, Source};
 use exporter::evaluate::accuracies;
 use exporter::file::check_writable;
-use exporter::model::Mode;
+use exporter::model::{Architecture, Mode};
 use exporter::onnx::{Exported, Head};
 use exporter::train::difference::differences;
 use exporter::train::progress::{Progress, by_width};
-use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run, Teacher};
+use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run, Teacher, some_of};
+use exporter::words::{counted, thousands};
 
 use super::finished::{check_dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
 use super::pictures::Pictures;
-use super::say::printable;
+use super::say::{note, printable};
 use super::ship::{ship, word};
 use super::target::Place;
 
@@ -39,6 +40,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let material = images.read(args)?;
     let recipe = past.recipe(args, &material.source)?;
     eprintln!("{}", printable(&summary(&recipe, &material)));
+    if gains_by_a_start(&recipe, material.train.labels().len()) && past.begun.is_none() {
+        note("with so few pictures, --start models/cifar10/1/model.onnx usually gives a better network in less time");
+    }
     let mut run = past.run(recipe, &material)?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -48,7 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let lessons =
         Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device };
     match (run.train(lessons, &Progress::new(), &|| stop.load(Ordering::Relaxed))?, place) {
-        (Outcome::Interrupted, _) => eprintln!("stopped; the same command with --resume goes on"),
+        (Outcome::Interrupted, _) => eprintln!("{}", printable(&stopped(args, &run, &folder))),
         (Outcome::Finished, Some(place)) => ship(&run, &material.measures, &args.photos.target, &place, run.teacher())
             .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?,
         (Outcome::Finished, None) => {
@@ -211,6 +215,11 @@ fn begun(folder: &Path, resume: bool) -> anyhow::Result<Option<Run>> {
     let checkpoint = super::checkpoint(folder);
     check_writable(folder).with_context(|| format!("{} cannot be written", folder.display()))?;
     if resume {
+        ensure!(
+            checkpoint.exists(),
+            "there is no run in {} to go on with: leave out --resume to begin one, or name its folder with --run",
+            folder.display()
+        );
         return Ok(Some(Run::resume(checkpoint)?));
     }
     ensure!(
@@ -230,15 +239,32 @@ fn exported(path: &Path) -> anyhow::Result<Exported> {
 fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: PathBuf) -> anyhow::Result<Run> {
     let network = recipe.network();
     let head = model.fill(&network, &recipe.dataset.labels())?;
+    if model.image() != network.image {
+        model.fit(&network, &some_of(&*material.train)?.images)?;
+    }
     let Origin { file, data, epochs, .. } = model.origin();
+    let classes = recipe.dataset.labels().len();
     let worth = match head {
-        Head::Kept => {
-            let accuracy = accuracies(&network, &material.measures.validation, Mode::EVALUATION);
-            format!("validation {}", by_width(&accuracy))
+        Head::Kept => None,
+        Head::Partly(shared) if shared == classes => None,
+        Head::Partly(shared) => {
+            Some(format!("the last layer knows {shared} of the {classes} classes, the others begin as usual"))
         }
-        Head::Anew => "its classes are others, so the last layer begins as usual".into(),
+        Head::OtherClasses => Some("its classes are others, so the last layer begins as usual".into()),
+        Head::OtherMaps => Some("its images are of another size, so the last layer begins as usual".into()),
     };
-    eprintln!("{}", printable(&format!("starts from {file} ({data}, {epochs} epochs): {worth}")));
+    let worth = worth.unwrap_or_else(|| {
+        let accuracy = accuracies(&network, &material.measures.validation, Mode::EVALUATION);
+        format!("validation {}", by_width(&accuracy))
+    });
+    let worth = match (model.image(), network.image) {
+        (theirs, ours) if theirs == ours => worth,
+        (theirs, ours) => {
+            let [theirs, ours] = [theirs, ours].map(|image| format!("{}x{}", image.width, image.height));
+            format!("its convolutions, which read {theirs} pixels, read {ours}; {worth}")
+        }
+    };
+    eprintln!("{}", printable(&format!("starts from {file} ({data}, {}): {worth}", counted(*epochs, "epoch"))));
     Ok(Run::with(recipe, network, checkpoint))
 }
 
@@ -260,19 +286,45 @@ fn next(args: &Args, folder: &Path) -> String {
     }
 }
 
+/// Would a network that has seen many pictures, as it is shipped, be a better start for so few photographs?
+fn gains_by_a_start(recipe: &Recipe, pictures: usize) -> bool {
+    let shipped = recipe.architecture == Architecture::Vgg8 { channels: [64, 128, 256] };
+    let photos = matches!(recipe.dataset, Source::Photos(_));
+    photos && shipped && recipe.start.model.is_none() && pictures < FEW
+}
+
+/// Pictures to train on with which another network's weights are a better start than random ones.
+const FEW: usize = 2000;
+
+/// What can be done with a run that was stopped.
+fn stopped(args: &Args, run: &Run, folder: &Path) -> String {
+    let (done, epochs) = (run.history().len(), counted(run.recipe().epochs, "epoch"));
+    let goes_on = format!("stopped after {done} of {epochs}; the same command with --resume goes on");
+    if done == 0 || args.method == Method::Dense {
+        return goes_on;
+    }
+    format!("{goes_on}, {} --unfinished writes a model of what is there", next(args, folder))
+}
+
 /// What is about to happen.
 fn summary(recipe: &Recipe, material: &Material) -> String {
-    let (train, shape) = (material.train.labels().len(), recipe.dataset.shape());
+    let (train, validation, shape) =
+        (material.train.labels().len(), material.measures.validation.len(), recipe.dataset.shape());
+    let test = material.measures.test_count();
+    let all = test.map_or(String::new(), |test| {
+        format!(", {} to test with ({} in all)", thousands(test as u64), thousands((train + validation + test) as u64))
+    });
     format!(
-        "{}: {train} images to train on, {} to validate on, in {} classes; {} with {}, for {}x{} pixels; {} epochs of {} steps",
+        "{}: {} to train on, {} to validate on{all}, in {} classes; {} with {}, for {}x{} pixels; {} of {}",
         recipe.dataset,
-        material.measures.validation.len(),
+        counted(train, "image"),
+        thousands(validation as u64),
         recipe.dataset.labels().len(),
         recipe.architecture.name(),
         recipe.architecture.size(),
         shape.width,
         shape.height,
-        recipe.epochs,
-        train / recipe.batch.max(1),
+        counted(recipe.epochs, "epoch"),
+        counted(train / recipe.batch.max(1), "step"),
     )
 }

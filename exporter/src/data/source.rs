@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Shape};
+use crate::words::counted;
 
 /// Where the images of a run come from, as far as the network and its reader need to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +56,9 @@ impl Source {
     pub fn title(&self) -> String {
         match self {
             Source::Known(dataset) => dataset.title().into(),
-            Source::Photos(PhotoSet { folder, pictures: [train, ..], .. }) => format!("{train} pictures of {folder}"),
+            Source::Photos(PhotoSet { folder, pictures: [train, ..], .. }) => {
+                format!("{} in the folder \"{folder}\"", counted(*train, "picture"))
+            }
         }
     }
 

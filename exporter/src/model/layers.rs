@@ -218,12 +218,7 @@ impl Convolution {
             let mut weight = self.weight.shallow_clone();
             weight *= factor.view([-1, 1, 1, 1]);
             let answers = self.forward(input, Width::FULL, mode);
-            let channel = [0i64, 2, 3];
-            let (variance, mean) = answers.var_mean_dim(channel.as_slice(), false, false);
-            norm.gamma.shallow_clone().copy_(&(&scale * (&variance + BatchNorm::EPSILON).sqrt()));
-            norm.beta.shallow_clone().copy_(&(summand + &mean * &scale));
-            norm.mean.shallow_clone().copy_(&mean);
-            norm.variance.shallow_clone().copy_(&variance);
+            norm.become_with(&scale, &summand, &answers);
             answers
         })
     }
@@ -267,6 +262,31 @@ impl BatchNorm {
             mean: filled(0.0),
             variance: filled(1.0),
         }
+    }
+
+    /// Does in evaluation what it did before, but with the statistics of `input`, so that it does about the same in training.
+    pub(super) fn calibrate(&self, input: &Tensor) {
+        tch::no_grad(|| {
+            let scale = &self.gamma / (&self.variance + BatchNorm::EPSILON).sqrt();
+            let summand = &self.beta - &self.mean * &scale;
+            self.become_with(&scale, &summand, input);
+        });
+    }
+
+    /// Becomes the one that multiplies by `scale` and adds `summand`, with the statistics of `input`.
+    fn become_with(&self, scale: &Tensor, summand: &Tensor, input: &Tensor) {
+        let (variance, mean) = input.var_mean_dim([0i64, 2, 3].as_slice(), false, false);
+        self.gamma.shallow_clone().copy_(&(scale * (&variance + BatchNorm::EPSILON).sqrt()));
+        self.beta.shallow_clone().copy_(&(summand + &mean * scale));
+        self.mean.shallow_clone().copy_(&mean);
+        self.variance.shallow_clone().copy_(&variance);
+    }
+
+    /// What it is made of, with the names that are unique within the network.
+    pub fn tensors(&self) -> [(String, &Tensor); 4] {
+        let tensors =
+            [("gamma", &self.gamma), ("beta", &self.beta), ("mean", &self.mean), ("variance", &self.variance)];
+        tensors.map(|(what, tensor)| (format!("{}.{what}", self.name), tensor))
     }
 
     fn forward(&self, input: &Tensor, mode: Mode) -> Tensor {

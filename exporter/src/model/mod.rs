@@ -108,6 +108,16 @@ impl Architecture {
         }
     }
 
+    /// The flags of `exporter train` that ask for it.
+    pub fn flags(self) -> String {
+        match self {
+            Architecture::Lenet { channels } => format!("--network lenet-3c1l --channels {channels}"),
+            Architecture::Vgg8 { channels: [first, second, third] } => {
+                format!("--network vgg-8 --channels {first},{second},{third}")
+            }
+        }
+    }
+
     /// Can there be such a network for images of shape `image`?
     ///
     /// # Errors

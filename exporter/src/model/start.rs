@@ -1,5 +1,7 @@
 //! Where training starts: other weights than random ones, for a head start.
 
+use std::collections::HashMap;
+
 use anywidth::engine::Width;
 use tch::{Kind, Tensor};
 
@@ -10,17 +12,98 @@ use super::{Convolution, Layer, Mode, Network, Window};
 ///
 /// That channel is the last that the row may read, so narrow widths get copies of what they have.
 pub fn pass_through(network: &Network) {
+    network.layers.iter().filter_map(convolution).skip(1).for_each(copy_channels);
+}
+
+fn copy_channels(convolution: &Convolution) {
     tch::no_grad(|| {
-        for convolution in network.layers.iter().filter_map(convolution).skip(1) {
-            let [c_out, c_in, side, _] = convolution.weight.size()[..] else { unreachable!("four axes") };
-            for row in (0..c_out).filter(|row| row * c_in % c_out == 0) {
-                let mut weight = convolution.weight.get(row);
-                let _ = weight.zero_();
-                let _ = weight.get(row * c_in / c_out).get(side / 2).get(side / 2).fill_(1.0);
-            }
+        let [c_out, c_in, side, _] = convolution.weight.size()[..] else { unreachable!("four axes") };
+        for row in (0..c_out).filter(|row| row * c_in % c_out == 0) {
+            let mut weight = convolution.weight.get(row);
+            let _ = weight.zero_();
+            let _ = weight.get(row * c_in / c_out).get(side / 2).get(side / 2).fill_(1.0);
         }
     });
 }
+
+/// Gives `network` the hidden layers of `source`, the same architecture for images of a size of their own. Stages that only
+/// `network` has pass on what they get, of which the pooling at the end leaves what it would have left anyway; of kernels of
+/// another size, the middle is the same.
+pub fn transfer(source: &Network, network: &Network) {
+    let theirs: HashMap<String, &Tensor> = source.tensors().into_iter().collect();
+    let copy = |name: &str, tensor: &Tensor| {
+        let found = theirs.get(name).filter(|found| found.size() == tensor.size());
+        found.map(|found| tch::no_grad(|| tensor.shallow_clone().copy_(found))).is_some()
+    };
+    for layer in &network.layers {
+        match layer {
+            Layer::Convolution(convolution) => {
+                let name = format!("{}.weight", convolution.name);
+                match theirs.get(&name) {
+                    _ if copy(&name, &convolution.weight) => {}
+                    Some(found) => copy_middle(&convolution.weight, found),
+                    None => copy_channels(convolution),
+                }
+            }
+            Layer::Norm(norm) => norm.tensors().into_iter().for_each(|(name, tensor)| {
+                copy(&name, tensor);
+            }),
+            Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool => {}
+        }
+    }
+}
+
+/// Gives the middle of kernels `to` what the middle of kernels `from`, of another odd size, has, and zeros around it.
+fn copy_middle(to: &Tensor, from: &Tensor) {
+    let [ours, theirs] = [to, from].map(|kernels| kernels.size()[2]);
+    let side = ours.min(theirs);
+    let middle = |kernels: &Tensor, length: i64| {
+        let border = (length - side) / 2;
+        kernels.narrow(2, border, side).narrow(3, border, side)
+    };
+    tch::no_grad(|| {
+        let _ = to.shallow_clone().zero_();
+        middle(to, ours).copy_(&middle(from, theirs));
+    });
+}
+
+/// Lets the stem of `network`, whose stride is larger than that of `source`, say of `images` (`[N, C, H, W]` in 0..1) what
+/// the stem of `source` says of them once they are as much smaller: the kernels that come closest over all patches. Does
+/// nothing where the strides are the same.
+pub fn fit_stem(source: &Network, network: &Network, images: &Tensor) {
+    let stem =
+        |network: &Network| network.layers.iter().find_map(convolution).map(|stem| (stem.weight.detach(), stem.window));
+    let (Some((theirs, coarse)), Some((ours, fine))) = (stem(source), stem(network)) else { return };
+    if fine.stride <= coarse.stride {
+        return;
+    }
+    tch::no_grad(|| {
+        let times = (fine.stride / coarse.stride) as i64;
+        let images = network.normalised(images);
+        let reduced = images.avg_pool2d([times; 2], [times; 2], [0, 0], false, true, None::<i64>);
+        let [stride, padding] = [coarse.stride, coarse.padding].map(|length| [length as i64; 2]);
+        let wanted = reduced.conv2d(&theirs, None::<Tensor>, stride, padding, [1, 1], 1);
+        let [side, stride, padding] = [fine.side, fine.stride, fine.padding].map(|length| length as i64);
+        let [_, _, height, width] = images.size()[..] else { unreachable!("four axes") };
+        let places = |length: i64| (length + 2 * padding - side) / stride + 1;
+        let patches = images.im2col([side; 2], [1, 1], [padding; 2], [stride; 2]);
+        let patches = patches.view([images.size()[0], -1, places(height), places(width)]);
+        // Both maps begin at the same pixel; one may have a row more, and borders are of zeros of different sizes.
+        let inside = |maps: &Tensor| {
+            let [rows, columns] = [2, 3].map(|axis| patches.size()[axis].min(wanted.size()[axis]) - 2);
+            maps.narrow(2, 1, rows).narrow(3, 1, columns).permute([0, 2, 3, 1]).flatten(0, 2).to_kind(Kind::Double)
+        };
+        let (patches, wanted) = (inside(&patches), inside(&wanted));
+        let mut products = patches.tr().matmul(&patches);
+        let ridge = RIDGE * products.trace().double_value(&[]) / products.size()[0] as f64;
+        products += Tensor::eye(products.size()[0], (Kind::Double, products.device())) * ridge;
+        let kernels = Tensor::linalg_solve(&products, &patches.tr().matmul(&wanted), true).tr();
+        ours.shallow_clone().copy_(&kernels.contiguous().view_as(&ours));
+    });
+}
+
+/// Added to the squares of neighbouring pixels, which are much alike, as a share of their mean.
+const RIDGE: f64 = 1e-4;
 
 /// Makes the first convolution's rows the principal components of the patches of `images` (`[N, C, H, W]` in 0..1),
 /// each with both signs side by side; rows beyond the last component stay as they are.
@@ -44,9 +127,9 @@ pub fn whitened_stem(network: &Network, images: &Tensor) {
     });
 }
 
-/// Makes a network whose normalisations are folded away one that can be trained: each convolution with a normalisation
-/// right after it gets rows of the length that random ones have, and the normalisation the statistics of `images`
-/// (`[N, C, H, W]` in 0..1). In evaluation the network computes what it did before; in training, about that.
+/// Makes a network whose normalisations are folded away, or of other images, one that can be trained: each convolution with
+/// a normalisation right after it gets rows of the length that random ones have, and each normalisation the statistics of
+/// `images` (`[N, C, H, W]` in 0..1). In evaluation the network computes what it did before; in training, about that.
 pub fn calibrated(network: &Network, images: &Tensor) {
     let mode = Mode::EVALUATION;
     tch::no_grad(|| {
@@ -54,7 +137,14 @@ pub fn calibrated(network: &Network, images: &Tensor) {
         let mut layers = network.layers.iter().peekable();
         while let Some(layer) = layers.next() {
             input = match (layer, layers.peek()) {
-                (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => convolution.calibrate(norm, &input, mode),
+                (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => {
+                    let answers = convolution.calibrate(norm, &input, mode);
+                    layers.next().map_or(answers.shallow_clone(), |norm| norm.forward(&answers, Width::FULL, mode))
+                }
+                (Layer::Norm(norm), _) => {
+                    norm.calibrate(&input);
+                    layer.forward(&input, Width::FULL, mode)
+                }
                 _ => layer.forward(&input, Width::FULL, mode),
             };
         }

@@ -1,7 +1,8 @@
 //! Reading a file back that this program wrote: the inverse of the writer.
 //!
-//! What a file has to hold is what the writer writes for the network that is to be filled, node by node and shape by
-//! shape; whatever else it is, it is refused, with the first thing that differs. Nothing is allocated by a file's word.
+//! What a file has to hold is what the writer writes for the network that the file names, which has to be the one that is to
+//! be filled, for images of whatever size: node by node and shape by shape. Whatever else it is, it is refused, with the
+//! first thing that differs. Nothing is allocated by a file's word but a network of the caller's own channels.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,9 +17,10 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
 use super::graph::graph;
-use super::metadata::{LABELS, TRAINING};
+use super::metadata::{EPOCHS_DONE, LABELS, TRAINING};
+use crate::data::Shape;
 use crate::file::md5_of;
-use crate::model::{BatchNorm, Convolution, Layer, Network, Normalisation};
+use crate::model::{BatchNorm, Convolution, Layer, Network, Normalisation, start};
 use crate::train::{Origin, Recipe};
 
 /// A model file of this program.
@@ -35,8 +37,12 @@ pub struct Exported {
 pub enum Head {
     /// It is the file's.
     Kept,
+    /// It has the file's rows for so many classes, those of the same name; the others are as they were.
+    Partly(usize),
     /// It is as it was: the file's tells other classes apart.
-    Anew,
+    OtherClasses,
+    /// It is as it was: the file's reads maps of another size, which images of another size give.
+    OtherMaps,
 }
 
 /// Why a file's weights cannot be had.
@@ -55,7 +61,7 @@ pub enum ReadError {
     #[error("is not as this exporter writes it: {0}")]
     Foreign(String),
     /// It is of another network than the one that is to be filled.
-    #[error("{what} is {found}, but {expected} is to be trained")]
+    #[error("{what} is {found}, but {expected} is to be trained{hint}")]
     Other {
         /// What differs.
         what: &'static str,
@@ -63,6 +69,8 @@ pub enum ReadError {
         found: String,
         /// What the network has.
         expected: String,
+        /// What to do, if that is known.
+        hint: String,
     },
 }
 
@@ -79,7 +87,10 @@ impl Exported {
             return Err(ReadError::TooLarge);
         }
         let model = ModelProto::decode(bytes.as_slice())?;
-        let recipe: Recipe = entry(&model, TRAINING)?;
+        let training: serde_json::Value = entry(&model, TRAINING)?;
+        let epochs_done = training.get(EPOCHS_DONE).and_then(serde_json::Value::as_u64);
+        let recipe: Recipe =
+            serde_json::from_value(training).map_err(|error| ReadError::Foreign(format!("{TRAINING}: {error}")))?;
         let labels = entry(&model, LABELS)?;
         let graph = model.graph.ok_or_else(|| ReadError::Foreign("it has no graph".into()))?;
         let before = recipe.start.model.as_ref().map_or(0, |origin| origin.epochs);
@@ -87,7 +98,7 @@ impl Exported {
             file: short_name(&path),
             md5: md5_of(&bytes),
             data: recipe.dataset.title(),
-            epochs: recipe.epochs.saturating_add(before),
+            epochs: epochs_done.map_or(recipe.epochs, |done| done as usize).saturating_add(before),
             normalisation: normalisation(&graph, recipe.dataset.shape().channels)?,
         };
         Ok(Exported { graph, labels, recipe, origin })
@@ -98,15 +109,57 @@ impl Exported {
         &self.origin
     }
 
-    /// Gives `network`, whose classes are `labels`, the file's weights: in evaluation it then computes what the file does,
-    /// up to the last layer if that is not kept.
+    /// Gives `network`, whose classes are `labels`, the file's weights. For images of the size that the file's network
+    /// reads, it then computes in evaluation what the file does, up to the last layer if that is not kept; for others, it
+    /// has the same convolutions, and [`Exported::fit`] makes up for the size.
     ///
     /// # Errors
     /// [`ReadError`] names what is not as in `network`, some of which may be filled by then.
     pub fn fill(&self, network: &Network, labels: &[String]) -> Result<Head, ReadError> {
-        self.check(network)?;
+        let source = self.network(network)?;
+        let theirs = |label: &String| self.labels.iter().position(|known| known == label);
+        let rows: Vec<_> = labels.iter().enumerate().filter_map(|(row, label)| Some((row, theirs(label)?))).collect();
+        let head = self.head(network, labels, rows.len())?;
+        if matches!(head, Head::Kept | Head::Partly(_)) {
+            let [_, channels, positions] = network.classifier.weight.size()[..] else { unreachable!("three axes") };
+            let classes = self.labels.len() as i64;
+            let weight = self.tensor("classifier.weight", &[classes, channels * positions])?;
+            let weight = weight.view([classes, channels, positions]);
+            let bias = self.tensor("classifier.bias", &[classes])?;
+            for (ours, theirs) in rows.into_iter().map(|(ours, theirs)| (ours as i64, theirs as i64)) {
+                copy(&network.classifier.weight.get(ours), &weight.get(theirs));
+                copy(&network.classifier.bias.get(ours), &bias.get(theirs));
+            }
+        }
+        start::transfer(&source, network);
+        Ok(head)
+    }
+
+    /// Lets the first convolution of `network`, which was filled, say of `images` (`[N, C, H, W]` in 0..1) what the file's
+    /// says of them at the size that it reads. Does nothing where that is the same already.
+    ///
+    /// # Errors
+    /// As for [`Exported::fill`].
+    pub fn fit(&self, network: &Network, images: &Tensor) -> Result<(), ReadError> {
+        start::fit_stem(&self.network(network)?, network, images);
+        Ok(())
+    }
+
+    /// The shape of the images that the file's network reads.
+    pub fn image(&self) -> Shape {
+        self.recipe.dataset.shape()
+    }
+
+    /// The file's own hidden layers, in a network that is like `network` but for the size of its images and the last layer.
+    fn network(&self, network: &Network) -> Result<Network, ReadError> {
+        self.check_kind(network)?;
+        let (image, normalisation) = (self.image(), self.origin.normalisation.clone());
+        let architecture = network.architecture;
+        architecture.check(image).map_err(ReadError::Foreign)?;
+        let source = Network::new(architecture, network.weights, image, 1, normalisation, 0, Kind::Float);
+        self.check_graph(&source)?;
         tch::no_grad(|| {
-            let mut layers = network.layers.iter().peekable();
+            let mut layers = source.layers.iter().peekable();
             while let Some(layer) = layers.next() {
                 match (layer, layers.peek()) {
                     (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => {
@@ -119,30 +172,49 @@ impl Exported {
                     (Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool, _) => {}
                 }
             }
-            if self.labels != labels {
-                return Ok(Head::Anew);
-            }
-            let classifier = &network.classifier;
-            let [classes, channels, positions] = classifier.weight.size()[..] else { unreachable!("three axes") };
-            let weight = self.tensor("classifier.weight", &[classes, channels * positions])?;
-            copy(&classifier.weight, &weight.view([classes, channels, positions]));
-            copy(&classifier.bias, &self.tensor("classifier.bias", &[classes])?);
-            Ok(Head::Kept)
+            Ok(())
         })
+        .map(|()| source)
     }
 
-    /// Is this what the writer makes of `network`, apart from numbers and the count of classes?
-    fn check(&self, network: &Network) -> Result<(), ReadError> {
+    /// What becomes of the last layer of `network`, `shared` of whose classes the file has too.
+    fn head(&self, network: &Network, labels: &[String], shared: usize) -> Result<Head, ReadError> {
+        if shared == 0 {
+            return Ok(Head::OtherClasses);
+        }
+        let [_, channels, positions] = network.classifier.weight.size()[..] else { unreachable!("three axes") };
+        let found = self.graph.initializer.iter().find(|tensor| tensor.name == "classifier.weight");
+        let found = found.ok_or_else(|| ReadError::Foreign("classifier.weight is missing".into()))?;
+        if network.image != self.image() && found.dims != [self.labels.len() as i64, channels * positions] {
+            return Ok(Head::OtherMaps);
+        }
+        Ok(if self.labels == labels { Head::Kept } else { Head::Partly(shared) })
+    }
+
+    /// Is it of the network that `network` is, for images of as many channels?
+    fn check_kind(&self, network: &Network) -> Result<(), ReadError> {
         let (ours, theirs) = (network.architecture, self.recipe.architecture);
         if ours != theirs {
             let [found, expected] = [theirs, ours].map(|one| format!("{} with {}", one.name(), one.size()));
-            return Err(ReadError::Other { what: "its network", found, expected });
+            let flags = theirs.flags();
+            return Err(ReadError::Other {
+                what: "its network",
+                found,
+                expected,
+                hint: format!(" (to train the file's: {flags})"),
+            });
         }
-        let (ours, theirs) = (network.image, self.recipe.dataset.shape());
-        if ours != theirs {
+        let (ours, theirs) = (network.image, self.image());
+        if ours.channels != theirs.channels {
             let [found, expected] = [theirs, ours].map(|shape| shape.to_string());
-            return Err(ReadError::Other { what: "the image that it reads", found, expected });
+            let hint = ": images of another size will do, grey ones for coloured ones will not".into();
+            return Err(ReadError::Other { what: "the image that it reads", found, expected, hint });
         }
+        Ok(())
+    }
+
+    /// Is this what the writer makes of `network`, apart from numbers and the count of classes?
+    fn check_graph(&self, network: &Network) -> Result<(), ReadError> {
         let expected = tch::no_grad(|| graph(network));
         let mut pairs = self.graph.node.iter().zip(&expected.node);
         let different = pairs.find(|(found, expected)| found != expected).map(|(_, expected)| expected.name.as_str());
@@ -158,12 +230,9 @@ impl Exported {
     }
 
     fn fill_norm(&self, norm: &BatchNorm) -> Result<(), ReadError> {
-        let tensors =
-            [("gamma", &norm.gamma), ("beta", &norm.beta), ("mean", &norm.mean), ("variance", &norm.variance)];
-        for (what, tensor) in tensors {
-            let (name, size) = (format!("{}.{what}", norm.name), tensor.size());
-            let found = self.tensor(&name, &size)?;
-            if what == "variance" && found.min().double_value(&[]) < 0.0 {
+        for (name, tensor) in norm.tensors() {
+            let found = self.tensor(&name, &tensor.size())?;
+            if name.ends_with(".variance") && found.min().double_value(&[]) < 0.0 {
                 return Err(ReadError::Foreign(format!("{name} has a negative number")));
             }
             copy(tensor, &found);
@@ -231,7 +300,7 @@ fn tensor(graph: &GraphProto, name: &str, size: &[i64]) -> Result<Tensor, ReadEr
 }
 
 fn copy(to: &Tensor, from: &Tensor) {
-    to.shallow_clone().copy_(from);
+    tch::no_grad(|| to.shallow_clone().copy_(from));
 }
 
 /// `<model>/<version>/model.onnx` of a file in a folder of models, of another its own name.

@@ -70,9 +70,7 @@ impl Builder {
                 self.convolution(convolution, convolution.masked() + 0.0, None);
             }
             Layer::Norm(norm) => {
-                let tensors =
-                    [("gamma", &norm.gamma), ("beta", &norm.beta), ("mean", &norm.mean), ("variance", &norm.variance)];
-                let named = tensors.map(|(what, tensor)| (format!("{}.{what}", norm.name), tensor.shallow_clone()));
+                let named = norm.tensors().map(|(name, tensor)| (name, tensor.shallow_clone()));
                 let epsilon = float("epsilon", BatchNorm::EPSILON as f32);
                 self.push(&norm.name, "BatchNormalization", vec![epsilon], named.into());
             }

@@ -1,6 +1,6 @@
 //! What the file says about itself, as JSON strings; a server trusts none of it.
 
-use anywidth::engine::Width;
+use anywidth::engine::{Evaluation, Width};
 use anywidth::picture::Preparation;
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ pub struct Metadata {
     pub accuracy: Vec<(Width, f64)>,
     /// What logits are divided by to give honest probabilities, at the same widths.
     pub temperature: Vec<(Width, f64)>,
+    /// Whose images those are.
+    pub evaluation: Evaluation,
     /// What was done to pictures before the network saw them.
     pub picture: Preparation,
     /// How the network came to be, if it was trained.
@@ -27,12 +29,17 @@ pub struct Training {
     /// The whole recipe, among it data set, method, epochs and seed.
     #[serde(flatten)]
     pub recipe: Recipe,
+    /// Epochs that were done, if the run was exported before its last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs_done: Option<usize>,
     /// Version of this program.
     pub exporter_version: &'static str,
 }
 
 /// The key of the class names.
 pub(super) const LABELS: &str = "anywidth.labels";
+/// The field of [`Training`] that says how many epochs were done, if not all.
+pub(super) const EPOCHS_DONE: &str = "epochs_done";
 /// The key of how the network came to be.
 pub(super) const TRAINING: &str = "anywidth.training";
 /// Version of the layout of these entries.
@@ -56,6 +63,7 @@ impl Metadata {
             (LABELS, json(&self.labels)),
             ("anywidth.accuracy", json(&self.accuracy)),
             ("anywidth.temperature", json(&self.temperature)),
+            ("anywidth.evaluation", json(&self.evaluation)),
             ("anywidth.picture", json(&self.picture)),
         ];
         entries.extend(self.training.as_ref().map(|training| (TRAINING, json(training))));

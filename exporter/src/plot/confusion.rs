@@ -14,6 +14,8 @@ pub struct Confusion {
 
 /// Names are written, and cells are large enough for numbers, up to so many classes.
 const MOST_NAMED: usize = 30;
+/// Pixels of all cells of a row, where that makes none too small for a number nor larger than it needs.
+const CELLS: usize = 320;
 /// Characters of a name that are written.
 const LONGEST_NAME: usize = 24;
 
@@ -58,14 +60,17 @@ impl Confusion {
     pub fn svg(&self, title: &str) -> String {
         let classes = self.labels.len();
         let named = classes <= MOST_NAMED;
-        let cell = if named { 26 } else { (780 / classes).max(1) };
+        let cell = if named { (CELLS / classes).clamp(26, 64) } else { (780 / classes).max(1) };
         let longest = self.labels.iter().map(|label| length(label)).max().unwrap_or(0);
-        let margin = if named { 24 + longest } else { 24 };
+        let margin = if named { 30 + longest } else { 24 };
         let side = margin + cell * classes + 8;
         let mut svg = head(side, side, title);
         let mut add = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("writing to a string");
         let middle = margin + cell * classes / 2;
         add(format_args!("<text x=\"{middle}\" y=\"12\" text-anchor=\"middle\" fill=\"#777\">taken for</text>\n"));
+        add(format_args!(
+            "<text transform=\"translate(12 {middle}) rotate(-90)\" text-anchor=\"middle\" fill=\"#777\">true class</text>\n"
+        ));
         for (class, row) in self.counts.iter().enumerate() {
             let (y, of) = (margin + class * cell, row.iter().sum::<usize>().max(1));
             if named {
@@ -100,7 +105,7 @@ impl Confusion {
 
 /// Pixels that the written part of a name takes at most.
 fn length(label: &str) -> usize {
-    label.chars().take(LONGEST_NAME).map(|character| if is_wide(character) { 13 } else { 8 }).sum()
+    label.chars().take(LONGEST_NAME).map(|character| if is_wide(character) { 13 } else { 7 }).sum()
 }
 
 /// Is it as wide as it is high? (The blocks of Unicode Standard Annex 11, "East Asian Width", and of emoji.)
@@ -139,14 +144,24 @@ mod tests {
 
     #[test]
     fn names_in_wide_characters_have_as_much_room_as_they_take() {
-        assert_eq!(length("cat"), 24);
+        assert_eq!(length("cat"), 21);
         assert_eq!(length("三角形"), 39);
         let side = |name: &str| {
             let svg = Confusion::count(&[name.into(), "b".into()], [(0, 0)]).svg("mistakes");
             let (_, rest) = svg.split_once("width=\"").expect("a width");
             rest.split('"').next().and_then(|side| side.parse::<usize>().ok()).expect("a number")
         };
-        assert_eq!(side("三角形") - side("abc"), 15);
+        assert_eq!(side("三角形") - side("abc"), 18);
+    }
+
+    #[test]
+    fn both_axes_say_what_they_are_and_long_names_leave_the_cells_as_much_room_as_they_take() {
+        let labels = ["a class with a long name", "another class of pictures"].map(String::from);
+        let svg = Confusion::count(&labels, [(0, 1)]).svg("mistakes");
+        assert!(svg.contains(">taken for</text>") && svg.contains(">true class</text>"), "{svg}");
+        let (_, rest) = svg.split_once("viewBox=\"0 0 ").expect("a size");
+        let side: usize = rest.split(' ').next().and_then(|side| side.parse().ok()).expect("a number");
+        assert!(2 * 64 > side / 3, "{side}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{TAIL, escaped, head};
+use crate::words::interval;
 
 const WIDTH: usize = 560;
 const HEIGHT: usize = 340;
@@ -10,10 +11,21 @@ const HEIGHT: usize = 340;
 const AREA: [f64; 4] = [56.0, 20.0, 540.0, 290.0];
 const COLOURS: [&str; 4] = ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d"];
 
-/// A line for each of `curves`: its name, and accuracies (0..1) by ascending width (0..1).
-pub fn accuracy_curve(title: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> String {
+/// A line to draw.
+#[derive(Debug)]
+pub struct Curve {
+    /// What it is called.
+    pub name: String,
+    /// Accuracies (0..1) by ascending width (0..1).
+    pub points: Vec<(f64, f64)>,
+    /// How many images each accuracy is of.
+    pub images: usize,
+}
+
+/// A line for each of `curves`, in a band that shows the 95 % interval of its accuracies.
+pub fn accuracy_curve(title: &str, curves: &[Curve]) -> String {
     let [left, top, right, bottom] = AREA;
-    let lowest = curves.iter().flat_map(|(_, points)| points).map(|&(_, accuracy)| accuracy).fold(1.0, f64::min);
+    let lowest = curves.iter().flat_map(Curve::band).map(|(_, low, _)| low).fold(1.0, f64::min);
     let floor = (lowest * 10.0).floor() / 10.0;
     let x = |width: f64| left + width * (right - left);
     let y = |accuracy: f64| bottom - (accuracy - floor) / (1.0 - floor).max(0.1) * (bottom - top);
@@ -32,10 +44,15 @@ pub fn accuracy_curve(title: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> String
     let (middle, below) = ((left + right) / 2.0, bottom + 38.0);
     add(format_args!("<text x=\"{middle:.0}\" y=\"{below:.0}\" text-anchor=\"middle\">width</text>\n"));
     add(format_args!("<path d=\"M{left:.0} {top:.0}V{bottom:.0}H{right:.0}\" fill=\"none\" stroke=\"#222\"/>\n"));
-    for (index, (name, points)) in curves.iter().enumerate() {
+    for (index, Curve { name, points, .. }) in curves.iter().enumerate() {
+        let band: Vec<(f64, f64, f64)> = curves[index].band().collect();
+        let there = band.iter().map(|&(at, low, _)| format!("{:.1},{:.1}", x(at), y(low)));
+        let back = band.iter().rev().map(|&(at, _, high)| format!("{:.1},{:.1}", x(at), y(high)));
+        let outline = there.chain(back).collect::<Vec<String>>().join(" ");
         let colour = COLOURS[index % COLOURS.len()];
         let line: Vec<String> = points.iter().map(|&(at, share)| format!("{:.1},{:.1}", x(at), y(share))).collect();
         let line = line.join(" ");
+        add(format_args!("<polygon points=\"{outline}\" fill=\"{colour}\" fill-opacity=\"0.12\"/>\n"));
         add(format_args!("<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n"));
         let (place, name) = (bottom - 12.0 - 18.0 * (curves.len() - 1 - index) as f64, escaped(name));
         let text = right - 8.0;
@@ -44,4 +61,40 @@ pub fn accuracy_curve(title: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> String
         ));
     }
     svg + TAIL
+}
+
+impl Curve {
+    /// The 95 % interval at each width, as its lower and its upper end.
+    fn band(&self) -> impl Iterator<Item = (f64, f64, f64)> {
+        self.points.iter().map(|&(width, accuracy)| {
+            let (low, high) = interval(accuracy, self.images);
+            (width, low, high)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vertical extent of the band of a line at 80 %.
+    fn height(images: usize) -> f64 {
+        let curve = Curve { name: "test".into(), points: vec![(0.25, 0.8), (1.0, 0.8)], images };
+        let svg = accuracy_curve("accuracy", &[curve]);
+        let (_, rest) = svg.split_once("<polygon points=\"").expect("a band");
+        let ends: Vec<f64> = rest
+            .split('"')
+            .next()
+            .expect("its points")
+            .split(' ')
+            .filter_map(|point| point.split_once(',')?.1.parse().ok())
+            .collect();
+        assert_eq!(ends.len(), 4);
+        ends[0] - ends[3]
+    }
+
+    #[test]
+    fn the_fewer_the_images_the_wider_the_band() {
+        assert!(height(100) > 3.0 * height(2500) && height(2500) > 0.5);
+    }
 }

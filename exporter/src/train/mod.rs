@@ -26,7 +26,7 @@ use crate::data::{DataError, Examples, Images};
 
 use checkpoint::CheckpointError;
 
-pub use recipe::{Method, Origin, Precision, Recipe, Start, Teacher};
+pub use recipe::{Method, Origin, Precision, Recipe, Start, Teacher, some_of};
 pub use run::Run;
 
 /// What an epoch did.

@@ -183,14 +183,17 @@ impl Recipe {
             start::whitened_stem(network, &train.plain(&(0..count).collect::<Vec<usize>>())?.images);
         }
         if self.start.model.is_some() {
-            start::calibrated(network, &calibrating(train)?.images);
+            start::calibrated(network, &some_of(train)?.images);
         }
         Ok(())
     }
 }
 
-/// Some of the images `train`, from all over: photographs lie class by class.
-fn calibrating(train: &dyn Examples) -> Result<Batch, DataError> {
+/// Some of the images `train`, from all over, which say what a network that starts from a model has to do with.
+///
+/// # Errors
+/// [`DataError`] if an image is not where it was any more.
+pub fn some_of(train: &dyn Examples) -> Result<Batch, DataError> {
     let Shape { height, width, .. } = train.shape();
     let all = train.labels().len();
     let count = all.min(CALIBRATED_BY).min(CALIBRATED_PIXELS / (height * width));

@@ -15,6 +15,7 @@ use super::progress::{bar, show};
 use super::requests::RequestFlags;
 use super::schedule::{Schedule, ScheduleFlags};
 use super::server;
+use crate::busy::Busy;
 use crate::record::{Recorded, Recorder};
 use crate::report::summary;
 use crate::results::{FORMAT, Results, Setup};
@@ -41,7 +42,19 @@ pub(super) struct Arguments {
     limits: Limits,
 
     #[command(flatten)]
+    neighbours: Neighbours,
+
+    #[command(flatten)]
     output: OutputFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Neighbours")]
+struct Neighbours {
+    /// Cores to keep busy during the run, with one thread of normal priority on each, such as 0,1: what the server does on a
+    /// shared machine (Linux)
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    busy_cores: Vec<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +82,8 @@ Examples:
     anywidth-load run --steps 100:10s,900:5s,100:10s --budget-ms 50 --report burst.html
   A step to three times what the server can do at full width, and back
     anywidth-load run --of-capacity --steps 0.3:5s,3:5s,0.3:5s --budget-ms 20x --report step.html
+  Beside a busy process on the server's core
+    anywidth-load run --rate 300 --budget-ms 50 --busy-cores 0
   Callers in bursts, at any width and pinned to full width, side by side
     anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json any.json
     anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json full.json --width 1
@@ -92,7 +107,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let ready = arguments.ready()?;
     arguments.output.check()?;
     let runtime = LocalRuntime::new().context("cannot start")?;
+    let cores = &arguments.neighbours.busy_cores;
+    let busy = Busy::on(cores).with_context(|| format!("cannot keep the cores {cores:?} busy"))?;
     let results = runtime.block_on(measure(&arguments, ready))?;
+    drop(busy);
     arguments.output.write(&results)?;
     print(&summary(&results))?;
     let counts = &results.totals.counts;

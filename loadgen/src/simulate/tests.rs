@@ -173,13 +173,14 @@ fn a_profile_that_is_wrong_is_corrected() {
 
 #[test]
 fn the_peers_choose_as_published() {
-    use anywidth::policy::{Demand, Stage, Widths, Workers};
+    use anywidth::policy::{DeadlineKind, Demand, Stage, Widths, Workers};
     let now = std::time::Instant::now();
     let demand = |ms: f64| Demand {
         model: 0,
         widths: Widths::From { step: 0 },
         arrived: now,
         deadline: now + Duration::from_secs_f64(ms * 1e-3),
+        deadline_kind: DeadlineKind::Firm,
         priority: Default::default(),
         stage: Stage::Decoded,
     };

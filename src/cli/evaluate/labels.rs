@@ -1,10 +1,11 @@
 //! Which class of a model a folder's name means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{anyhow, bail};
 
 use crate::cli::table::printable;
+use crate::dataset::Listing;
 
 /// Labels that a message lists.
 pub(super) const LISTED: usize = 20;
@@ -26,6 +27,17 @@ pub(super) fn classes(folders: &[String], labels: &[String]) -> anyhow::Result<V
         }
     };
     folders.iter().map(class).collect()
+}
+
+/// Takes the folders that are named as none of `labels` out of `listing`; returns their names.
+pub(super) fn skip_unknown(listing: &mut Listing, labels: &[String]) -> Vec<String> {
+    let known: HashSet<String> = labels.iter().map(|label| label.replace('/', "_")).collect();
+    let (kept, skipped): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut listing.classes).into_iter().enumerate().partition(|(_, folder)| known.contains(folder));
+    let places: HashMap<usize, usize> = kept.iter().enumerate().map(|(place, &(class, _))| (class, place)).collect();
+    listing.files.retain_mut(|file| places.get(&file.class).map(|&place| file.class = place).is_some());
+    listing.classes = kept.into_iter().map(|(_, folder)| folder).collect();
+    skipped.into_iter().map(|(_, folder)| folder).collect()
 }
 
 /// The first words of a list that may be long, and how many more there are.

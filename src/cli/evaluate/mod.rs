@@ -7,11 +7,11 @@ mod tally;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
 
-use self::labels::{LISTED, classes, first};
+use self::labels::{LISTED, classes, first, skip_unknown};
 pub(super) use self::measure::{Keep, Scored};
 use self::measure::{Measured, measure};
 use self::tally::{Tally, mean_accuracy};
@@ -31,6 +31,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
 
+    /// Leave out folders that are no class of the model, instead of ending there
+    #[arg(long)]
+    skip_unknown: bool,
+
     /// Write the answer as JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +45,8 @@ pub(super) struct Report {
     served: ServedModel,
     labels: Vec<String>,
     listing: Listing,
+    /// Folders that were left out because the model knows no such class.
+    skipped: Vec<String>,
     /// The model's class of each folder.
     classes: Vec<usize>,
     /// Where it was measured, ascending to full width.
@@ -52,9 +58,28 @@ pub(super) struct Report {
 const BORNE: usize = 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let report = Report::new(arguments.chosen.find()?, &arguments.data, Keep::Nothing)?;
-    print(&if arguments.json { report.as_json() } else { report.as_text(&arguments.data) })?;
+    let Arguments { data, chosen, skip_unknown, json } = arguments;
+    let report = Report::new(chosen.find()?, data, *skip_unknown, Keep::Nothing)?;
+    if trained_on(&report.served, data) {
+        eprintln!(
+            "note: {} was trained on a folder of this name: if it is the same, most of its pictures are learnt by heart, and \
+             the accuracy on them says nothing; measure on others",
+            printable(&report.served.name)
+        );
+    }
+    print(&if *json { report.as_json() } else { report.as_text(data) })?;
     Ok(report.check()?)
+}
+
+/// Is `data`, by its name, the folder of pictures that the model was trained on, or the part of it that was learnt?
+fn trained_on(served: &ServedModel, data: &Path) -> bool {
+    let training = served.model.metadata().training.as_ref();
+    let Some(folder) = training.and_then(|training| training["dataset"]["folder"].as_str()) else { return false };
+    let whole = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let learnt = |name: &str| ["train", "training"].iter().any(|part| part.eq_ignore_ascii_case(name));
+    let mut names = whole.iter().rev().filter_map(|name| name.to_str());
+    let named = names.next();
+    named == Some(folder) || (named.is_some_and(learnt) && names.next() == Some(folder))
 }
 
 /// The widths whose accuracies the file states, so that they can be compared; else the steps of the model's grid.
@@ -69,11 +94,13 @@ fn widths(served: &ServedModel) -> Vec<Width> {
 }
 
 impl Report {
-    /// Runs the model on every picture in the folder `data`.
-    pub(super) fn new(served: ServedModel, data: &Path, keep: Keep) -> anyhow::Result<Report> {
-        let listing = dataset::list(data)?;
+    /// Runs the model on every picture in the folder `data`. Folders that are no class of the model are left out or an error.
+    pub(super) fn new(served: ServedModel, data: &Path, skip: bool, keep: Keep) -> anyhow::Result<Report> {
+        let mut listing = dataset::list(data)?;
         let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
-        let classes = classes(&listing.classes, &labels)?;
+        let skipped = if skip { skip_unknown(&mut listing, &labels) } else { Vec::new() };
+        let unknown = "not all folders are classes (--skip-unknown leaves out those that are none)";
+        let classes = classes(&listing.classes, &labels).context(unknown)?;
         ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", data.display());
         let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
         let widths = widths(&served);
@@ -81,7 +108,7 @@ impl Report {
         if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
             return Err(anyhow!("no file in {} can be used; the first: {reason}", data.display()));
         }
-        Ok(Report { served, labels, listing, classes, widths, measured })
+        Ok(Report { served, labels, listing, skipped, classes, widths, measured })
     }
 
     /// An error if so many files are broken that the rest may not be what was meant.
@@ -155,6 +182,7 @@ impl Report {
             "widths": self.rows().map(row).collect::<Vec<_>>(),
             "mean_accuracy": { "from": narrowest, "accuracy": mean },
             "labels_without_pictures": self.absent(),
+            "skipped_folders": self.skipped,
             "ignored": self.listing.ignored,
             "broken": { "files": self.measured.broken, "first": reasons },
         });
@@ -186,6 +214,10 @@ impl Report {
         let absent = self.absent();
         if !absent.is_empty() {
             text += &format!("labels without a picture: {}\n", first(absent.into_iter(), LISTED));
+        }
+        if !self.skipped.is_empty() {
+            let skipped = first(self.skipped.iter().map(String::as_str), LISTED);
+            text += &format!("folders that are no class of the model, left out: {skipped}\n");
         }
         if self.listing.ignored > 0 {
             text += &format!("files that are not named as pictures, or lie in no class: {}\n", self.listing.ignored);

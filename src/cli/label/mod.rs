@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let rewritten = Rewritten::new(&arguments.model, &bytes, target)?;
     if let Some(data) = evaluate {
         let served = rewritten.load(&props::changed(&bytes, &changes)?)?;
-        let report = Report::new(served, data, Keep::Scores)?;
+        let report = Report::new(served, data, false, Keep::Scores)?;
         print(&report.as_text(data))?;
         report.check()?;
         changes.extend(measured(&report, split));

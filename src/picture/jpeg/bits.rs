@@ -32,6 +32,8 @@ const LONGEST: u32 = 32;
 
 impl Codes {
     /// The code with `counts[i]` symbols of `i + 1` bits; `None` if there are more than that many bits can tell apart.
+    ///
+    /// The standard reserves the code of ones only; files that use it are read all the same.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Codes> {
         let mut short = Box::new([(0, 0); 1 << SHORT]);
         let (mut ends, mut offsets) = ([0; 17], [0; 17]);
@@ -39,8 +41,7 @@ impl Codes {
         for length in 1..=16u32 {
             offsets[length as usize] = place as i32 - code as i32;
             for _ in 0..counts[length as usize - 1] {
-                // The code of ones only is not used, so that padding is not taken for a symbol.
-                if code + 1 >= 1 << length {
+                if code >= 1 << length {
                     return None;
                 }
                 if length <= SHORT {
@@ -113,6 +114,14 @@ impl<'a> Bits<'a> {
         Some(if bits < (1 << length) >> 1 { bits - (1 << length) + 1 } else { bits })
     }
 
+    /// The next DC coefficient, of which a code and a value tell the difference to the `last` one.
+    #[inline]
+    pub(super) fn difference(&mut self, codes: &Codes, last: i32) -> Option<i32> {
+        let length = self.symbol(codes)?;
+        // Damaged data may add up to anything.
+        if length <= 11 { self.value(u32::from(length)).map(|value| last.wrapping_add(value)) } else { None }
+    }
+
     /// Passes over bits that are loaded.
     #[inline]
     fn skip(&mut self, length: u32) -> Option<()> {
@@ -121,14 +130,45 @@ impl<'a> Bits<'a> {
         Some(())
     }
 
+    /// The next `length` bits, at most 16 of them, as a number.
+    #[inline]
+    pub(super) fn number(&mut self, length: u32) -> Option<u32> {
+        if self.count < length {
+            self.load();
+        }
+        let bits = (self.loaded >> 1 >> (63 - length)) as u32;
+        self.skip(length)?;
+        Some(bits)
+    }
+
     /// Goes beyond the marker `FF code`, which must be next but for the bits that fill the last byte.
-    pub(super) fn marker(&mut self, code: u8) -> Option<()> {
+    pub(super) fn restart(&mut self, code: u8) -> Option<()> {
         self.load();
+        // Any number of `FF` may precede a marker's own.
+        while self.bytes.get(self.at..self.at + 2)? == [0xFF, 0xFF] {
+            self.at += 1;
+        }
         if self.count >= 8 || self.bytes.get(self.at..self.at + 2)? != [0xFF, code] {
             return None;
         }
         *self = Bits::new(self.bytes, self.at + 2);
         Some(())
+    }
+
+    /// Where the next marker is, and how many bytes other than zero lie before it.
+    pub(super) fn rest(mut self) -> (usize, usize) {
+        let mut stray = 0;
+        self.loaded <<= self.count % 8;
+        self.count -= self.count % 8;
+        loop {
+            self.load();
+            if self.count == 0 {
+                return (self.at, stray);
+            }
+            stray += usize::from(self.loaded >> 56 != 0);
+            self.loaded <<= 8;
+            self.count -= 8;
+        }
     }
 
     #[inline]

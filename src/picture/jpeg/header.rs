@@ -1,121 +1,239 @@
-//! What stands before the scan of a plain JPEG: its size, its components and the tables that decode them.
+//! The segments of a JPEG file: its frame, its tables, what applications say of its colors, and where its scans begin.
 //!
-//! Plain is what cameras and encoders write by default: baseline, eight bits, grey or three components in one scan.
+//! Promises that what is returned is consistent; what is legal but not supported is named, and all else is broken.
 
 use super::bits::Codes;
+use super::frame::{Component, FrameHeader};
+use super::{FORMAT, standard};
+use crate::picture::PictureError;
 
-/// All that is needed to read the scan.
-pub(super) struct Header {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    /// One or three.
-    pub(super) components: Vec<Component>,
+/// A file, read up to some place.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Bytes other than zero that may still lie around before the next marker.
+    stray: usize,
+    frame: Option<FrameHeader>,
+    /// Whether the file says that it is JFIF.
+    jfif: bool,
+    /// The color transform that Adobe's segment names.
+    adobe: Option<u8>,
+    exif: Option<&'a [u8]>,
+    tables: Tables,
+}
+
+/// The tables as the last segments left them.
+#[derive(Default)]
+pub(super) struct Tables {
+    /// Quantization steps, in the order of the file.
+    pub(super) steps: [Option<[u16; 64]>; 4],
+    pub(super) dc: [Option<Codes>; 4],
+    pub(super) ac: [Option<Codes>; 4],
     /// Units between two restart markers; 0 if there are none.
     pub(super) restart: u32,
-    /// Where the scan's data begin.
-    pub(super) scan: usize,
 }
 
-pub(super) struct Component {
-    /// Blocks per unit, across and down.
-    pub(super) blocks: (u32, u32),
-    /// Steps of the coefficients, in the order of the file.
-    pub(super) steps: [f32; 64],
-    pub(super) dc: Codes,
-    pub(super) ac: Codes,
+/// What stands before the data of a scan.
+pub(super) struct ScanHeader {
+    /// Its components: their indices in the frame, and the numbers of their DC and AC tables.
+    pub(super) components: Vec<(usize, usize, usize)>,
+    /// The first and the last coefficient, in the order of the file.
+    pub(super) band: (usize, usize),
+    /// Successive approximation: the lowest bit known before, 0 if none is, and the lowest bit known afterwards.
+    pub(super) bits: (u32, u32),
 }
 
-/// The tables read so far.
-#[derive(Default)]
-struct Tables {
-    steps: [Option<[f32; 64]>; 4],
-    dc: [Option<Codes>; 4],
-    ac: [Option<Codes>; 4],
+/// How a file's samples stand for colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colors {
+    Gray,
+    YCbCr,
+    Rgb,
+    /// The amounts of cyan, magenta, yellow and black that are *not* there, as Adobe writes them.
+    Cmyk,
+    /// As `Cmyk`, with the first three as a YCbCr image that is itself inverted.
+    Ycck,
 }
 
-/// What the frame says of a component: its name, its blocks per unit and its table of steps.
-struct Declared {
-    name: u8,
-    blocks: (u32, u32),
-    steps: u8,
-}
+/// Bytes other than zero that may follow a scan's data before the next marker. More of them are data that the scan should
+/// have used: it was damaged.
+const MOST_STRAY: usize = 16;
 
-/// The header of a plain JPEG; `None` for any other, and for a broken one.
-pub(super) fn read(bytes: &[u8]) -> Option<Header> {
-    let mut tables = Tables::default();
-    let mut frame = None;
-    let mut restart = 0;
-    let mut at = 2;
-    loop {
-        let &[0xFF, marker, high, low] = bytes.get(at..)?.first_chunk()? else { return None };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let segment = bytes.get(at + 4..at + 2 + length)?;
-        at += 2 + length;
-        match marker {
-            0xC0 if frame.is_none() => frame = Some(declared(segment)?),
-            0xC4 => tables.read_codes(segment)?,
-            0xDA => {
-                let ((width, height), declared) = frame?;
-                let components = components(segment, &declared, &tables)?;
-                return Some(Header { width, height, components, restart, scan: at });
+impl<'a> Reader<'a> {
+    /// The file whose first two bytes are the start-of-image marker.
+    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        let (frame, jfif, adobe, exif, tables) = (None, false, None, None, Tables::default());
+        Reader { bytes, at: 2, stray: usize::MAX, frame, jfif, adobe, exif, tables }
+    }
+
+    /// The frame; there is one once a scan was found.
+    pub(super) fn frame(&self) -> Result<&FrameHeader, PictureError> {
+        self.frame.as_ref().ok_or_else(|| broken("it has no frame header"))
+    }
+
+    /// The bytes from the next scan's data on, and the tables for it.
+    pub(super) fn tables(&self) -> (&'a [u8], usize, &Tables) {
+        (self.bytes, self.at, &self.tables)
+    }
+
+    /// The EXIF block before the first scan.
+    pub(super) fn exif(&self) -> Option<&'a [u8]> {
+        self.exif
+    }
+
+    /// Goes on behind a scan's data, where the marker `at` is next, but for `stray` bytes that nothing needed.
+    pub(super) fn scanned(&mut self, (at, stray): (usize, usize)) -> Result<(), PictureError> {
+        self.stray = MOST_STRAY.checked_sub(stray).ok_or_else(|| broken("a scan has more data than its blocks"))?;
+        self.at = at;
+        Ok(())
+    }
+
+    /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image.
+    pub(super) fn next_scan(&mut self) -> Result<Option<ScanHeader>, PictureError> {
+        loop {
+            let marker = self.marker()?;
+            match marker {
+                // No segment belongs to these.
+                0x01 | 0xD0..=0xD7 => continue,
+                0xD8 => return Err(broken("another image begins inside of it")),
+                0xD9 => return Ok(None),
+                _ => {}
             }
-            0xDB => tables.read_steps(segment)?,
-            0xDD => restart = u32::from(u16::from_be_bytes(segment.try_into().ok()?)),
-            // Applications' segments and comments.
-            0xE0..=0xEF | 0xFE => {}
-            _ => return None,
+            let segment = self.segment()?;
+            self.stray = usize::MAX;
+            match marker {
+                0xC0..=0xC2 if self.frame.is_some() => return Err(broken("it has two frame headers")),
+                0xC0..=0xC2 => self.frame = Some(FrameHeader::read(segment, marker == 0xC2)?),
+                0xC4 => self.tables.read_codes(segment).ok_or_else(|| broken("a Huffman table is invalid"))?,
+                0xDA => return self.scan_header(segment).map(Some),
+                0xDB => self.tables.read_steps(segment).ok_or_else(|| broken("a quantization table is invalid"))?,
+                0xDD => {
+                    let interval = segment.try_into().map_err(|_| broken("its restart interval is invalid"))?;
+                    self.tables.restart = u32::from(u16::from_be_bytes(interval));
+                }
+                0xE0 => self.jfif |= segment.len() >= 14 && segment.starts_with(b"JFIF\0"),
+                0xE1 if self.exif.is_none() => self.exif = segment.strip_prefix(b"Exif\0\0"),
+                0xEE if segment.starts_with(b"Adobe") => self.adobe = segment.get(11).copied().or(self.adobe),
+                // Other applications' segments, comments, and a number of lines that the frame header told already.
+                0xDC | 0xE1..=0xEF | 0xFE => {}
+                other => return Err(other_process(other)),
+            }
         }
     }
-}
 
-/// The baseline frame: width, height and components.
-fn declared(segment: &[u8]) -> Option<((u32, u32), Vec<Declared>)> {
-    let (&[8, h1, h0, w1, w0, count], rest) = segment.split_first_chunk()? else { return None };
-    let (height, width) = (u32::from(u16::from_be_bytes([h1, h0])), u32::from(u16::from_be_bytes([w1, w0])));
-    if width == 0 || height == 0 || !matches!(count, 1 | 3) || rest.len() != 3 * usize::from(count) {
-        return None;
-    }
-    let mut components = Vec::new();
-    for entry in rest.chunks_exact(3) {
-        // With a single component, a unit is one block whatever is declared.
-        let blocks = if count == 1 { (1, 1) } else { (u32::from(entry[1] >> 4), u32::from(entry[1] & 15)) };
-        if !(1..=4).contains(&blocks.0) || !(1..=4).contains(&blocks.1) {
-            return None;
+    /// How the samples stand for colors, by the rules that libjpeg's users know: JFIF, else Adobe, else the components' names.
+    pub(super) fn colors(&self) -> Result<Colors, PictureError> {
+        let components = &self.frame()?.components;
+        let names: Vec<u8> = components.iter().map(|component| component.name).collect();
+        match (components.len(), self.adobe) {
+            (1, _) => Ok(Colors::Gray),
+            (3, _) if self.jfif => Ok(Colors::YCbCr),
+            (3, Some(0)) => Ok(Colors::Rgb),
+            (3, None) if names == *b"RGB" => Ok(Colors::Rgb),
+            (3, _) => Ok(Colors::YCbCr),
+            (4, None | Some(0)) => Ok(Colors::Cmyk),
+            (4, _) => Ok(Colors::Ycck),
+            (count, _) => Err(unsupported(format!("{count} color components"))),
         }
-        components.push(Declared { name: entry[0], blocks, steps: entry[2] });
     }
-    Some(((width, height), components))
-}
 
-/// The scan's header, which must have all components in their order and all coefficients.
-fn components(segment: &[u8], declared: &[Declared], tables: &Tables) -> Option<Vec<Component>> {
-    let (&count, rest) = segment.split_first()?;
-    let (entries, whole) = rest.split_at_checked(2 * declared.len())?;
-    if usize::from(count) != declared.len() || whole != [0, 63, 0] {
-        return None;
+    /// The code of the next marker. Bytes that belong to nothing are passed over, as other programs do.
+    fn marker(&mut self) -> Result<u8, PictureError> {
+        loop {
+            match *self.bytes.get(self.at..).unwrap_or_default() {
+                // Any number of `FF` may precede a marker's own.
+                [0xFF, 0xFF, ..] => self.at += 1,
+                [0xFF, code, ..] if code != 0 => {
+                    self.at += 2;
+                    return Ok(code);
+                }
+                [byte, ..] => {
+                    let stray = self.stray.checked_sub(usize::from(byte != 0));
+                    self.stray = stray.ok_or_else(|| broken("a scan has more data than its blocks"))?;
+                    self.at += 1;
+                }
+                [] => return Err(ends_early()),
+            }
+        }
     }
-    let pairs = declared.iter().zip(entries.chunks_exact(2));
-    pairs
-        .map(|(declared, entry)| {
+
+    /// What belongs to the marker that was just read.
+    fn segment(&mut self) -> Result<&'a [u8], PictureError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length =
+            rest.first_chunk().map(|&length| usize::from(u16::from_be_bytes(length))).ok_or_else(ends_early)?;
+        if length < 2 {
+            return Err(broken("a segment has an invalid length"));
+        }
+        let segment = rest.get(2..length).ok_or_else(ends_early)?;
+        self.at += length;
+        Ok(segment)
+    }
+
+    fn scan_header(&self, segment: &[u8]) -> Result<ScanHeader, PictureError> {
+        let invalid = || broken("a scan header is invalid");
+        let frame = self.frame()?;
+        let (&count, rest) = segment.split_first().ok_or_else(invalid)?;
+        let (entries, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(invalid)?;
+        let &[first, last, bits, ..] = rest else { return Err(invalid()) };
+        let mut components: Vec<(usize, usize, usize)> = Vec::new();
+        for entry in entries.chunks_exact(2) {
+            // Names may be there twice; then the order counts.
+            let named = |(index, component): &(usize, &Component)| {
+                component.name == entry[0] && components.iter().all(|&(used, ..)| used != *index)
+            };
+            let (index, _) = frame.components.iter().enumerate().find(named).ok_or_else(invalid)?;
             let (dc, ac) = (usize::from(entry[1] >> 4), usize::from(entry[1] & 15));
-            (entry[0] == declared.name).then_some(Component {
-                blocks: declared.blocks,
-                steps: (*tables.steps.get(usize::from(declared.steps))?)?,
-                dc: tables.dc.get(dc)?.clone()?,
-                ac: tables.ac.get(ac)?.clone()?,
-            })
-        })
-        .collect()
+            if dc > 3 || ac > 3 {
+                return Err(invalid());
+            }
+            components.push((index, dc, ac));
+        }
+        let (band, bits) = if frame.progressive {
+            ((usize::from(first), usize::from(last)), (u32::from(bits >> 4), u32::from(bits & 15)))
+        } else {
+            // There is only one way, whatever is written here.
+            ((0, 63), (0, 0))
+        };
+        let blocks: u32 = components.iter().map(|&(index, ..)| frame.components[index].blocks_per_unit()).sum();
+        let in_order = match band {
+            (0, last) => last == 0 || !frame.progressive,
+            (first, last) => first <= last && last <= 63 && count == 1,
+        };
+        let refines = bits.0 == 0 || bits.0 == bits.1 + 1;
+        if components.is_empty() || (count > 1 && blocks > 10) || !in_order || !refines || bits.1 > 13 {
+            return Err(invalid());
+        }
+        Ok(ScanHeader { components, band, bits })
+    }
 }
 
 impl Tables {
+    /// Where a sequential scan names tables that no segment has, they are the usual ones: frames of Motion JPEG, as webcams
+    /// send them, leave them out.
+    pub(super) fn codes(&self, (dc, ac): (usize, usize)) -> Option<(Codes, Codes)> {
+        let dc = self.dc[dc].clone().or_else(|| standard::dc(dc))?;
+        let ac = self.ac[ac].clone().or_else(|| standard::ac(ac))?;
+        Some((dc, ac))
+    }
+
     fn read_steps(&mut self, mut segment: &[u8]) -> Option<()> {
         while let Some((&number, rest)) = segment.split_first() {
-            // A number above 15 tells of steps of two bytes, which no baseline file has.
-            let place = self.steps.get_mut(usize::from(number))?;
-            let (steps, rest) = rest.split_first_chunk::<64>()?;
-            *place = Some(steps.map(f32::from));
-            segment = rest;
+            let steps = self.steps.get_mut(usize::from(number & 15))?;
+            segment = match number >> 4 {
+                0 => {
+                    let (bytes, rest) = rest.split_first_chunk::<64>()?;
+                    *steps = Some(bytes.map(u16::from));
+                    rest
+                }
+                1 => {
+                    let (bytes, rest) = rest.split_first_chunk::<128>()?;
+                    let pairs = bytes.as_chunks::<2>().0;
+                    *steps = Some(std::array::from_fn(|at| u16::from_be_bytes(pairs[at])));
+                    rest
+                }
+                _ => return None,
+            };
         }
         Some(())
     }
@@ -135,4 +253,30 @@ impl Tables {
         }
         Some(())
     }
+}
+
+/// What a marker means that no baseline or progressive image has.
+fn other_process(marker: u8) -> PictureError {
+    match marker {
+        0xC3 => unsupported("lossless compression"),
+        0xC5..=0xC7 | 0xDE | 0xDF => unsupported("hierarchical compression"),
+        0xC9 | 0xCA | 0xCC => unsupported("arithmetic coding"),
+        0xCB => unsupported("lossless compression with arithmetic coding"),
+        0xCD..=0xCF => unsupported("hierarchical compression with arithmetic coding"),
+        0xF7 => unsupported("JPEG-LS compression"),
+        other => broken(format!("it has an unknown marker, ff {other:02x}")),
+    }
+}
+
+pub(super) fn broken(reason: impl ToString) -> PictureError {
+    PictureError::broken(FORMAT, reason)
+}
+
+pub(super) fn ends_early() -> PictureError {
+    broken("the file ends before the image does")
+}
+
+pub(super) fn unsupported(feature: impl Into<String>) -> PictureError {
+    let advice = "save it as a baseline or progressive JPEG with 8 bits per channel";
+    PictureError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice }
 }

@@ -1,5 +1,5 @@
 use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use proptest::prelude::*;
 
 use super::super::{Picture, Preparation};
@@ -44,6 +44,16 @@ fn waves(width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// The picture with its sides divided so.
+fn divided(bytes: &[u8], divisor: u32) -> DynamicImage {
+    let mut reader = Reader::new(bytes);
+    let scan = reader.next_scan().unwrap().unwrap();
+    let (header, colors) = (reader.frame().unwrap().clone(), reader.colors().unwrap());
+    let size = (reduced::divided(header.width, divisor), reduced::divided(header.height, divisor));
+    let blocks = reduced::blocks(&header, divisor).unwrap();
+    raster::reduced(size, &scan::planes(&mut reader, scan, &blocks).unwrap(), colors).unwrap()
+}
+
 /// The mean and the largest difference.
 fn difference(one: &[u8], other: &[u8]) -> (f64, u8) {
     assert_eq!(one.len(), other.len());
@@ -59,6 +69,8 @@ fn what_a_model_reads_of_a_reduced_picture_is_much_the_same() {
         (RESTARTS, 12, (32, 32)),
         (RESTARTS, 4, (16, 16)),
         (GREY, 1, (16, 16)),
+        (PROGRESSIVE, 12, (32, 32)),
+        (PROGRESSIVE, 4, (16, 16)),
     ] {
         let reduced = decode_for(bytes, &frame(side)).unwrap();
         assert_eq!(reduced.size(), size);
@@ -68,11 +80,9 @@ fn what_a_model_reads_of_a_reduced_picture_is_much_the_same() {
 }
 
 #[test]
-fn what_is_not_plain_or_not_large_is_exactly_as_without_a_frame() {
-    for bytes in [PROGRESSIVE, CMYK] {
-        assert_eq!(decode_for(bytes, &frame(4)), full(bytes));
-    }
-    for bytes in [HALVED, RESTARTS, GREY] {
+fn what_is_not_linear_or_not_large_is_exactly_as_without_a_frame() {
+    assert_eq!(decode_for(CMYK, &frame(4)), full(CMYK));
+    for bytes in [HALVED, RESTARTS, GREY, PROGRESSIVE] {
         assert_eq!(decode_for(bytes, &frame(28)), full(bytes));
     }
     for (width, height) in [(1, 1), (7, 9), (17, 3000), (3000, 17)] {
@@ -104,7 +114,7 @@ fn the_limits_are_those_of_the_files_size() {
 
 #[test]
 fn a_file_cut_short_is_broken_at_every_size() {
-    for bytes in [HALVED, RESTARTS, GREY] {
+    for bytes in [HALVED, RESTARTS, GREY, PROGRESSIVE] {
         for length in (16..bytes.len()).step_by(13) {
             let cut = decode_for(&bytes[..length], &frame(1));
             assert!(matches!(cut, Err(PictureError::Broken { .. })), "{length} of {}", bytes.len());
@@ -147,7 +157,7 @@ proptest! {
         let (colours, channels) = if grey { (ExtendedColorType::L8, 1) } else { (ExtendedColorType::Rgb8, 3) };
         encoder.write_image(&values[..(width * height * channels) as usize], width, height, colours).unwrap();
         let (whole, _) = decode(&bytes, &Limits::default(), None).unwrap();
-        let (whole, reduced) = (whole.into_rgb8(), reduced::decode(&bytes, divisor).unwrap().into_rgb8());
+        let (whole, reduced) = (whole.into_rgb8(), divided(&bytes, divisor).into_rgb8());
         for (x, y, pixel) in reduced.enumerate_pixels() {
             // The last squares may have pixels that the picture has not.
             if (x + 1) * divisor <= width && (y + 1) * divisor <= height {
@@ -164,9 +174,9 @@ proptest! {
 
     #[test]
     fn a_damaged_file_is_judged_as_without_a_frame(
-        file in 0..3usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        file in 0..4usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut bytes = [HALVED, RESTARTS, GREY][file].to_vec();
+        let mut bytes = [HALVED, RESTARTS, GREY, PROGRESSIVE][file].to_vec();
         for (at, byte) in damage {
             let at = at.index(bytes.len());
             bytes[at] = byte;
@@ -178,10 +188,21 @@ proptest! {
 }
 
 #[test]
-fn more_extended_xmp_than_anybody_writes_is_refused() {
-    let segment = [&[0xFF, 0xE1, 0, 79], EXTENSION, &[b'0'; 32], &[0; 10]].concat();
+fn any_number_of_segments_of_extended_xmp_is_passed_over() {
+    let extension: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
+    let segment = [&[0xFF, 0xE1, 0, 79], extension, &[b'0'; 32], &[0; 10]].concat();
     let with = |pieces: usize| [&GREY[..2], &segment.repeat(pieces), &GREY[2..]].concat();
-    assert!(full(&with(1)).is_ok());
-    let error = full(&with(MOST_EXTENSIONS + 1)).unwrap_err().to_string();
-    assert_eq!(error, "the JPEG image is broken: it has more than 128 pieces of extended XMP");
+    for pieces in [1, 129, 100_000] {
+        assert_eq!(full(&with(pieces)), full(GREY), "{pieces}");
+    }
+}
+
+#[test]
+fn more_scans_than_anybody_writes_are_refused() {
+    // The end of the image comes behind the last scan's data; each of these scans is the whole image again.
+    let scan = GREY.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+    let with = |scans: usize| [&GREY[..scan], &GREY[scan..GREY.len() - 2].repeat(scans), &[0xFF, 0xD9]].concat();
+    assert_eq!(full(&with(1)), full(GREY));
+    let error = full(&with(101)).unwrap_err().to_string();
+    assert_eq!(error, "the JPEG image is broken: it has more than 100 scans");
 }

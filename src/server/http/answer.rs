@@ -80,6 +80,10 @@ struct Classified {
     width: Width,
     /// Why it was this one: `requested`, `budget`, `load`, `accuracy`, `confident` or `full`.
     reason: &'static str,
+    /// True if the deadline had passed when the answer was ready; left out if not.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    late: bool,
     /// The likeliest classes, likeliest first.
     predictions: Vec<Labelled>,
     /// Every step of the model's widths, ascending; where `profile=true` asked for it.
@@ -137,10 +141,15 @@ impl Classified {
         Classified {
             width: answer.width,
             reason: answer.reason.word(),
+            late: answer.late,
             predictions: labelled(served, &answer.predictions),
             profile: answer.profile.as_ref().map(|profile| profile.iter().map(step).collect()),
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn labelled(served: &ServedModel, predictions: &[Prediction]) -> Vec<Labelled> {

@@ -3,46 +3,38 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use http_body_util::BodyExt;
+use memchr::memchr2;
 use tokio::time::timeout;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{Array, Object, Type};
 
 use super::error::ApiError;
+use super::form::{self, Part};
+use super::inflate::{Encoding, encodings};
 use crate::config::RequestLimits;
-use crate::server::memory::{Memory, Reserved};
+use crate::server::Service;
+use crate::server::memory::{Growing, Reserved};
 
 /// What there is to classify.
 #[derive(Debug)]
 pub(super) enum Images {
     /// One image: its answer stands at the top level.
-    One(Bytes),
-    /// Several files with their names, in the order of the form.
-    Several(Vec<(String, Bytes)>),
-}
-
-/// A form with images, as /openapi.json describes it.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it is only described")]
-pub(super) struct Form {
-    #[schema(schema_with = described_files)]
-    image: Vec<Vec<u8>>,
-}
-
-fn described_files() -> Array {
-    let file = Object::builder().schema_type(Type::String).content_media_type("application/octet-stream");
-    Array::builder().items(file).description(Some("Files, whatever their fields are called.")).build()
+    One {
+        image: Bytes,
+        /// Does it look as if line breaks were taken from it on its way?
+        stripped: bool,
+    },
+    /// The files of a form with their names, in its order.
+    Files(Vec<(String, Bytes)>),
 }
 
 /// A body that is still arriving.
 #[derive(Debug)]
 pub(super) struct Incoming<'a> {
     body: Body,
-    limits: &'a RequestLimits,
-    memory: &'a Memory,
+    service: &'a Service,
     /// Was its caller asked for it? hyper does that when it is read.
     asked: bool,
 }
@@ -53,37 +45,46 @@ const LIKELY: usize = 64 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl<'a> Incoming<'a> {
-    pub(super) fn new(body: Body, limits: &'a RequestLimits, memory: &'a Memory) -> Incoming<'a> {
-        Incoming { body, limits, memory, asked: false }
+    pub(super) fn new(body: Body, service: &'a Service) -> Incoming<'a> {
+        Incoming { body, service, asked: false }
     }
 
-    /// Reads the whole body and finds its images, and the memory that is theirs. Content-Type tells a form apart; all else is
-    /// one image.
-    pub(super) async fn images(&mut self, parts: Parts) -> Result<(Images, Reserved), ApiError> {
-        if self.body.size_hint().lower() > self.limits.max_body_bytes as u64 {
-            return Err(ApiError::BodyTooLarge { max_bytes: self.limits.max_body_bytes });
+    fn limits(&self) -> &'a RequestLimits {
+        &self.service.limits
+    }
+
+    /// Reads the whole body and finds its images, and the memory that is theirs. Content-Encoding says whether it is compressed,
+    /// Content-Type tells a form apart; all else is one image.
+    pub(super) async fn images(&mut self, headers: &HeaderMap) -> Result<(Images, Reserved), ApiError> {
+        let limits = self.limits();
+        if self.body.size_hint().lower() > limits.max_body_bytes as u64 {
+            return Err(ApiError::BodyTooLarge { max_bytes: limits.max_body_bytes });
         }
-        let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()));
-        let (bytes, reserved) = self.read().await?;
-        let images = match bytes {
-            bytes if bytes.is_empty() => return Err(ApiError::EmptyBody),
-            bytes if is_form => files(Request::from_parts(parts, bytes.into()), self.limits.max_files).await?,
-            bytes => Images::One(bytes),
+        let encodings = encodings(headers)?;
+        let (bytes, growing) = self.read().await?;
+        let (bytes, growing) = plain(self.service, bytes, growing, encodings).await?;
+        if bytes.is_empty() {
+            return Err(ApiError::EmptyBody);
+        }
+        let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
+        let images = match is(kind, "multipart/form-data") {
+            true => Images::Files(files(kind, &bytes, limits.max_files)?),
+            false => Images::One { stripped: is_stripped(kind, &bytes), image: bytes },
         };
-        Ok((images, reserved))
+        Ok((images, growing.reserved()))
     }
 
-    async fn read(&mut self) -> Result<(Bytes, Reserved), ApiError> {
-        let limit = self.limits.read_timeout;
+    async fn read(&mut self) -> Result<(Bytes, Growing), ApiError> {
+        let limit = self.limits().read_timeout;
         timeout(limit, self.read_all()).await.map_err(|_| ApiError::SlowBody { timeout_ms: limit.as_millis() })?
     }
 
     /// Memory is reserved for what has come, not for what was announced: who announces much and sends nothing takes none.
-    async fn read_all(&mut self) -> Result<(Bytes, Reserved), ApiError> {
+    async fn read_all(&mut self) -> Result<(Bytes, Growing), ApiError> {
         self.asked = true;
-        let RequestLimits { max_body_bytes, max_bytes_in_flight, .. } = *self.limits;
+        let RequestLimits { max_body_bytes, max_bytes_in_flight, .. } = *self.limits();
         let full = || ApiError::MemoryFull { max_bytes: max_bytes_in_flight };
-        let mut reserved = self.memory.begin();
+        let mut growing = self.service.memory.begin();
         let mut bytes = Vec::new();
         while let Some(frame) = self.body.frame().await {
             let data = frame.map_err(|_| ApiError::BrokenBody)?.into_data().unwrap_or_default();
@@ -91,13 +92,13 @@ impl<'a> Incoming<'a> {
             if length > max_body_bytes {
                 return Err(ApiError::BodyTooLarge { max_bytes: max_body_bytes });
             }
-            reserved.grow_to(length).ok_or_else(full)?;
+            growing.resize(length).ok_or_else(full)?;
             if bytes.is_empty() {
                 bytes.reserve_exact((self.body.size_hint().lower() as usize + length).min(LIKELY));
             }
             bytes.extend_from_slice(&data);
         }
-        Ok((bytes.into(), reserved.reserved()))
+        Ok((bytes.into(), growing))
     }
 
     /// Reads on for a while and throws away what comes: a caller that is still sending would otherwise find its
@@ -106,7 +107,7 @@ impl<'a> Incoming<'a> {
         if !self.asked && parts.headers.contains_key(EXPECT) {
             return;
         }
-        let mut left = self.limits.max_body_bytes;
+        let mut left = self.limits().max_body_bytes;
         let rest = async {
             while let Some(Ok(frame)) = self.body.frame().await {
                 let Some(after) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
@@ -118,38 +119,50 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Does a Content-Type say so, whatever parameters it has?
-fn is_form(kind: &[u8]) -> bool {
-    let media_type = kind.split(|&byte| byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"multipart/form-data")
+/// The body as it was before it was compressed.
+async fn plain(
+    service: &Service,
+    bytes: Bytes,
+    growing: Growing,
+    encodings: Vec<Encoding>,
+) -> Result<(Bytes, Growing), ApiError> {
+    match bytes.is_empty() || encodings.is_empty() {
+        true => Ok((bytes, growing)),
+        false => service.inflaters.inflate(bytes, encodings, &service.limits, growing).await,
+    }
 }
 
-/// The files of a form, all in one copy of its body: the body itself is dropped when that is made.
-async fn files(request: Request, max_files: usize) -> Result<Images, ApiError> {
-    let bad = |reason: &dyn ToString| ApiError::BadMultipart { reason: reason.to_string() };
-    let mut form = Multipart::from_request(request, &()).await.map_err(|error| bad(&error.body_text()))?;
+/// Does a Content-Type say so, whatever parameters it has?
+fn is(kind: &[u8], media_type: &str) -> bool {
+    let found = kind.split(|&byte| byte == b';').next().unwrap_or_default();
+    found.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
+}
+
+/// Does it look as if it came through `curl -d`, which says that it is a form of text, and takes the line breaks from a file?
+fn is_stripped(kind: &[u8], bytes: &[u8]) -> bool {
+    let has_no_break = || memchr2(b'\n', b'\r', bytes).is_none();
+    is(kind, "application/x-www-form-urlencoded")
+        || bytes.starts_with(b"\x89PNG\x1a")
+        || bytes.len() >= UNLIKELY_WITHOUT_BREAK && has_no_break()
+}
+
+/// Of so many bytes of a compressed image, one in 100,000 times none is a line break.
+const UNLIKELY_WITHOUT_BREAK: usize = 1500;
+
+/// The files of a form: slices of its body.
+fn files(kind: &[u8], body: &Bytes, max_files: usize) -> Result<Vec<(String, Bytes)>, ApiError> {
+    let bad = |reason| ApiError::BadMultipart { reason };
+    let mut form = form::Form::new(kind, body).map_err(bad)?;
     let mut files = Vec::new();
-    while let Some(mut field) = form.next_field().await.map_err(|error| bad(&error.body_text()))? {
-        let Some(name) = field.file_name() else {
-            let name = field.name().unwrap_or_default().chars().take(MAX_NAME).collect();
-            return Err(ApiError::FieldWithoutFile { name });
-        };
+    while let Some(Part { field, file_name, content }) = form.next().map_err(bad)? {
+        let cut = |name: String| name.chars().take(MAX_NAME).collect();
+        let Some(name) = file_name else { return Err(ApiError::FieldWithoutFile { name: cut(field) }) };
         if files.len() == max_files {
             return Err(ApiError::TooManyFiles { max_files });
         }
-        let name = name.chars().take(MAX_NAME).collect();
-        // As the whole body is there, a file comes in one piece: a slice, where `bytes` would copy it.
-        let mut file = Bytes::new();
-        while let Some(piece) = field.chunk().await.map_err(|error| bad(&error.body_text()))? {
-            file = if file.is_empty() { piece } else { [file, piece].concat().into() };
-        }
-        files.push((name, file));
+        files.push((cut(name), content));
     }
-    match files.len() {
-        0 => Err(ApiError::EmptyBody),
-        1 => Ok(Images::One(files.remove(0).1)),
-        _ => Ok(Images::Several(files)),
-    }
+    if files.is_empty() { Err(ApiError::EmptyBody) } else { Ok(files) }
 }
 
 /// Of a file's name, as many characters come back in answers and errors.

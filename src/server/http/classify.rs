@@ -5,19 +5,21 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::future::try_join_all;
 use prometheus::IntGauge;
 
 use super::answer::{self, Answered, Body};
-use super::body::{Form, Images, Incoming};
-use super::error::{ApiError, Described};
+use super::body::{Images, Incoming};
+use super::described::{Form, ImageFile};
+use super::error::{ApiError, Described, File};
 use super::parameters::{Headers, Parameters, Query};
 use crate::engine::Width;
 use crate::policy::Wish;
 use crate::repository::ServedModel;
-use crate::scheduler::{Answer, Job, Ticket};
+use crate::scheduler::{Answer, Job, JobError, Ticket};
 use crate::server::Service;
 use crate::telemetry::{NONE, observe};
 
@@ -42,7 +44,13 @@ const USUAL_TOP_K: usize = 5;
     params(Query, Headers),
     request_body(
         description = "An image as it is, or several as files of a form. Its first bytes say of which type an image is.",
-        content(("image/jpeg"), ("image/png"), ("image/webp"), ("application/octet-stream"), (Form = "multipart/form-data")),
+        content(
+            (inline(ImageFile) = "application/octet-stream"),
+            (inline(ImageFile) = "image/jpeg"),
+            (inline(ImageFile) = "image/png"),
+            (inline(ImageFile) = "image/webp"),
+            (Form = "multipart/form-data"),
+        ),
     ),
     responses(
         (
@@ -50,6 +58,7 @@ const USUAL_TOP_K: usize = 5;
             headers(
                 ("x-width" = Width, description = "The width that ran, of several files the widest."),
                 ("server-timing" = String, description = "As `timing_ms`, for browsers."),
+                ("x-request-id" = String, description = "The request's name, its caller's or a new one."),
             ),
         ),
         Described,
@@ -59,11 +68,11 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
     let started_at = Instant::now();
     let _under_way = UnderWay::begin(&service.metrics.requests_in_flight);
     let (parts, body) = request.into_parts();
-    let mut body = Incoming::new(body, &service.limits, &service.memory);
+    let mut body = Incoming::new(body, &service);
 
     let ask = Ask::read(&service, &parts, started_at);
     let outcome = match &ask {
-        Ok(ask) => answer(&service, ask, &mut body, parts.clone(), started_at).await,
+        Ok(ask) => answer(&service, ask, &mut body, &parts.headers, started_at).await,
         Err(error) => Err(error.clone()),
     };
     let response = match outcome {
@@ -73,7 +82,7 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
             if let Some(reason) = error.refusal() {
                 service.metrics.refusals.with_label_values(&[reason]).inc();
             }
-            error.into_response()
+            error.answer(service.chances.next())
         }
     };
     count(&service, ask.ok().as_ref(), &response, started_at);
@@ -107,23 +116,24 @@ async fn answer(
     service: &Service,
     ask: &Ask,
     body: &mut Incoming<'_>,
-    parts: Parts,
+    headers: &HeaderMap,
     started_at: Instant,
 ) -> Result<Response, ApiError> {
-    let (images, reserved) = body.images(parts).await?;
+    let (images, reserved) = body.images(headers).await?;
     // From here on the memory is the images': it is given back when the last of them is decoded, not when it is answered.
     match images {
-        Images::One(image) => {
+        Images::One { image, stripped } => {
             let job = ask.job(reserved.hold(image));
             drop(reserved);
-            let answers = run(service, vec![job], |_| None).await?;
+            let answers = run(service, vec![job], |_, error| ApiError::of_job(error, None, stripped)).await?;
             Ok(answer::one(&ask.model, &answers[0], started_at))
         }
-        Images::Several(files) => {
+        Images::Files(files) => {
             let (names, images): (Vec<_>, Vec<_>) = files.into_iter().unzip();
             let jobs = images.into_iter().map(|image| ask.job(reserved.hold(image))).collect();
             drop(reserved);
-            let answers = run(service, jobs, |index| Some(names[index].clone())).await?;
+            let file = |index| Some(File { index, name: String::clone(&names[index]) });
+            let answers = run(service, jobs, |index, error| ApiError::of_job(error, file(index), false)).await?;
             Ok(answer::several(&ask.model, &names, &answers, started_at))
         }
     }
@@ -133,13 +143,12 @@ async fn answer(
 async fn run(
     service: &Service,
     jobs: Vec<Job>,
-    name: impl Fn(usize) -> Option<String>,
+    blame: impl Fn(usize, JobError) -> ApiError,
 ) -> Result<Vec<Answer>, ApiError> {
     let tickets = service.scheduler.submit(jobs)?;
-    let name = &name;
-    let answer = |(index, ticket): (usize, Ticket)| async move {
-        ticket.answer().await.map_err(|error| ApiError::of_job(error, name(index)))
-    };
+    let blame = &blame;
+    let answer =
+        |(index, ticket): (usize, Ticket)| async move { ticket.answer().await.map_err(|error| blame(index, error)) };
     try_join_all(tickets.into_iter().enumerate().map(answer)).await
 }
 

@@ -1,13 +1,18 @@
 //! Every error that a caller can see: its status, its stable code word, its message.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use thiserror::Error;
+use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::PATHS;
+use super::inflate::MAX_ENCODINGS;
+use super::retry::retry_after;
 use crate::nearest::did_you_mean;
 use crate::picture::PictureError;
 use crate::policy::Overload;
@@ -30,7 +35,7 @@ pub(super) enum ApiError {
     #[error("the body did not arrive in full")]
     BrokenBody,
     #[error("the multipart form cannot be read: {reason}")]
-    BadMultipart { reason: String },
+    BadMultipart { reason: &'static str },
     #[error("the form field {name:?} is not a file; parameters stand in the query, as in /classify?width=0.5")]
     FieldWithoutFile { name: String },
     #[error(transparent)]
@@ -43,14 +48,22 @@ pub(super) enum ApiError {
     SlowBody { timeout_ms: u128 },
     #[error("the body has more than {max_bytes} bytes, the most that is allowed")]
     BodyTooLarge { max_bytes: usize },
+    #[error("the body has more than {max_bytes} bytes once it is decompressed, the most that is allowed")]
+    InflatedTooLarge { max_bytes: usize },
+    #[error(
+        "the Content-Encoding is {encoding:?}; allowed: gzip, deflate or identity, at most {MAX_ENCODINGS} of them"
+    )]
+    UnsupportedEncoding { encoding: String },
+    #[error("the body is not what its Content-Encoding says: {reason}")]
+    BadEncoding { reason: String },
     #[error("the form has more than {max_files} files, the most that is allowed")]
     TooManyFiles { max_files: usize },
-    #[error("{}{error}", of_file(.file))]
-    Picture { file: Option<String>, error: PictureError },
+    #[error("{}{error}{}", of_file(.file), if *.stripped { STRIPPED } else { "" })]
+    Picture { file: Option<File>, error: PictureError, stripped: bool },
     #[error("{}{}", of_file(.file), JobError::Late)]
-    Late { file: Option<String> },
+    Late { file: Option<File> },
     #[error("{}{}", of_file(.file), JobError::NonFinite)]
-    NonFinite { file: Option<String> },
+    NonFinite { file: Option<File> },
     #[error("{0}")]
     Refused(#[from] Refused),
     #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
@@ -59,7 +72,29 @@ pub(super) enum ApiError {
     TooManyListeners { most: usize },
     #[error("a fault of this server; its log says more")]
     Internal,
+    #[error("the request's head is not one of HTTP/1.1")]
+    BadHead,
+    #[error("the request's target, its path with the query, is too long")]
+    TargetTooLong,
+    #[error("the request's head is too large, or has more than 100 headers")]
+    HeadTooLarge,
+    #[error("the request's head did not arrive within {timeout_ms} ms")]
+    SlowHead { timeout_ms: u128 },
 }
+
+/// A file of a form.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ErrorFile)]
+pub(super) struct File {
+    /// Its place in the form, counted from 0.
+    pub(super) index: usize,
+    /// Its name, cut to 100 characters.
+    pub(super) name: String,
+}
+
+/// What is said where an image looks as if it came through `curl -d`.
+const STRIPPED: &str = "; it looks as if it was sent with curl -d, which removes line breaks from a file and so breaks it: use \
+                        --data-binary @FILE";
 
 /// What every error looks like on the wire.
 #[derive(Serialize, ToSchema)]
@@ -68,7 +103,22 @@ pub(super) struct Body {
     /// What is wrong, where, and what is allowed; for people.
     error: String,
     /// One word that stays the same, for programs: docs/api.md has all.
+    #[schema(schema_with = described_code)]
     code: &'static str,
+    /// The file of a form that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    file: Option<File>,
+    /// With a status of 503: milliseconds after which to try again, from the backlog where that is why; another number for each
+    /// caller, so that not all come back at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_after_ms: Option<u64>,
+}
+
+fn described_code() -> Object {
+    let code = Object::builder().schema_type(Type::String).enum_values(Some(CODES));
+    code.description(Some("One word that stays the same, for programs: docs/api.md has all.")).build()
 }
 
 /// The errors of a request to classify, as /openapi.json describes them.
@@ -81,18 +131,24 @@ pub(super) enum Described {
     /// There is no such model, or version.
     #[response(status = 404)]
     NotFound(Body),
-    /// The body did not arrive in time.
+    /// The request's head or body did not arrive in time.
     #[response(status = 408)]
     RequestTimeout(Body),
     /// The body, an image or the number of files is above a limit.
     #[response(status = 413)]
     PayloadTooLarge(Body),
-    /// Neither JPEG, nor PNG, nor WebP.
+    /// The request's target is too long.
+    #[response(status = 414)]
+    UriTooLong(Body),
+    /// Neither JPEG, nor PNG, nor WebP; or an unknown Content-Encoding.
     #[response(status = 415)]
     UnsupportedMediaType(Body),
     /// A broken image, or a wish that cannot be met here at any time.
     #[response(status = 422)]
     UnprocessableEntity(Body),
+    /// The request's head is too large.
+    #[response(status = 431)]
+    RequestHeaderFieldsTooLarge(Body),
     /// A fault of the server.
     #[response(status = 500)]
     InternalServerError(Body),
@@ -105,10 +161,11 @@ pub(super) enum Described {
 }
 
 impl ApiError {
-    /// The error of the job of a file; `file` is its name where there are several.
-    pub(super) fn of_job(error: JobError, file: Option<String>) -> ApiError {
+    /// The error of the job of a file; `file` says which of a form. `stripped` if the image looks as if line breaks were taken from
+    /// it on its way.
+    pub(super) fn of_job(error: JobError, file: Option<File>, stripped: bool) -> ApiError {
         match error {
-            JobError::Picture(error) => ApiError::Picture { file, error },
+            JobError::Picture(error) => ApiError::Picture { file, stripped: stripped && is_content(&error), error },
             JobError::Late => ApiError::Late { file },
             JobError::Shed(overload) => ApiError::Refused(overload.into()),
             JobError::NonFinite => ApiError::NonFinite { file },
@@ -132,6 +189,9 @@ impl ApiError {
             ApiError::NoSuchMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "no_such_method"),
             ApiError::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ApiError::InflatedTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ApiError::UnsupportedEncoding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding"),
+            ApiError::BadEncoding { .. } => (StatusCode::BAD_REQUEST, "bad_encoding"),
             ApiError::TooManyFiles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_files"),
             ApiError::Picture { error, .. } => picture_kind(error),
             ApiError::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
@@ -139,16 +199,60 @@ impl ApiError {
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
             ApiError::TooManyListeners { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners"),
             ApiError::NonFinite { .. } | ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            ApiError::BadHead => (StatusCode::BAD_REQUEST, "bad_head"),
+            ApiError::TargetTooLong => (StatusCode::URI_TOO_LONG, "target_too_long"),
+            ApiError::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+            ApiError::SlowHead { .. } => (StatusCode::REQUEST_TIMEOUT, "slow_head"),
         }
     }
 
-    /// The whole seconds after which it may be worth another try.
-    fn retry_after(&self) -> Option<u64> {
-        match self {
-            ApiError::Refused(Refused::Overloaded(overload)) => Some(overload.retry_after()),
-            &ApiError::Refused(Refused::QueueFull { wait, .. }) => Some(Overload { wait }.retry_after()),
-            _ => (self.kind().0 == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+    /// The time after which it may be worth another try.
+    fn wait(&self) -> Option<Duration> {
+        match *self {
+            ApiError::Refused(Refused::Overloaded(Overload { wait }) | Refused::QueueFull { wait, .. }) => Some(wait),
+            _ => (self.kind().0 == StatusCode::SERVICE_UNAVAILABLE).then_some(USUAL_WAIT),
         }
+    }
+
+    fn file(&self) -> Option<&File> {
+        match self {
+            ApiError::Picture { file, .. } | ApiError::Late { file } | ApiError::NonFinite { file } => file.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The answer. `chance`, from 0 to 1, is the caller's share of the time over which those who are refused are spread.
+    pub(super) fn answer(self, chance: f64) -> Response {
+        let retry_after = self.wait().map(|wait| retry_after(wait, chance));
+        let mut response = (self.kind().0, Json(self.body(retry_after))).into_response();
+        let headers = response.headers_mut();
+        if let Some(retry_after) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_millis().div_ceil(1000) as u64));
+        }
+        if let ApiError::UnsupportedEncoding { .. } = self {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+        }
+        // For the log line.
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn body(&self, retry_after: Option<Duration>) -> Body {
+        Body {
+            error: self.to_string(),
+            code: self.kind().1,
+            file: self.file().cloned(),
+            retry_after_ms: retry_after.map(|time| time.as_millis() as u64),
+        }
+    }
+
+    /// The whole answer, as it is written where there is no request that could be answered; the connection ends with it.
+    pub(super) fn written(&self) -> Vec<u8> {
+        // Text and numbers only: they always can be written.
+        let body = serde_json::to_string(&self.body(None)).unwrap_or_default();
+        let (status, length) = (self.kind().0, body.len());
+        let head = format!("content-type: application/json\r\ncontent-length: {length}\r\nconnection: close");
+        format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}").into_bytes()
     }
 
     /// The reason of a refusal: a request to classify with which nothing is wrong.
@@ -161,6 +265,46 @@ impl ApiError {
         }
     }
 }
+
+/// Where no backlog says how long to wait.
+const USUAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Every code word.
+const CODES: [&str; 33] = [
+    "bad_encoding",
+    "bad_head",
+    "bad_multipart",
+    "bad_value",
+    "body_too_large",
+    "broken_body",
+    "broken_image",
+    "cannot_be_met",
+    "contradiction",
+    "deadline",
+    "empty_body",
+    "empty_image",
+    "field_without_file",
+    "head_too_large",
+    "image_too_large",
+    "internal",
+    "memory_full",
+    "no_such_method",
+    "no_such_model",
+    "no_such_path",
+    "overloaded",
+    "queue_full",
+    "repeated_parameter",
+    "slow_body",
+    "slow_head",
+    "stopping",
+    "target_too_long",
+    "too_many_files",
+    "too_many_listeners",
+    "too_many_pixels",
+    "unknown_parameter",
+    "unsupported_encoding",
+    "unsupported_type",
+];
 
 /// The code words of refusals, each a status of 503: see [`ApiError::refusal`].
 pub(super) const REFUSALS: [&str; 4] = ["memory_full", "overloaded", "queue_full", "stopping"];
@@ -182,25 +326,23 @@ fn picture_kind(error: &PictureError) -> (StatusCode, &'static str) {
         PictureError::TooManyBytes { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "image_too_large"),
         PictureError::TooManyPixels { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels"),
         PictureError::Unsupported { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
+        PictureError::UnsupportedFeature { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_feature"),
         PictureError::Broken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "broken_image"),
     }
 }
 
-fn of_file(file: &Option<String>) -> String {
-    file.as_ref().map(|name| format!("file {name:?}: ")).unwrap_or_default()
+/// Is it the bytes of the image that are at fault?
+fn is_content(error: &PictureError) -> bool {
+    matches!(error, PictureError::Unsupported { .. } | PictureError::Broken { .. })
+}
+
+fn of_file(file: &Option<File>) -> String {
+    file.as_ref().map(|File { name, .. }| format!("file {name:?}: ")).unwrap_or_default()
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code) = self.kind();
-        let retry_after = self.retry_after();
-        let mut response = (status, Json(Body { error: self.to_string(), code })).into_response();
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        // For the log line.
-        response.extensions_mut().insert(self);
-        response
+        self.answer(0.0)
     }
 }
 
@@ -226,6 +368,6 @@ mod tests {
         ];
         assert_eq!(errors.map(|error| error.refusal()), REFUSALS.map(Some));
         let listeners = ApiError::TooManyListeners { most: 1 };
-        assert_eq!((listeners.refusal(), listeners.retry_after()), (None, Some(1)));
+        assert_eq!((listeners.refusal(), listeners.wait()), (None, Some(wait)));
     }
 }

@@ -7,7 +7,7 @@ use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
+use super::error::{ApiError, Body};
 use crate::scheduler::Refused;
 use crate::server::Service;
 use crate::server::events::{Deaf, listen};
@@ -18,15 +18,19 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What the server is doing, several times a second: an event is a JSON object, as the page draws it.
 #[utoipa::path(get, path = "/events", responses(
     (status = 200, description = "A stream of server-sent events.", body = String, content_type = "text/event-stream"),
-    (status = 503, description = "Too many listen, or the server is stopping."),
+    (
+        status = 503, description = "Too many listen, or the server is stopping.", body = Body,
+        headers(("retry-after" = u64, description = "Seconds after which to try again.")),
+    ),
 ))]
 pub(super) async fn events(State(service): State<Arc<Service>>) -> Response {
+    let chance = service.chances.next();
     match listen(service) {
         Ok(body) => {
             let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (BUFFERING, "no")];
             (headers, body).into_response()
         }
-        Err(Deaf::Full { most }) => ApiError::TooManyListeners { most }.into_response(),
-        Err(Deaf::Stopping) => ApiError::Refused(Refused::Closed).into_response(),
+        Err(Deaf::Full { most }) => ApiError::TooManyListeners { most }.answer(chance),
+        Err(Deaf::Stopping) => ApiError::Refused(Refused::Closed).answer(chance),
     }
 }

@@ -16,6 +16,7 @@ use crate::server::Service;
     (status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"),
 ))]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    service.scheduler.update_metrics();
     service.metrics.ready.set(service.is_ready().into());
     match TextEncoder::new().encode_to_string(&service.registry.gather()) {
         Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),

@@ -3,10 +3,14 @@
 mod answer;
 mod body;
 mod classify;
+mod cors;
+mod described;
 mod error;
 mod events;
+mod form;
 mod health;
 mod home;
+mod inflate;
 mod metrics;
 mod models;
 mod observe;
@@ -14,18 +18,24 @@ mod openapi;
 mod parameters;
 mod parting;
 mod profile;
+mod retry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::{Service, page};
 use error::ApiError;
+pub(super) use inflate::Inflaters;
+pub(super) use retry::Chances;
 
 /// Every path, for the error that names them.
 const PATHS: &str = "/, /classify, /models, /profile, /events, /metrics, /livez, /readyz, /openapi.json";
@@ -56,9 +66,26 @@ pub(super) fn router(service: Arc<Service>) -> Router {
             SetRequestIdLayer::x_request_id(MakeRequestUuid),
             PropagateRequestIdLayer::x_request_id(),
             from_fn(observe::observe),
-            from_fn_with_state(service, parting::part),
+            from_fn_with_state(service.clone(), parting::part),
+            option_layer(cors::layer(&service.cors_origins)),
             CatchPanicLayer::custom(|_| error::into_response(ApiError::Internal)),
         ))
+}
+
+/// The answer to a head that cannot be read, instead of `head`, hyper's own answer to it, of which only the status is told.
+pub(super) fn rejection(head: &[u8]) -> Vec<u8> {
+    let status = head.split(|&byte| byte == b' ').nth(1).and_then(|status| StatusCode::from_bytes(status).ok());
+    let error = match status {
+        Some(StatusCode::URI_TOO_LONG) => ApiError::TargetTooLong,
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => ApiError::HeadTooLarge,
+        _ => ApiError::BadHead,
+    };
+    error.written()
+}
+
+/// The answer to a head that does not come.
+pub(super) fn slow_head(read_timeout: Duration) -> Vec<u8> {
+    ApiError::SlowHead { timeout_ms: read_timeout.as_millis() }.written()
 }
 
 async fn no_such_path(request: Request) -> ApiError {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::Width;
+use crate::engine::{self, Width};
 use crate::picture::Preparation;
 use crate::repository::{Rejected, ServedModel};
 use crate::server::Service;
@@ -49,6 +49,8 @@ struct Listed {
     widths: Vec<Width>,
     /// Measured by whoever made the model, on held-out data; empty where the file does not say.
     accuracy: Vec<Accuracy>,
+    /// The images that these accuracies were measured on; null where the file does not say.
+    evaluation: Option<Evaluation>,
     /// How it was trained, in the words of whoever made it; null where the file does not say.
     training: Option<serde_json::Value>,
 }
@@ -66,6 +68,16 @@ struct Input {
 struct Accuracy {
     width: Width,
     accuracy: f64,
+}
+
+/// The images that accuracies were measured on.
+#[derive(Serialize, ToSchema)]
+struct Evaluation {
+    /// `validation` for images that chose among networks, `test` for images that no choice depended on, or another word.
+    split: String,
+    /// How many they were.
+    #[schema(minimum = 1)]
+    images: u64,
 }
 
 /// A model that does not load.
@@ -104,8 +116,15 @@ impl Listed {
             labels: (0..model.classes()).map(|class| metadata.label(class)).collect(),
             widths: model.grid().to_vec(),
             accuracy: accuracy.collect(),
+            evaluation: metadata.evaluation.clone().map(Evaluation::from),
             training: metadata.training.clone(),
         })
+    }
+}
+
+impl From<engine::Evaluation> for Evaluation {
+    fn from(engine::Evaluation { split, images }: engine::Evaluation) -> Evaluation {
+        Evaluation { split, images }
     }
 }
 

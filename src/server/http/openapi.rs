@@ -11,11 +11,12 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use super::error::{self, ApiError};
 use super::{classify, events, health, metrics, models, profile};
 use crate::engine::Width;
-use crate::picture::Preparation;
+use crate::picture::{Filter, Preparation};
 
 // Schemas come with the paths, but for that of errors.
 #[derive(OpenApi)]
 #[openapi(
+    servers((url = "/", description = "The server that says this.")),
     paths(
         classify::classify,
         models::models,
@@ -48,7 +49,7 @@ static TEXT: LazyLock<serde_json::Result<String>> = LazyLock::new(|| Document::o
 impl PartialSchema for Width {
     fn schema() -> RefOr<Schema> {
         let number = Object::builder().schema_type(Type::Number).exclusive_minimum(Some(0)).maximum(Some(1));
-        number.description(Some("A share of the channels, in millionths.")).into()
+        number.description(Some("A share of the channels: above 0, up to 1, in steps of a millionth. 1 is written without a point, so it may be read as an integer.")).into()
     }
 }
 
@@ -60,8 +61,10 @@ impl PartialSchema for Preparation {
         let crop = number().description(Some("The share of the shorter side that is kept, at the centre."));
         let range = Array::builder().items(number()).min_items(Some(2)).max_items(Some(2));
         let range = range.description(Some("The values that black and white become."));
-        let both = Object::builder().property("crop", crop).property("range", range);
-        both.required("crop").required("range").description(Some("How a picture becomes the input.")).into()
+        let filter = Object::builder().schema_type(Type::String).enum_values(Some(Filter::ALL.map(Filter::name)));
+        let filter = filter.description(Some("How it is scaled; bilinear where this is missing."));
+        let all = Object::builder().property("crop", crop).property("range", range).property("filter", filter);
+        all.required("crop").required("range").description(Some("How a picture becomes the input.")).into()
     }
 }
 

@@ -55,9 +55,9 @@ pub(super) struct Query {
     /// `profile`.
     #[param(exclusive_minimum = 0, maximum = 1)]
     confidence: Option<f32>,
-    /// Whom overload refuses first: `low`, `normal` or `high`.
-    #[param(pattern = "^(low|normal|high)$")]
-    priority: Option<String>,
+    /// Whom overload refuses first: `low`, `normal` (as without the parameter) or `high`.
+    #[param(inline)]
+    priority: Option<Rank>,
     /// How many classes the answer names, at most as many as there are; 5 by default.
     #[param(minimum = 1)]
     top_k: Option<usize>,
@@ -69,17 +69,31 @@ pub(super) struct Query {
     profile: Option<bool>,
 }
 
-/// The headers that say what the query can say too; the query beats them.
+/// A priority as a caller writes it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it is only described")]
+enum Rank {
+    Low,
+    Normal,
+    High,
+}
+
+/// The headers that say what the query can say too, which beats them; and the request's own name.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "they are only described")]
 pub(super) struct Headers {
-    /// As `width` in the query.
-    #[param(rename = "x-width", inline, required = false)]
-    width: WidthOrAuto,
+    /// As `width` in the query: a number, or `auto`.
+    #[param(rename = "x-width", required = false)]
+    width: String,
     /// As `budget_ms` in the query.
     #[param(rename = "x-latency-budget-ms", exclusive_minimum = 0, maximum = 3_600_000, required = false)]
     budget_ms: f64,
+    /// A name for the request, of up to 128 visible ASCII characters, which comes back in the answer and stands in the server's
+    /// log; without it there is a new one.
+    #[param(rename = "x-request-id", max_length = 128, required = false)]
+    request_id: String,
 }
 
 /// A width as a caller may write it.
@@ -232,7 +246,8 @@ fn read_version(text: String) -> Result<u64, ApiError> {
 }
 
 fn read_switch(text: String) -> Result<bool, ApiError> {
-    text.parse().map_err(|_| {
+    // As Python writes them, too.
+    text.to_ascii_lowercase().parse().map_err(|_| {
         let reason = if text.is_empty() { "empty" } else { "neither true nor false" };
         bad_value(&text, &in_query("profile"), reason, "true or false".to_owned())
     })
@@ -340,6 +355,10 @@ mod tests {
             format!("bad value \"wide\" of the header x-width: not a decimal number; allowed: {widths}")
         );
         assert!(with_header("", &["1", "1"]).unwrap_err().to_string().contains("repeated"));
+        for profile in ["true", "True", "TRUE", "tRuE"] {
+            assert!(read(&format!("profile={profile}")).unwrap().profile, "{profile}");
+        }
+        assert!(!read("profile=False").unwrap().profile);
         for query in ["version=x", "version=", "version=-1", "profile=yes", "profile=", "model="] {
             assert!(matches!(read(query), Err(ApiError::BadValue { .. })), "{query}");
         }
@@ -378,7 +397,7 @@ mod tests {
         let names =
             |parameters: Vec<Parameter>| parameters.into_iter().map(|parameter| parameter.name).collect::<Vec<_>>();
         assert_eq!(names(Query::into_params(|| None)), KNOWN);
-        assert_eq!(names(Headers::into_params(|| None)), [WIDTH_HEADER, BUDGET_HEADER]);
+        assert_eq!(names(Headers::into_params(|| None)), [WIDTH_HEADER, BUDGET_HEADER, "x-request-id"]);
     }
 
     #[test]

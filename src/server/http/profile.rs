@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, Object, Type};
 
 use crate::engine::Width;
 use crate::policy::Profile;
@@ -48,7 +49,16 @@ struct Step {
     #[schema(required)]
     accuracy: Option<f64>,
     /// Batch sizes, and what one batch takes.
+    #[schema(schema_with = described_latency)]
     latency_us: Vec<(usize, f64)>,
+}
+
+/// Pairs of numbers, in the words that writers of clients understand.
+fn described_latency() -> Array {
+    let number = Object::builder().schema_type(Type::Number);
+    let pair = Array::builder().items(number).min_items(Some(2)).max_items(Some(2));
+    let about = "Pairs: how many images a batch has, and how many microseconds it takes.";
+    Array::builder().items(pair).description(Some(about)).build()
 }
 
 /// What each width takes on this machine, corrected while running.

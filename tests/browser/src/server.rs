@@ -9,7 +9,7 @@ use anywidth::config::{Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::picture::Limits;
 use anywidth::repository::{Repository, Source};
-use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, measure};
+use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
 use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
@@ -34,6 +34,7 @@ const LIMITS: RequestLimits = RequestLimits {
     max_body_bytes: 16 << 20,
     max_files: 64,
     read_timeout: Duration::from_secs(10),
+    keep_alive_timeout: Duration::from_secs(60),
     max_bytes_in_flight: 1 << 30,
     max_connections: 1024,
 };
@@ -93,6 +94,6 @@ fn service() -> Result<Service> {
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, Width::of_channels(1, 4), SETTINGS.max_batch, MEASURING)?;
     let models = models.into_iter().zip(profiles).collect();
-    let scheduler = Scheduler::start(SETTINGS, models, metrics.clone(), new_worker)?;
+    let scheduler = Scheduler::start(SETTINGS, models, metrics.clone(), new_worker, Arc::new(Turns::new(1, 0)))?;
     Ok(Service::new(repository, scheduler, metrics, registry, LIMITS))
 }

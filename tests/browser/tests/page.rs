@@ -69,6 +69,8 @@ async fn a_first_look_shows_a_picture_that_is_answered_and_nothing_is_complained
     browser.until("document.querySelectorAll('#cost-latency path.line').length === 1").await?;
     browser.until("document.getElementById('status').textContent === 'connected'").await?;
     browser.until("document.getElementById('now-queue').textContent !== '–'").await?;
+    // Charts of next to nothing say so.
+    browser.until("document.querySelectorAll('#load .hint').length === 4").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());
     Ok(())
 }
@@ -91,13 +93,38 @@ async fn the_policy_refuses_scripts_that_are_not_the_pages_own() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sample_that_is_shown_first_is_named_right_at_every_width() -> Result<()> {
+    let (_turn, server, browser) = open(Look::Light).await?;
+    let shown = browser.text("#picture-name").await?;
+    let (name, least) = (shown.trim_end_matches(".png"), browser.script("return width.min").await?);
+    browser.until(&label_is(name)).await?;
+    browser
+        .until(&format!("document.getElementById('picture-widths').textContent === 'Every width says {name}.'"))
+        .await?;
+    let least: f64 = least.as_str().unwrap().parse()?;
+    // Each width that the page can ask for.
+    for hundredths in (least * 100.0).round() as u32..=100 {
+        let ask = format!(
+            "fetch('page/samples/{shown}').then(file => file.blob()).then(body => \
+             fetch('classify?top_k=1&width=' + {hundredths} / 100, {{ method: 'POST', body }})).then(answer => answer.json())"
+        );
+        let answer = browser.promise(&ask).await?;
+        assert_eq!(answer["predictions"][0]["label"], name, "{hundredths} %: {answer}");
+    }
+    server.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn moving_the_width_changes_the_answer() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.click(".thumb[data-sample='frog.png']").await?;
+    // The page says itself where width matters.
+    browser.until("document.getElementById('picture-widths').textContent.endsWith('on frog. Move the width.')").await?;
     browser.type_into("#width", key::END).await?;
     browser.until(&label_is("frog")).await?;
     assert_eq!(browser.text("#width-value").await?, "1");
     browser.type_into("#width", key::HOME).await?;
-    browser.until(&label_is("airplane")).await?;
+    browser.until(&format!("{ANSWERED} && document.getElementById('answer-label').textContent !== 'frog'")).await?;
     // The frog is more than half green: a click into the curve goes there.
     browser.draw("#curve svg", &[(0.7, 0.5)]).await?;
     browser.until(&label_is("frog")).await?;
@@ -137,7 +164,7 @@ async fn the_keyboard_alone_reaches_everything() -> Result<()> {
         assert!(reached.iter().any(|known| known == id), "{id} in {reached:?}");
     }
     browser.until(&label_is("T-shirt/top")).await?;
-    browser.until("document.getElementById('code-text').textContent.startsWith('import json')").await?;
+    browser.until("document.getElementById('code-text').textContent.startsWith('import requests')").await?;
     assert_eq!(browser.script("return document.getElementById('auto').checked").await?, json!(true));
     assert!(!browser.text("#code-text").await?.contains("width="), "the server chooses");
     Ok(())
@@ -181,6 +208,11 @@ async fn a_file_is_classified_and_the_lines_shown_do_the_same() -> Result<()> {
     fs::write(folder.path().join("same.py"), browser.text("#code-text").await?)?;
     let printed = shell("python3 same.py", folder.path())?;
     assert!(printed.starts_with("0.25 ") && printed.contains("'label': 'ship'"), "{printed}");
+    // What is no picture ends it with the server's own words.
+    fs::write(&path, "no picture")?;
+    let failed = Command::new("python3").arg("same.py").current_dir(folder.path()).output()?;
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success() && said.starts_with("415: {") && said.contains("unsupported_type"), "{said}");
     Ok(())
 }
 
@@ -202,7 +234,7 @@ async fn a_digit_that_is_drawn_is_read() -> Result<()> {
 async fn a_burst_narrows_the_server_and_the_width_returns() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     browser.type_into("#width", key::END).await?;
-    browser.until(&label_is("frog")).await?;
+    browser.until(&format!("width.value === '1' && {}", label_is("ship"))).await?;
     // What the live view says of the width, one word after the other.
     browser
         .script(
@@ -219,7 +251,104 @@ async fn a_burst_narrows_the_server_and_the_width_returns() -> Result<()> {
     let narrow = widths.iter().position(|&width| width < 1.0).unwrap();
     assert!(widths[narrow..].contains(&1.0), "it returns: {widths:?}");
     assert!(browser.text("#burst-result").await?.contains("in time"));
-    browser.until("document.querySelectorAll('#burst-result li').length > 1").await?;
+    browser.until("document.querySelectorAll('#burst-result .classes li').length > 1").await?;
+    let proportional = "const bar = document.querySelector('.parts'); return [...bar.children].every(part => \
+                        Math.abs(part.offsetWidth - part.style.getPropertyValue('--share') * bar.clientWidth) <= 1)";
+    assert_eq!(browser.script(proportional).await?, json!(true), "the bar shows shares as they are");
+    Ok(())
+}
+
+/// Plays a stage of a burst by `burst.js` alone: 200 images are planned within a second, two in each request, and `send`
+/// stands for the server. Gives the tally, and the most requests that were under way at once.
+async fn played(browser: &Browser, send: &str) -> Result<(Value, u64)> {
+    let play = format!(
+        "import('/page/burst.js').then(async burst => {{ \
+           let open = 0, most = 0; \
+           const send = async (images) => {{ \
+             most = Math.max(most, ++open); \
+             try {{ return await ({send})(images); }} finally {{ open -= 1; }} \
+           }}; \
+           const plan = {{ budgetMs: 100, stages: [{{ seconds: 1, perSecond: 100, images: 2 }}] }}; \
+           const tally = await burst.play(plan, send, () => {{}}, new AbortController().signal); \
+           return [tally, most]; }})"
+    );
+    let played = browser.promise(&play).await?;
+    let tally = played[0].clone();
+    let of = |fate: &str| tally[fate].as_f64().unwrap();
+    let all: f64 = ["inTime", "late", "refused", "failed", "held", "behind"].into_iter().map(of).sum();
+    assert!((all - 200.0).abs() <= 2.0, "every image that was planned is counted once: {tally}");
+    Ok((tally, played[1].as_u64().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_burst_does_not_send_is_not_the_servers_miss() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let answer = "({ timing_ms: { total: 1 }, results: [{ width: 1 }, { width: 1 }] })";
+    // Answers that are long on their way: no more leave than the browser has connections.
+    let slow = format!("images => new Promise(done => setTimeout(() => done({answer}), 400))");
+    let (tally, most) = played(&browser, &slow).await?;
+    assert!(most <= 5, "{most}");
+    assert!(tally["held"].as_f64().unwrap() > 0.0, "{tally}");
+    assert_eq!((&tally["late"], &tally["refused"]), (&json!(0), &json!(0)), "{tally}");
+    // A browser that is busy itself: what was due meanwhile is not sent all at once afterwards.
+    let busy = format!(
+        "images => {{ const end = performance.now() + 300; while (performance.now() < end); return {answer}; }}"
+    );
+    let (tally, _) = played(&browser, &busy).await?;
+    assert!(tally["behind"].as_f64().unwrap() > 50.0, "{tally}");
+    assert_eq!((&tally["late"], &tally["refused"]), (&json!(0), &json!(0)), "{tally}");
+    // What the server misses is its own.
+    let late = "images => { throw Object.assign(new Error(), { status: 504 }); }";
+    let (tally, _) = played(&browser, late).await?;
+    assert_eq!(tally["inTime"], 0, "{tally}");
+    assert!(tally["late"].as_f64().unwrap() > 0.0, "{tally}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_and_accuracies_say_whose_they_are() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let described = async |evaluation: &str| -> Result<String> {
+        let describe = format!(
+            "Promise.all([import('/page/cost.js'), fetch('models').then(it => it.json()), fetch('profile').then(it => it.json())]) \
+             .then(([cost, {{ models: [model] }}, {{ models: [profiled] }}]) => {{ \
+               profiled.correction = 2; \
+               for (const step of profiled.steps) step.latency_us = [[1, 2 * 3000]]; \
+               cost.draw({{ ...model, evaluation: {evaluation} }}, profiled); \
+               return cost.describe(1); }})"
+        );
+        Ok(browser.promise(&describe).await?.as_str().unwrap().to_owned())
+    };
+    let said = described("{ split: 'validation', images: 2000 }").await?;
+    // The time is the one that was measured; what the machine is like now stands apart from it.
+    assert!(said.starts_with("An image took 3.0 ms in the network when the server started."), "{said}");
+    assert!(said.ends_with("% of 2,000 validation pictures."), "{said}");
+    assert_eq!(browser.text("#width-now").await?, "Of late, batches took 2.0 times as long as that.");
+    assert!(browser.text("#cost-accuracy-title").await?.contains("2,000 validation pictures"));
+    let said = described("null").await?;
+    assert!(said.contains("Accuracy stated by the file: "), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_are_written_in_one_style() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    let shares = "[0, 0.0001, 0.001, 0.5, 0.908, 0.9989, 0.9999, 1]";
+    let write = format!("import('/page/numbers.js').then(numbers => {shares}.map(numbers.percent))");
+    let style = ["0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "90.8 %", "99.9 %", "> 99.9 %", "100.0 %"];
+    assert_eq!(browser.promise(&write).await?, json!(style));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_can_answer_is_said() -> Result<()> {
+    let (_turn, _server, browser) = open(Look::Light).await?;
+    browser.click(".thumb[data-sample='seven.png']").await?;
+    browser.until(&label_is("7")).await?;
+    assert_eq!(
+        browser.text("#model-knows").await?,
+        "It knows only 10 classes, and answers with one of them whatever the picture shows: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
+    );
     Ok(())
 }
 
@@ -287,6 +416,14 @@ async fn a_phone_shows_all_of_it_without_scrolling_sideways() -> Result<()> {
     let small = "return [...document.querySelectorAll('button, select, .button')].filter(it => it.offsetParent) \
                  .filter(it => it.offsetHeight < 40).map(it => it.id)";
     assert_eq!(browser.script(small).await?, json!([]), "fingers need room");
+    // The answer stands between picture and width, links are there, and lines are not cut off.
+    let tops =
+        "return ['.card.picture', '.card.answer', '.card.width'].map(css => document.querySelector(css).offsetTop)";
+    let tops: Vec<f64> = serde_json::from_value(browser.script(tops).await?)?;
+    assert!(tops.is_sorted() && tops[0] < tops[1], "{tops:?}");
+    assert_eq!(browser.text("nav").await?.split_whitespace().collect::<Vec<_>>(), ["models", "profile", "metrics"]);
+    let cut_off = "const it = document.querySelector('.code pre'); return it.scrollWidth > it.clientWidth";
+    assert_eq!(browser.script(cut_off).await?, json!(false));
     browser.click(".thumb[data-sample='shirt.png']").await?;
     browser.until(&label_is("T-shirt/top")).await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());

@@ -56,7 +56,7 @@ impl Photos {
     /// What is kept of a picture: half as many pixels a side again as the network reads, so that a cut has some to
     /// choose from.
     fn reduced(&self, picture: &Picture) -> Picture {
-        picture.reduced((self.size + self.size / 2) as u32)
+        picture.reduced((self.size + self.size / 2) as u32, self.frame.preparation().filter())
     }
 
     /// Calls `then` with a photograph as it is kept.

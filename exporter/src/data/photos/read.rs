@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use anywidth::dataset::Labelled;
-use anywidth::picture::Frame;
+use anywidth::picture::{Frame, Preparation};
 
 use super::album::{Photos, decode};
 use super::statistics::{CHANNELS, Sums};
@@ -113,7 +113,8 @@ pub fn read_measured(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)
 
 impl Reading {
     fn frame(self) -> Frame {
-        Frame::new(CHANNELS, self.size, self.size).expect("a size that was checked")
+        let frame = Frame::new(CHANNELS, self.size, self.size).expect("a size that was checked");
+        frame.prepared(Preparation::for_training())
     }
 }
 

@@ -8,7 +8,7 @@ import { at, element, say } from "./dom.js";
 import * as drawing from "./drawing.js";
 import * as live from "./live.js";
 import * as network from "./network.js";
-import { width as written } from "./numbers.js";
+import { count, width as written } from "./numbers.js";
 import * as picture from "./picture.js";
 import * as result from "./result.js";
 import * as server from "./server.js";
@@ -22,6 +22,9 @@ const DIGITS = "mnist";
 /** How often, and after which pause, a busy server is asked. */
 const TRIES = 8;
 const PAUSE_MS = 700;
+/** How often the page asks what the widths take now, and how many classes it names as what a model knows. */
+const PROFILE_MS = 5000;
+const NAMED = 10;
 
 const looked = { picture: null, model: null, at: 0.25, auto: false };
 let served = null;
@@ -90,7 +93,12 @@ async function look(given) {
   if (given.drawn) choose(DIGITS);
   looked.picture = given;
   picture.mark(given.drawn ? "draw" : given.name);
-  if (!given.drawn) await picture.show(given);
+  if (!given.drawn) {
+    // What is still there is of another picture.
+    result.clear();
+    curve.clear();
+    await picture.show(given);
+  }
   const most = served?.limits.max_body_bytes ?? Infinity;
   if (given.blob.size > most) {
     looked.picture = null;
@@ -120,7 +128,23 @@ function choose(name) {
   const least = Math.min(...model.widths);
   at("width").min = written(Math.ceil(least * 100) / 100);
   cost.draw(model, profiles.models.find((profiled) => profiled.name === name));
+  say(at("model-knows"), knows(model));
   go(Math.max(looked.at, least));
+}
+
+/** What a model can answer at all: it calls a ship an 8 if digits are all that it knows. */
+function knows({ classes, labels }) {
+  const named = labels.slice(0, NAMED).join(", ");
+  const rest = labels.length > NAMED ? ` and ${count(labels.length - NAMED)} more` : "";
+  return `It knows only ${count(classes)} classes, and answers with one of them whatever the picture shows: ${named}${rest}.`;
+}
+
+/** Asks again what the widths take on this machine, for that changes with what else the machine does. */
+async function learn() {
+  if (!served || document.hidden) return;
+  profiles = await server.profile();
+  const profiled = profiles.models.find(({ name }) => name === looked.model.name);
+  if (profiled) cost.tellCorrection(profiled.correction);
 }
 
 /** Goes to a width. */
@@ -176,6 +200,9 @@ function status(state, text) {
   say(at("status"), text);
 }
 
+/** Whoever is not there to be asked is found again by the stream of events. */
+const learnQuietly = () => learn().catch(() => {});
+
 function build() {
   network.build();
   curve.build(pick);
@@ -189,7 +216,8 @@ function build() {
     model: looked.model,
     maxFiles: served.limits.max_files,
     sample: document.querySelector(`[data-model="${looked.model.name}"]`)?.dataset.sample ?? "ship.png",
-  }));
+  }), learnQuietly);
+  setInterval(learnQuietly, PROFILE_MS);
   at("width").addEventListener("input", ({ target }) => pick(Number(target.value)));
   at("auto").addEventListener("change", ({ target }) => {
     looked.auto = target.checked;

@@ -1,4 +1,4 @@
-// The button of the burst, and what became of its images.
+// The button of the burst, and what became of its images: the server's part, and apart from it the browser's.
 
 import * as burst from "./burst.js";
 import { at, element } from "./dom.js";
@@ -13,11 +13,16 @@ const FATES = [
   ["failed", "failed"],
 ];
 const REDRAW_MS = 200;
+/** So many answers at full width bring the server's correction of its profile near to the truth. */
+const CORRECTIONS = 40;
+/** A browser at one of these shares its processor with the server. */
+const HERE = /^(localhost|127\..*|\[::1\])$/;
 
 let playing = null;
 
 /** Lets the button play. `subject()` says what against: a model, how many files a request may have, and a sample's name. */
-export function build(subject) {
+export function build(subject, ended) {
+  at("burst-here").hidden = !HERE.test(location.hostname);
   at("burst").addEventListener("click", async () => {
     if (playing) return playing.abort();
     playing = new AbortController();
@@ -29,16 +34,19 @@ export function build(subject) {
     }
     playing = null;
     at("burst").textContent = "Play a burst";
+    ended();
   });
 }
 
 async function play({ model, maxFiles, sample }, signal) {
-  const [picture, { workers, models }] = await Promise.all([fetchSample(sample), server.profile()]);
-  const image = await shrunk(picture, model.input);
+  const image = await shrunk(await fetchSample(sample), model.input);
+  await correct(image, model, signal);
+  const { workers, models } = await server.profile();
   const plan = burst.plan(models.find(({ name }) => name === model.name), workers, maxFiles);
   const parameters = { model: model.name, budget_ms: plan.budgetMs, top_k: 1 };
-  const bodies = new Map(plan.stages.map(({ images }) => [images, body(image, images)]));
-  const send = (images) => server.classify(bodies.get(images), parameters, { signal });
+  const sizes = new Set(plan.stages.map(({ images }) => images));
+  const bodies = new Map(await Promise.all([...sizes].map(async (images) => [images, await body(image, images)])));
+  const send = (images) => server.classify(bodies.get(images).bytes, parameters, { headers: bodies.get(images).headers, signal });
   let drawn = 0;
   const tally = await burst.play(plan, send, (tally) => {
     if (performance.now() - drawn < REDRAW_MS) return;
@@ -49,6 +57,13 @@ async function play({ model, maxFiles, sample }, signal) {
   at("burst-result").append(element("p", { class: "unseen" }, inWords(tally)));
 }
 
+/** Lets the server see what full width takes now: a plan by times that are wrong asks for too little or too much. */
+async function correct(image, model, signal) {
+  for (let times = 0; times < CORRECTIONS && !signal.aborted; times += 1) {
+    await server.classify(image, { model: model.name, width: 1, top_k: 1 }, { signal }).catch(() => {});
+  }
+}
+
 /** A picture in the size that a model reads: a burst is to load the network, not the connection and the decoder. */
 async function shrunk(picture, { width, height }) {
   const canvas = element("canvas", { width, height });
@@ -56,30 +71,44 @@ async function shrunk(picture, { width, height }) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-/** So many copies of an image, as a request's body. */
-function body(image, images) {
-  if (images === 1) return image;
+/** So many copies of an image, written once: a browser that writes a form for each request has less time to send. */
+async function body(image, images) {
   const form = new FormData();
   for (let index = 0; index < images; index += 1) form.append("image", image, `${index}.png`);
-  return form;
+  const written = new Response(images === 1 ? image : form);
+  return { headers: { "content-type": written.headers.get("content-type") }, bytes: await written.arrayBuffer() };
 }
 
 function show(tally, { budgetMs }) {
-  const ended = FATES.reduce((sum, [fate]) => sum + tally[fate], 0);
-  const parts = FATES.filter(([fate]) => tally[fate] > 0).map(([fate, name]) => part(fate, name, tally[fate], ended));
-  const note = tally.notSent > 0 ? ` ${count(tally.notSent)} more were due, but the browser did not get to them.` : "";
+  const sent = FATES.reduce((sum, [fate]) => sum + tally[fate], 0);
+  const fates = FATES.filter(([fate]) => tally[fate] > 0);
+  const missed = notSent(tally);
   at("burst-result").replaceChildren(
     element("div", {},
-      element("div", { class: "parts" }, ...parts),
-      element("p", { class: "caption" }, `${count(ended)} images; in time is within ${budgetMs} ms.${note}`),
+      element("div", { class: "parts", "aria-hidden": "true" }, ...fates.map(([fate]) => part(fate, tally[fate] / sent))),
+      element("ul", { class: "key" }, ...fates.map(([fate, name]) => element("li", { class: fate }, `${share(tally[fate], sent)} ${name}`))),
+      element("p", { class: "caption" }, `The server: of ${count(sent)} images that were sent. In time is within ${budgetMs} ms.`),
+      ...(missed ? [element("p", { class: "caption", id: "burst-browser" }, missed)] : []),
     ),
     histogram(tally.widths),
   );
 }
 
-function part(fate, name, images, all) {
-  const node = element("span", { class: fate }, element("b", {}, count(images)), ` ${name}`);
-  node.style.setProperty("--share", images / all);
+const share = (images, all) => `${count(images)} (${percent(images / all)})`;
+
+/** What of the plan the browser did not send, and why; nothing where it sent all. */
+function notSent({ held, behind }) {
+  const reasons = [
+    [held, `while all of its ${burst.CONNECTIONS} connections waited for answers`],
+    [behind, "because it did not keep up itself, so that it asked less"],
+  ].filter(([images]) => Math.round(images) > 0);
+  if (reasons.length === 0) return null;
+  return `This browser: ${reasons.map(([images, why]) => `${count(images)} planned images were not sent ${why}`).join("; ")}.`;
+}
+
+function part(fate, share) {
+  const node = element("span", { class: fate });
+  node.style.setProperty("--share", share);
   return node;
 }
 
@@ -94,8 +123,9 @@ function histogram(widths) {
   return element("ol", { class: "classes", "aria-label": "Images answered at each width" }, ...bars);
 }
 
-function inWords({ inTime, late, refused, failed, widths }) {
-  const narrowest = Math.min(...widths.keys());
-  const share = percent(inTime / Math.max(inTime + late + refused + failed, 1));
-  return `The burst is over: ${share} in time, ${refused} refused, ${late} late; the narrowest width was ${width(narrowest)}.`;
+function inWords(tally) {
+  const { inTime, late, refused, failed, widths } = tally;
+  const rest = widths.size > 0 ? `; the narrowest width was ${width(Math.min(...widths.keys()))}` : "";
+  const part = percent(inTime / Math.max(inTime + late + refused + failed, 1));
+  return `The burst is over: the server answered ${part} in time, refused ${refused} and was late with ${late}${rest}. ${notSent(tally) ?? ""}`;
 }

@@ -10,7 +10,7 @@ export class Chart {
    * with the x that a person points at.
    */
   constructor(place, { height, x, y, pick }) {
-    Object.assign(this, { place, height, x, y, lines: [], cursor: null });
+    Object.assign(this, { place, height, x, y, lines: [], cursor: null, hinted: "" });
     this.root = svg("svg", { role: "img", height, width: "100%" });
     place.append(this.root);
     if (pick) this.#pickable(pick);
@@ -21,6 +21,13 @@ export class Chart {
   draw(lines, label) {
     this.lines = lines;
     this.root.setAttribute("aria-label", label);
+    this.#render();
+  }
+
+  /** Says in the middle why nothing is drawn. */
+  hint(text) {
+    if (this.hinted === text) return;
+    this.hinted = text;
     this.#render();
   }
 
@@ -42,8 +49,13 @@ export class Chart {
     if (width === 0) return;
     this.inner = width - MARGIN.left - MARGIN.right;
     this.root.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
-    this.root.replaceChildren(...this.#grid(width), ...this.lines.flatMap((line) => this.#line(line)));
+    this.root.replaceChildren(...this.#grid(width), ...this.lines.flatMap((line) => this.#line(line)), ...this.#hint(width));
     this.#renderCursor();
+  }
+
+  #hint(width) {
+    if (!this.hinted) return [];
+    return [svg("text", { class: "hint", x: (MARGIN.left + width - MARGIN.right) / 2, y: this.height / 2, "text-anchor": "middle" }, this.hinted)];
   }
 
   #grid(width) {

@@ -2,13 +2,19 @@
 
 import { Chart, ceiling } from "./chart.js";
 import { at, say } from "./dom.js";
-import { duration, percent, three } from "./numbers.js";
+import { count, duration, percent, three, width as written } from "./numbers.js";
 
 const x = { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], write: String };
+/** The accuracy's axis begins and ends at a multiple of this. */
+const ACCURACY_STEP = 0.1;
+/** Above this, and below its inverse, the machine is worth a word: it is not what it was when times were measured. */
+const CHANGED = 1.2;
 
 let charts = [];
 let steps = [];
 let accuracies = [];
+/** Of what the accuracies are shares, as the file says; null where it does not. */
+let evaluation = null;
 
 export function build(pick) {
   const y = { from: 0, to: 1, ticks: [], write: String };
@@ -18,15 +24,29 @@ export function build(pick) {
 
 /** Draws a model of `/models` with its line of `/profile`. */
 export function draw(model, profiled) {
-  steps = profiled.steps.map(({ width, latency_us: [[, us]] }) => [width, us / 1000]);
+  // The server corrects its times by what batches take now. The correction is shown apart, for one answer may take another time.
+  const ms = (us) => us / profiled.correction / 1000;
+  steps = profiled.steps.map(({ width, latency_us: [[, us]] }) => [width, ms(us)]);
   accuracies = model.accuracy.map(({ width, accuracy }) => [width, accuracy]);
+  evaluation = model.evaluation ?? null;
   const [accuracy, latency] = charts;
-  Object.assign(accuracy.y, { from: 0, to: 1, ticks: [0, 0.5, 1], write: (share) => `${share * 100} %` });
+  // Both begin where the server does when it chooses: narrower widths are for who asks for them.
+  const known = accuracies.filter(([width]) => width >= steps[0][0] - 1e-6);
+  Object.assign(accuracy.y, accuracyAxis(known));
   const top = ceiling(steps.at(-1)[1]);
   Object.assign(latency.y, { from: 0, to: top, ticks: [0, top / 2, top], write: (ms) => (ms === 0 ? "0" : brief(ms)) });
-  accuracy.draw([{ kind: "c1", points: accuracies, filled: true }], `Accuracy: ${ends(accuracies, percent)}`);
+  accuracy.draw([{ kind: "c1", points: known, filled: true }], `Accuracy: ${ends(known, percent)}`);
   latency.draw([{ kind: "c0", points: steps, filled: true }], `Time for one image: ${ends(steps, duration)}`);
-  say(at("cost-caption"), caption(accuracies));
+  say(at("cost-accuracy-title"), accuracyTitle(known));
+  say(at("cost-caption"), `Both curves begin at ${written(steps[0][0])}, the narrowest width that the server chooses by itself.`);
+  tellCorrection(profiled.correction);
+}
+
+/** Says that the machine is slower or faster now than when the times were measured. */
+export function tellCorrection(correction) {
+  const changed = correction > CHANGED || correction < 1 / CHANGED;
+  say(at("width-now"), changed ? `Of late, batches took ${three(correction)} times as long as that.` : "");
+  at("width-now").hidden = !changed;
 }
 
 export function mark(width) {
@@ -38,20 +58,37 @@ export function describe(width) {
   if (steps.length === 0) return "";
   const ms = between(steps, width);
   const share = ms / steps.at(-1)[1];
-  const time = share < 1 ? `${duration(ms)} for an image, ${Math.round(share * 100)} % of full width's` : `${duration(ms)} for an image`;
+  const narrower = width < steps[0][0] - 1e-6;
+  const part = share < 1 && !narrower ? `, ${Math.round(share * 100)} % of full width's` : "";
+  const time = `An image took ${narrower ? "less than " : ""}${duration(ms)} in the network when the server started${part}`;
   // A model does not always say how accurate it is.
-  return accuracies.length > 0 ? `${time}; right in ${percent(between(accuracies, width))} of the tests.` : `${time}.`;
+  if (accuracies.length === 0) return `${time}.`;
+  const right = percent(between(accuracies, width));
+  return `${time}. ${evaluation ? `Right in ${right} of ${pictures()}.` : `Accuracy stated by the file: ${right}.`}`;
 }
+
+function accuracyTitle(known) {
+  if (known.length === 0) return "Accuracy: the file states none";
+  return `Accuracy ${evaluation ? `on ${pictures()}` : "stated by the file"}; the axis begins at ${whole(charts[0].y.from)}`;
+}
+
+const pictures = () => `${count(evaluation.images)} ${evaluation.split} pictures`;
+
+/** An axis that shows differences of a few points: from the tens below the least accuracy to those above the best. */
+function accuracyAxis(known) {
+  if (known.length === 0) return { from: 0, to: 1, ticks: [0, 0.5, 1], write: whole };
+  const values = known.map(([, accuracy]) => accuracy);
+  const from = Math.min(Math.floor(Math.min(...values) / ACCURACY_STEP) * ACCURACY_STEP, 1 - ACCURACY_STEP);
+  const to = Math.max(Math.ceil(Math.max(...values) / ACCURACY_STEP) * ACCURACY_STEP, from + ACCURACY_STEP);
+  return { from, to, ticks: [from, (from + to) / 2, to], write: whole };
+}
+
+const whole = (share) => `${Math.round(share * 100)} %`;
 
 const brief = (ms) => (ms >= 1 ? `${Number(three(ms))} ms` : `${Number(three(ms * 1000))} µs`);
 
 const ends = (points, write) =>
   points.length === 0 ? "not known" : [points[0], points.at(-1)].map(([width, value]) => `${write(value)} at width ${width}`).join(", ");
-
-const caption = (known) =>
-  known.length > 0
-    ? "Accuracy as the model's maker tested it, and the time for one image, measured on this machine."
-    : "The time for one image, measured on this machine. The model does not say how accurate it is.";
 
 /** The value at a width, along a straight line between those that are known. */
 function between(points, width) {

@@ -1,7 +1,7 @@
 // The probabilities of classes over all widths, as one pass gives them.
 
 import { Chart } from "./chart.js";
-import { at, element } from "./dom.js";
+import { at, element, say } from "./dom.js";
 import { percent, width } from "./numbers.js";
 
 /** As many classes get a line of their own. */
@@ -25,6 +25,7 @@ export function draw(profile) {
     label,
   }));
   chart.draw(lines, describe(profile));
+  say(at("picture-widths"), whereItChanges(profile));
   const key = ({ kind, label }) => element("li", { class: kind }, label);
   at("curve-key").replaceChildren(...lines.map(key));
 }
@@ -33,6 +34,7 @@ export function draw(profile) {
 export function clear() {
   chart.draw([], "Probabilities over all widths: none yet");
   at("curve-key").replaceChildren();
+  say(at("picture-widths"), "\u00a0");
 }
 
 export const mark = (value) => chart.mark(value);
@@ -54,10 +56,23 @@ function likeliest(profile) {
 
 const probability = (predictions, index) => predictions.find((prediction) => prediction.index === index)?.probability ?? null;
 
+/** The widths from which on another class is the likeliest. */
+function changesOf(profile) {
+  const steps = profile.map(({ width: at, predictions: [first] }) => ({ at, ...first }));
+  return steps.filter(({ index }, step) => step === 0 || steps[step - 1].index !== index);
+}
+
+/** Whether width matters for this picture, for who has not moved it yet. */
+function whereItChanges(profile) {
+  const changes = changesOf(profile);
+  const [first, last] = [changes[0], changes.at(-1)];
+  if (first === last) return `Every width says ${last.label}.`;
+  return `At width ${width(first.at)} the network says ${first.label}, from ${width(last.at)} on ${last.label}. Move the width.`;
+}
+
 /** The curve in words: where its likeliest class changes. */
 function describe(profile) {
-  const steps = profile.map(({ width: at, predictions: [first] }) => ({ at, ...first }));
-  const changes = steps.filter(({ index }, step) => step === 0 || steps[step - 1].index !== index);
+  const changes = changesOf(profile);
   const words = changes.map(({ at, label, probability }) => `from width ${width(at)} on ${label}, ${percent(probability)}`);
-  return `Probabilities over all widths: ${words.join("; ")}; at full width ${percent(steps.at(-1).probability)}`;
+  return `Probabilities over all widths: ${words.join("; ")}; at full width ${percent(profile.at(-1).predictions[0].probability)}`;
 }

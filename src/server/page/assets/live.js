@@ -5,6 +5,8 @@ import { at, say } from "./dom.js";
 import { count, three, width } from "./numbers.js";
 
 const SECONDS = 60;
+/** Below so many images per second lines are specks, and need a word. */
+const FEW = 20;
 
 /** The charts: what each shows of an event, and how its latest value is written. */
 const SHOWN = [
@@ -75,12 +77,15 @@ function redraw() {
   const now = performance.now() / 1000;
   while (seen.length > 0 && seen[0].at < now - SECONDS) seen.shift();
   const latest = seen.at(-1)?.event;
+  const most = Math.max(0, ...seen.map(({ event }) => (event ? event.images_per_s + event.refused_per_s + event.late_per_s : 0)));
+  const hint = most === 0 ? "nothing asked yet" : most < FEW ? "little asked yet" : "";
   for (const { id, name, lines, now: write, fixed, least } of SHOWN) {
     const drawn = lines.map(({ of, ...line }) => ({
       ...line,
       points: seen.map(({ at, event }) => [at - now, event ? of(event) : null]),
     }));
     const chart = charts.get(id);
+    chart.hint(hint);
     scale(chart.y, fixed ?? ceiling(Math.max(least, ...drawn.flatMap(({ points }) => points.map(([, y]) => y ?? 0)))));
     chart.draw(drawn, `${name}, last minute; now ${latest ? write(latest) : "not known"}`);
     if (latest) say(at(`now-${id}`), write(latest));

@@ -3,10 +3,11 @@
 /** A width, in three digits at most. */
 export const width = (value) => String(Math.round(value * 1000) / 1000);
 
-/** A share of 1 as percents, finer where it is nearly nothing or nearly all. */
+/** A share of 1 as percents with one decimal; what is not quite nothing or not quite all is not rounded to it. */
 export function percent(share) {
-  const digits = share > 0.9995 || share < 0.0005 ? 0 : share > 0.99 || share < 0.01 ? 2 : 1;
-  return `${(share * 100).toFixed(digits)} %`;
+  if (share > 0 && share < 0.0005) return "< 0.1 %";
+  if (share < 1 && share >= 0.9995) return "> 99.9 %";
+  return `${(share * 100).toFixed(1)} %`;
 }
 
 /** Milliseconds in three digits, with a unit that suits. */

@@ -49,10 +49,14 @@ function curl({ name, url }) {
 
 function python({ name, url }) {
   return [
-    "import json, urllib.request",
+    "import requests  # pip install requests",
     "",
-    `image = open(${JSON.stringify(name)}, "rb").read()`,
-    `answer = json.load(urllib.request.urlopen(${JSON.stringify(url)}, image))`,
+    `with open(${JSON.stringify(name)}, "rb") as image:`,
+    `    response = requests.post(${JSON.stringify(url)}, data=image.read(), timeout=10)`,
+    "if not response.ok:",
+    "    # What is wrong, in words and as a code; after 503 try again when Retry-After says.",
+    '    raise SystemExit(f"{response.status_code}: {response.text}")',
+    "answer = response.json()",
     'print(answer["width"], answer["predictions"])',
   ].join("\n");
 }

@@ -37,9 +37,11 @@ async fn main() -> Result<()> {
     write(folder.join("terminal.png"), &shell.picture(height.as_f64()).await?)
 }
 
-/// Waits for the sample that the page shows first, at a width at which the network knows it.
+/// Shows the sample for which width matters, at a width at which the network knows it.
 async fn show_frog(browser: &Browser) -> Result<()> {
-    browser.until("document.getElementById('answer-label').textContent === 'bird'").await?;
+    browser.until("document.getElementById('answer-label').textContent === 'ship'").await?;
+    browser.script("document.querySelector('[data-sample=\"frog.png\"]').click()").await?;
+    browser.until("document.getElementById('picture-widths').textContent.endsWith('Move the width.')").await?;
     browser
         .script("const it = document.getElementById('width'); it.value = 0.5; it.dispatchEvent(new Event('input'))")
         .await?;

@@ -1,0 +1,149 @@
+//! What a file that is no picture for us is instead, by its first bytes.
+
+/// How a file of some type begins, at some place, the type's name, and what to do with it.
+type Kind = (usize, &'static [u8], &'static str, &'static str);
+
+const CONVERT: &str = "convert it to JPEG or PNG";
+
+/// Types that people send, the more telling beginnings first.
+const KINDS: [Kind; 20] = [
+    (0, b"GIF8", "GIF", "save one of its frames as PNG"),
+    (0, b"II*\0", "TIFF", CONVERT),
+    (0, b"MM\0*", "TIFF", CONVERT),
+    (0, b"II+\0", "TIFF", CONVERT),
+    (0, b"MM\0+", "TIFF", CONVERT),
+    (0, b"%PDF-", "PDF", "export the page as PNG or JPEG"),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", CONVERT),
+    (0, b"\xff\x0a", "JPEG XL", CONVERT),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000", CONVERT),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000", CONVERT),
+    (0, b"8BPS", "PSD", CONVERT),
+    (0, b"\0\0\x01\0", "ICO", CONVERT),
+    (0, b"\0\0\x02\0", "CUR", CONVERT),
+    (0, b"qoif", "QOI", CONVERT),
+    (0, b"DDS ", "DDS", CONVERT),
+    (0, b"v/1\x01", "OpenEXR", CONVERT),
+    (0, b"#?RADIANCE", "Radiance HDR", CONVERT),
+    (0, b"\x1f\x8b", "gzip", "send the image itself, or say Content-Encoding: gzip"),
+    (0, b"PK\x03\x04", "ZIP", "send the images themselves"),
+    (0, b"%!PS", "PostScript", CONVERT),
+];
+
+/// What is said of a file that begins with these bytes.
+pub(super) fn looks_like(bytes: &[u8]) -> String {
+    if let Some((name, advice)) = named(bytes) {
+        return format!("it looks like {}, and {name} is not supported; {advice}", name.to_lowercase());
+    }
+    let start = &bytes[..bytes.len().min(16)];
+    match std::str::from_utf8(start) {
+        Ok(text) => format!("it begins with the text {text:?}"),
+        Err(_) => {
+            let hexadecimal: Vec<String> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("it begins with the bytes {}", hexadecimal.join(" "))
+        }
+    }
+}
+
+fn named(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let begins = |&&(at, start, ..): &&Kind| bytes.get(at..).is_some_and(|rest| rest.starts_with(start));
+    let known = KINDS.iter().find(begins).map(|&(.., name, advice)| (name, advice));
+    known.or_else(|| bitmap(bytes)).or_else(|| boxed(bytes)).or_else(|| markup(bytes))
+}
+
+/// `BM` alone could begin any text.
+fn bitmap(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let header = bytes.strip_prefix(b"BM")?.get(12..16)?;
+    let known = matches!(u32::from_le_bytes(header.try_into().ok()?), 12 | 16 | 40 | 52 | 56 | 64 | 108 | 124);
+    known.then_some(("BMP", CONVERT))
+}
+
+/// Files of boxes, of which the first one lists the brands: photographs of telephones, and videos.
+fn boxed(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
+    let brands = bytes.get(4..length.clamp(8, 256).min(bytes.len()))?.strip_prefix(b"ftyp")?;
+    // Between the first brand and the others is a version.
+    let mut brands: Vec<_> = brands.as_chunks::<4>().0.iter().collect();
+    if brands.len() > 1 {
+        brands.remove(1);
+    }
+    let has = |names: &[&[u8; 4]]| brands.iter().any(|brand| names.contains(brand));
+    if has(&[b"avif", b"avis"]) {
+        Some(("AVIF", CONVERT))
+    } else if has(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2"])
+    {
+        let advice = "save it as JPEG (an iPhone does under Settings, Camera, Formats, Most Compatible)";
+        Some(("HEIC", advice))
+    } else if has(&[b"jxl "]) {
+        Some(("JPEG XL", CONVERT))
+    } else {
+        Some(("MP4 video", "send one of its frames as JPEG or PNG"))
+    }
+}
+
+/// SVG, behind whatever may stand before its first element.
+fn markup(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const FAR: usize = 4096;
+    let start = bytes[..bytes.len().min(FAR)].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes[..bytes.len().min(FAR)]);
+    let text = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let mut rest = text.trim_start();
+    loop {
+        let end = match rest {
+            _ if rest.starts_with("<svg") => return Some(("SVG", "export it as PNG")),
+            _ if rest.starts_with("<!doctype html") || rest.starts_with("<html") => {
+                return Some(("HTML", "send the image itself, not the page that shows it"));
+            }
+            _ if rest.starts_with("<!--") => "-->",
+            _ if rest.starts_with("<?") => "?>",
+            // A document type may have a part in brackets.
+            _ if rest.starts_with("<!doctype svg") => return Some(("SVG", "export it as PNG")),
+            _ => return None,
+        };
+        rest = rest[rest.find(end)? + end.len()..].trim_start();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_named_and_text_is_quoted() {
+        let cases: [(&[u8], &str); 26] = [
+            (b"GIF87a\x01\0", "GIF"),
+            (b"GIF89a\x01\0", "GIF"),
+            (b"II*\0\x08\0\0\0", "TIFF"),
+            (b"MM\0*\0\0\0\x08", "TIFF"),
+            (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "BMP"),
+            (b"%PDF-1.7\n", "PDF"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x10ftypheix\0\0\0\0", "HEIC"),
+            (b"\0\0\0\x18ftypmsf1\0\0\0\0hevc", "HEIC"),
+            (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "AVIF"),
+            (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+            (b"\0\0\0\x18ftypisom\0\0\x02\0isom", "MP4 video"),
+            (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+            (b"\xff\x0a\x01\x02", "JPEG XL"),
+            (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+            (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+            (b"\0\0\x01\0\x01\0\x10\x10", "ICO"),
+            (b"8BPS\0\x01", "PSD"),
+            (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "SVG"),
+            (b"\xef\xbb\xbf<?xml version=\"1.0\"?>\n<!-- made by hand -->\n<SVG width=\"1\"/>", "SVG"),
+            (b"<?xml version=\"1.0\"?><!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\" \"svg11.dtd\"><svg/>", "SVG"),
+            (b"  <!doctype html><html>", "HTML"),
+            (b"PK\x03\x04\x14\0", "ZIP"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"qoif\0\0", "QOI"),
+        ];
+        for (bytes, name) in cases {
+            let said = looks_like(bytes);
+            assert!(said.contains(&format!("{name} is not supported; ")), "{said}");
+        }
+        for text in ["BMW and others", "{\"width\": 1}", "<?xml version='1.0'?><a/>", "<!-- unfinished", "ftyp"] {
+            assert!(looks_like(text.as_bytes()).starts_with("it begins with the text "), "{text}");
+        }
+        assert_eq!(looks_like(&[0xFE, 0xED]), "it begins with the bytes fe ed");
+        assert_eq!(looks_like(&[]), "it begins with the text \"\"");
+    }
+}

@@ -1,0 +1,187 @@
+//! Bodies that came compressed: `Content-Encoding`.
+//!
+//! Inflating is computation, so it is done on threads of its own, never in async code; on no more of them at once than may
+//! decode large pictures. Whatever is sent, a body's every stage is within the limit of a body and within the memory of all.
+
+use std::io::{self, ErrorKind, Read};
+use std::sync::{Arc, Weak};
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_ENCODING;
+use flate2::bufread::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::error::ApiError;
+use crate::config::RequestLimits;
+use crate::server::memory::Growing;
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Gzip,
+    /// The zlib format, as its name should mean; or deflate without it, as some have understood it.
+    Deflate,
+}
+
+/// The places for those who inflate at once.
+#[derive(Debug)]
+pub(in crate::server) struct Inflaters(Semaphore);
+
+/// A body, the limits that it is within, and its part of the memory.
+struct Body {
+    bytes: Bytes,
+    limits: RequestLimits,
+    growing: Growing,
+    /// Gone when its caller is.
+    wanted: Weak<()>,
+}
+
+/// The most encodings of one body, each inside the one before.
+pub(super) const MAX_ENCODINGS: usize = 3;
+/// As much is inflated before it is asked whether all is within its limits, and whether the caller still waits.
+const STEP: usize = 64 << 10;
+
+/// How the body is compressed, in the order in which that was done.
+///
+/// # Errors
+/// Names an encoding that is not known.
+pub(super) fn encodings(headers: &HeaderMap) -> Result<Vec<Encoding>, ApiError> {
+    let mut encodings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        for name in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            let is = |known: &[&[u8]]| known.iter().any(|known| name.eq_ignore_ascii_case(known));
+            match () {
+                () if is(&[b"", b"identity"]) => {}
+                () if is(&[b"gzip", b"x-gzip"]) => encodings.push(Encoding::Gzip),
+                () if is(&[b"deflate"]) => encodings.push(Encoding::Deflate),
+                () => return Err(unsupported(name)),
+            }
+            if encodings.len() > MAX_ENCODINGS {
+                return Err(unsupported(value.as_bytes()));
+            }
+        }
+    }
+    Ok(encodings)
+}
+
+fn unsupported(name: &[u8]) -> ApiError {
+    const LONGEST: usize = 40;
+    ApiError::UnsupportedEncoding { encoding: String::from_utf8_lossy(name).chars().take(LONGEST).collect() }
+}
+
+impl Inflaters {
+    pub(in crate::server) fn new(at_once: usize) -> Inflaters {
+        Inflaters(Semaphore::new(at_once))
+    }
+
+    /// The body without its encodings, and its part of the memory, which is then as large as what came out.
+    pub(super) async fn inflate(
+        &self,
+        bytes: Bytes,
+        encodings: Vec<Encoding>,
+        limits: &RequestLimits,
+        growing: Growing,
+    ) -> Result<(Bytes, Growing), ApiError> {
+        let _place = self.0.acquire().await.map_err(|_| ApiError::Internal)?;
+        let here = Arc::new(());
+        let mut body = Body { bytes, limits: *limits, growing, wanted: Arc::downgrade(&here) };
+        let inflated = spawn_blocking(move || {
+            encodings.iter().rev().try_for_each(|&encoding| body.inflate(encoding)).map(|()| (body.bytes, body.growing))
+        });
+        let inflated = inflated.await.map_err(|_| ApiError::Internal)?;
+        drop(here);
+        inflated
+    }
+}
+
+impl Body {
+    fn inflate(&mut self, encoding: Encoding) -> Result<(), ApiError> {
+        let RequestLimits { max_body_bytes, max_bytes_in_flight, .. } = self.limits;
+        let mut reader = encoding.reader(&self.bytes);
+        let mut inflated = Vec::new();
+        loop {
+            let length = inflated.len();
+            inflated.resize(length + STEP, 0);
+            let more = reader.read(&mut inflated[length..]).map_err(|error| encoding.broken(&error))?;
+            inflated.truncate(length + more);
+            if inflated.len() > max_body_bytes {
+                return Err(ApiError::InflatedTooLarge { max_bytes: max_body_bytes });
+            }
+            let full = ApiError::MemoryFull { max_bytes: max_bytes_in_flight };
+            self.growing.resize(self.bytes.len() + inflated.len()).ok_or(full)?;
+            if self.wanted.strong_count() == 0 {
+                // Nobody reads this.
+                return Err(ApiError::BrokenBody);
+            }
+            if more == 0 {
+                break;
+            }
+        }
+        drop(reader);
+        self.bytes = inflated.into();
+        // Not more than it has.
+        let _ = self.growing.resize(self.bytes.len());
+        Ok(())
+    }
+}
+
+impl Encoding {
+    fn reader(self, bytes: &[u8]) -> Box<dyn Read + '_> {
+        match self {
+            Encoding::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Encoding::Deflate => {
+                Box::new(Deflated { bytes, state: Decompress::new(has_zlib_header(bytes)), ended: false })
+            }
+        }
+    }
+
+    fn broken(self, error: &io::Error) -> ApiError {
+        let name = match self {
+            Encoding::Gzip => "gzip",
+            Encoding::Deflate => "deflate",
+        };
+        let reason = match error.kind() {
+            ErrorKind::UnexpectedEof => format!("its {name} ends early"),
+            _ => format!("its {name} is damaged, or it is none ({error})"),
+        };
+        ApiError::BadEncoding { reason }
+    }
+}
+
+/// Does it begin as zlib does (RFC 1950)? Deflate without a header practically never does.
+fn has_zlib_header(bytes: &[u8]) -> bool {
+    matches!(bytes, &[method, flags, ..] if method & 0x8f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31))
+}
+
+/// A deflate stream that must end, and be the last thing.
+struct Deflated<'a> {
+    bytes: &'a [u8],
+    state: Decompress,
+    ended: bool,
+}
+
+impl Read for Deflated<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return match self.bytes {
+                [] => Ok(0),
+                _ => Err(io::Error::new(ErrorKind::InvalidData, "something stands behind its end")),
+            };
+        }
+        let (read, written) = (self.state.total_in(), self.state.total_out());
+        let status = self.state.decompress(self.bytes, buffer, FlushDecompress::None)?;
+        self.bytes = &self.bytes[(self.state.total_in() - read) as usize..];
+        let written = (self.state.total_out() - written) as usize;
+        match status {
+            Status::StreamEnd => {
+                self.ended = true;
+                if written == 0 { self.read(buffer) } else { Ok(written) }
+            }
+            _ if written == 0 && !buffer.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(written),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+"""The code on docs/python.md runs, and does what the page says."""
+
+import http.server
+import json
+import re
+import threading
+
+import pytest
+
+from conftest import ROOT
+
+PAGE = (ROOT / "docs/python.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def page(url):
+    """What the page's code leaves behind, run in the repository's root as a reader would."""
+    # An unoptimised server on a busy machine is slower than any reader's.
+    changes = {"http://127.0.0.1:8080": url, "budget_ms=1000": "budget_ms=3600000", "timeout=(2, 10)": "timeout=(600, 600)"}
+    scope = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        for block in BLOCKS:
+            for old, new in changes.items():
+                block = block.replace(old, new)
+            exec(compile(block, "docs/python.md", "exec"), scope)
+    return scope
+
+
+def test_the_code_of_the_page_runs(page):
+    assert len(BLOCKS) >= 3
+    server = page["server"]
+    assert server.classify((ROOT / "samples/ship.png").read_bytes())["predictions"][0]["label"] == "ship"
+
+
+def test_many_files_go_in_chunks(page):
+    paths = [ROOT / "samples/ship.png", ROOT / "samples/shirt.png", ROOT / "samples/ship.png"]
+    results = list(page["server"].classify_files(paths, chunk=2, top_k=1))
+    assert [result["name"] for result in results] == ["ship.png", "shirt.png", "ship.png"]
+
+
+def test_an_error_says_which_file(page, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((ROOT / "samples/ship.png").read_bytes()[:200])
+    with pytest.raises(page["ClassifyError"], match="broken.png") as raised:
+        list(page["server"].classify_files([ROOT / "samples/ship.png", broken]))
+    assert (raised.value.code, raised.value.file["index"]) == ("broken_image", 1)
+
+
+class Busy(http.server.BaseHTTPRequestHandler):
+    """Refuses twice, then answers."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Busy.asked += 1
+        status, body = (503, {"error": "no", "code": "overloaded", "retry_after_ms": 3})
+        if Busy.asked % 3 == 0:
+            status, body = (200, {"predictions": []})
+        body = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_what_is_refused_is_asked_again(page):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
+        threading.Thread(target=busy.serve_forever).start()
+        try:
+            server = page["Anywidth"](f"http://127.0.0.1:{busy.server_port}")
+            assert server.classify(b"image") == {"predictions": []}
+            assert Busy.asked == 3
+            with pytest.raises(page["ClassifyError"]):
+                page["Anywidth"](server.url, tries=2).classify(b"image")
+        finally:
+            busy.shutdown()
