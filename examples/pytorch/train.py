@@ -52,7 +52,7 @@ def load(folder, size, mode):
     for index, name in enumerate(names):
         for path in sorted((folder / name).iterdir()):
             # As the server does it: the centre of the picture, scaled to the network's input.
-            image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.BOX)
+            image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.LANCZOS)
             images.append(numpy.asarray(image, dtype=numpy.float32).reshape(size, size, -1) / 255)
             classes.append(index)
     return torch.tensor(numpy.stack(images).transpose(0, 3, 1, 2)), torch.tensor(classes), names
