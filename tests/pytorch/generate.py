@@ -44,13 +44,11 @@ def build(name, case):
 
 def export(network, case, path):
     options = dict(case.export)
-    batch, channels_last = options.pop("batch", 1), options.pop("channels_last", False)
+    batch = options.pop("batch", 1)
     options.setdefault("external_data", False)
     if options.get("dynamo") is False:
         options.pop("external_data")
     example = image(case.shape).repeat(batch, 1, 1, 1)
-    if channels_last:
-        example = example.to(memory_format=torch.channels_last)
     if next(network.parameters()).dtype == torch.float16:
         example = example.half()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -306,7 +306,7 @@ TRAINING = dict(dynamo=False, training=torch.onnx.TrainingMode.TRAINING, do_cons
 class Case:
     """A network and how it is exported: the arguments of `torch.onnx.export` beside the network, the image and the path.
 
-    Two arguments are about the image: `batch`, and `channels_last`, its order in memory.
+    `batch` is the number of images, 1 unless it is said.
     """
 
     build: Callable[[], nn.Module]
@@ -455,8 +455,6 @@ CASES = {
     "opset-22": Case(Separable, dict(opset_version=22, **DYNAMIC)),
     "opset-23": Case(MobileNetV2, dict(opset_version=23)),
     "opset-newest-dynamo": vgg(export=dict(opset_version=25)),
-    # Pixels as Pillow and NumPy have them: `adaptive_avg_pool2d` becomes a mean, and a gather that changes nothing.
-    "channels-last-example": vgg(export=dict(channels_last=True)),
     "batch-of-four": vgg(export=dict(batch=4)),
 
     # After ONNX Runtime's basic optimization.
