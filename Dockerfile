@@ -17,7 +17,7 @@ COPY loadgen/Cargo.toml loadgen/
 COPY tests/browser/Cargo.toml tests/browser/
 RUN mkdir -p src loadgen/src tests/browser/src benches \
     && touch src/lib.rs loadgen/src/lib.rs tests/browser/src/lib.rs \
-    && for main in src/main.rs loadgen/src/main.rs benches/latency.rs; do echo 'fn main() {}' > $main; done \
+    && for main in src/main.rs loadgen/src/main.rs benches/instructions.rs benches/latency.rs; do echo 'fn main() {}' > $main; done \
     && cargo build --release --locked --package anywidth \
     && cargo clean --release --package anywidth
 COPY build.rs ./

@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
+.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -29,6 +29,12 @@ test-rust:
 	tests/browser/install.sh
 	tests/jpeg/install.sh
 	ANYWIDTH_DJPEG=djpeg $(CARGO) test --locked --workspace
+	$(MAKE) test-kernels
+
+# As a release compiles them: the checks of a debug build lie within the loops. Only our own code is compiled anew.
+test-kernels: ## Looks at the machine code of the kernels: no sum may be kept on the stack.
+	$(CARGO) test --locked --config profile.dev.package.anywidth.debug-assertions=false \
+		--config profile.dev.package.anywidth.overflow-checks=false --test kernels
 
 test-server: ## Runs the tests of the server; needs nothing installed.
 	$(CARGO) test --locked

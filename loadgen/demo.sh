@@ -68,13 +68,20 @@ show() {
     return 0
 }
 
+step() {
+    echo "demo: $1"
+}
+
 command -v curl >/dev/null || fail "curl is needed, and not there"
+step "building the server and the load generator: a few minutes the first time, nothing after that"
 ${CARGO:-cargo} build --release --locked --package anywidth --package anywidth-load || fail "the build failed: see above"
 mkdir -p "$out"
 part_cores
+step "starting the server"
 start_server
 # A server knows what decoding takes once it has decoded something.
 play --rate 50 --duration 300ms >"$out/warm-up.txt"
+step "sending load by the plan $plan, in multiples of what the server can do at full width: 20 s as it stands"
 play --of-capacity --steps "$plan" --arrivals gamma --cv2 4 --budget-ms 20x \
     --report "$out/report.html" --chart "$out/chart.svg" --json "$out/run.json"
 clean_up

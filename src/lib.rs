@@ -11,6 +11,7 @@
 //! | [`picture`] | a stranger's bytes become a model's input | models, requests |
 //! | [`policy`] | says which width, which batch, and whether at all | clocks, threads, the queue |
 //! | [`dataset`] | lists a folder of labelled pictures | what a picture is, models |
+//! | [`system_files`] | says which names in a folder nobody means | what the folder holds |
 //! | [`telemetry`] | the table of metrics, the logs | who counts what |
 //! | [`repository`] | models by name and version | requests |
 //! | [`scheduler`] | one bounded queue, the earliest deadline first, worker threads, replies | protocols, status codes |
@@ -18,7 +19,7 @@
 //! | [`server`] | HTTP: wire types and status codes | how anything is computed |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! The first four are all there is without the feature `server`: the exporter uses them so. `engine`, `picture` and
+//! The first five are all there is without the feature `server`: the exporter uses them so. `engine`, `picture` and
 //! `policy` are pure.
 //!
 //! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; worker
@@ -29,6 +30,7 @@ pub mod dataset;
 pub mod engine;
 pub mod picture;
 pub mod policy;
+pub mod system_files;
 
 #[cfg(feature = "server")]
 pub mod cli;

@@ -58,6 +58,83 @@ fn an_image_is_classified_without_a_server() {
 }
 
 #[test]
+fn several_images_are_classified_and_a_broken_one_does_not_cost_the_others() {
+    let files = Files::new();
+    let (model, picture, text) = (files.path("tiny.onnx"), files.path("picture.png"), files.path("text.onnx"));
+    let output = run(&["classify", &picture, &picture, "--model", &model, "--top-k", "2"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert_eq!(shown.matches(&format!("{picture}: tiny at width 1\n")).count(), 2, "{shown}");
+
+    let output = run(&["classify", &picture, &text, &picture, "--model", &model, "--json"]);
+    let lines: Vec<Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line["image"] == picture.as_str()), "{lines:?}");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("error: cannot use {text}: ")), "{said}");
+    assert!(said.ends_with("error: 1 of 3 images cannot be used\n"), "{said}");
+}
+
+#[test]
+fn help_shows_the_commands_first_and_the_flags_of_the_server_in_groups() {
+    let help = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).unwrap();
+    let short = help(&["--help"]);
+    assert!(
+        short.contains("Commands:") && !short.contains("--max-batch") && short.contains("anywidth serve"),
+        "{short}"
+    );
+    let long = help(&["serve", "--help"]);
+    let groups =
+        ["Options:", "Models:", "Width and load:", "Limits:", "Stopping:", "Log:"].map(|group| long.find(group));
+    assert!(groups.is_sorted() && groups[0].is_some(), "{long}");
+    assert!(["--port", "--max-batch", "--log-format"].iter().all(|flag| long.contains(flag)), "{long}");
+}
+
+#[test]
+fn what_systems_leave_in_a_folder_of_models_is_no_model_and_no_version() {
+    let files = Files::new();
+    for left in
+        ["lost+found", "__pycache__/1", "@eaDir", "__MACOSX/good/1", "$RECYCLE.BIN", ".Trash-0", "good/__pycache__"]
+    {
+        fs::create_dir_all(files.0.path().join("models").join(left)).unwrap();
+    }
+    fs::write(files.path("models/Thumbs.db"), "x").unwrap();
+    let models = files.path("models");
+    let mut running = Running::start(anywidth(&["serve", "--port", "0", "--models", &models]));
+    assert_eq!(running.greeting.matches("not served").count(), 1, "{}", running.greeting);
+    let metrics = ureq::get(format!("{}/metrics", running.url)).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(metrics.contains("anywidth_models_rejected 1\n"), "{metrics}");
+    running.terminate();
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[test]
+fn a_folder_where_a_file_is_meant_is_told_with_the_name_of_its_model() {
+    let files = Files::new();
+    let said = fails(&["inspect", &files.path("models/good")], 1);
+    assert!(said.contains("models/good is a folder; name the model (good"), "{said}");
+    let said = fails(&["classify", "a.png", "--model", &files.path("models/good")], 1);
+    assert!(said.contains("models/good is a folder; name the model (good"), "{said}");
+}
+
+#[test]
+fn a_wrong_folder_is_told_in_one_short_line() {
+    let root = tempfile::tempdir().unwrap();
+    for index in 0..30 {
+        fs::create_dir_all(root.path().join(format!("folder-{index}/a"))).unwrap();
+    }
+    let said = fails(&["serve", "--port", "0", "--models", root.path().to_str().unwrap()], 1);
+    assert!(said.lines().count() == 1 && said.len() <= 300, "{said}");
+    assert!(said.contains("folder-0/a: a version is") && said.ends_with("; and 27 more\n"), "{said}");
+    assert!(said.contains("<name>/<version>/model.onnx is expected"), "{said}");
+}
+
+#[test]
 fn the_embedded_models_name_the_samples_at_every_width() {
     for (model, sample, label) in
         [("mnist", "seven", "7"), ("fashion-mnist", "shirt", "T-shirt/top"), ("cifar10", "ship", "ship")]
@@ -151,6 +228,9 @@ fn what_makes_no_sense_is_code_2() {
     assert!(fails(&["--port", "70000"], 2).contains("70000"));
     assert!(fails(&["--threads", "0"], 2).contains("--threads is 0: it must be from 1 to 1024"));
     assert!(fails(&["classify", "photo.jpg", "--width", "1.01"], 2).contains("out of range"));
+    for typed in [&["--narrowest", "2"][..], &["serve", "--narrowest", "0"], &["classify", "a.png", "--width", "2"]] {
+        assert!(fails(typed, 2).contains("out of range: a width is a number above 0 and up to 1"));
+    }
     assert!(fails(&["--models", "folder", "--model", "file"], 2).contains("not both"));
     let (files, output) = (Files::new(), anywidth(&[]).env("ANYWIDTH_MAX_BATCH", "many").output().unwrap());
     assert_eq!(output.status.code(), Some(2));

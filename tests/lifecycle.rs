@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,6 +85,40 @@ fn a_healthcheck_says_in_one_line_why_not() {
 
     assert!(fails(&["healthcheck", "--port", "0"], 2).contains("--port is 0"));
     assert!(fails(&["healthcheck", "--timeout-ms", "0"], 2).contains("1..=60000"));
+}
+
+/// The process's own handlers of signals, as bits: without one, process 1 is not told.
+#[cfg(target_os = "linux")]
+fn handled(process: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_every_command_at_once_before_it_has_read_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe").to_str().unwrap().to_owned();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for arguments in [
+        &["--config", &pipe][..],
+        &["serve", "--config", &pipe],
+        &["config", "--config", &pipe],
+        &["healthcheck", "--config", &pipe],
+        &["classify", &pipe],
+        &["profile", &pipe],
+    ] {
+        for (name, number, code) in [("-TERM", 15, 143), ("-INT", 2, 130)] {
+            let mut process = anywidth(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            // Opens as soon as the process does, which then waits for what is never written.
+            let writer = OpenOptions::new().write(true).open(&pipe).unwrap();
+            assert_eq!(handled(&process) >> (number - 1) & 1, 1, "{arguments:?} has no handler of {name}");
+            assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
+            assert_eq!(process.wait().unwrap().code(), Some(code), "{arguments:?}");
+            drop(writer);
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 use anywidth::config::{Flags, Setting};
@@ -63,7 +64,10 @@ fn a_flag_beats_a_variable_and_a_variable_the_file() {
     let shown = text(command.output().unwrap());
     assert_eq!(line(&shown, "port"), "port = 3 # --port");
     assert_eq!(line(&shown, "queue_limit"), "queue_limit = 200 # ANYWIDTH_QUEUE_LIMIT");
-    assert_eq!(line(&shown, "max_batch"), format!("max_batch = 3 # {}:4", folder.path()));
+    assert_eq!(
+        line(&shown, "max_batch"),
+        format!("max_batch = 3 # {}:4", fs::canonicalize(folder.path()).unwrap().display())
+    );
     assert_eq!(line(&shown, "max_files"), "max_files = 64 # default");
     assert_eq!(line(&shown, "threads"), "# threads # default: all cores");
     assert_eq!(line(&shown, "model"), "# model # not set");
@@ -129,21 +133,19 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         ("host = 1", "FILE:1: host is of type integer: it must be a string"),
         ("max_files = [1]", "FILE:1: max_files is of type array: it must be a number"),
         ("log_format = true", "FILE:1: log_format is of type boolean: it must be a string"),
-        ("port = 70000", "FILE:1: invalid value '70000' for '--port <PORT>': 70000 is not in 0..=65535"),
-        ("port = 8080.5", "FILE:1: invalid value '8080.5' for '--port <PORT>': invalid digit found in string"),
-        ("max_batch = -1", "FILE:1: invalid value '-1' for '--max-batch <N>': invalid digit found in string"),
+        ("port = 70000", "FILE:1: --port is 70000: it must be a whole number from 0 to 65535"),
+        ("port = 8080.5", "FILE:1: --port is 8080.5: it must be a whole number from 0 to 65535"),
+        ("max_batch = -1", "FILE:1: --max-batch is -1: it must be a whole number from 1 to 1024"),
+        ("narrowest = 2", "FILE:1: --narrowest is 2: it must be a number above 0 and up to 1"),
         ("\n\nmax_batch = 0", "FILE:3: --max-batch is 0: it must be from 1 to 1024"),
         ("default_budget_ms = nan", "FILE:1: --default-budget-ms is NaN: it must be above 0 and up to 3600000"),
         ("log = 'a=b=c'", "FILE:1: --log: not a log filter"),
-        (
-            "log_format = 'xml'",
-            "FILE:1: invalid value 'xml' for '--log-format <LOG_FORMAT>' [possible values: text, json]",
-        ),
+        ("log_format = 'xml'", "FILE:1: --log-format is \"xml\": it must be text or json"),
         ("cors_origin = 'https://a.example'", "FILE:1: cors_origin is of type string: it must be a list of strings"),
         ("cors_origin = [1]", "FILE:1: cors_origin is of type array: it must be a list of strings"),
         (
             "cors_origin = ['https://a.example', 'https://b.example/']",
-            "FILE:1: invalid value 'https://b.example/' for '--cors-origin <ORIGIN>': not an origin: it must be *",
+            "FILE:1: --cors-origin is \"https://a.example,https://b.example/\": not an origin: it must be *",
         ),
         ("port = 1\nport = 2", "FILE:2: not TOML: duplicate key"),
         ("port 1", "FILE:1: not TOML: "),
@@ -178,6 +180,81 @@ fn a_file_that_cannot_be_read_is_one_line_before_anything_starts() {
 fn a_variable_that_does_not_hold_is_named() {
     let output = anywidth(&["serve"]).env("ANYWIDTH_MAX_BATCH", "0").output().unwrap();
     assert_eq!(failed(&output, 2), "error: ANYWIDTH_MAX_BATCH: --max-batch is 0: it must be from 1 to 1024\n");
+}
+
+#[test]
+fn a_variable_that_cannot_be_read_is_named_in_one_line_with_what_is_allowed() {
+    for (variable, value, says) in [
+        ("PORT", "99999", "--port is 99999: it must be a whole number from 0 to 65535"),
+        ("PORT", "tcp://10.0.0.1:80", "--port is \"tcp://10.0.0.1:80\": it must be a whole number from 0 to 65535"),
+        ("MAX_BATCH", "many", "--max-batch is \"many\": it must be a whole number from 1 to 1024"),
+        ("MAX_BATCH", "-1", "--max-batch is -1: it must be a whole number from 1 to 1024"),
+        ("NARROWEST", "2", "--narrowest is 2: it must be a number above 0 and up to 1"),
+        ("NARROWEST", "wide", "--narrowest is \"wide\": it must be a number above 0 and up to 1"),
+        ("DEFAULT_BUDGET_MS", "soon", "--default-budget-ms is \"soon\": it must be a number above 0 and up to 3600000"),
+        ("LOG_FORMAT", "xml", "--log-format is \"xml\": it must be text or json"),
+    ] {
+        let variable = format!("ANYWIDTH_{variable}");
+        for typed in [&[][..], &["serve"], &["config"]] {
+            let output = anywidth(typed).env(&variable, value).output().unwrap();
+            assert_eq!(failed(&output, 2), format!("error: {variable}: {says}\n"));
+        }
+    }
+    let output = anywidth(&["healthcheck"]).env("ANYWIDTH_PORT", "99999").output().unwrap();
+    assert!(failed(&output, 2).starts_with("error: ANYWIDTH_PORT: --port is 99999: "));
+    let bytes = std::ffi::OsStr::from_bytes(b"info\xff");
+    let output = anywidth(&["config"]).env("ANYWIDTH_LOG", bytes).output().unwrap();
+    assert_eq!(failed(&output, 2), "error: ANYWIDTH_LOG: --log is \"info\u{fffd}\": it must be text in UTF-8\n");
+    // What was typed beats the variable, whatever that holds; what was typed wrongly is no matter of the variable.
+    let output = anywidth(&["config", "--port", "9"]).env("ANYWIDTH_PORT", "99999").output().unwrap();
+    assert_eq!(line(&text(output), "port"), "port = 9 # --port");
+    let output = anywidth(&["config", "--port=99999"]).env("ANYWIDTH_PORT", "1").output().unwrap();
+    assert!(failed(&output, 2).starts_with("error: invalid value '99999' for '--port"));
+}
+
+#[test]
+fn every_setting_that_is_no_text_says_what_its_value_must_be() {
+    let mut told = 0;
+    for setting in Flags::list() {
+        let output = anywidth(&["config"]).env(&setting.variable, "no such value").output().unwrap();
+        if output.status.success() {
+            continue;
+        }
+        let said = failed(&output, 2);
+        assert!(said.starts_with(&format!("error: {}: {}", setting.variable, setting.flag)), "{said}");
+        assert!(said.lines().count() == 1, "{said}");
+        told += 1;
+    }
+    assert!(told >= 15, "{told}");
+}
+
+#[test]
+fn what_was_mistyped_is_told_with_the_nearest() {
+    for (typed, nearest) in [
+        (&["--prot", "1"][..], "--port"),
+        (&["serve", "--max-bach", "1"], "--max-batch"),
+        (&["serve", "--queue-limits", "1"], "--queue-limit"),
+        (&["classify", "a.png", "--topk", "1"], "--top-k"),
+        (&["srve"], "serve"),
+        (&["clasify", "a.png"], "classify"),
+        (&["inspct"], "inspect"),
+    ] {
+        let said = failed(&anywidth(typed).output().unwrap(), 2);
+        assert!(said.contains("similar") && said.contains(nearest), "{typed:?}: {said}");
+    }
+    let output = anywidth(&["config"]).env("ANYWIDTH_PROT", "1").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success());
+    assert_eq!(said, "warning: unknown variable ANYWIDTH_PROT, did you mean \"ANYWIDTH_PORT\"?\n");
+}
+
+#[test]
+fn the_origin_is_the_whole_path_of_the_file() {
+    let folder = Folder::with("port = 1");
+    let (path, parent) = (folder.path(), folder.0.path());
+    let output = anywidth(&["config", "--config", "./a.toml"]).current_dir(parent).output().unwrap();
+    let whole = fs::canonicalize(path).unwrap();
+    assert_eq!(line(&text(output), "port"), format!("port = 1 # {}:1", whole.display()));
 }
 
 #[test]

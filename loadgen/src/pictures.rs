@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anywidth::system_files::is_system_file;
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -19,7 +20,7 @@ pub enum PicturesError {
         reason: io::Error,
     },
     /// A folder without pictures.
-    #[error("{} has no {}", path.display(), ENDINGS.join(", "))]
+    #[error("no picture ({}) lies directly in {}", ENDINGS.join(", "), path.display())]
     None {
         /// Which.
         path: PathBuf,
@@ -44,6 +45,19 @@ pub const MOST_PICTURES: usize = 10_000;
 pub const MOST_BYTES: usize = 1 << 30;
 /// In a folder, files that end so are pictures.
 const ENDINGS: [&str; 6] = ["jpeg", "jpg", "jpe", "jfif", "png", "webp"];
+
+/// What is sent where nothing else is named.
+const SAMPLES: [&[u8]; 4] = [
+    include_bytes!("../../samples/frog.png"),
+    include_bytes!("../../samples/seven.png"),
+    include_bytes!("../../samples/shirt.png"),
+    include_bytes!("../../samples/ship.png"),
+];
+
+/// Pictures that need no file: those in `samples/`, in the order of their names.
+pub fn samples() -> Vec<Bytes> {
+    SAMPLES.map(Bytes::from_static).to_vec()
+}
 
 /// Reads files, and the pictures of folders in the order of their names.
 ///
@@ -77,7 +91,7 @@ fn inside(folder: &Path) -> Result<Vec<PathBuf>, PicturesError> {
     let unreadable = |reason| PicturesError::Unreadable { path: folder.to_owned(), reason };
     let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(unreadable)?.collect();
     let mut files: Vec<_> = entries.map_err(unreadable)?.iter().map(fs::DirEntry::path).collect();
-    files.retain(|path| path.is_file() && is_picture(path));
+    files.retain(|path| path.is_file() && is_picture(path) && !path.file_name().is_some_and(is_system_file));
     files.sort();
     if files.is_empty() { Err(PicturesError::None { path: folder.to_owned() }) } else { Ok(files) }
 }
@@ -94,7 +108,7 @@ mod tests {
     #[test]
     fn a_folder_gives_its_pictures_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.PNG", "a.jpg", "c.txt", "d.jfif", "e.JPE", "none"] {
+        for name in ["b.PNG", "a.jpg", "c.txt", "d.jfif", "e.JPE", "none", "._a.jpg"] {
             fs::write(folder.path().join(name), name).unwrap();
         }
         fs::create_dir(folder.path().join("f.png")).unwrap();
@@ -110,7 +124,10 @@ mod tests {
         fs::create_dir(at("folder")).unwrap();
         let message = |name| load(&[at(name)]).unwrap_err().to_string();
         assert!(message("empty.png").ends_with("empty.png is empty"));
-        assert!(message("folder").ends_with("folder has no jpeg, jpg, jpe, jfif, png, webp"));
+        assert!(
+            message("folder").ends_with("/folder")
+                && message("folder").starts_with("no picture (jpeg, jpg, jpe, jfif, png, webp) lies directly in ")
+        );
         assert!(message("absent").contains("absent: "));
     }
 }

@@ -187,6 +187,17 @@ fn the_same_seed_sends_the_same() {
 }
 
 #[test]
+fn without_a_picture_samples_are_sent_and_the_result_is_told_first() {
+    let (server, folder) = (Server::always(Reply::answer("0.5")), tempfile::tempdir().unwrap());
+    let text = succeeds(&folder, &["run", &server.url(), "--replay", "times.txt", "--report", "a.html"]);
+    let verdict = "All 3 requests were answered on time; all answers had width 0.5.";
+    assert!(text.starts_with(verdict) && text.contains("Accuracies are the model's own"), "{text}");
+    let page = fs::read_to_string(folder.path().join("a.html")).unwrap();
+    // Whoever does it again may have the server elsewhere.
+    assert!(page.contains(verdict) && page.contains("<pre>anywidth-load run URL --replay"), "{page}");
+}
+
+#[test]
 fn a_server_that_answers_nothing_ends_the_command_with_an_error() {
     let (server, folder) = (Server::always(Reply::Hang), tempfile::tempdir().unwrap());
     let output = run(
@@ -238,7 +249,6 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         let text = with(flags);
         assert!(text.contains(message), "{flags:?}: {message:?} is not in {text:?}");
     }
-    assert!(fails(&["run", here], 2).contains("name a picture, or a folder of pictures, with --picture"));
     assert!(fails(&[], 2).contains("Usage: anywidth-load <COMMAND>"));
 }
 

@@ -1,43 +1,72 @@
-//! `anywidth classify`: one image, without a server.
+//! `anywidth classify`: images, without a server.
+
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use super::subject::{Seen, Subject};
+use super::subject::{Chosen, Seen, look};
 use super::table::printable;
-use super::{Failure, print};
-use crate::engine::{Width, WidthError};
+use super::{Failure, complain, print};
+use crate::config::width;
+use crate::engine::{Pass, Width};
 use crate::scheduler::Prediction;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// JPEG, PNG or WebP files
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+
     #[command(flatten)]
-    subject: Subject,
+    chosen: Chosen,
 
     /// Share of the network's channels to run, above 0 and up to 1
-    #[arg(long, default_value = "1", value_parser = read_width)]
+    #[arg(long, default_value = "1", value_parser = width)]
     width: Width,
 
     /// How many classes to name [default: 5, or as many as there are]
     #[arg(long, value_name = "N")]
     top_k: Option<usize>,
 
-    /// Write the answer as JSON
+    /// Write the answers as JSON, a line for each image
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let width = arguments.width;
-    let seen = arguments.subject.see(width)?;
-    let top_k = top_k(arguments.top_k, seen.served.model.classes())?;
-    let predictions = seen.predict(seen.pass.logits(0), width, top_k);
-    let text = match arguments.json {
-        true => as_json(&seen, width, &predictions),
-        false => as_text(&seen, width, &predictions),
-    };
-    Ok(print(&text)?)
+    let (width, images) = (arguments.width, &arguments.images);
+    let served = arguments.chosen.find()?;
+    let top_k = top_k(arguments.top_k, served.model.classes())?;
+    let mut seen = Seen { pass: Pass::new(served.model.clone(), 1), served };
+    let mut broken = 0;
+    for (index, image) in images.iter().enumerate() {
+        match look(&seen.served, &mut seen.pass, image, width) {
+            Err(error) if images.len() == 1 => return Err(error.into()),
+            // The others are answered all the same.
+            Err(error) => {
+                broken += 1;
+                complain("error", &format!("{error:#}"));
+            }
+            Ok(()) => {
+                let predictions = seen.predict(seen.pass.logits(0), width, top_k);
+                let name = image.display().to_string();
+                print(&match (arguments.json, images.len()) {
+                    (true, _) => as_json(&seen, &name, width, &predictions),
+                    (false, 1) => as_text(&seen, width, &predictions),
+                    (false, _) => {
+                        let gap = if index > 0 { "\n" } else { "" };
+                        format!("{gap}{}: {}", printable(&name), as_text(&seen, width, &predictions))
+                    }
+                })?;
+            }
+        }
+    }
+    match broken {
+        0 => Ok(()),
+        broken => Err(Failure::Error(anyhow!("{broken} of {} images cannot be used", images.len()))),
+    }
 }
 
 fn top_k(asked: Option<usize>, classes: usize) -> Result<usize, Failure> {
@@ -48,12 +77,9 @@ fn top_k(asked: Option<usize>, classes: usize) -> Result<usize, Failure> {
     }
 }
 
-fn read_width(text: &str) -> Result<Width, WidthError> {
-    text.parse()
-}
-
-fn as_json(seen: &Seen, width: Width, predictions: &[Prediction]) -> String {
+fn as_json(seen: &Seen, image: &str, width: Width, predictions: &[Prediction]) -> String {
     let answer = json!({
+        "image": image,
         "model": seen.served.name,
         "version": seen.served.version.to_string(),
         "width": width,

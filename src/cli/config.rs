@@ -4,6 +4,9 @@ use super::{Failure, print};
 use crate::config::{Flags, Origins, Setting};
 
 pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
+    for sentence in super::unknown_variables() {
+        super::complain("warning", &sentence);
+    }
     let flags = flags.prefer_stronger(origins);
     super::validate(flags.clone(), origins)?;
     Ok(print(&text(&flags, origins)?)?)
@@ -31,5 +34,5 @@ fn unset(setting: &Setting) -> String {
 
 fn origin(setting: &Setting, origins: &Origins) -> String {
     // Whatever characters a file's name has, the comment is one line.
-    origins.place(setting).map_or("default".to_owned(), |place| place.escape_debug().to_string())
+    origins.whole_place(setting).map_or("default".to_owned(), |place| place.escape_debug().to_string())
 }

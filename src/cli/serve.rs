@@ -1,5 +1,6 @@
 //! `anywidth serve`: the server, from its settings to its last answer.
 
+use std::io::{stderr, stdout};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -9,26 +10,61 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{Failure, print, validate};
+use super::signals::EndAtOnce;
+use super::{Failure, PATIENCE, unknown_variables, validate};
 use crate::config::{Address, Config, Flags, Origins};
 use crate::engine::{Model, Width};
 use crate::repository::Repository;
 use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Turns, measure};
 use crate::server::{Service, serve};
-use crate::telemetry::{Metrics, subscriber};
+use crate::telemetry::{Lines, Metrics, subscriber};
 
 /// The time for measuring what the models take, before the first request is answered.
 const MEASURING: Duration = Duration::from_millis(500);
 
-pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
+/// The longest time to wait for somebody to take the last lines, where the process is to end at once.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+pub(super) fn run(flags: Flags, origins: &Origins, signals: &EndAtOnce) -> Result<(), Failure> {
     let config = validate(flags.prefer_stronger(origins), origins)?;
-    tracing::subscriber::set_global_default(subscriber(config.log_format, config.log_filter.clone()))?;
+    let registry = Registry::new();
+    let metrics = Arc::new(Metrics::new(&registry)?);
+    let dropped = || metrics.log_lines_dropped.clone();
+    let output = Output { shown: Lines::to(stdout(), dropped())?, log: Lines::to(stderr(), dropped())? };
+    let log = subscriber(config.log_format, config.log_filter.clone(), output.log.clone());
+    tracing::subscriber::set_global_default(log)?;
+    let outcome = run_until_stopped(config, Counts { registry, metrics }, &output, signals);
+    // From here on nothing is finished that a signal could disturb.
+    signals.resume();
+    output.log.flush(PATIENCE);
+    outcome
+}
+
+/// Where a server's words go. None of them is waited for while it runs.
+struct Output {
+    /// Standard output: what a person sees first.
+    shown: Lines,
+    /// Standard error.
+    log: Lines,
+}
+
+/// What a server counts, and where it shows it.
+struct Counts {
+    registry: Registry,
+    metrics: Arc<Metrics>,
+}
+
+fn run_until_stopped(config: Config, counts: Counts, output: &Output, signals: &EndAtOnce) -> Result<(), Failure> {
+    for sentence in unknown_variables() {
+        warn!("{sentence}");
+    }
     let repository = Repository::load(&config.source, config.default_model.as_deref())?;
     for rejected in repository.rejected() {
         warn!(model = rejected.place, reason = %rejected.reason, "a model is not served");
     }
+    log_panics();
     let cores = available_parallelism().map_or(1, usize::from);
     let turns = Arc::new(Turns::new(cores, cores));
     let (parked, unparked) = (turns.clone(), turns.clone());
@@ -38,33 +74,49 @@ pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
         .on_thread_unpark(move || unparked.unparked())
         .enable_all()
         .build()?;
-    runtime.block_on(listen(config, repository, turns))?;
+    runtime.block_on(listen(config, repository, counts, turns, output, signals))?;
     // Whoever was not answered when the time to drain was over is not waited for.
     runtime.shutdown_background();
     Ok(())
 }
 
-async fn listen(config: Config, repository: Repository, turns: Arc<Turns>) -> anyhow::Result<()> {
+/// A panic is a line of the log: what the standard library writes would wait for whoever reads it.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(place, panic = panic.payload_as_str().unwrap_or("of another kind"), "a thread panicked");
+    }));
+}
+
+async fn listen(
+    config: Config,
+    repository: Repository,
+    counts: Counts,
+    turns: Arc<Turns>,
+    output: &Output,
+    signals: &EndAtOnce,
+) -> anyhow::Result<()> {
     let Address { host, port, .. } = &config.address;
     let listener =
         TcpListener::bind((host.as_str(), *port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let url = format!("http://{}", listener.local_addr()?);
 
-    let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository, turns))?);
-    print(&greeting(&url, service.repository()))?;
+    let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository, counts, turns))?);
+    let stopped = stop_signal(output.log.clone())?;
+    signals.stand_back();
+    output.shown.push(greeting(&url, service.repository()).as_bytes());
     let warm = service.clone();
     tokio::spawn(async move {
         warm.warmed_up().await;
         info!("warmed up: ready");
     });
-    serve(listener, service, stop_signal()?, config.drain).await;
+    serve(listener, service, stopped, config.drain).await;
     info!("stopped");
     Ok(())
 }
 
-fn service(config: &Config, repository: Repository, turns: Arc<Turns>) -> anyhow::Result<Service> {
-    let registry = Registry::new();
-    let metrics = Arc::new(Metrics::new(&registry)?);
+fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<Turns>) -> anyhow::Result<Service> {
+    let Counts { registry, metrics } = counts;
     let (max_batch, limits, counts) = (config.scheduler.max_batch, config.picture, metrics.clone());
     let callers = Handle::current();
     let new_worker: NewWorker = Arc::new(move || {
@@ -81,7 +133,7 @@ fn service(config: &Config, repository: Repository, turns: Arc<Turns>) -> anyhow
 }
 
 /// Completes at the first Ctrl-C or SIGTERM; a second one then ends the process at once.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+fn stop_signal(log: Lines) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut next = async move || {
@@ -95,6 +147,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         tokio::spawn(async move {
             let code = next().await;
             warn!("stopped at once");
+            log.flush(AT_ONCE);
             std::process::exit(code);
         });
     })

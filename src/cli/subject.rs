@@ -1,4 +1,4 @@
-//! What `classify` and `profile` work on, one image and one model, and how `evaluate` looks at each of many.
+//! What `profile` works on, one image and one model, and how `classify` and `evaluate` look at each of many.
 
 use std::path::{Path, PathBuf};
 

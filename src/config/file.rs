@@ -2,6 +2,7 @@
 //!
 //! Every value is checked by what reads the flag of its name, so that both allow the same. Errors name file and line.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -137,9 +138,15 @@ impl File {
         Some(self.entry(key)?.line)
     }
 
-    /// The file and the line that set this.
+    /// The file, as it was named, and the line that set this.
     pub(super) fn place(&self, key: &str) -> Option<String> {
         Some(format!("{}:{}", self.path.display(), self.line(key)?))
+    }
+
+    /// The same with the file's whole path, which says from anywhere which file it is.
+    pub(super) fn whole_place(&self, key: &str) -> Option<String> {
+        let whole = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        Some(format!("{}:{}", whole.display(), self.line(key)?))
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -199,7 +206,7 @@ fn value_of(key: &str, value: &DeValue<'_>, settings: &[Setting]) -> Result<Stri
     };
     // An empty list is as good as none.
     if setting.kind != Kind::List || !text.is_empty() {
-        setting.check(&text).map_err(Problem::Value)?;
+        setting.check(OsStr::new(&text)).map_err(Problem::Value)?;
     }
     Ok(text)
 }

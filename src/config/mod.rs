@@ -9,6 +9,7 @@ mod file;
 mod flags;
 mod origin;
 mod setting;
+mod variables;
 
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub use file::{File, FileError, Problem};
 pub use flags::{Address, Flags};
 pub use origin::{Origin, Origins};
 pub use setting::Setting;
+pub(crate) use setting::width;
+pub use variables::unknown_variables;
 
 /// Settings that hold.
 #[derive(Debug)]

@@ -41,12 +41,21 @@ impl<'a> Origins<'a> {
         }
     }
 
-    /// The place where somebody set it: a flag, a variable, a line of the file.
+    /// The place where somebody set it: a flag, a variable, a line of the file as it was named.
     pub fn place(&self, setting: &Setting) -> Option<String> {
+        self.place_with(setting, File::place)
+    }
+
+    /// The same, with the whole path of the file.
+    pub fn whole_place(&self, setting: &Setting) -> Option<String> {
+        self.place_with(setting, File::whole_place)
+    }
+
+    fn place_with(&self, setting: &Setting, of_file: fn(&File, &str) -> Option<String>) -> Option<String> {
         match self.of(&setting.key) {
             Origin::Flag => Some(setting.flag.clone()),
             Origin::Variable => Some(setting.variable.clone()),
-            Origin::File => self.file.and_then(|file| file.place(&setting.key)),
+            Origin::File => self.file.and_then(|file| of_file(file, &setting.key)),
             Origin::Default => None,
         }
     }

@@ -9,15 +9,18 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::system_files::is_system_file;
 
 /// The pictures of a folder, and the classes that they belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The names of the class folders, sorted; those without a picture are among them.
+    /// The names of the class folders in Unicode's composed form (NFC), sorted; those without a picture are among them.
     pub classes: Vec<String>,
     /// The pictures, by class and then by path.
     pub files: Vec<Labelled>,
-    /// Visible files that are not listed: without a picture's extension, or beside the class folders.
+    /// Files that somebody means and that are not listed: without a picture's extension, or beside the class folders.
     pub ignored: usize,
 }
 
@@ -62,6 +65,16 @@ pub enum DatasetError {
     ClassName {
         /// The class folder.
         path: PathBuf,
+    },
+    /// Two class folders with the same name, but for how it is encoded.
+    #[error(
+        "the folders {first:?} and {second:?} name the same class: they differ only in how their letters are composed"
+    )]
+    SameClass {
+        /// The one.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
     /// Folders in folders without end: a link that leads to a folder above it, for instance.
     #[error("{path} lies too deep: at most {MAX_DEPTH} folders may lie in each other", path = path.display())]
@@ -108,12 +121,13 @@ const MAX_ENTRIES: usize = 5_000_000;
 
 /// Lists the pictures (`.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png` and `.webp`, in any case) of a folder with one folder per class.
 ///
-/// A class folder may hold folders, at most 8 in each other. Links are followed. Names that begin with `.` are left
-/// alone. A link that leads nowhere is listed, so that whoever reads it learns of it.
+/// A class folder may hold folders, at most 8 in each other. Links are followed. Hidden names and those that systems leave
+/// behind are left alone: see [`is_system_file`]. A link that leads nowhere is listed, so that whoever reads it learns of it.
+/// The names of classes are given as [`composed`] makes them, so that they compare equal whatever system wrote them.
 ///
 /// # Errors
 /// [`DatasetError`] when a folder cannot be listed, there is no class folder or more than 1000, a class folder's name
-/// is not UTF-8 or longer than 256 bytes, or there are more than 5 million files and folders.
+/// is not UTF-8 or longer than 256 bytes, two name the same class, or there are more than 5 million files and folders.
 pub fn list(root: &Path) -> Result<Listing, DatasetError> {
     list_at_most(MAX_ENTRIES, root)
 }
@@ -134,6 +148,11 @@ pub fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, DatasetError> {
     Ok(bytes)
 }
 
+/// A name in Unicode's composed form (NFC), in which names of classes are compared: macOS stores "ü" as "u" and two dots.
+pub fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
 fn list_at_most(most: usize, root: &Path) -> Result<Listing, DatasetError> {
     let mut walk = Walk { root, most, seen: 0, files: Vec::new(), ignored: 0 };
     let (folders, files): (Vec<_>, Vec<_>) = walk.entries(root)?.into_iter().partition(|(_, kind)| kind.is_dir());
@@ -145,13 +164,27 @@ fn list_at_most(most: usize, root: &Path) -> Result<Listing, DatasetError> {
         }
         _ => {}
     }
+    let folders = by_class(root, folders.into_iter().map(|(name, _)| name))?;
     let mut classes = Vec::with_capacity(folders.len());
-    for (class, (name, _)) in folders.iter().enumerate() {
-        let path = root.join(name);
-        classes.push(class_name(name).ok_or_else(|| DatasetError::ClassName { path: path.clone() })?);
+    for (class, (name, path)) in folders.into_iter().enumerate() {
+        classes.push(name);
         walk.folder(&path, class, 1)?;
     }
     Ok(Listing { classes, files: walk.files, ignored: walk.ignored })
+}
+
+/// The class folders in the order of the classes that they name: the same on a system that decomposes names.
+fn by_class(root: &Path, names: impl Iterator<Item = OsString>) -> Result<Vec<(String, PathBuf)>, DatasetError> {
+    let named = |name: OsString| {
+        let path = root.join(&name);
+        class_name(&name).map(|class| (class, path.clone())).ok_or(DatasetError::ClassName { path })
+    };
+    let mut folders = names.map(named).collect::<Result<Vec<_>, _>>()?;
+    folders.sort_unstable();
+    match folders.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(DatasetError::SameClass { first: pair[0].1.clone(), second: pair[1].1.clone() }),
+        None => Ok(folders),
+    }
 }
 
 /// A folder on the way to its listing.
@@ -183,14 +216,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The visible files and folders directly in a folder, by name: in the order of their paths.
+    /// The files and folders directly in a folder that somebody means, by name: in the order of their paths.
     fn entries(&mut self, folder: &Path) -> Result<Vec<(OsString, FileType)>, DatasetError> {
         let unlisted = |reason| DatasetError::Unlisted { path: folder.to_owned(), reason };
         let mut entries = Vec::new();
         for entry in fs::read_dir(folder).map_err(unlisted)? {
             let entry = entry.map_err(unlisted)?;
             let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
+            if is_system_file(&name) {
                 continue;
             }
             self.seen += 1;
@@ -208,7 +241,7 @@ impl Walk<'_> {
 }
 
 fn class_name(name: &OsStr) -> Option<String> {
-    name.to_str().filter(|name| name.len() <= MAX_NAME_BYTES).map(str::to_owned)
+    name.to_str().map(composed).filter(|name| name.len() <= MAX_NAME_BYTES)
 }
 
 /// Is it named as pictures are, and no pipe or device, which might never end?

@@ -158,3 +158,33 @@ proptest! {
         prop_assert_eq!(listing.ignored, ignored.len());
     }
 }
+
+#[test]
+fn what_systems_leave_behind_is_neither_class_nor_picture_nor_ignored() {
+    let left =
+        ["lost+found", "__pycache__", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", ".Trash-0"];
+    let beside = left.map(|name| format!("{name}/1.png"));
+    let inside = left.map(|name| format!("cat/{name}/1.png"));
+    let files = [".DS_Store", "Thumbs.db", "desktop.ini", "cat/.DS_Store", "cat/Thumbs.db", "cat/._1.png", "cat/1.png"];
+    let root = folder(beside.iter().chain(&inside).map(String::as_str).chain(files));
+    let listing = list(root.path()).unwrap();
+    assert_eq!((listing.classes.as_slice(), listing.ignored), (&["cat".to_owned()][..], 0));
+    assert_eq!(pictures(&root, &listing), [("cat/1.png".to_owned(), "cat")]);
+}
+
+#[test]
+fn class_names_are_composed_and_in_the_order_of_that() {
+    // As macOS stores them, "z" would come before the second.
+    let root = folder(["gru\u{308}n/1.png", "\u{e9}t\u{e9}/1.png", "E\u{301}/1.png", "z/1.png"]);
+    let listing = list(root.path()).unwrap();
+    assert_eq!(listing.classes, ["gr\u{fc}n", "z", "\u{c9}", "\u{e9}t\u{e9}"]);
+    let classes: Vec<_> = listing.files.iter().map(|file| file.class).collect();
+    assert_eq!(classes, [0, 1, 2, 3]);
+}
+
+#[test]
+fn two_folders_that_differ_only_in_their_encoding_are_both_named() {
+    let root = folder(["gru\u{308}n/1.png", "gr\u{fc}n/2.png"]);
+    let said = error(root.path());
+    assert!(said.contains("gru\\u{308}n") && said.contains("gr\u{fc}n\"") && said.contains("same class"), "{said}");
+}

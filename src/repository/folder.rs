@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::system_files::is_system_file;
+
 use super::{MAX_MODELS, ModelError, Rejected, RepositoryError, ServedModel, is_name};
 
 /// The one file of a version.
@@ -51,15 +53,15 @@ fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejecte
     }
 }
 
-/// The visible folders directly below `path`, by name. Files beside them, such as a model's card, are left alone.
+/// The folders directly below `path` that somebody means, by name. Files beside them, such as a model's card, are left alone.
 fn folders(path: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = entry.file_name();
         // Not `file_type`, which does not follow links: Kubernetes mounts volumes as links.
-        if !name.starts_with('.') && entry.path().is_dir() {
-            names.push(name);
+        if !is_system_file(&name) && entry.path().is_dir() {
+            names.push(name.to_string_lossy().into_owned());
         }
     }
     names.sort();

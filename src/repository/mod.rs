@@ -129,7 +129,7 @@ pub enum RepositoryError {
         reason: std::io::Error,
     },
     /// No model of the folder loads.
-    #[error("no model to serve in {path}{}", list(.rejected), path = path.display())]
+    #[error("no model to serve in {path}: <name>/<version>/model.onnx is expected in it{}", list(.rejected), path = path.display())]
     NoModel {
         /// The folder.
         path: PathBuf,
@@ -322,8 +322,20 @@ fn join(words: impl Iterator<Item: ToString>) -> String {
     words.map(|word| word.to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// The first few of them, each cut to its share of a line.
 fn list(rejected: &[Rejected]) -> String {
-    rejected.iter().map(|model| format!("; {}: {}", model.place, model.reason)).collect()
+    const LISTED: usize = 3;
+    const LONGEST: usize = 180;
+    let share = LONGEST / rejected.len().clamp(1, LISTED);
+    let cut = |model: &Rejected| {
+        let text = format!("; {}: {}", model.place, model.reason);
+        if text.chars().count() <= share { text } else { text.chars().take(share - 3).chain("...".chars()).collect() }
+    };
+    let mut text: String = rejected.iter().take(LISTED).map(cut).collect();
+    if rejected.len() > LISTED {
+        text += &format!("; and {} more", rejected.len() - LISTED);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Structured logs on standard error: text for people, JSON for machines.
+//! Structured logs on standard error: text for people, JSON for machines. Nobody who logs a line waits for whoever reads it.
 
 use std::io::{IsTerminal, stderr};
 
@@ -6,6 +6,8 @@ use thiserror::Error;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
+
+use super::Lines;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -30,10 +32,10 @@ pub fn log_filter(text: &str) -> Result<EnvFilter, LogFilterError> {
     Ok(EnvFilter::builder().parse(text)?)
 }
 
-/// What receives the log lines; the binary installs it, tests need none.
-pub fn subscriber(format: LogFormat, filter: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
+/// What writes the log to `lines`, which lead to standard error; the binary installs it, tests need none.
+pub fn subscriber(format: LogFormat, filter: EnvFilter, lines: Lines) -> Box<dyn Subscriber + Send + Sync> {
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(lines);
     match format {
         LogFormat::Text => Box::new(registry.with(lines.with_ansi(stderr().is_terminal()))),
         LogFormat::Json => Box::new(registry.with(lines.json().flatten_event(true))),

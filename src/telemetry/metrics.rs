@@ -41,6 +41,7 @@ pub struct Metrics {
     pub worker_run_delay: Counter,
     pub workers_ready: IntGauge,
     pub models_rejected: IntGauge,
+    pub log_lines_dropped: IntCounter,
 }
 
 /// From 0.1 ms to 10 s: a narrow pass of a small network to a queue that is far too long.
@@ -155,6 +156,10 @@ impl Metrics {
             )?,
             workers_ready: table.gauge("workers_ready", "Workers that are warmed up.")?,
             models_rejected: table.gauge("models_rejected", "Models of the folder that do not load.")?,
+            log_lines_dropped: table.counter(
+                "log_lines_dropped_total",
+                "Lines that standard error or standard output did not take in time, or at all: it is full, slow or closed.",
+            )?,
         })
     }
 }

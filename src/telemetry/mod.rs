@@ -1,8 +1,10 @@
 //! What operators see: metrics and logs. Both are handed in where they are used; nothing here is global.
 
+mod lines;
 mod logs;
 mod metrics;
 
+pub use lines::Lines;
 pub use logs::{LogFilterError, LogFormat, log_filter, subscriber};
 pub(crate) use metrics::observe;
 pub use metrics::{Description, Metrics, NONE};

@@ -1,6 +1,6 @@
 //! The flags that say what requests ask for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -37,7 +37,7 @@ pub(super) struct RequestFlags {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "QUERY")]
     query: String,
 
-    /// Picture, or folder of pictures, to send; may be repeated, and they take turns [default: samples]
+    /// Picture, or folder of pictures, to send; may be repeated, and they take turns; of a folder, those directly in it [default: four small samples]
     #[arg(long, value_name = "FILE|FOLDER")]
     picture: Vec<PathBuf>,
 }
@@ -72,10 +72,8 @@ impl RequestFlags {
     }
 
     pub(super) fn pictures(&self) -> anyhow::Result<Vec<Bytes>> {
-        let samples = Path::new("samples");
         match &self.picture[..] {
-            [] if samples.is_dir() => Ok(pictures::load(&[samples.to_owned()])?),
-            [] => bail!("there is no folder samples here: name a picture, or a folder of pictures, with --picture"),
+            [] => Ok(pictures::samples()),
             paths => Ok(pictures::load(paths)?),
         }
     }

@@ -4,7 +4,8 @@ use super::axis::number;
 use super::colours::style;
 use super::escape::escape;
 use super::figures::{Figure, Scales, figures};
-use super::rows::rows;
+use super::rows::{OF_THE_MODEL, rows};
+use super::verdict::verdict;
 use crate::results::{AtWidth, Results, Tally};
 use crate::units::Units;
 
@@ -13,17 +14,21 @@ pub fn page(run: &Results) -> String {
     let figures: String = figures(run, &Scales::over(&[run])).iter().map(Figure::html).collect();
     let totals = rows(run).into_iter().map(|row| vec![row.label.to_owned(), row.text()]).collect();
     let body = format!(
-        "<h1>Load on {url}</h1>\n<p>{setup}</p>\n{warnings}{figures}<h2>In all</h2>\n{totals}{widths}{reasons}{refusals}\
-         {failures}<h2>Again</h2>\n<pre>{command}</pre>\n",
+        "<h1>Load on {url}</h1>\n<p class=\"verdict\">{verdict}</p>\n<p>{setup}</p>\n{warnings}{figures}<h2>In all</h2>\n\
+         {totals}<p>{OF_THE_MODEL}</p>\n{widths}{reasons}{refusals}{failures}<h2>The plan</h2>\n<p>Arrivals: {arrivals}; seed \
+         {seed}.</p>\n<h2>Again</h2>\n<p>With a server at URL:</p>\n<pre>{command}</pre>\n",
         url = escape(&run.setup.url),
+        verdict = escape(&verdict(run)),
+        arrivals = escape(&run.setup.arrivals),
+        seed = run.setup.seed,
         setup = escape(&setup(run)),
         warnings = list(&run.warnings),
         totals = table(&["figure", "value"], totals),
-        widths = titled("By width", table(&["width", "answers", "on time", "accuracy"], widths(run))),
+        widths = titled("By width", table(&["width", "answers", "on time", "accuracy of the model"], widths(run))),
         reasons = tallies("Why these widths", &run.reasons),
         refusals = tallies("Refusals", &run.refusals),
         failures = tallies("Failures", &run.failures),
-        command = escape(&shell(&run.command)),
+        command = escape(&shell(&again(run))),
     );
     document(&format!("Load on {}", run.setup.url), &body)
 }
@@ -46,7 +51,7 @@ h2{font-size:1.1rem;margin-top:2rem}figure{margin:1.5rem 0}figcaption,th{color:l
 figcaption{font-size:.85rem}svg{display:block;width:100%}table{border-collapse:collapse}th{font-weight:500}\
 th,td{text-align:right;padding:.15rem .8rem;border-bottom:1px solid light-dark(#e4e7eb,#323f4b);\
 font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left;padding-left:0}\
-pre{white-space:pre-wrap;overflow-wrap:anywhere}.warnings{border-left:4px solid #e8a33d;padding-left:2rem}\
+.verdict{font-size:1.15rem}pre,p{overflow-wrap:anywhere}pre{white-space:pre-wrap;overflow-wrap:anywhere}.warnings{border-left:4px solid #e8a33d;padding-left:2rem}\
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:1rem}";
 
 impl Figure {
@@ -105,7 +110,13 @@ fn setup(run: &Results) -> String {
         format!(" Capacity at full width: {capacity} requests per second; one image takes {image} ms.")
     });
     let units = units.unwrap_or_default();
-    format!("{model}Arrivals: {}; seed {}. Deadlines: {deadlines}.{units}", run.setup.arrivals, run.setup.seed)
+    format!("{model}Deadlines: {deadlines}.{units}")
+}
+
+/// What was typed, with `URL` for the server, which may be gone by the time somebody reads it.
+fn again(run: &Results) -> Vec<String> {
+    let word = |word: &String| if *word == run.setup.url { "URL".to_owned() } else { word.clone() };
+    run.command.iter().map(word).collect()
 }
 
 /// Words as a shell takes them.

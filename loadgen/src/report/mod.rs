@@ -8,6 +8,7 @@ mod html;
 mod rows;
 mod svg;
 mod text;
+mod verdict;
 
 pub use figures::{chart, pictures};
 pub use html::page;

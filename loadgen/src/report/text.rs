@@ -1,13 +1,15 @@
 //! A run for the terminal.
 
-use super::rows::rows;
+use super::rows::{OF_THE_MODEL, rows};
+use super::verdict::verdict;
 use crate::results::Results;
 
-/// The figures of a run, and what speaks against them.
+/// What came out in a sentence, the figures of a run, and what speaks against them.
 pub fn summary(run: &Results) -> String {
     let rows = rows(run).into_iter().map(|row| vec![row.label.to_owned(), row.text()]);
     let warnings = run.warnings.iter().map(|warning| format!("\nWarning: {}\n", printable(warning)));
-    columns(rows.collect()) + &warnings.collect::<String>()
+    let figures = columns(rows.collect());
+    format!("{}\n\n{figures}\n{OF_THE_MODEL}\n{}", verdict(run), warnings.collect::<String>())
 }
 
 /// Text in columns as wide as their widest cell: the first to the left, the others to the right.

@@ -5,18 +5,19 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{anyhow, bail};
 
 use crate::cli::table::printable;
-use crate::dataset::Listing;
+use crate::dataset::{Listing, composed};
 
 /// Labels that a message lists.
 pub(super) const LISTED: usize = 20;
 
 /// For each folder the index of the label that it is named as.
 ///
-/// No folder's name holds a `/`: where a label has one, the folder has `_`.
+/// No folder's name holds a `/`: where a label has one, the folder has `_`. Names are compared as [`composed`] makes them,
+/// which `folders` are already.
 pub(super) fn classes(folders: &[String], labels: &[String]) -> anyhow::Result<Vec<usize>> {
     let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
     for (class, label) in labels.iter().enumerate() {
-        by_name.entry(label.replace('/', "_")).or_default().push(class);
+        by_name.entry(composed(&label.replace('/', "_"))).or_default().push(class);
     }
     let class = |folder: &String| match by_name.get(folder).map(Vec::as_slice) {
         Some(&[class]) => Ok(class),
@@ -61,6 +62,12 @@ mod tests {
     fn folders_are_matched_by_name_and_a_slash_is_written_as_an_underscore() {
         let labels = texts(&["cat", "T-shirt/top", "Ankle boot"]);
         assert_eq!(classes(&texts(&["Ankle boot", "T-shirt_top"]), &labels).unwrap(), [2, 1]);
+    }
+
+    #[test]
+    fn a_label_matches_its_folder_however_its_letters_are_composed() {
+        let labels = texts(&["gru\u{308}n", "\u{c9}t\u{e9}"]);
+        assert_eq!(classes(&texts(&["\u{c9}t\u{e9}", "gr\u{fc}n"]), &labels).unwrap(), [1, 0]);
     }
 
     #[test]

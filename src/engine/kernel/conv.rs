@@ -3,11 +3,13 @@
 //! Rows are computed with the pitch of the input plane, so that a whole plane is one long axis of pixels; what this
 //! computes at the end of each row is junk that falls into the output's border.
 
+use std::ops::Range;
+
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
-use super::tile::{Panel, Tile};
+use super::tile::{Panel, Tile, held};
 use super::{Run, split};
 use crate::engine::graph::Clamp;
-use crate::engine::pack::Panels;
+use crate::engine::pack::{MAX_ROWS, Panels};
 use crate::engine::place::Place;
 
 /// A convolution with its weights, ready to run.
@@ -48,9 +50,8 @@ const STRIP_BYTES: usize = 384 << 10;
 
 /// The tile with as many rows and vectors as it is asked for.
 ///
-/// Each is a function of its own: all of them in one would take the compiler minutes. A combination that the instruction set
-/// never uses is no code, for the conditions are constants. Tiles of up to four rows may have as many vectors as the caller
-/// says, for a part of a panel has those of the panel; taller ones as many as fit the registers.
+/// Each is a function of its own: all of them in one would take the compiler minutes. A combination whose vectors would not
+/// all stay in the instruction set's registers, or that has more vectors than the caller says, is no code: both are constants.
 macro_rules! any_tile {
     ($simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr, $($rows:literal)*) => {
         any_tile!(@ $simd: $set, $most, $panel, $input, $output, $pixels, $(($rows, 1) ($rows, 2) ($rows, 3) ($rows, 4))*)
@@ -58,7 +59,7 @@ macro_rules! any_tile {
     (@ $simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr,
         $(($rows:literal, $vectors:literal))*) => {
         match ($panel.bias.len(), $pixels.div_ceil($set::LANES)) {
-            $(($rows, $vectors) if const { $vectors <= $most && ($rows <= 4 || $vectors <= most_vectors::<$set>($rows)) } => {
+            $(($rows, $vectors) if const { $vectors <= $most && $vectors <= most_vectors($set::REGISTERS, $rows) } => {
                 $simd.call(Tile::<$rows, $vectors> { panel: $panel, input: $input, output: $output, pixels: $pixels })
             })*
             (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
@@ -77,10 +78,9 @@ impl ConvStep {
         }
     }
 
-    /// The rows of panel `index` that are among channels `from..to`, and where they are written.
+    /// Some rows of panel `index`, and where they are written.
     #[inline(always)]
-    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, from: usize, to: usize) -> (Panel<'a>, usize) {
-        let rows = panels.rows_of(index, from, to);
+    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, rows: Range<usize>) -> (Panel<'a>, usize) {
         let panel = Panel {
             weights: panels.weights_from(index, rows.start),
             stride: panels.rows,
@@ -110,16 +110,21 @@ impl Run<'_, ConvStep> {
     fn panels<S: Simd>(self, simd: S, panels: &Panels) {
         let Run { step, input, output, from, to } = self;
         let pixels = step.geometry.pixels;
-        let most = S::LANES * most_vectors::<S>(panels.rows);
+        let tallest = most_rows(S::REGISTERS);
+        let most = S::LANES * most_vectors(S::REGISTERS, panels.rows.min(tallest));
         let strip = STRIP_BYTES / size_of::<f32>() / panels.channels(to - 1) / most * most;
         // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
         for (first, len) in Tiles::new(pixels, most, strip.max(most)) {
             for index in panels.covering(from, to) {
-                let (panel, row) = step.panel(panels, index, from, to);
-                for (start, pixels) in Tiles::new(len, S::LANES, most) {
-                    let start = first + start;
-                    let (input, output) = (&input[start..], &mut output[row + start..]);
-                    any_tile!(simd: S, most_vectors::<S>(4), &panel, input, output, pixels, 1 2 3 4 5 6 7 8);
+                let rows = panels.rows_of(index, from, to);
+                for (above, count) in Tiles::new(rows.len(), 1, tallest) {
+                    let above = rows.start + above;
+                    let (panel, row) = step.panel(panels, index, above..above + count);
+                    for (start, pixels) in Tiles::new(len, S::LANES, most) {
+                        let start = first + start;
+                        let (input, output) = (&input[start..], &mut output[row + start..]);
+                        any_tile!(simd: S, most_vectors(S::REGISTERS, 4), &panel, input, output, pixels, 1 2 3 4 5 6 7 8);
+                    }
                 }
             }
         }
@@ -143,7 +148,7 @@ impl Run<'_, ConvStep> {
             };
             let input = &input[channel * geometry.plane..];
             let output = &mut output[step.output.row(channel, 0)..];
-            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, MAX_VECTORS * S::LANES) {
+            for (start, pixels) in Tiles::new(geometry.pixels, S::LANES, most_vectors(S::REGISTERS, 1) * S::LANES) {
                 any_tile!(simd: S, MAX_VECTORS, &panel, &input[start..], &mut output[start..], pixels, 1);
             }
         }
@@ -182,14 +187,49 @@ impl Iterator for Tiles {
     }
 }
 
-/// Most vectors of a tile of `rows` rows: its sums, its input and a weight must stay in registers.
-const fn most_vectors<S: Simd>(rows: usize) -> usize {
-    let vectors = (S::REGISTERS - 1) / (rows + 1);
-    if vectors > MAX_VECTORS {
-        MAX_VECTORS
-    } else if vectors == 0 {
-        1
-    } else {
-        vectors
+/// Most vectors of a tile of `rows` rows where so many stay in registers; 0 where not even a tile of one fits.
+const fn most_vectors(registers: usize, rows: usize) -> usize {
+    let mut vectors = MAX_VECTORS;
+    while vectors > 0 && held(rows, vectors) > registers {
+        vectors -= 1;
+    }
+    vectors
+}
+
+/// Most rows of a tile of one vector where so many stay in registers.
+const fn most_rows(registers: usize) -> usize {
+    let mut rows = MAX_ROWS;
+    while held(rows, 1) > registers {
+        rows -= 1;
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Registers of AVX-512 and NEON, AVX2, and plain arrays.
+    const REGISTERS: [usize; 3] = [32, 15, 8];
+
+    #[test]
+    fn the_vectors_of_every_tile_fit_the_registers() {
+        for registers in REGISTERS {
+            for rows in 1..=most_rows(registers) {
+                let vectors = most_vectors(registers, rows);
+                assert!((1..=MAX_VECTORS).contains(&vectors) && held(rows, vectors) <= registers, "{rows}x{vectors}");
+                assert!(vectors == MAX_VECTORS || held(rows, vectors + 1) > registers, "{rows}x{vectors}");
+            }
+        }
+        assert_eq!(REGISTERS.map(most_rows), [8, 8, 6]);
+        assert_eq!([4, 5, 6, 8].map(|rows| most_vectors(15, rows)), [2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_part_of_a_panel_has_a_tile_for_the_vectors_of_the_panel() {
+        for registers in REGISTERS {
+            let most: Vec<_> = (1..=most_rows(registers)).map(|rows| most_vectors(registers, rows)).collect();
+            assert!(most.is_sorted_by(|few, many| few >= many), "{most:?}");
+        }
     }
 }

@@ -12,7 +12,8 @@ use core::arch::x86_64::*;
 pub(crate) trait Simd: Copy {
     /// Numbers in a vector; at most [`MAX_LANES`].
     const LANES: usize;
-    /// Most vectors that may be held at once without spilling, an estimate from the number of registers.
+    /// Most vectors that a tile may hold at once without one of them being spilled to memory. Where every register is
+    /// counted, the compiler has none left and spills a sum at each tap, so this is less than the processor has.
     const REGISTERS: usize;
     /// Is a fused multiply-add one instruction?
     const FUSED: bool;
@@ -263,7 +264,7 @@ simd! {
 #[cfg(target_arch = "x86_64")]
 simd! {
     /// Eight lanes, sixteen registers.
-    Avx2, "avx2,fma", __m256, lanes 8, registers 16,
+    Avx2, "avx2,fma", __m256, lanes 8, registers 15,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_max_ps, _mm256_min_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c)
 }

@@ -38,9 +38,15 @@ pub(crate) struct Tile<'a, const ROWS: usize, const P: usize> {
     pub(crate) pixels: usize,
 }
 
+/// Vectors that a tile holds at each tap: its sums, its pixels and a weight.
+pub(crate) const fn held(rows: usize, vectors: usize) -> usize {
+    rows * vectors + vectors + 1
+}
+
 impl<const ROWS: usize, const P: usize> Kernel for Tile<'_, ROWS, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        assert!(held(ROWS, P) <= S::REGISTERS, "a sum would be spilled at each tap");
         let Tile { panel, input, output, pixels } = self;
         compute::<S, ROWS, P>(simd, panel, input, output, pixels);
     }

@@ -270,7 +270,7 @@ impl ApiError {
 const USUAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Every code word.
-const CODES: [&str; 33] = [
+const CODES: [&str; 34] = [
     "bad_encoding",
     "bad_head",
     "bad_multipart",
@@ -303,6 +303,7 @@ const CODES: [&str; 33] = [
     "too_many_pixels",
     "unknown_parameter",
     "unsupported_encoding",
+    "unsupported_feature",
     "unsupported_type",
 ];
 

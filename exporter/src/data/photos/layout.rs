@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anywidth::dataset;
+use anywidth::system_files::is_system_file;
 
 use super::PhotosError;
 
@@ -48,11 +49,11 @@ impl Layout {
     }
 }
 
-/// The visible folders in `root`, by name.
+/// The folders in `root` that somebody means, by name.
 fn folders(root: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
-    let mut folders: Vec<PathBuf> = visible.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    let meant = entries.filter(|entry| !is_system_file(&entry.file_name()));
+    let mut folders: Vec<PathBuf> = meant.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     folders
 }

@@ -1,0 +1,56 @@
+//! Variables of the environment that are named like settings and are none.
+
+use super::Flags;
+use crate::nearest::{did_you_mean, nearest};
+
+/// What the variables of settings begin with.
+const PREFIX: &str = "ANYWIDTH_";
+
+/// A sentence about each of these names that begins as the variables of settings do, and is the name of none.
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let settings = Flags::list();
+    let keys = || settings.iter().map(|setting| setting.key.as_str()).chain(["config"]);
+    let told = |name: String| {
+        let key = name.strip_prefix(PREFIX)?.to_lowercase();
+        if keys().any(|known| known == key) || is_of_kubernetes(&key) {
+            return None;
+        }
+        let nearest = nearest(&key, keys()).map(|key| format!("{PREFIX}{}", key.to_uppercase()));
+        let name: String = name.chars().take(80).collect();
+        Some(format!("unknown variable {name}{}", did_you_mean(&nearest)))
+    };
+    let mut sentences: Vec<_> = names.into_iter().filter_map(told).collect();
+    sentences.sort();
+    sentences
+}
+
+/// Kubernetes tells every container of the services beside it, so of one that is called `anywidth` as well.
+fn is_of_kubernetes(key: &str) -> bool {
+    key.ends_with("service_host")
+        || key.contains("service_port")
+        || key.strip_prefix("port_").is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_variable_is_told_with_the_nearest_and_others_are_not() {
+        let told = |names: &[&str]| unknown_variables(names.iter().map(|&name| name.to_owned()));
+        assert_eq!(
+            told(&["ANYWIDTH_THREDS", "ANYWIDTH_PORTS", "ANYWIDTH_ZZZ", "PATH"]),
+            [
+                "unknown variable ANYWIDTH_PORTS, did you mean \"ANYWIDTH_PORT\"?",
+                "unknown variable ANYWIDTH_THREDS, did you mean \"ANYWIDTH_THREADS\"?",
+                "unknown variable ANYWIDTH_ZZZ",
+            ]
+        );
+        let known = Flags::list().into_iter().map(|setting| setting.variable).chain(["ANYWIDTH_CONFIG".to_owned()]);
+        assert_eq!(unknown_variables(known), [""; 0]);
+        assert_eq!(
+            told(&["ANYWIDTH_SERVICE_HOST", "ANYWIDTH_SERVICE_PORT_HTTP", "ANYWIDTH_PORT_80_TCP_ADDR"]),
+            [""; 0]
+        );
+    }
+}

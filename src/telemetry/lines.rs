@@ -1,0 +1,210 @@
+//! Lines on their way to a stream that may be full, slow or closed. Whoever writes one never waits: a thread of its own writes
+//! them, and what it is too slow for is dropped and counted.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Most lines that wait.
+const MOST_LINES: usize = 4096;
+/// Most bytes that wait.
+const MOST_BYTES: usize = 1 << 20;
+/// Between two tries of a stream that says that it is full instead of waiting.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// A stream's lines. Clones write to the same one.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    shared: Arc<Shared>,
+    dropped: IntCounter,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// A line came.
+    more: Condvar,
+    /// Everything was written.
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// The thread holds lines that it has not written yet.
+    writing: bool,
+}
+
+impl Lines {
+    /// Starts the thread that writes to `stream`; `dropped` counts the lines that are lost.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn to(stream: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Lines> {
+        let lines = Lines { shared: Arc::default(), dropped };
+        let (shared, dropped) = (lines.shared.clone(), lines.dropped.clone());
+        thread::Builder::new().name("lines".to_owned()).spawn(move || shared.write_all(stream, &dropped))?;
+        Ok(lines)
+    }
+
+    /// Takes some bytes as one line, to be written whole or not at all; never waits.
+    pub fn push(&self, line: &[u8]) {
+        let mut state = self.shared.lock();
+        if state.waiting.len() == MOST_LINES || state.bytes + line.len() > MOST_BYTES {
+            drop(state);
+            return self.dropped.inc();
+        }
+        state.bytes += line.len();
+        state.waiting.push_back(line.to_owned());
+        drop(state);
+        self.shared.more.notify_one();
+    }
+
+    /// Waits until everything is written, but no longer than this. Says whether it is.
+    pub fn flush(&self, at_most: Duration) -> bool {
+        let unwritten = |state: &mut State| state.writing || !state.waiting.is_empty();
+        let waited = self.shared.idle.wait_timeout_while(self.shared.lock(), at_most, unwritten);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what comes, for as long as the process runs: nothing is locked meanwhile.
+    fn write_all(&self, mut stream: impl Write, dropped: &IntCounter) {
+        loop {
+            for line in self.next() {
+                if write(&mut stream, &line).is_err() {
+                    dropped.inc();
+                }
+            }
+            // An error would come with the next line as well.
+            let _ = stream.flush();
+            let mut state = self.lock();
+            state.writing = false;
+            if state.waiting.is_empty() {
+                self.idle.notify_all();
+            }
+        }
+    }
+
+    /// All that waits, once something does.
+    fn next(&self) -> VecDeque<Vec<u8>> {
+        let none = |state: &mut State| state.waiting.is_empty();
+        let mut state = self.more.wait_while(self.lock(), none).unwrap_or_else(PoisonError::into_inner);
+        state.writing = true;
+        state.bytes = 0;
+        std::mem::take(&mut state.waiting)
+    }
+}
+
+/// Writes a line to a stream that may not want to wait either.
+fn write(stream: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match stream.write(line) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => line = &line[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use super::*;
+
+    /// Longer than any test.
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    /// A stream that takes a write whenever the test receives one, and fails once the test is gone.
+    struct Stream(SyncSender<Vec<u8>>);
+
+    impl Write for Stream {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_owned()).map_err(|_| ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines() -> (Lines, Receiver<Vec<u8>>) {
+        // Without room for one: a write ends when it is received.
+        let (sender, receiver) = sync_channel(0);
+        (Lines::to(Stream(sender), IntCounter::new("dropped", "Lines.").unwrap()).unwrap(), receiver)
+    }
+
+    #[test]
+    fn lines_come_in_their_order_and_flushing_waits_for_the_last() {
+        let (lines, stream) = lines();
+        let reader = thread::spawn(move || stream.iter().take(100).collect::<Vec<_>>());
+        let sent: Vec<_> = (0..100).map(|line| format!("line {line}\n").into_bytes()).collect();
+        sent.iter().for_each(|line| lines.push(line));
+        assert!(lines.flush(FOREVER));
+        assert_eq!(reader.join().unwrap(), sent);
+        assert_eq!(lines.dropped.get(), 0);
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_holds_up_nobody_and_what_has_no_room_is_counted() {
+        let (lines, stream) = lines();
+        lines.push(b"first\n");
+        // The thread holds the first line from here on, and all others wait.
+        while lines.shared.lock().waiting.len() == 1 {
+            thread::yield_now();
+        }
+        let more = MOST_LINES as u64 + 5;
+        (0..more).for_each(|_| lines.push(b"line\n"));
+        assert_eq!(lines.dropped.get(), 5);
+        assert!(!lines.flush(Duration::from_millis(1)));
+        let reader = thread::spawn(move || stream.iter().take(MOST_LINES + 1).count());
+        assert!(lines.flush(FOREVER));
+        assert_eq!(reader.join().unwrap(), MOST_LINES + 1);
+        lines.push(&vec![b'x'; MOST_BYTES + 1]);
+        assert_eq!(lines.dropped.get(), 6, "a line longer than all that may wait");
+    }
+
+    #[test]
+    fn what_a_closed_stream_loses_is_counted_and_nothing_else_happens() {
+        let (lines, stream) = lines();
+        drop(stream);
+        (0..3).for_each(|_| lines.push(b"lost\n"));
+        assert!(lines.flush(FOREVER));
+        assert_eq!(lines.dropped.get(), 3);
+    }
+}

@@ -1,0 +1,124 @@
+//! The log: whoever should read it and does not, or has gone, holds up nobody.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Write};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use support::binary::anywidth;
+use support::pictures::png;
+
+/// A pipe that has no room left.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    const O_NONBLOCK: i32 = 0o4000;
+    let (reader, writer) = io::pipe().unwrap();
+    // Another handle of the same pipe, which says that it is full instead of waiting.
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut filler = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path).unwrap();
+    let full = loop {
+        if let Err(error) = filler.write(&[b'x']) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    (reader, writer)
+}
+
+/// A server whose standard output and standard error both are this pipe; it ends with the test.
+struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(output: PipeWriter) -> Server {
+        // Where it listens is not to be read from its output.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let serve = ["serve", "--port", &port, "--threads", "1", "--log", "debug", "--default-budget-ms", "600000"];
+        let process = with_output(anywidth(&serve), output).spawn().unwrap();
+        let server = Server { process, url: format!("http://127.0.0.1:{port}") };
+        let began = Instant::now();
+        while ureq::get(format!("{}/readyz", server.url)).call().is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not ready");
+        }
+        server
+    }
+
+    /// Lines that were dropped, as its metrics tell.
+    fn dropped(&self) -> u64 {
+        let mut metrics = ureq::get(format!("{}/metrics", self.url)).call().unwrap();
+        let text = metrics.body_mut().read_to_string().unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("anywidth_log_lines_dropped_total ")).unwrap();
+        line.parse().unwrap()
+    }
+
+    fn classify(&self) {
+        assert_eq!(ureq::post(format!("{}/classify", self.url)).send(&png(1)[..]).unwrap().status(), 200);
+    }
+
+    /// Asks it to stop, and gives its exit code.
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn with_output(mut command: Command, output: PipeWriter) -> Command {
+    command.stdout(output.try_clone().unwrap()).stderr(output);
+    command
+}
+
+#[test]
+fn a_server_whose_output_nobody_reads_answers_counts_what_it_drops_and_stops() {
+    let (_reader, writer) = full_pipe();
+    let server = Server::start(writer);
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    // More than may wait to be written.
+    for _ in 0..5000 {
+        assert_eq!(agent.get(format!("{}/nowhere", server.url)).call().unwrap().status(), 404);
+    }
+    server.classify();
+    assert!(server.dropped() > 0);
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_server_whose_output_is_closed_answers_counts_what_is_lost_and_stops() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let server = Server::start(writer);
+    server.classify();
+    let began = Instant::now();
+    while server.dropped() == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing is counted");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_command_ends_although_nobody_takes_its_error() {
+    let (_reader, full) = full_pipe();
+    let (reader, closed) = io::pipe().unwrap();
+    drop(reader);
+    for output in [full, closed] {
+        for arguments in [&["serve", "--model", "/nowhere"][..], &["inspect", "/nowhere/a.onnx"]] {
+            let status = with_output(anywidth(arguments), output.try_clone().unwrap()).status().unwrap();
+            assert_eq!(status.code(), Some(1), "{arguments:?}");
+        }
+    }
+}
