@@ -52,10 +52,10 @@ def load(folder, size, mode):
     for index, name in enumerate(names):
         for path in sorted((folder / name).iterdir()):
             # As the server does it: the centre of the picture, scaled to the network's input.
-            image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.BOX)
+            image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.LANCZOS)
             images.append(numpy.asarray(image, dtype=numpy.float32).reshape(size, size, -1) / 255)
             classes.append(index)
-    return torch.tensor(numpy.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(classes), names
+    return torch.tensor(numpy.stack(images)).permute(0, 3, 1, 2), torch.tensor(classes), names
 
 
 def train(network, images, classes, epochs, batch=32):
@@ -92,7 +92,7 @@ def main():
 
     network.eval()
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(network, (images[:1],), options.output)
+    torch.onnx.export(network, (torch.rand(1, *images.shape[1:]),), options.output)
     print(f"wrote {options.output}, trained on {len(images)} pictures of {len(names)} classes: {', '.join(names)}")
 
 

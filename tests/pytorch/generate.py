@@ -37,18 +37,18 @@ def build(name, case):
     if not getattr(network, "dense", False):
         # The seed is the name's, so that a new case leaves the other files as they are.
         make_triangular(network, seed=sum(map(ord, name)))
+    if getattr(network, "half_precision", False):
+        network.half()
     return network.train(case.training)
 
 
 def export(network, case, path):
     options = dict(case.export)
-    batch, channels_last = options.pop("batch", 1), options.pop("channels_last", False)
+    batch = options.pop("batch", 1)
     options.setdefault("external_data", False)
     if options.get("dynamo") is False:
         options.pop("external_data")
     example = image(case.shape).repeat(batch, 1, 1, 1)
-    if channels_last:
-        example = example.to(memory_format=torch.channels_last)
     if next(network.parameters()).dtype == torch.float16:
         example = example.half()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -36,7 +36,7 @@ cp "$root"/examples/pytorch/*.py "$work"
 cd "$work"
 "$python" digits.py digits
 "$python" train.py digits/train --size 8 --grey --output example/models/digits/1/model.onnx
-anywidth label example/models/digits/1/model.onnx --labels digits/train --evaluate digits/test
+anywidth label example/models/digits/1/model.onnx --labels digits/train --set 'picture={"filter": "lanczos"}' --evaluate digits/test
 cp -r digits/test example/pictures
 
 if [ "${1:-}" = --write ]; then

@@ -12,10 +12,12 @@ use crate::repository::{Repository, RepositoryError, ServedModel, Source};
 
 /// A file on its way to `target`. It is written beside it, so that weights in a file next to the model are found.
 pub(super) struct Rewritten {
-    /// What it is written from, as messages name it.
+    /// What it is written from.
     model: PathBuf,
     temporary: PathBuf,
     target: PathBuf,
+    /// The target as messages name it.
+    named: String,
 }
 
 /// The bytes of a model file.
@@ -32,28 +34,29 @@ impl Rewritten {
     /// A file that is to become `target`, written from `model`, whose bytes are given. What is at `target` already must be
     /// the same network.
     pub(super) fn new(model: &Path, bytes: &[u8], target: &Path) -> anyhow::Result<Rewritten> {
+        let named = target.display().to_string();
         // A link stays one: what it leads to is replaced.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         if target.exists() {
             let same = read(&target).is_ok_and(|found| props::network(&found) == props::network(bytes));
-            ensure!(same, "{} is there already, and is not this model: choose another --output", target.display());
+            ensure!(same, "{named} is there already, and is not this model: choose another --output");
         }
         let temporary = target.with_file_name(format!("anywidth-label-{}.onnx", std::process::id()));
-        Ok(Rewritten { model: model.to_owned(), temporary, target })
+        Ok(Rewritten { model: model.to_owned(), temporary, target, named })
     }
 
     /// The model that these bytes are, read as a server would read them.
     pub(super) fn load(&self, bytes: &[u8]) -> anyhow::Result<ServedModel> {
-        self.store(bytes).with_context(|| format!("cannot write {}", self.target.display()))?;
+        self.store(bytes).with_context(|| format!("cannot write {}", self.named))?;
         let repository = Repository::load(&Source::File(self.temporary.clone()), None);
         // Measuring takes a while: nothing is left behind by whoever ends it.
         let _ = fs::remove_file(&self.temporary);
         let repository = repository.map_err(|error| match error {
-            RepositoryError::File { reason, .. } => anyhow!("{}: {reason}", self.model.display()),
+            RepositoryError::File { reason, .. } => anyhow!("{}: {reason}", self.named),
             error => error.into(),
         })?;
         let served = repository.find(None, None)?;
-        Ok(ServedModel { name: self.target.display().to_string(), ..served.as_ref().clone() })
+        Ok(ServedModel { name: self.named.clone(), ..served.as_ref().clone() })
     }
 
     /// Lets a file of these bytes take its place, if it loads.
@@ -61,7 +64,7 @@ impl Rewritten {
         self.load(bytes)?;
         self.store(bytes)
             .and_then(|()| fs::rename(&self.temporary, &self.target))
-            .with_context(|| format!("cannot write {}", self.target.display()))
+            .with_context(|| format!("cannot write {}", self.named))
     }
 
     fn store(&self, bytes: &[u8]) -> io::Result<()> {
