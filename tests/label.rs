@@ -53,7 +53,7 @@ impl Folder {
         let before = fs::read(self.path("model.onnx")).unwrap();
         let error = fails(&[&["label", &self.text("model.onnx")], arguments].concat(), code);
         assert_eq!(fs::read(self.path("model.onnx")).unwrap(), before);
-        assert_eq!(fs::read_dir(self.0.path()).unwrap().filter(|file| is_leftover(file)).count(), 0);
+        assert_eq!(fs::read_dir(self.0.path()).unwrap().filter(is_leftover).count(), 0);
         error
     }
 }
