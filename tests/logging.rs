@@ -23,7 +23,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let mut filler = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path).unwrap();
     let full = loop {
-        if let Err(error) = filler.write(&[b'x']) {
+        if let Err(error) = filler.write(b"x") {
             break error;
         }
     };
