@@ -13,12 +13,12 @@ help: ## Lists the targets.
 demo: ## Shows the server under load, as a report: needs Rust and curl, and half a minute once it is built.
 	@CARGO='$(CARGO)' loadgen/demo.sh
 
-trainer: ## Builds the trainer and the server, as docs/your-own-images.md uses them: about 10 minutes the first time.
+trainer: ## Builds the trainer and the server, as docs/your-own-images.md uses them: 13 minutes on two shared cores.
 	@echo "make trainer, step 1 of 3: a part of PyTorch from PyPI (550 MB to fetch, 500 MB to keep; once)"
 	@exporter/libtorch.sh
-	@echo "make trainer, step 2 of 3: the trainer, about 280 packages (5 to 13 minutes on two cores; seconds when nothing changed)"
+	@echo "make trainer, step 2 of 3: the trainer, about 260 packages (most of some 13 minutes on two shared cores; less when little changed)"
 	cd exporter && $(CARGO) build --release --locked
-	@echo "make trainer, step 3 of 3: the server (some minutes; seconds when nothing changed)"
+	@echo "make trainer, step 3 of 3: the server (some minutes; less when little changed)"
 	$(CARGO) build --release --locked
 	@echo "ready: exporter/target/release/exporter and target/release/anywidth; next: docs/your-own-images.md, \"2. Train\""
 
