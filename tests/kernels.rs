@@ -57,7 +57,8 @@ impl Instruction {
         match cfg!(target_arch = "x86_64") {
             true => {
                 let vector = ["%xmm", "%ymm", "%zmm"].iter().any(|register| text.contains(register));
-                vector && (text.contains("(%rsp") || text.contains("(%rbp"))
+                // A function that keeps vectors on the stack aligns it, and then finds them by %rsp; %rbp may point to weights.
+                vector && text.contains("(%rsp")
             }
             false => {
                 let (name, operands) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
