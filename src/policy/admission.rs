@@ -9,17 +9,10 @@ use super::{Demand, Profile, WidestFit, Workers};
 
 /// A request that could be met on an idle server, but not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("overloaded: even at the narrowest width this would be answered too late; retry in {} s", self.retry_after())]
+#[error("overloaded: even at the narrowest width this would be answered too late")]
 pub struct Overload {
     /// The time until the backlog leaves room, if nothing else comes.
     pub wait: Duration,
-}
-
-impl Overload {
-    /// The wait in whole seconds, as `Retry-After` has it: at least one.
-    pub fn retry_after(&self) -> u64 {
-        self.wait.as_nanos().div_ceil(1_000_000_000).max(1) as u64
-    }
 }
 
 impl WidestFit {

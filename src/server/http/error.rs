@@ -266,8 +266,8 @@ impl ApiError {
     }
 }
 
-/// Where no backlog says how long to wait.
-const USUAL_WAIT: Duration = Duration::from_secs(1);
+/// Where no backlog says how long to wait: a second at most, once it is spread over the callers.
+const USUAL_WAIT: Duration = Duration::from_millis(500);
 
 /// Every code word.
 const CODES: [&str; 34] = [
@@ -369,6 +369,6 @@ mod tests {
         ];
         assert_eq!(errors.map(|error| error.refusal()), REFUSALS.map(Some));
         let listeners = ApiError::TooManyListeners { most: 1 };
-        assert_eq!((listeners.refusal(), listeners.wait()), (None, Some(wait)));
+        assert_eq!((listeners.refusal(), listeners.wait()), (None, Some(USUAL_WAIT)));
     }
 }

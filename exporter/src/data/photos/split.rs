@@ -96,7 +96,7 @@ fn hint(found: usize, ignored: usize) -> String {
     match (found, ignored) {
         (0, 0) => "; if it is no class, its folder must go".into(),
         (_, 0) => String::new(),
-        (_, ignored) => format!("; of all files, {ignored} are not .jpg, .png or .webp and were ignored"),
+        (_, ignored) => format!("; of all files, {ignored} without the extension of a JPEG, PNG or WebP were ignored"),
     }
 }
 
