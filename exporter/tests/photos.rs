@@ -142,7 +142,7 @@ fn a_class_without_pictures_says_what_is_there_instead() {
         (0..30).flat_map(|number| ["cat", "dog"].map(|class| format!("{class}/{number}.heic"))).collect();
     let folder = files(&telephone.iter().map(String::as_str).collect::<Vec<_>>());
     let error = photos::split(folder.path(), SHARES, 1).expect_err("no pictures").to_string();
-    assert!(error.contains("of all files, 60 are not .jpg, .png or .webp and were ignored"), "{error}");
+    assert!(error.contains("of all files, 60 without the extension of a JPEG, PNG or WebP were ignored"), "{error}");
     let folder = files(&["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png", "dog/3.png"]);
     fs::create_dir(folder.path().join("__MACOSX")).expect("a folder");
     let error = photos::split(folder.path(), SHARES, 1).expect_err("an empty folder").to_string();
