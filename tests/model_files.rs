@@ -220,6 +220,12 @@ fn what_would_take_the_machines_memory_is_refused_before_it_does() {
     let said = refusal(large.conv(2, 1, 0).node("Flatten").gemm(0));
     assert!(said.starts_with("the number of values that one image's layers hold is"), "{said}");
 
+    let mut slow = OnnxFile::new([1, 4096, 4096], "N", 17);
+    slow.operator("MaxPool", vec![], vec![ints("kernel_shape", &[2048; 2])], [1, 2049, 2049]);
+    slow.global_pool("GlobalAveragePool").node("Flatten").gemm(2);
+    let said = refusal(&mut slow);
+    assert!(said.starts_with("the number of multiplications and comparisons that one image takes is"), "{said}");
+
     // A wide kernel with a stride reads one copy of its input for each of its columns.
     let mut wide = OnnxFile::new([1, 1024, 1024], "N", 17);
     wide.conv_with(1, [1, 513], [1, 2]).global_pool("GlobalAveragePool").node("Flatten").gemm(2);
@@ -324,7 +330,7 @@ fn every_spelling_of_flattening_is_the_same_network() {
     squeezed.global_pool("GlobalAveragePool").squeeze(&[-1]).squeeze(&[-1]).gemm(5);
     let expected = peer_logits(&flattened(&mut squeezed, "squeeze5", "squeeze6"), &image, shape);
     assert_agrees(&squeezed.bytes(), &expected, &image);
-    let respelled: [&dyn Fn(&mut OnnxFile); 8] = [
+    let respelled: [&dyn Fn(&mut OnnxFile); 9] = [
         &|file| {
             file.global_pool("GlobalAveragePool").squeeze(&[3, 2]);
         },
@@ -333,6 +339,17 @@ fn every_spelling_of_flattening_is_the_same_network() {
         },
         &|file| {
             file.global_pool("GlobalAveragePool").index_pixel();
+        },
+        &|file| {
+            let all = file.int_constant(&[8, 1], &[0, 1, 2, 3, 4, 5, 6, -1]);
+            let shape = [8, 1, 1];
+            file.global_pool("GlobalAveragePool").node("Flatten").operator(
+                "Gather",
+                vec![all],
+                vec![int("axis", 1)],
+                shape,
+            );
+            file.squeeze(&[2]);
         },
         &|file| {
             file.global_pool("GlobalAveragePool").view();

@@ -3,13 +3,16 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use anywidth::config::Drain;
+use anywidth::repository::ServedModel;
 use anywidth::scheduler::Settings;
+use image::{GrayImage, ImageFormat, Luma};
 use serde_json::json;
+use support::onnx::OnnxFile;
 use support::pictures::png;
 use support::server::{DRAIN, Options, SETTINGS, Server};
 use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, Gated, Step};
@@ -182,6 +185,34 @@ fn a_worker_that_fails_is_an_error_of_one_request_only() {
     assert_eq!(server.post("/classify", &png(1)).status, 200);
     assert_eq!(server.metric("anywidth_worker_panics_total"), Some(2.0));
     assert_eq!(server.get("/readyz").status, 200);
+}
+
+#[test]
+fn scores_that_are_no_numbers_are_a_fault_and_no_answer() {
+    // Overflows where a black row lies above a white one, which no image of the warm-up has.
+    let mut file = OnnxFile::new([1, 8, 8], "N", 17);
+    let (edge, bias) = (file.constant(&[1, 1, 2, 1], vec![-1.0, 1.0]), file.constant(&[1], vec![-0.97]));
+    file.operator("Conv", vec![edge, bias], vec![], [1, 7, 8]).node("Relu").rescale("Mul", 1e20).node("Flatten");
+    let weights = file.constant(&[56, 2], vec![1e20; 112]);
+    file.operator("MatMul", vec![weights], vec![], [2, 1, 1]);
+    let models = vec![ServedModel::from_onnx("edges", 1, &file.bytes()).unwrap()];
+    let server = Server::with(Options { models, ..Options::default() });
+    server.await_ready();
+
+    let grey = |shade: fn(u32) -> u8| {
+        let mut png = Cursor::new(Vec::new());
+        GrayImage::from_fn(8, 8, |_, y| Luma([shade(y)])).write_to(&mut png, ImageFormat::Png).unwrap();
+        png.into_inner()
+    };
+    let (even, edge) = (grey(|_| 200), grey(|y| if y < 4 { 0 } else { 255 }));
+    let said = server.post("/classify", &edge).error(500, "internal");
+    assert!(said.contains("not finite"), "{said}");
+    // No other request suffers, but a form is one answer.
+    assert_eq!(server.post("/classify", &even).status, 200);
+    let form = server.post_files("/classify", &[("even.png", &even), ("edge.png", &edge)]);
+    assert_eq!(form.json()["file"], json!({"index": 1, "name": "edge.png"}));
+    assert_eq!(form.status, 500);
+    assert_eq!(server.post("/classify?profile=true", &edge).status, 500);
 }
 
 #[test]

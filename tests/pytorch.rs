@@ -1,6 +1,8 @@
-//! Files that PyTorch wrote (`tests/pytorch/`) give PyTorch's own answers at four widths, and what cannot be served is
-//! refused with words that help its author.
+//! Files that PyTorch wrote (`tests/pytorch/`) give PyTorch's own answers at four widths, what cannot be served is refused
+//! with words that help its author, and the file of `docs/model-files.md`, "Bring your own PyTorch network", is served.
 #![allow(clippy::unwrap_used)]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anywidth::engine::{Pass, Width, probabilities};
 use anywidth::repository::{Repository, RepositoryError, ServedModel, Source};
 use serde::Deserialize;
+use support::server::{Options, Server};
 
 /// One file of the manifest.
 #[derive(Deserialize)]
@@ -112,4 +115,35 @@ fn what_cannot_be_served_is_refused_with_words_that_help() {
         }
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_example_of_the_documents_is_served_at_every_width() {
+    let source = Source::Folder(folder("example/models"));
+    let models = Repository::load(&source, None).unwrap().all().map(|model| model.as_ref().clone()).collect();
+    let server = Server::with(Options { models, ..Options::default() });
+    server.await_ready();
+
+    let sorted = |folder: &Path| {
+        let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let classes = sorted(&folder("example/pictures"));
+    assert_eq!(classes.len(), 10);
+    for width in [0.25, 0.5, 1.0] {
+        let right = classes.iter().filter(|class| {
+            let picture = fs::read(&sorted(class)[0]).unwrap();
+            let answer = server.post(&format!("/classify?width={width}&top_k=1"), &picture).json();
+            assert_eq!((answer["model"].as_str(), answer["width"].as_f64()), (Some("digits"), Some(width)));
+            class.file_name().unwrap().to_str() == answer["predictions"][0]["label"].as_str()
+        });
+        assert!(right.count() >= 7, "at width {width}");
+    }
+    // What `anywidth label --evaluate` measured is what callers can ask for.
+    let model = &server.get("/models").json()["models"][0];
+    assert_eq!((&model["evaluation"]["split"], &model["picture"]["filter"]), (&"test".into(), &"lanczos".into()));
+    let picture = fs::read(&sorted(&classes[0])[0]).unwrap();
+    assert_eq!(server.post("/classify?min_accuracy=0.9", &picture).json()["width"].as_f64(), Some(1.0));
+    assert_eq!(server.post("/classify?min_accuracy=0.999", &picture).status, 422);
 }

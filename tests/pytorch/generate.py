@@ -44,13 +44,15 @@ def build(name, case):
 
 def export(network, case, path):
     options = dict(case.export)
-    batch = options.pop("batch", 1)
+    batch, channels_last = options.pop("batch", 1), options.pop("channels_last", False)
     options.setdefault("external_data", False)
     if options.get("dynamo") is False:
         options.pop("external_data")
     example = image(case.shape).repeat(batch, 1, 1, 1)
     if next(network.parameters()).dtype == torch.float16:
         example = example.half()
+    if channels_last:
+        network, example = (thing.to(memory_format=torch.channels_last) for thing in (network, example))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         torch.onnx.export(network, (example,), str(path), **options)
     if case.optimized:

@@ -306,7 +306,7 @@ TRAINING = dict(dynamo=False, training=torch.onnx.TrainingMode.TRAINING, do_cons
 class Case:
     """A network and how it is exported: the arguments of `torch.onnx.export` beside the network, the image and the path.
 
-    `batch` is the number of images, 1 unless it is said.
+    `batch` is the number of images, 1 unless it is said; `channels_last` is how network and images lie in memory.
     """
 
     build: Callable[[], nn.Module]
@@ -456,6 +456,8 @@ CASES = {
     "opset-23": Case(MobileNetV2, dict(opset_version=23)),
     "opset-newest-dynamo": vgg(export=dict(opset_version=25)),
     "batch-of-four": vgg(export=dict(batch=4)),
+    "channels-last-memory": vgg(export=dict(channels_last=True)),
+    "channels-last-memory-legacy": Case(Resnet, dict(channels_last=True, **LEGACY_DYNAMIC)),
 
     # After ONNX Runtime's basic optimization.
     "optimized-vgg": vgg(optimized=True),
@@ -476,6 +478,7 @@ CASES = {
     "refused-half-precision": Case(lambda: marked(Vgg(), half_precision=True), refused=("float32",)),
     "refused-channels-last": Case(
         lambda: nn.Sequential(Apply(lambda x: x.permute(0, 3, 1, 2)), Vgg()), LEGACY, (16, 16, 3), refused=()),
+    "refused-channels-last-memory-dynamic": Case(Resnet, dict(channels_last=True, **DYNAMIC), refused=("contiguous",)),
     "refused-leaky-relu": vgg(activation=nn.LeakyReLU, refused=("LeakyRelu",)),
     "refused-reflected-padding": vgg(stem=lambda: nn.ReflectionPad2d(1), refused=("Pad",)),
     "refused-group-norm": vgg(norm=lambda channels: nn.GroupNorm(2, channels), export=LEGACY, refused=()),

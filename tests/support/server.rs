@@ -23,6 +23,8 @@ use super::onnx::OnnxFile;
 
 /// How a test's server differs from the usual one.
 pub struct Options {
+    /// The first one is the default.
+    pub models: Vec<ServedModel>,
     pub scheduler: Settings,
     pub limits: RequestLimits,
     pub max_pixels: u64,
@@ -41,6 +43,7 @@ pub const DRAIN: Drain = Drain { wait: Duration::ZERO, timeout: Duration::from_s
 impl Default for Options {
     fn default() -> Options {
         Options {
+            models: models(),
             scheduler: SETTINGS,
             limits: RequestLimits {
                 max_body_bytes: 1 << 20,
@@ -103,7 +106,8 @@ impl Server {
     pub fn with(options: Options) -> Server {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry).unwrap());
-        let repository = Repository::new(models(), vec![], Some("tiny")).unwrap();
+        let first = options.models[0].name.clone();
+        let repository = Repository::new(options.models, vec![], Some(&first)).unwrap();
         let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
         let turns = Arc::new(Turns::new(1, 1));
         let (parked, unparked) = (turns.clone(), turns.clone());

@@ -34,6 +34,9 @@ const MAX_CHANNELS: usize = 1_000_000;
 const MAX_SIDE: usize = 4096;
 /// Most numbers that the memory of one image may hold: 128 MiB.
 pub(super) const MAX_ITEM_LEN: usize = 1 << 25;
+/// Most multiplications or comparisons that one image may take at full width: tens of seconds on one core, where the largest
+/// network of ImageNet takes less than a third.
+const MAX_WORK: usize = 1 << 37;
 /// Most numbers that all constants together may hold which the file computes from others.
 const MAX_FOLDED: usize = 1 << 28;
 

@@ -91,6 +91,10 @@ impl Lowering {
                 _ if nhwc => "the image must be [N, channels, rows, columns]: convert with tf2onnx --inputs-as-nchw",
                 "Transpose" => "channels, rows and columns must stay in this order",
                 "Squeeze" | "Unsqueeze" => "axes of length 1 may come and go",
+                // So `as_strided` begins, which is what becomes of pooling if the example's memory is not in the usual order.
+                "Reshape" if what.ends_with("to [-1]") => {
+                    "[N, features] is; a network in channels_last must be exported with an example that is contiguous()"
+                }
                 _ => "[N, features] is, one row for each image",
             };
             node.unsupported(format!("{operator} {what}"), allowed)
@@ -116,18 +120,22 @@ impl Lowering {
         Ok(target.iter().enumerate().map(of).collect())
     }
 
-    /// `x[:, :, 0, 0]`: taking the one element of an axis.
+    /// `x[:, :, 0, 0]`, taking the one element of an axis; or all of an axis in its order, as `as_strided` is written.
     fn gather(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
-        let (axes, shape) = (&activation.axes, self.shape(activation));
-        let at = axes.position(call.node.int("axis", 0)?).map_err(|why| call.node.malformed(why))?;
-        let len = self.axis_len(activation, at);
-        let index = call.constant(1)?.and_then(|indices| Some((indices.known()?, indices.dims.clone())));
-        match index {
-            Some((index, dims)) if index.len() == 1 && len == Some(1) && position(index[0], 1).is_some() => {
-                let without = axes.without(&[at]);
-                Ok(activation.with_axes(if dims.is_empty() { without } else { axes.clone() }))
+        let (axes, shape, node) = (&activation.axes, self.shape(activation), call.node);
+        let at = axes.position(node.int("axis", 0)?).map_err(|why| node.malformed(why))?;
+        let index = call.constant(1)?.and_then(|indices| Some((indices.known()?, &indices.dims)));
+        let all = |index: &[i64], len: usize| {
+            index.len() == len && index.iter().enumerate().all(|(at, &index)| position(index, len) == Some(at))
+        };
+        match (index, self.axis_len(activation, at)) {
+            (Some((index, dims)), Some(len)) if all(&index, len) => {
+                let mut target = axes.dims(shape, self.batch);
+                target.splice(at..=at, dims.iter().map(|&dim| Int::Known(dim as i64)));
+                let renamed = axes.reshape(shape, self.batch, &target);
+                Ok(activation.with_axes(renamed.map_err(|what| node.unsupported(format!("Gather {what}"), ONLY_ONE))?))
             }
-            _ => Err(call.node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), ONLY_ONE)),
+            _ => Err(node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), ONLY_ONE)),
         }
     }
 

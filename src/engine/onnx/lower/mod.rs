@@ -20,8 +20,8 @@ use super::fold::{self, Budget, fold};
 use super::node::ParsedNode;
 use super::parse::File;
 use super::tensor::{Int, Tensor};
-use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, at_most};
-use crate::engine::graph::{Graph, Node, NodeId, Op, Shape};
+use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, MAX_WORK, at_most};
+use crate::engine::graph::{Conv, Graph, Linear, Node, NodeId, Op, Pool, Shape};
 
 /// What a name in the file stands for.
 #[derive(Clone)]
@@ -54,6 +54,8 @@ struct Lowering {
     budget: Budget,
     /// Numbers that one image's layers hold so far.
     item_len: usize,
+    /// Multiplications and comparisons that one image takes so far.
+    work: usize,
 }
 
 /// A node with the values that it reads.
@@ -73,7 +75,7 @@ pub(super) fn lower(file: File) -> Result<(Graph, Vec<String>), LoadError> {
         file.constants.into_iter().map(|(name, tensor)| (name, Value::Constant(tensor))).collect();
     values.insert(file.image, Value::Activation(Activation::of(0, Axes::picture())));
     let item_len = shape.len();
-    let mut lowering = Lowering { batch, nodes: vec![image], values, budget: Budget::default(), item_len };
+    let mut lowering = Lowering { batch, nodes: vec![image], values, budget: Budget::default(), item_len, work: 0 };
     for node in &file.nodes {
         lowering.node(node)?;
     }
@@ -110,7 +112,8 @@ impl Lowering {
         }
         let value = self.evaluate(&call)?;
         self.values.insert(node.outputs[0].clone(), value);
-        at_most("the number of values that one image's layers hold", self.item_len, MAX_ITEM_LEN)
+        at_most("the number of values that one image's layers hold", self.item_len, MAX_ITEM_LEN)?;
+        at_most("the number of multiplications and comparisons that one image takes", self.work, MAX_WORK)
     }
 
     fn value(&self, node: &ParsedNode, name: &str) -> Result<Value, LoadError> {
@@ -195,6 +198,12 @@ impl Lowering {
     fn push(&mut self, call: &Call, op: Op, inputs: Vec<NodeId>, shape: Shape) -> NodeId {
         let sliced = matches!(op, Op::Conv(_) | Op::Linear(_)) || self.nodes[inputs[0]].sliced;
         self.item_len = self.item_len.saturating_add(shape.len());
+        let reads = match &op {
+            Op::Conv(Conv { weights, .. }) | Op::Linear(Linear { weights, .. }) => weights.len() / shape.channels,
+            Op::Depthwise(Conv { window, .. }) | Op::Pool(Pool { window, .. }) => window.area(),
+            Op::Input | Op::Affine(_) | Op::Clamp(_) | Op::Add => 1,
+        };
+        self.work = self.work.saturating_add(shape.len().saturating_mul(reads));
         self.nodes.push(Node { name: call.node.name.clone(), op, inputs, shape, sliced });
         self.nodes.len() - 1
     }
