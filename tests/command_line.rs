@@ -118,6 +118,11 @@ fn a_folder_where_a_file_is_meant_is_told_with_the_name_of_its_model() {
     let files = Files::new();
     let said = fails(&["inspect", &files.path("models/good")], 1);
     assert!(said.contains("models/good is a folder; name the model (good"), "{said}");
+    // A model's name is no path, though a folder has the same one.
+    let models = files.path("models");
+    let mut inspect = anywidth(&["inspect", "good", "--models", &models]);
+    let inspected = inspect.current_dir(files.0.path().join("models")).output().unwrap();
+    assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
     let said = fails(&["classify", "a.png", "--model", &files.path("models/good")], 1);
     assert!(said.contains("models/good is a folder; name the model (good"), "{said}");
 }

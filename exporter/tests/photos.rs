@@ -144,9 +144,12 @@ fn a_class_without_pictures_says_what_is_there_instead() {
     let error = photos::split(folder.path(), SHARES, 1).expect_err("no pictures").to_string();
     assert!(error.contains("of all files, 60 without the extension of a JPEG, PNG or WebP were ignored"), "{error}");
     let folder = files(&["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png", "dog/3.png"]);
+    // What a system leaves behind is no class.
     fs::create_dir(folder.path().join("__MACOSX")).expect("a folder");
+    assert_eq!(photos::split(folder.path(), SHARES, 1).expect("two classes").classes, ["cat", "dog"]);
+    fs::create_dir(folder.path().join("notes")).expect("a folder");
     let error = photos::split(folder.path(), SHARES, 1).expect_err("an empty folder").to_string();
-    assert!(error.contains("\"__MACOSX\" has 0 pictures") && error.contains("its folder must go"), "{error}");
+    assert!(error.contains("\"notes\" has 0 pictures") && error.contains("its folder must go"), "{error}");
 }
 
 #[test]

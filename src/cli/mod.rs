@@ -212,20 +212,30 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// The model that a person means: a file, where it looks like a path or there is one of that name, else a model by
-/// its name.
+/// its name, though there may be a folder of that name.
 fn find_model(model: Option<&str>, folder: Option<&PathBuf>) -> anyhow::Result<ServedModel> {
-    if let Some(folder) = model.map(Path::new).filter(|path| path.is_dir()) {
-        let name = folder.file_name().map_or("its name".into(), |name| name.to_string_lossy().into_owned());
-        bail!("{} is a folder; name the model ({name}, with --models for its folder) or its file", folder.display());
-    }
+    let is_folder = |model: &&str| Path::new(model).is_dir();
     let source = match (model, folder) {
-        (Some(path), _) if is_file(path) => Source::File(path.into()),
+        (Some(path), _) if is_file(path) => match is_folder(&path) {
+            true => bail!(name_the_model(path)),
+            false => Source::File(path.into()),
+        },
         (_, Some(folder)) => Source::Folder(folder.clone()),
         (_, None) => Source::Embedded,
     };
     let repository = Repository::load(&source, None)?;
     let name = model.filter(|_| !matches!(source, Source::File(_)));
-    Ok(repository.find(name, None)?.as_ref().clone())
+    match (repository.find(name, None), name.filter(is_folder)) {
+        (Ok(model), _) => Ok(model.as_ref().clone()),
+        (Err(_), Some(path)) => bail!(name_the_model(path)),
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+/// What to say where a folder is named instead of a model.
+fn name_the_model(folder: &str) -> String {
+    let name = Path::new(folder).file_name().map_or("its name".into(), |name| name.to_string_lossy().into_owned());
+    format!("{folder} is a folder; name the model ({name}, with --models for its folder) or its file")
 }
 
 fn is_file(text: &str) -> bool {

@@ -179,6 +179,14 @@ impl Affine {
 }
 
 impl Window {
+    /// A kernel of one pixel that reads every pixel.
+    pub(crate) const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0] };
+
+    /// Has it no padding?
+    pub(crate) fn is_inside(&self) -> bool {
+        self.before == [0, 0] && self.after == [0, 0]
+    }
+
     /// Rows and columns of what this window makes of `height` rows and `width` columns; `None` where it does not fit.
     pub(crate) fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let extent = |axis: usize, len: usize| {

@@ -233,10 +233,33 @@ def strided():
         conv(12, 12, 2, 2, 0, bias=True), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head(12))
 
 
-def all_convolutional(order):
+class OnPixels(nn.Module):
+    """A linear layer on the channels of each pixel."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.linear = hidden(inputs, outputs)
+
+    def forward(self, x):
+        return self.linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Difference(nn.Module):
+    """What a convolution changes."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.conv1, self.conv2 = conv(inputs, outputs), conv(outputs, outputs)
+
+    def forward(self, x):
+        x = self.conv1(x)
+        return -(x - self.conv2(x))
+
+
+def all_convolutional(order, mean=None):
     """A 1x1 convolution gives the scores: before the mean, or after it."""
     last = marked(conv(12, 5, 1, padding=0, bias=True), last=True)
-    mean = nn.AdaptiveAvgPool2d(1)
+    mean = mean or nn.AdaptiveAvgPool2d(1)
     return nn.Sequential(
         image_conv(3, 8), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), conv(8, 12), nn.BatchNorm2d(12), nn.ReLU(),
         *((last, mean) if order == "before" else (mean, last)), nn.Flatten())
@@ -399,6 +422,9 @@ CASES = {
     "classifier-1x1-before-mean": Case(lambda: all_convolutional("before")),
     "classifier-1x1-before-mean-legacy": Case(lambda: all_convolutional("before"), LEGACY_DYNAMIC),
     "classifier-1x1-after-mean": Case(lambda: all_convolutional("after"), LEGACY),
+    "classifier-1x1-before-pool-of-size": Case(lambda: all_convolutional("before", nn.AvgPool2d(8))),
+    "neck-permute-mean": vgg(lambda x: x.permute(0, 2, 3, 1).mean((1, 2)), mean=None),
+    "neck-tokens-mean-legacy": vgg(lambda x: x.flatten(2).transpose(1, 2).mean(1), LEGACY_DYNAMIC, mean=None),
     "head-without-bias": vgg(last=lambda channels: head(channels, bias=False)),
 
     # Activations and padding.
@@ -418,7 +444,20 @@ CASES = {
         conv=lambda i, o, bias: nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv(i, o, 2, padding=0, bias=bias)), export=LEGACY),
     "ceil-mode-without-effect": vgg(pool=lambda: nn.MaxPool2d(2, ceil_mode=True)),
     "ceil-mode-without-effect-legacy": vgg(pool=lambda: nn.AvgPool2d(2, ceil_mode=True), export=LEGACY),
+    "ceil-mode-average": vgg(pool=lambda: nn.AvgPool2d(2, ceil_mode=True), shape=(3, 18, 18)),
     "ceil-mode-with-effect": vgg(pool=lambda: nn.MaxPool2d(2, ceil_mode=True), shape=(3, 18, 18)),
+    "padding-of-a-pixel": vgg(
+        conv=lambda i, o, bias: nn.Sequential(conv(i, o, 1, padding=1, bias=bias), conv(o, o, 3, padding=0, bias=bias))),
+    "padding-twice": vgg(conv=lambda i, o, bias: nn.Sequential(nn.ZeroPad2d(2), conv(i, o, 3, padding=1, bias=bias))),
+    "maximum-zeros-like": vgg(
+        activation=lambda: Apply(lambda x: torch.max(x, torch.zeros_like(x))), export=DYNAMIC),
+    "normalised-expanded": vgg(stem=lambda: Apply(lambda x: x - torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1).expand_as(x)),
+                               export=DYNAMIC),
+    "normalised-channels-last": vgg(
+        stem=lambda: Apply(lambda x: (x.permute(0, 2, 3, 1) - torch.tensor([0.4, 0.5, 0.6])).permute(0, 3, 1, 2))),
+    "linear-on-pixels": vgg(conv=lambda i, o, bias: OnPixels(i, o)),
+    "every-second-pixel": vgg(pool=lambda: Apply(lambda x: x[:, :, ::2, ::2])),
+    "difference": vgg(conv=lambda i, o, bias: Difference(i, o)),
     "cast-to-float": vgg(stem=lambda: Apply(lambda x: x.float())),
     "cast-to-float-legacy": vgg(stem=lambda: Apply(lambda x: x.to(torch.float32)), export=LEGACY),
 
@@ -457,6 +496,7 @@ CASES = {
     "opset-newest-dynamo": vgg(export=dict(opset_version=25)),
     "batch-of-four": vgg(export=dict(batch=4)),
     "channels-last-memory": vgg(export=dict(channels_last=True)),
+    "channels-last-memory-dynamic": Case(Resnet, dict(channels_last=True, **DYNAMIC)),
     "channels-last-memory-legacy": Case(Resnet, dict(channels_last=True, **LEGACY_DYNAMIC)),
 
     # After ONNX Runtime's basic optimization.
@@ -478,7 +518,7 @@ CASES = {
     "refused-half-precision": Case(lambda: marked(Vgg(), half_precision=True), refused=("float32",)),
     "refused-channels-last": Case(
         lambda: nn.Sequential(Apply(lambda x: x.permute(0, 3, 1, 2)), Vgg()), LEGACY, (16, 16, 3), refused=()),
-    "refused-channels-last-memory-dynamic": Case(Resnet, dict(channels_last=True, **DYNAMIC), refused=("contiguous",)),
+    "refused-channels-last-memory-of-two": vgg(export=dict(channels_last=True, batch=2), refused=("contiguous",)),
     "refused-leaky-relu": vgg(activation=nn.LeakyReLU, refused=("LeakyRelu",)),
     "refused-reflected-padding": vgg(stem=lambda: nn.ReflectionPad2d(1), refused=("Pad",)),
     "refused-group-norm": vgg(norm=lambda channels: nn.GroupNorm(2, channels), export=LEGACY, refused=()),

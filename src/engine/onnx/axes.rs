@@ -1,7 +1,8 @@
 //! The axes of a value that depends on the image, as the file sees them: which of them are channels, rows and columns.
 //!
 //! Flattening, squeezing and the like move no number of an image, they only name axes anew. So each axis is a run of
-//! channels, rows and columns that lie one inside the other, or nothing of them (an axis of length 1), or the batch.
+//! channels, rows and columns that lie one inside the other, or nothing of them (an axis of length 1), or the batch. A
+//! Transpose changes the order of the runs, which only what works pixel by pixel or over whole axes may read.
 
 use super::tensor::{Int, position};
 use super::text;
@@ -54,7 +55,30 @@ impl Axes {
     /// Is it `[N, C, H, W]`?
     pub(super) fn is_picture(&self, shape: Shape) -> bool {
         let lens: Vec<usize> = self.0.iter().map(|axis| axis.len(shape)).collect();
-        lens == [1, shape.channels, shape.height, shape.width]
+        self.is_ordered(shape) && lens == [1, shape.channels, shape.height, shape.width]
+    }
+
+    /// Do channels, rows and columns come in this order, as they lie in memory?
+    pub(super) fn is_ordered(&self, shape: Shape) -> bool {
+        self.runs(shape).is_sorted()
+    }
+
+    /// Where the axes longer than 1 begin and end.
+    fn runs(&self, shape: Shape) -> impl Iterator<Item = (usize, usize)> {
+        self.0.iter().filter_map(move |&axis| match axis {
+            Axis::Run { from, to } if axis.len(shape) > 1 => Some((from, to)),
+            _ => None,
+        })
+    }
+
+    /// Has another value of the same shape these axes, so that each number meets the one of its own channel and pixel?
+    pub(super) fn matches(&self, other: &Axes, shape: Shape) -> bool {
+        self.dims(shape, None) == other.dims(shape, None) && self.runs(shape).eq(other.runs(shape))
+    }
+
+    /// Is the last axis that of the channels, and nothing else in it?
+    pub(super) fn ends_with_channels(&self) -> bool {
+        self.0.last() == Some(&Axis::Run { from: 0, to: 1 })
     }
 
     /// Is all of an image in the last axis, for a linear layer to read?
@@ -128,6 +152,9 @@ impl Axes {
         if target.contains(&Int::Unknown) {
             return Err(refused(", which cannot be computed from the image's shape"));
         }
+        if !self.is_ordered(shape) {
+            return Err(refused(" after a Transpose"));
+        }
         let has_batch = self.0.contains(&Axis::Batch);
         let position = target.iter().position(|dim| matches!(dim, Int::Batch(1)));
         let rest = |at: usize| [&target[..at], &target[at + 1..]].concat();
@@ -183,7 +210,7 @@ impl Axes {
         Ok(Axes((0..rank).filter_map(axis).collect()))
     }
 
-    /// The axes in another order, which must leave in order all that are longer than 1.
+    /// The axes in another order, in which the batch stays before all that are longer than 1.
     pub(super) fn permute(&self, shape: Shape, order: &[i64]) -> Result<Axes, String> {
         let order = order.iter().map(|&axis| self.position(axis)).collect::<Result<Vec<_>, _>>()?;
         let mut sorted = order.clone();
@@ -191,9 +218,9 @@ impl Axes {
         if !sorted.into_iter().eq(0..self.rank()) {
             return Err("by something that is no permutation".into());
         }
-        let long = order.iter().filter(|&&at| self.0[at] == Axis::Batch || self.0[at].len(shape) > 1);
-        if !long.is_sorted() {
-            return Err(format!("of {}", self.describe(shape)));
+        let mut long = order.iter().filter(|&&at| self.0[at] == Axis::Batch || self.0[at].len(shape) > 1);
+        if long.position(|&at| self.0[at] == Axis::Batch).is_some_and(|position| position > 0) {
+            return Err(format!("of {} that moves the batch", self.describe(shape)));
         }
         Ok(Axes(order.iter().map(|&at| self.0[at]).collect()))
     }
@@ -323,6 +350,26 @@ mod tests {
         }
         assert!(picture.flatten(MAP, None, 0).is_err());
         assert!(picture.flatten(MAP, None, 2).is_err());
+    }
+
+    #[test]
+    fn axes_in_another_order_are_told_from_those_that_lie_in_memory() {
+        // As long as each other, so that lengths alone tell nothing.
+        let cube = Shape { channels: 4, height: 4, width: 4 };
+        let picture = Axes::picture();
+        let last = picture.permute(cube, &[0, 2, 3, 1]).unwrap();
+        assert!(last.ends_with_channels() && !last.is_picture(cube) && !last.is_ordered(cube));
+        assert!(!last.matches(&picture, cube) && last.matches(&last.clone(), cube));
+        assert!(last.reshape(cube, None, &[Int::Batch(1), Int::Known(-1)]).is_err());
+        assert!(last.flatten(cube, None, 1).is_err());
+        assert_eq!(last.permute(cube, &[0, 3, 1, 2]).unwrap(), picture);
+        let row = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(last.per_channel(cube, &[4], &row), Some(row.to_vec()));
+        assert_eq!(last.per_channel(cube, &[4, 1], &row), None);
+        // Where one axis alone is longer than 1, there is no order.
+        assert!(picture.permute(PIXEL, &[0, 2, 3, 1]).unwrap().is_flat(PIXEL));
+        assert!(picture.permute(cube, &[1, 0, 2, 3]).is_err());
+        assert!(picture.permute(cube, &[0, 1, 1, 2]).is_err());
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(super) fn read(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<Co
     }
     let mut file = parse::parse(bytes, files)?;
     let entries = std::mem::take(&mut file.metadata);
-    let (graph, notes) = lower::lower(file)?;
+    let (graph, notes) = lower::lower(&file)?;
     let metadata = Metadata::read(&entries, graph.head.linear.bias.len())?;
     Ok(Contents { graph, metadata, notes })
 }

@@ -115,7 +115,9 @@ fn image(graph: &GraphProto) -> Result<(String, Vec<Option<usize>>), LoadError> 
         graph.input.iter().filter(|input| !weights.contains(input.name.as_str())).collect();
     let [input] = inputs[..] else {
         let count = inputs.len();
-        return Err(LoadError::NotAClassifier(format!("the graph has {count} inputs; one is expected, the image")));
+        return Err(LoadError::NotAClassifier(format!(
+            "the graph has {count} inputs; one is expected, the image: if the others are weights, export with export_params=True"
+        )));
     };
     let name = text::name(&input.name);
     let refused = |what: String| Err(LoadError::NotAClassifier(format!("input {name} {what}")));
@@ -173,7 +175,8 @@ fn read_node(node: NodeProto, external: &mut External) -> Result<ParsedNode, Loa
     let name = text::name(name);
     if !is_standard(&node.domain) {
         let what = format!("operator {} of {}", text::name(&node.op_type), text::name(&node.domain));
-        let allowed = "only ONNX's own operators are: export without extensions; ONNX Runtime must not optimize beyond its basic level";
+        let allowed = "only ONNX's own operators are: export without extensions and export_modules_as_functions, and optimize with \
+                       ONNX Runtime's basic level at most";
         return Err(LoadError::Unsupported { node: name, what, allowed: allowed.into() });
     }
     let mut attributes = HashMap::new();

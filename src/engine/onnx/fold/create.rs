@@ -18,10 +18,16 @@ impl Fold<'_> {
         })
     }
 
-    /// The integers of an input, as dimensions.
+    /// The integers of an input, as dimensions of one image: what is made of them is the same for each image of a batch, and
+    /// is broadcast to it.
     pub(super) fn sizes(&self, index: usize) -> Result<Vec<usize>, Stop> {
-        let sizes = known(self.input(index)?, self)?.into_iter().map(|size| usize::try_from(size).ok());
-        sizes.collect::<Option<_>>().ok_or_else(|| self.wrong("a dimension is negative"))
+        let sizes = self.input(index)?.as_ints().ok_or_else(|| self.wrong("integers are expected, not fractions"))?;
+        let size = |&size: &Int| match size {
+            Int::Batch(1) => Ok(1),
+            Int::Known(size) => usize::try_from(size).map_err(|_| self.wrong("a dimension is negative")),
+            Int::Batch(_) | Int::Unknown => Err(Stop::Unknown),
+        };
+        sizes.iter().map(size).collect()
     }
 
     pub(super) fn range(&self, budget: &mut Budget) -> Result<Tensor, Stop> {

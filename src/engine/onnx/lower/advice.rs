@@ -5,17 +5,18 @@ use crate::engine::onnx::{LoadError, fold, text};
 
 /// The operators on what depends on the image.
 const LAYERS: &str = "Add AveragePool BatchNormalization Cast CastLike Clip Conv Div Dropout Expand Flatten Gather Gemm \
-    GlobalAveragePool GlobalMaxPool Identity LogSoftmax MatMul Max MaxPool Min Mul Pad ReduceMax ReduceMean \
+    GlobalAveragePool GlobalMaxPool Identity LogSoftmax MatMul Max MaxPool Min Mul Neg Pad ReduceMax ReduceMean \
     ReduceSum Relu Reshape Shape Size Slice Softmax Squeeze Sub Sum Transpose Unsqueeze";
 
 const EVAL: &str = "the network was exported in training mode: call model.eval() before the export";
 const QUANTIZED: &str = "the file is quantized to int8: export the float32 network, without quantization";
 const TWO_CLASSES: &str =
     "for two classes give the last layer two outputs, trained with softmax and cross-entropy, and no sigmoid";
+const ACTIVATIONS: &str = "as activations ReLU, ReLU6 and clamp are: train with one of them";
 const SUPPORTED: &str = "convolutions, linear layers, BatchNorm, ReLU, ReLU6, bounds, pooling, sums and flattening are: docs/model-files.md";
 
-/// Refuses a node that is known to be none of ours, or to stand for training.
-pub(super) fn check(call: &Call) -> Result<(), LoadError> {
+/// Refuses a node that is known to be none of ours, or to stand for training. `is_output` if it gives the graph's output.
+pub(super) fn check(call: &Call, is_output: bool) -> Result<(), LoadError> {
     let node = call.node;
     let operator = node.operator.as_str();
     let extra = node.outputs.iter().skip(1).any(|name| !name.is_empty());
@@ -25,6 +26,7 @@ pub(super) fn check(call: &Call) -> Result<(), LoadError> {
         }
         "Dropout" if is_training(call) => Err(node.unsupported("Dropout that drops", EVAL)),
         _ if LAYERS.split(' ').any(|known| known == operator) || fold::folds(operator) => Ok(()),
+        "Sigmoid" if is_output => Err(node.unsupported("operator Sigmoid", TWO_CLASSES)),
         _ => Err(node.unsupported(format!("operator {}", text::name(operator)), advice(operator))),
     }
 }
@@ -38,9 +40,9 @@ fn is_training(call: &Call) -> bool {
     }
 }
 
-fn advice(operator: &str) -> &'static str {
+/// What to do about an operator that activations cannot go through.
+pub(super) fn advice(operator: &str) -> &'static str {
     match operator {
-        "Sigmoid" => TWO_CLASSES,
         "RandomUniform" | "RandomUniformLike" | "RandomNormal" | "RandomNormalLike" | "Bernoulli" | "Multinomial" => {
             EVAL
         }
@@ -52,10 +54,15 @@ fn advice(operator: &str) -> &'static str {
         | "ConvInteger"
         | "MatMulInteger" => QUANTIZED,
         "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "HardSwish" | "HardSigmoid" | "Mish" | "Swish"
-        | "Softplus" | "Tanh" | "Erf" => "as activations ReLU, ReLU6 and clamp are: train with one of them",
+        | "Softplus" | "Sigmoid" | "Tanh" | "Erf" | "ThresholdedRelu" | "Abs" | "Exp" | "Pow" | "Sqrt" => ACTIVATIONS,
+        "Where" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Equal" | "Not" | "And" | "Or" => {
+            "comparisons are not: write ReLU or clamp"
+        }
+        "Concat" => "channels cannot be joined at every width: use addition",
+        "InstanceNormalization" => "normalization by the image's own statistics is not: use BatchNorm",
         "ArgMax" | "TopK" => "the class scores must be the output: remove it",
         "If" | "Loop" | "Scan" => "no branches or loops are: export with fixed shapes, and without if on the input",
-        "GroupNormalization" | "InstanceNormalization" | "LayerNormalization" | "RMSNormalization" => {
+        "GroupNormalization" | "LayerNormalization" | "RMSNormalization" => {
             "normalization over channels needs all of them at every width: use BatchNorm"
         }
         _ => SUPPORTED,

@@ -2,6 +2,7 @@
 
 use super::{Activation, Call, Lowering, Value};
 use crate::engine::graph::{Affine, Op};
+use crate::engine::onnx::axes::Axis;
 use crate::engine::onnx::{LoadError, text};
 
 impl Lowering {
@@ -9,7 +10,8 @@ impl Lowering {
         let node = call.node;
         let activation = self.activation(call, 0)?;
         let shape = self.shape(&activation);
-        let channels = activation.axes.0.get(1).is_some_and(|axis| axis.len(shape) == shape.channels);
+        let is_channels = |axis: &Axis| axis.len(shape) == shape.channels && (axis.covers(0) || shape.channels == 1);
+        let channels = activation.axes.0.get(1).is_some_and(is_channels);
         if !channels || (activation.axes.is_flat(shape) && shape.pixels() != 1) {
             return Err(node.unsupported("BatchNorm after flattening", "before it, per channel, is"));
         }
@@ -30,6 +32,7 @@ impl Lowering {
             [Value::Activation(_), Value::Constant(constant)] => (constant, 0),
             [Value::Constant(constant), Value::Activation(_)] => (constant, 1),
             [Value::Activation(_), Value::Activation(_)] if operator == "Add" => return self.add(call),
+            [Value::Activation(_), Value::Activation(_)] if operator == "Sub" => return self.subtract(call),
             [_, _] => return Err(node.unsupported(format!("{operator} of two values"), "Add is, or a constant")),
             inputs => return Err(node.unsupported(format!("{operator} of {} values", inputs.len()), "of two is")),
         };
@@ -60,13 +63,35 @@ impl Lowering {
         Ok(Activation { id: self.push(call, Op::Affine(affine), vec![activation.id], shape), ..activation })
     }
 
+    /// An activation times -1.
+    pub(super) fn negated(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let activation = self.activation(call, 0)?;
+        self.negative(call, activation)
+    }
+
+    fn negative(&mut self, call: &Call, activation: Activation) -> Result<Activation, LoadError> {
+        let channels = self.shape(&activation).channels;
+        self.affine(call, activation, Affine { scale: vec![-1.0; channels], shift: vec![0.0; channels] })
+    }
+
+    fn subtract(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let (a, b) = (self.activation(call, 0)?, self.activation(call, 1)?);
+        let b = self.negative(call, b)?;
+        self.sum(call, a, b)
+    }
+
     fn add(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let (a, b) = (self.activation(call, 0)?, self.activation(call, 1)?);
+        self.sum(call, a, b)
+    }
+
+    fn sum(&mut self, call: &Call, a: Activation, b: Activation) -> Result<Activation, LoadError> {
         let (left, right) = (&self.nodes[a.id], &self.nodes[b.id]);
-        let (shape, dims) = (left.shape, |of: &Activation, shape| of.axes.dims(shape, None));
-        if left.shape != right.shape || dims(&a, left.shape) != dims(&b, right.shape) {
+        let shape = left.shape;
+        if left.shape != right.shape || !a.axes.matches(&b.axes, shape) {
             let (left, right) = (a.axes.describe(left.shape), b.axes.describe(right.shape));
-            return Err(call.node.unsupported(format!("Add of {left} and {right}"), "of equal shapes is"));
+            let what = format!("{} of {left} and {right}", call.node.operator);
+            return Err(call.node.unsupported(what, "of equal shapes is"));
         }
         if left.sliced != right.sliced {
             let what = "Add of a value that has all channels at every width and one that has not";

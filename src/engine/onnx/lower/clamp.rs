@@ -19,8 +19,10 @@ impl Lowering {
         let mut clamp = Clamp::NONE;
         let mut activation = None;
         for (index, input) in call.inputs.iter().enumerate() {
-            let only_numbers =
-                || call.node.unsupported(format!("{} of two activations", call.node.operator), "with a number is");
+            let only_numbers = || {
+                let what = format!("{} of an activation and anything but a number", call.node.operator);
+                call.node.unsupported(what, "with one number is, such as torch.relu and clamp")
+            };
             let bound = match input {
                 Value::Activation(_) if activation.is_none() => {
                     activation = Some(index);

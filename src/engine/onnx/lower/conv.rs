@@ -60,9 +60,11 @@ impl Lowering {
         }
         let mode = node.text("mode", "constant")?;
         if mode != "constant" || call.scalar(2)?.unwrap_or(0.0) != 0.0 {
-            return Err(
-                node.unsupported(format!("Pad in the mode {} or with a number", text::name(mode)), "Pad with zeros is")
-            );
+            let what = match mode {
+                "constant" => "Pad with a number other than 0".into(),
+                mode => format!("Pad in the mode {}", text::name(mode)),
+            };
+            return Err(node.unsupported(what, "Pad with zeros is"));
         }
         let allowed = "zeros around rows and columns, before a convolution or average pooling, are";
         if !activation.axes.is_picture(shape) {
@@ -98,7 +100,7 @@ pub(super) fn window(call: &Call, kernel: &[usize], shape: Shape) -> Result<Wind
         return Err(node.malformed(format!("a kernel of {} is impossible", text::list(kernel))));
     }
     if sizes(call, "dilations", 2)?.is_some_and(|dilations| dilations.iter().any(|&dilation| dilation != 1)) {
-        return Err(node.unsupported("dilation", "1 is"));
+        return Err(node.unsupported("a dilation other than 1", "a larger kernel is, or a stride"));
     }
     let strides = sizes(call, "strides", 2)?.unwrap_or_else(|| vec![1, 1]);
     let stride = [strides[0], strides[1]];
@@ -144,12 +146,7 @@ pub(super) fn padded(window: Window, pad: [usize; 4]) -> Window {
 
 /// Rows and columns of what a window makes of a map.
 pub(super) fn output_of(call: &Call, window: &Window, shape: Shape) -> Result<[usize; 2], LoadError> {
-    let [kernel, before, after] = [window.kernel, window.before, window.after].map(text::list);
-    let sane = |axis: usize| window.kernel[axis] > window.before[axis].max(window.after[axis]);
-    if !sane(0) || !sane(1) {
-        let what = format!("a padding of {before} before and {after} after for a kernel of {kernel}");
-        return Err(call.node.unsupported(what, "less than the kernel is"));
-    }
+    let kernel = text::list(window.kernel);
     let too_large = || format!("kernel {kernel} is larger than the {}x{} input", shape.height, shape.width);
     window.output(shape.height, shape.width).ok_or_else(|| call.node.malformed(too_large()))
 }

@@ -16,7 +16,8 @@ pub(super) fn finish(mut nodes: Vec<Node>, output: Activation) -> Result<(Graph,
     if shape.pixels() != 1 {
         let (name, shape) = (&nodes[id].name, output.axes.describe(shape));
         return Err(LoadError::NotAClassifier(format!(
-            "the output must come from a linear layer; {name} gives {shape} instead of [N, classes]"
+            "the output must come from a linear layer, or from a 1x1 convolution and global average pooling alone; {name} gives \
+             {shape} instead of [N, classes]"
         )));
     }
     let graph = take_head(nodes, id)?;
@@ -125,16 +126,6 @@ impl Op {
     }
 }
 
-impl Window {
-    /// A kernel of one pixel that reads every pixel.
-    const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0] };
-
-    /// Has it no padding?
-    fn is_inside(&self) -> bool {
-        self.before == [0, 0] && self.after == [0, 0]
-    }
-}
-
 /// Splits off the last layer, which must be linear and read by nobody.
 fn take_head(mut nodes: Vec<Node>, output: NodeId) -> Result<Graph, LoadError> {
     if nodes.iter().any(|node| node.inputs.contains(&output)) {
@@ -143,7 +134,10 @@ fn take_head(mut nodes: Vec<Node>, output: NodeId) -> Result<Graph, LoadError> {
     let last = nodes.remove(output);
     let Op::Linear(linear) = last.op else {
         let name = last.name;
-        return Err(LoadError::NotAClassifier(format!("the output must come from a linear layer; {name} is none")));
+        return Err(LoadError::NotAClassifier(format!(
+            "the output must come from a linear layer, or from a 1x1 convolution and global average pooling alone, without an \
+             activation after it; {name} is none"
+        )));
     };
     for node in &mut nodes[output..] {
         node.inputs.iter_mut().for_each(|input| *input -= usize::from(*input > output));

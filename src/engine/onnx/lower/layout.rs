@@ -1,12 +1,17 @@
 //! What changes no number: identity, casts, dropout, softmax at the end, and all that only names axes anew.
 
+use super::conv::output_of;
 use super::{Activation, Call, Lowering, Value};
+use crate::engine::graph::{Op, Pool, PoolKind, Shape, Window};
 use crate::engine::onnx::LoadError;
-use crate::engine::onnx::axes::Axis;
+use crate::engine::onnx::axes::{Axes, Axis};
 use crate::engine::onnx::element::{TO_FLOAT32, type_name};
 use crate::engine::onnx::fold::sliced;
 use crate::engine::onnx::tensor::{Int, position};
 
+/// What to do about an image that is transposed before the first convolution.
+pub(super) const CHANNELS_FIRST: &str =
+    "the image must be [N, channels, rows, columns]: convert with tf2onnx --inputs-as-nchw";
 /// ONNX's number for float32.
 const FLOAT32: i64 = 1;
 
@@ -43,7 +48,16 @@ impl Lowering {
         Ok(Activation { softmax: Some(softmax), ..activation })
     }
 
-    /// Refuses to go on after a softmax, but for what changes no number.
+    /// The logarithm of a softmax.
+    pub(super) fn log(&self, call: &Call) -> Result<Activation, LoadError> {
+        let activation = self.activation(call, 0)?;
+        match activation.softmax {
+            Some(_) => Ok(Activation { softmax: Some(format!("LogSoftmax {}", call.node.name)), ..activation }),
+            None => Err(call.node.unsupported("operator Log on activations", "after a softmax, at the end, is")),
+        }
+    }
+
+    /// Refuses to go on after a softmax, but for its logarithm and for what changes no number.
     pub(super) fn after_softmax(&self, call: &Call) -> Result<(), LoadError> {
         const RENAMES: [&str; 4] = ["Flatten", "Reshape", "Squeeze", "Unsqueeze"];
         let softmax = call.inputs.iter().find_map(|input| match input {
@@ -51,6 +65,7 @@ impl Lowering {
             _ => None,
         });
         match softmax {
+            Some(softmax) if softmax.starts_with("Softmax ") && call.node.operator == "Log" => Ok(()),
             Some(softmax) if !RENAMES.contains(&call.node.operator.as_str()) => {
                 let what = format!("{} after the {softmax}", call.node.operator);
                 Err(call
@@ -86,10 +101,10 @@ impl Lowering {
             _ => return self.expand(call, &activation),
         };
         let refused = |what: String| {
-            let nhwc = operator == "Transpose" && activation.id == 0;
             let allowed = match operator {
-                _ if nhwc => "the image must be [N, channels, rows, columns]: convert with tf2onnx --inputs-as-nchw",
-                "Transpose" => "channels, rows and columns must stay in this order",
+                "Transpose" => {
+                    "the batch must stay first; channels and scores cannot be picked or put in another order"
+                }
                 "Squeeze" | "Unsqueeze" => "axes of length 1 may come and go",
                 // So `as_strided` begins, which is what becomes of pooling if the example's memory is not in the usual order.
                 "Reshape" if what.ends_with("to [-1]") => {
@@ -135,12 +150,25 @@ impl Lowering {
                 let renamed = axes.reshape(shape, self.batch, &target);
                 Ok(activation.with_axes(renamed.map_err(|what| node.unsupported(format!("Gather {what}"), ONLY_ONE))?))
             }
-            _ => Err(node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), ONLY_ONE)),
+            _ => Err(self.picking(call, activation, at)),
         }
     }
 
-    /// A slice that takes all there is.
-    fn slice(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
+    /// Refuses to take a part of an axis.
+    fn picking(&self, call: &Call, activation: &Activation, at: usize) -> LoadError {
+        let (axes, shape) = (&activation.axes, self.shape(activation));
+        let allowed = match axes.0[at] {
+            Axis::Batch => "images of a batch can be neither picked nor put in another order",
+            axis if axis.covers(0) && axis.len(shape) > 1 => {
+                "channels and scores can be neither picked nor put in another order"
+            }
+            _ => ONLY_ONE,
+        };
+        call.node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), allowed)
+    }
+
+    /// A slice that takes all there is, or every so many rows and columns.
+    fn slice(&mut self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
         let (axes, shape, node) = (&activation.axes, self.shape(activation), call.node);
         let need = |index| call.ints(index, "")?.ok_or_else(|| node.malformed(format!("input {index} is missing")));
         let (starts, ends) = (need(1)?, need(2)?);
@@ -149,20 +177,32 @@ impl Lowering {
         if [ends.len(), which.len(), steps.len()] != [starts.len(); 3] {
             return Err(node.malformed("starts, ends, axes and steps are not of one length"));
         }
+        let mut stride = [1, 1];
         for (index, &axis) in which.iter().enumerate() {
             let at = axes.position(axis).map_err(|why| node.malformed(why))?;
-            let all = match self.axis_len(activation, at) {
-                Some(len) => {
-                    sliced(len, starts[index], ends[index], steps[index]) == Some((0, len))
-                        && (len == 1 || steps[index] == 1)
+            let (start, end, step) = (starts[index], ends[index], steps[index]);
+            let every = usize::try_from(step).ok().filter(|&step| step > 1);
+            match (self.axis_len(activation, at), every) {
+                (None, _) if start == 0 && end >= i64::from(i32::MAX) && step == 1 => (),
+                (Some(len), _) if sliced(len, start, end, step) == Some((0, len)) && (len == 1 || step == 1) => (),
+                (Some(len), Some(every))
+                    if at >= 2
+                        && axes.is_picture(shape)
+                        && sliced(len, start, end, step) == Some((0, len.div_ceil(every))) =>
+                {
+                    stride[at - 2] *= every;
                 }
-                None => starts[index] == 0 && ends[index] >= i64::from(i32::MAX) && steps[index] == 1,
-            };
-            if !all {
-                return Err(node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), ONLY_ONE));
+                _ => return Err(self.picking(call, activation, at)),
             }
         }
-        Ok(activation.clone())
+        if stride == [1, 1] {
+            return Ok(activation.clone());
+        }
+        // The largest of one pixel is the pixel.
+        let window = Window { stride, ..Window::POINT };
+        let [height, width] = output_of(call, &window, shape)?;
+        let op = Op::Pool(Pool { kind: PoolKind::Max, window });
+        Ok(Activation::of(self.push(call, op, vec![activation.id], Shape { height, width, ..shape }), Axes::picture()))
     }
 
     /// An expansion to the shape that is there.

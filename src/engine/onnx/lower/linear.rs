@@ -1,7 +1,7 @@
 //! Matrix products with a constant matrix.
 
 use super::{Activation, Call, Lowering, check_outputs};
-use crate::engine::graph::{Linear, Op, Shape};
+use crate::engine::graph::{Conv, Linear, Op, Shape, Window};
 use crate::engine::onnx::{LoadError, text};
 
 impl Lowering {
@@ -11,6 +11,10 @@ impl Lowering {
         let activation = self.activation(call, 0)?;
         let shape = self.shape(&activation);
         let gemm = node.operator == "Gemm";
+        let pointwise = !gemm && shape.pixels() != 1 && activation.axes.ends_with_channels();
+        if pointwise {
+            return self.pointwise(call, activation, shape);
+        }
         if !activation.axes.is_flat(shape) || (gemm && activation.axes.rank() != 2) {
             let is = activation.axes.describe(shape);
             let what = format!("{} reads a value of shape {is} that was not flattened to [N, features]", node.operator);
@@ -39,6 +43,25 @@ impl Lowering {
         let op = Op::Linear(Linear { weights, bias });
         let id = self.push(call, op, vec![activation.id], Shape { channels: outputs, height: 1, width: 1 });
         Ok(Activation::of(id, activation.axes.with_features()))
+    }
+}
+
+impl Lowering {
+    /// A product with the last axis where that has the channels of each pixel: a 1x1 convolution.
+    fn pointwise(&mut self, call: &Call, activation: Activation, shape: Shape) -> Result<Activation, LoadError> {
+        let (dims, weights) = call.weights(1)?;
+        let &[inputs, outputs] = dims else {
+            return Err(call.node.malformed(format!("weights {} are not a matrix", text::list(dims))));
+        };
+        if inputs != shape.channels {
+            let what = format!("weights {} do not fit {} channels", text::list(dims), shape.channels);
+            return Err(call.node.malformed(what));
+        }
+        check_outputs(call, outputs)?;
+        let (weights, bias) = (transpose(weights, outputs), vec![0.0; outputs]);
+        let op = Op::Conv(Conv { weights, bias, window: Window::POINT });
+        let id = self.push(call, op, vec![activation.id], Shape { channels: outputs, ..shape });
+        Ok(Activation::of(id, activation.axes))
     }
 }
 

@@ -65,19 +65,29 @@ struct Call<'a> {
 }
 
 /// Turns a parsed file into layers, and says what it left out.
-pub(super) fn lower(file: File) -> Result<(Graph, Vec<String>), LoadError> {
+///
+/// Where the batch is not fixed and the file cannot be read for any, it is read for a batch of one image: each image is run by
+/// itself, so that is what is served. Exporters write some things in a way that computes with the number of images.
+pub(super) fn lower(file: &File) -> Result<(Graph, Vec<String>), LoadError> {
     let [batch, Some(channels), Some(height), Some(width)] = file.dims[..] else {
         return Err(LoadError::NotAClassifier("the image must be [N, channels, height, width]".into()));
     };
     let shape = Shape { channels, height, width };
+    lower_with(file, shape, batch).or_else(|error| match batch {
+        None => lower_with(file, shape, Some(1)).map_err(|_| error),
+        Some(_) => Err(error),
+    })
+}
+
+fn lower_with(file: &File, shape: Shape, batch: Option<usize>) -> Result<(Graph, Vec<String>), LoadError> {
     let image = Node { name: "image".into(), op: Op::Input, inputs: vec![], shape, sliced: false };
-    let mut values: HashMap<String, Value> =
-        file.constants.into_iter().map(|(name, tensor)| (name, Value::Constant(tensor))).collect();
-    values.insert(file.image, Value::Activation(Activation::of(0, Axes::picture())));
-    let item_len = shape.len();
-    let mut lowering = Lowering { batch, nodes: vec![image], values, budget: Budget::default(), item_len, work: 0 };
+    let constant = |(name, tensor): (&String, &Arc<Tensor>)| (name.clone(), Value::Constant(tensor.clone()));
+    let mut values: HashMap<String, Value> = file.constants.iter().map(constant).collect();
+    values.insert(file.image.clone(), Value::Activation(Activation::of(0, Axes::picture())));
+    let (nodes, item_len) = (vec![image], shape.len());
+    let mut lowering = Lowering { batch, nodes, values, budget: Budget::default(), item_len, work: 0 };
     for node in &file.nodes {
-        lowering.node(node)?;
+        lowering.node(node, &file.output)?;
     }
     let output = match lowering.values.remove(&file.output) {
         Some(Value::Activation(activation)) => activation,
@@ -102,11 +112,12 @@ impl Activation {
 }
 
 impl Lowering {
-    fn node(&mut self, node: &ParsedNode) -> Result<(), LoadError> {
+    /// Reads a node of a graph whose output is called `graphs_output`.
+    fn node(&mut self, node: &ParsedNode, graphs_output: &str) -> Result<(), LoadError> {
         let Some(output) = node.outputs.iter().position(|name| !name.is_empty()) else { return Ok(()) };
         let inputs = node.inputs.iter().map(|name| self.value(node, name)).collect::<Result<Vec<_>, _>>()?;
         let call = Call { node, inputs };
-        advice::check(&call)?;
+        advice::check(&call, node.outputs[output] == graphs_output)?;
         if output != 0 {
             return Err(node.unsupported("an output other than the first", "only the first output may be read"));
         }
@@ -190,7 +201,9 @@ impl Lowering {
             "ReduceMean" | "ReduceMax" | "ReduceSum" => self.reduce(call),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(call),
             "Softmax" | "LogSoftmax" => self.softmax(call),
-            other => Err(call.node.unsupported(format!("operator {other} on the image"), "it may only make constants")),
+            "Log" => self.log(call),
+            "Neg" => self.negated(call),
+            other => Err(call.node.unsupported(format!("operator {other} on activations"), advice::advice(other))),
         }
     }
 
@@ -226,6 +239,14 @@ impl Lowering {
     fn picture(&self, call: &Call) -> Result<(Activation, Shape), LoadError> {
         let activation = call.activation(0)?.clone();
         let shape = self.shape(&activation);
+        if !activation.axes.is_ordered(shape) {
+            let what = format!("{} of a transposed value {}", call.node.operator, activation.axes.describe(shape));
+            let allowed = match activation.id {
+                0 => layout::CHANNELS_FIRST,
+                _ => "[N, channels, rows, columns] is: transpose it back first",
+            };
+            return Err(call.node.unsupported(what, allowed));
+        }
         if !activation.axes.is_picture(shape) {
             let what = format!("{} of a value of shape {}", call.node.operator, activation.axes.describe(shape));
             return Err(call.node.malformed(format!("{what}; [N, channels, rows, columns] is expected")));

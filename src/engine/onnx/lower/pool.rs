@@ -3,8 +3,8 @@
 use super::conv::{output_of, padded, sizes, window};
 use super::{Activation, Call, Lowering};
 use crate::engine::graph::{Affine, Op, Pool, PoolKind, Shape, Window};
-use crate::engine::onnx::LoadError;
 use crate::engine::onnx::axes::{Axes, Axis};
+use crate::engine::onnx::{LoadError, text};
 
 impl Lowering {
     /// MaxPool and AveragePool.
@@ -14,21 +14,22 @@ impl Lowering {
         let kernel = sizes(call, "kernel_shape", 2)?.ok_or_else(|| node.malformed("kernel_shape is missing"))?;
         let mut window = window(call, &kernel, shape)?;
         let max = node.operator == "MaxPool";
-        let counts = !max && node.flag("count_include_pad", false)?;
+        // Where there is no padding, there is none to count: what rounding up adds never counts.
+        let padded_by_itself = window.before != [0; 2] || window.after != [0; 2];
+        let counts = !max && padded_by_itself && node.flag("count_include_pad", false)?;
         let mut kind = match (max, counts) {
             (true, _) => PoolKind::Max,
             (false, false) => PoolKind::Average,
             (false, true) => PoolKind::AverageWithPadding,
         };
         if activation.pad != [0; 4] {
-            let own = window.before != [0; 2] || window.after != [0; 2];
             match kind {
                 PoolKind::Max if self.is_never_negative(&activation) => (),
                 PoolKind::Max => {
                     let allowed = "after a ReLU it is, or as the pooling's own padding";
                     return Err(node.unsupported("a Pad with zeros before MaxPool", allowed));
                 }
-                PoolKind::Average if own => {
+                PoolKind::Average if padded_by_itself => {
                     let what = "a Pad before AveragePool with padding of its own";
                     return Err(node.unsupported(what, "count_include_pad is, or one of the two"));
                 }
@@ -43,6 +44,13 @@ impl Lowering {
                 return Err(node.unsupported("ceil_mode with count_include_pad", "either of them is"));
             }
             window = wider;
+        }
+        // A window in the padding alone has no largest pixel, and no mean.
+        let sane = |axis: usize| window.kernel[axis] > window.before[axis].max(window.after[axis]);
+        if !sane(0) || !sane(1) {
+            let [kernel, before, after] = [window.kernel, window.before, window.after].map(text::list);
+            let what = format!("a padding of {before} before and {after} after for a kernel of {kernel}");
+            return Err(node.unsupported(what, "less than the kernel is"));
         }
         let [height, width] = output_of(call, &window, shape)?;
         let op = Op::Pool(Pool { kind, window });
