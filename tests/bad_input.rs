@@ -73,7 +73,7 @@ fn a_body_that_is_no_image_is_refused_by_what_it_is() {
     let error = |body: &[u8], status, code| server.post("/classify", body).error(status, code);
     error(b"", 400, "empty_body");
     assert!(error(b"this is no image at all", 415, "unsupported_type").contains("\"this is no image\""));
-    assert!(error(b"GIF89a\x01\0\x01\0", 415, "unsupported_type").contains("it looks like gif"));
+    assert!(error(b"GIF89a\x01\0\x01\0", 415, "unsupported_type").contains("it looks like GIF"));
     let jpeg = file(64, 64, 1, ImageFormat::Jpeg);
     error(&jpeg[..jpeg.len() / 2], 422, "broken_image");
     error(&jpeg[..jpeg.len() - 2], 422, "broken_image");

@@ -18,14 +18,18 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
     let (image, orientation) = match image::guess_format(bytes) {
         _ if bytes.starts_with(&[0xFF, 0xD8]) => jpeg::decode(bytes, limits, frame)?,
         Ok(ImageFormat::Png) => {
-            let bytes = png::check(bytes, limits)?;
-            let decoder = PngDecoder::with_limits(Cursor::new(&bytes), allocation(limits));
-            finish("PNG", decoder.map_err(|error| broken("PNG", error))?, limits)?
+            let png::Checked { file, orientation } = png::check(bytes, limits)?;
+            let decoder = PngDecoder::with_limits(Cursor::new(&file), allocation(limits));
+            let decoder = decoder.map_err(|error| broken("PNG", error))?;
+            (finish("PNG", decoder, limits)?, orientation)
         }
         Ok(ImageFormat::WebP) => {
             webp::check(bytes)?;
-            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
-            finish("WebP", decoder, limits)?
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
+            limits.check_size("WebP", decoder.dimensions())?;
+            // A damaged EXIF block is no reason to refuse a picture that decodes.
+            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+            (finish("WebP", decoder, limits)?, orientation)
         }
         _ => return Err(PictureError::Unsupported { looks_like: kind::looks_like(bytes) }),
     };
@@ -33,17 +37,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
     Ok(upright(opaque(image), orientation))
 }
 
-fn finish(
-    format: &'static str,
-    mut decoder: impl ImageDecoder,
-    limits: &Limits,
-) -> Result<(DynamicImage, Orientation), PictureError> {
+fn finish(format: &'static str, mut decoder: impl ImageDecoder, limits: &Limits) -> Result<DynamicImage, PictureError> {
     limits.check_size(format, decoder.dimensions())?;
     decoder.set_limits(allocation(limits)).map_err(|error| broken(format, error))?;
-    // A damaged EXIF block is no reason to refuse a picture that decodes.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))?;
-    Ok((image, orientation))
+    DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))
 }
 
 /// The decoders' own memory limit: RGBA at 16 bits of every pixel allowed, and as much again for their scratch.
@@ -54,15 +51,35 @@ fn allocation(limits: &Limits) -> image::Limits {
 }
 
 fn broken(format: &'static str, error: ImageError) -> PictureError {
-    match error {
+    let said = match &error {
         // The format is named already; what matters is the cause below it.
-        ImageError::Decoding(error) => match std::error::Error::source(&error) {
-            Some(cause) => PictureError::broken(format, cause),
-            None => PictureError::broken(format, error),
-        },
-        other => PictureError::broken(format, other),
-    }
+        ImageError::Decoding(error) => {
+            std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+        }
+        other => other.to_string(),
+    };
+    PictureError::broken(format, in_words(&said))
 }
+
+/// What the decoders say in the terms of their code, in words.
+fn in_words(said: &str) -> &str {
+    const WORDS: [(&[&str], &str); 8] = [
+        (&["CRC error"], "the checksum of a chunk is wrong"),
+        (&["critical chunk"], "it has a chunk that is needed and unknown"),
+        (
+            &["InsufficientInput", "unexpected end", "fill whole buffer", "not have enough data", "not enough data"],
+            ENDS,
+        ),
+        (&["deflate"], "its compressed pixels are damaged"),
+        (&["combination in header"], "its header has a color type and a bit depth that do not go together"),
+        (&["ChunkType", "Chunk "], "its chunks have a wrong length or order"),
+        (&["Memory limit", "memory limit"], "it needs more memory than its size allows"),
+        (&["{", "::", "Invalid(", "Some(", "None"], "its contents are damaged"),
+    ];
+    WORDS.iter().find(|(parts, _)| parts.iter().any(|part| said.contains(part))).map_or(said, |(_, words)| words)
+}
+
+const ENDS: &str = "the file ends before the image does";
 
 /// Eight bits per channel, transparency laid on white.
 fn opaque(image: DynamicImage) -> Pixels {

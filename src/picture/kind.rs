@@ -6,7 +6,7 @@ type Kind = (usize, &'static [u8], &'static str, &'static str);
 const CONVERT: &str = "convert it to JPEG or PNG";
 
 /// Types that people send, the more telling beginnings first.
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 29] = [
     (0, b"GIF8", "GIF", "save one of its frames as PNG"),
     (0, b"II*\0", "TIFF", CONVERT),
     (0, b"MM\0*", "TIFF", CONVERT),
@@ -19,7 +19,16 @@ const KINDS: [Kind; 20] = [
     (0, b"\xff\x4f\xff\x51", "JPEG 2000", CONVERT),
     (0, b"8BPS", "PSD", CONVERT),
     (0, b"\0\0\x01\0", "ICO", CONVERT),
-    (0, b"\0\0\x02\0", "CUR", CONVERT),
+    (0, b"P4\n", "PBM", CONVERT),
+    (0, b"P5\n", "PGM", CONVERT),
+    (0, b"P6\n", "PPM", CONVERT),
+    (0, b"icns", "ICNS", CONVERT),
+    (0, b"\x01\xda", "SGI", CONVERT),
+    (0, b"\x0a\x05\x01", "PCX", CONVERT),
+    (0, b"\xd7\xcd\xc6\x9a", "WMF", CONVERT),
+    (8, b"WAVE", "WAV audio", "send an image"),
+    (8, b"AVI ", "AVI video", "send one of its frames as JPEG or PNG"),
+    (0, b"\x1a\x45\xdf\xa3", "WebM or Matroska video", "send one of its frames as JPEG or PNG"),
     (0, b"qoif", "QOI", CONVERT),
     (0, b"DDS ", "DDS", CONVERT),
     (0, b"v/1\x01", "OpenEXR", CONVERT),
@@ -32,12 +41,15 @@ const KINDS: [Kind; 20] = [
 /// What is said of a file that begins with these bytes.
 pub(super) fn looks_like(bytes: &[u8]) -> String {
     if let Some((name, advice)) = named(bytes) {
-        return format!("it looks like {}, and {name} is not supported; {advice}", name.to_lowercase());
+        return format!("it looks like {name}, which is not supported; {advice}");
     }
     let start = &bytes[..bytes.len().min(16)];
-    match std::str::from_utf8(start) {
-        Ok(text) => format!("it begins with the text {text:?}"),
-        Err(_) => {
+    let line = start.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    match std::str::from_utf8(line) {
+        Ok(text) if text.chars().all(|symbol| symbol == '\t' || !symbol.is_control()) => {
+            format!("it begins with the text {text:?}")
+        }
+        _ => {
             let hexadecimal: Vec<String> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             format!("it begins with the bytes {}", hexadecimal.join(" "))
         }
@@ -47,7 +59,8 @@ pub(super) fn looks_like(bytes: &[u8]) -> String {
 fn named(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let begins = |&&(at, start, ..): &&Kind| bytes.get(at..).is_some_and(|rest| rest.starts_with(start));
     let known = KINDS.iter().find(begins).map(|&(.., name, advice)| (name, advice));
-    known.or_else(|| bitmap(bytes)).or_else(|| boxed(bytes)).or_else(|| markup(bytes))
+    let others = [bitmap, cursor, boxed, form, markup];
+    known.or_else(|| others.iter().find_map(|of| of(bytes)))
 }
 
 /// `BM` alone could begin any text.
@@ -55,6 +68,23 @@ fn bitmap(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let header = bytes.strip_prefix(b"BM")?.get(12..16)?;
     let known = matches!(u32::from_le_bytes(header.try_into().ok()?), 12 | 16 | 40 | 52 | 56 | 64 | 108 | 124);
     known.then_some(("BMP", CONVERT))
+}
+
+/// A cursor, which has at least one image; a Targa file may begin alike, but for their number.
+fn cursor(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    match *bytes.first_chunk::<6>()? {
+        [0, 0, 2, 0, 0, 0] => Some(("TGA", CONVERT)),
+        [0, 0, 2, 0, ..] => Some(("CUR", CONVERT)),
+        _ => None,
+    }
+}
+
+/// A multipart form that came without its Content-Type.
+fn form(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const FAR: usize = 1024;
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(FAR)]).to_ascii_lowercase();
+    let advice = "its Content-Type must be multipart/form-data, with the boundary";
+    (start.starts_with("--") && start.contains("content-disposition:")).then_some(("a multipart form", advice))
 }
 
 /// Files of boxes, of which the first one lists the brands: photographs of telephones, and videos.
@@ -73,6 +103,8 @@ fn boxed(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     {
         let advice = "save it as JPEG (an iPhone does under Settings, Camera, Formats, Most Compatible)";
         Some(("HEIC", advice))
+    } else if has(&[b"crx "]) {
+        Some(("CR3", CONVERT))
     } else if has(&[b"jxl "]) {
         Some(("JPEG XL", CONVERT))
     } else {
@@ -108,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_type_is_named_and_text_is_quoted() {
-        let cases: [(&[u8], &str); 26] = [
+        let cases: [(&[u8], &str); 33] = [
             (b"GIF87a\x01\0", "GIF"),
             (b"GIF89a\x01\0", "GIF"),
             (b"II*\0\x08\0\0\0", "TIFF"),
@@ -135,15 +167,24 @@ mod tests {
             (b"PK\x03\x04\x14\0", "ZIP"),
             (b"\x1f\x8b\x08\0", "gzip"),
             (b"qoif\0\0", "QOI"),
+            (b"\0\0\x02\0\x01\0\x20\x20", "CUR"),
+            (b"\0\0\x02\0\0\0\0\0\0\0", "TGA"),
+            (b"P6\n2 2\n255\n", "PPM"),
+            (b"\x0a\x05\x01\x08\0\0", "PCX"),
+            (b"RIFF\x24\0\0\0WAVEfmt ", "WAV audio"),
+            (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "CR3"),
+            (b"--B\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\n", "a multipart form"),
         ];
         for (bytes, name) in cases {
             let said = looks_like(bytes);
-            assert!(said.contains(&format!("{name} is not supported; ")), "{said}");
+            assert!(said.contains(&format!("it looks like {name}, which is not supported; ")), "{said}");
         }
         for text in ["BMW and others", "{\"width\": 1}", "<?xml version='1.0'?><a/>", "<!-- unfinished", "ftyp"] {
             assert!(looks_like(text.as_bytes()).starts_with("it begins with the text "), "{text}");
         }
         assert_eq!(looks_like(&[0xFE, 0xED]), "it begins with the bytes fe ed");
+        assert_eq!(looks_like(&[0, 1, b'a']), "it begins with the bytes 00 01 61");
+        assert_eq!(looks_like(b"a line\nand another"), "it begins with the text \"a line\"");
         assert_eq!(looks_like(&[]), "it begins with the text \"\"");
     }
 }

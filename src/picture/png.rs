@@ -1,9 +1,11 @@
 //! PNG files, looked through before they are decoded.
 //!
-//! The decoder wants the chunk that ends a file, also where all pixels came before; and it takes a size from wherever the
-//! first chunk should have it.
+//! The decoder wants the chunk that ends a file, also where all pixels came before; takes a size from wherever the first
+//! chunk should have it; counts comments as memory that the picture needs; and looks for EXIF before the pixels only.
 
 use std::borrow::Cow;
+
+use image::metadata::Orientation;
 
 use super::{Limits, PictureError};
 
@@ -12,11 +14,19 @@ const FORMAT: &str = "PNG";
 const SIGNATURE: usize = 8;
 /// A last chunk, which is empty, with its checksum.
 const END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82];
+/// Longer chunks that the pixels do not need are left out.
+const LONG: usize = 1 << 16;
 
-/// The file as the decoder reads it. Refuses one of a kind that is not PNG, and one that claims too many pixels: the decoder
-/// would answer an absurd size with its memory limit.
-pub(super) fn check<'a>(file: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>, PictureError> {
-    let mut chunks = Chunks { file, at: SIGNATURE };
+/// A file as the decoder reads it.
+pub(super) struct Checked<'a> {
+    pub(super) file: Cow<'a, [u8]>,
+    /// How to turn the picture.
+    pub(super) orientation: Orientation,
+}
+
+/// Refuses a file of a kind that is not PNG, and one that claims too many pixels: the decoder would answer an absurd size with
+/// its memory limit.
+pub(super) fn check<'a>(file: &'a [u8], limits: &Limits) -> Result<Checked<'a>, PictureError> {
     match file.get(SIGNATURE + 4..SIGNATURE + 8) {
         Some(b"IHDR") => {}
         Some(b"CgBI") => {
@@ -30,37 +40,79 @@ pub(super) fn check<'a>(file: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>
     if let Some(size) = side(SIGNATURE + 8).zip(side(SIGNATURE + 12)) {
         limits.check_size(FORMAT, size)?;
     }
-    let mut pixels = false;
-    for name in chunks.by_ref() {
-        match name {
-            b"IEND" => return Ok(file.into()),
-            b"IDAT" => pixels = true,
-            _ => {}
-        }
-    }
-    // What the last chunk, if it is cut short, says of pixels is for the decoder to judge.
-    match file.get(chunks.at + 4..chunks.at + 8) {
-        Some(b"IDAT") => Ok(file.into()),
-        _ if !pixels => Ok(file.into()),
-        _ => Ok([&file[..chunks.at], &END].concat().into()),
-    }
+    Ok(whole(file))
 }
 
-/// The names of the chunks that are whole.
+/// The file without what the decoder does not need, with an end.
+fn whole(file: &[u8]) -> Checked<'_> {
+    let mut chunks = Chunks { file, at: SIGNATURE };
+    let (mut kept, mut ended, mut pixels, mut orientation) = (vec![&file[..SIGNATURE]], false, false, None);
+    let mut left_out = false;
+    for Chunk { name, data, bytes } in chunks.by_ref() {
+        // A capital letter says that the pixels cannot be understood without the chunk, as they cannot without tRNS.
+        let needed = name[0].is_ascii_uppercase() || name == b"tRNS";
+        match name {
+            b"eXIf" => orientation = orientation.or(Orientation::from_exif_chunk(data)),
+            b"IDAT" => pixels = true,
+            b"IEND" => ended = true,
+            _ => {}
+        }
+        match needed || data.len() <= LONG {
+            true => kept.push(bytes),
+            false => left_out = true,
+        }
+        if ended {
+            break;
+        }
+    }
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    if (ended && !left_out) || (!ended && !pixels && file.get(chunks.at + 4..chunks.at + 8) != Some(b"IDAT")) {
+        return Checked { file: file.into(), orientation };
+    }
+    let mut whole = kept.concat();
+    if !ended {
+        whole.extend(cut_short(&file[chunks.at..]));
+        whole.extend(END);
+    }
+    Checked { file: whole.into(), orientation }
+}
+
+/// The last chunk of a file that ends within it, if it has pixels: made as long as it is. Whether they are all is for the
+/// decoder to say.
+fn cut_short(chunk: &[u8]) -> Vec<u8> {
+    let Some((header, rest)) = chunk.split_first_chunk::<8>().filter(|(header, _)| header.ends_with(b"IDAT")) else {
+        return vec![];
+    };
+    let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    let data = &rest[..length.min(rest.len())];
+    let named = [b"IDAT", data].concat();
+    let checksum = crc32fast::hash(&named).to_be_bytes();
+    [&(data.len() as u32).to_be_bytes(), &named[..], &checksum].concat()
+}
+
+/// A chunk that is whole.
+struct Chunk<'a> {
+    name: &'a [u8; 4],
+    data: &'a [u8],
+    /// With its length, its name and its checksum.
+    bytes: &'a [u8],
+}
+
+/// The chunks that are whole.
 struct Chunks<'a> {
     file: &'a [u8],
     at: usize,
 }
 
 impl<'a> Iterator for Chunks<'a> {
-    type Item = &'a [u8; 4];
+    type Item = Chunk<'a>;
 
-    fn next(&mut self) -> Option<&'a [u8; 4]> {
-        let (length, rest) = self.file.get(self.at..)?.split_first_chunk::<4>()?;
-        // Four letters and a checksum belong to it as well.
-        let length = u32::from_be_bytes(*length) as usize + 8;
-        let name = rest.get(..length)?.first_chunk()?;
-        self.at += 4 + length;
-        Some(name)
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        let rest = self.file.get(self.at..)?;
+        // The length, four letters and a checksum belong to it as well.
+        let length = u32::from_be_bytes(*rest.first_chunk()?) as usize + 12;
+        let bytes = rest.get(..length)?;
+        self.at += length;
+        Some(Chunk { name: bytes[4..].first_chunk()?, data: &bytes[8..length - 4], bytes })
     }
 }

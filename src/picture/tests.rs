@@ -148,15 +148,21 @@ fn a_file_cut_anywhere_is_broken_in_every_type() {
     for format in FORMATS {
         let whole = encoded(&checkered(40, 40).into(), format);
         assert!(decode(&whole).is_ok());
-        // What says nothing about pixels may be missing: PNG's last chunk, and the byte that makes WebP's length even.
+        // What says nothing about pixels may be missing: PNG's last chunk with the checksums and the code of the end before it,
+        // JPEG's marker of the end, and the byte that makes WebP's length even.
         let silent = match format {
-            ImageFormat::Png => 12,
+            ImageFormat::Png => 12 + 4 + 4 + 3,
             ImageFormat::WebP => 1,
-            _ => 0,
+            _ => 2,
         };
-        for length in 16..whole.len() - silent {
-            let broken = matches!(decode(&whole[..length]), Err(PictureError::Broken { .. }));
-            assert!(broken, "{format:?}: {length} of {} bytes", whole.len());
+        for length in 16..whole.len() {
+            match decode(&whole[..length]) {
+                Err(PictureError::Broken { .. }) => {}
+                decoded => {
+                    assert_eq!(decoded, decode(&whole), "{format:?}: {length} of {} bytes", whole.len());
+                    assert!(length >= whole.len() - silent, "{format:?}: {length} of {} bytes", whole.len());
+                }
+            }
         }
     }
 }
@@ -188,6 +194,56 @@ fn a_png_needs_all_its_pixels_and_no_more() {
     for garbage in [&b"trailing text"[..], &[0; 1000], &file] {
         assert_eq!(decode(&[&file[..], garbage].concat()), Ok(whole.clone()));
     }
+    // A last chunk that claims more than is there, where all pixels are.
+    let mut longer = file[..last].to_vec();
+    let pixels = starts[starts.len() - 3];
+    longer[pixels] = 1;
+    assert_eq!(decode(&longer), Ok(whole.clone()));
+    // A comment costs no memory that pixels could need, however long it is.
+    let long = [b"tEXta\0", &vec![b'x'; 20_000_000][..]].concat();
+    let text = [&(long.len() as u32 - 4).to_be_bytes(), &long[..], &crc32(&long).to_be_bytes()].concat();
+    let limits = Limits { max_bytes: 1 << 30, max_pixels: 10_000 };
+    let commented = [&file[..last], &text, &file[last..]].concat();
+    assert_eq!(Picture::decode(&commented, &limits), Ok(whole.clone()));
+    let commented = [&file[..starts[1]], &text, &file[starts[1]..]].concat();
+    assert_eq!(Picture::decode(&commented, &limits), Ok(whole));
+}
+
+#[test]
+fn a_png_may_tell_its_orientation_behind_its_pixels() {
+    let file = encoded(&checkered(4, 6).into(), ImageFormat::Png);
+    let last = file.len() - 12;
+    let data = [&b"eXIf"[..], &exif(6)].concat();
+    let exif = [&(data.len() as u32 - 4).to_be_bytes(), &data[..], &crc32(&data).to_be_bytes()].concat();
+    let behind = decode(&[&file[..last], &exif, &file[last..]].concat()).unwrap();
+    assert_eq!(behind.size(), (6, 4));
+    assert_eq!(decode(&[&file[..33], &exif, &file[33..]].concat()), Ok(behind));
+}
+
+/// Changes the header of a PNG file, and the checksum with it.
+fn indexed_with_16_bits(file: &mut [u8]) {
+    file[24..26].copy_from_slice(&[16, 3]);
+    let checksum = crc32(&file[12..29]).to_be_bytes();
+    file[29..33].copy_from_slice(&checksum);
+}
+
+#[test]
+fn a_damaged_file_is_told_in_words() {
+    let reason = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut file = encoded(&checkered(40, 40).into(), ImageFormat::Png);
+        change(&mut file);
+        decode(&file).unwrap_err().to_string()
+    };
+    let cases: [(&dyn Fn(&mut Vec<u8>), &str); 4] = [
+        (&|file| file[30] ^= 0x55, "the checksum of a chunk is wrong"),
+        (&|file| file[60] ^= 0x55, "its compressed pixels are damaged"),
+        (&|file| file.truncate(1000), "the file ends before the image does"),
+        (&|file| indexed_with_16_bits(file), "its header has a color type and a bit depth that do not go together"),
+    ];
+    for (change, words) in cases {
+        let said = reason(change);
+        assert!(said.ends_with(words), "{said}");
+    }
 }
 
 #[test]
@@ -217,7 +273,7 @@ fn other_types_are_unsupported_and_the_error_says_what_they_look_like() {
         Err(error @ PictureError::Unsupported { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    let gif = "the image is not a JPEG, PNG or WebP file: it looks like gif, and GIF is not supported; save one of its frames as PNG";
+    let gif = "the image is not a JPEG, PNG or WebP file: it looks like GIF, which is not supported; save one of its frames as PNG";
     assert_eq!(says(b"GIF89a\x01\0\x01\0"), gif);
     assert!(says(b"{\"width\": 1}").ends_with(r#"it begins with the text "{\"width\": 1}""#));
     assert!(says(&[0xFE, 0xED]).ends_with("it begins with the bytes fe ed"));

@@ -13,6 +13,10 @@ pub(super) struct Reader<'a> {
     at: usize,
     /// Bytes other than zero that may still lie around before the next marker.
     stray: usize,
+    /// Whether a scan was read.
+    scanned: bool,
+    /// Whether the file ends without the marker that ends an image.
+    unended: bool,
     frame: Option<FrameHeader>,
     /// Whether the file says that it is JFIF.
     jfif: bool,
@@ -27,8 +31,9 @@ pub(super) struct Reader<'a> {
 pub(super) struct Tables {
     /// Quantization steps, in the order of the file.
     pub(super) steps: [Option<[u16; 64]>; 4],
-    pub(super) dc: [Option<Codes>; 4],
-    pub(super) ac: [Option<Codes>; 4],
+    /// A table that no code can be made of is `Some(None)`: it matters only if a scan names it.
+    pub(super) dc: [Option<Option<Codes>>; 4],
+    pub(super) ac: [Option<Option<Codes>>; 4],
     /// Units between two restart markers; 0 if there are none.
     pub(super) restart: u32,
 }
@@ -62,8 +67,18 @@ const MOST_STRAY: usize = 16;
 impl<'a> Reader<'a> {
     /// The file whose first two bytes are the start-of-image marker.
     pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        let (frame, jfif, adobe, exif, tables) = (None, false, None, None, Tables::default());
-        Reader { bytes, at: 2, stray: usize::MAX, frame, jfif, adobe, exif, tables }
+        Reader {
+            bytes,
+            at: 2,
+            stray: usize::MAX,
+            scanned: false,
+            unended: false,
+            frame: None,
+            jfif: false,
+            adobe: None,
+            exif: None,
+            tables: Tables::default(),
+        }
     }
 
     /// The frame; there is one once a scan was found.
@@ -85,13 +100,27 @@ impl<'a> Reader<'a> {
     pub(super) fn scanned(&mut self, (at, stray): (usize, usize)) -> Result<(), PictureError> {
         self.stray = MOST_STRAY.checked_sub(stray).ok_or_else(|| broken("a scan has more data than its blocks"))?;
         self.at = at;
+        self.scanned = true;
         Ok(())
     }
 
-    /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image.
+    /// Does the file end without the marker that ends an image?
+    pub(super) fn is_unended(&self) -> bool {
+        self.unended
+    }
+
+    /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image, or of the file where
+    /// it may be the same.
     pub(super) fn next_scan(&mut self) -> Result<Option<ScanHeader>, PictureError> {
         loop {
-            let marker = self.marker()?;
+            let marker = match self.marker()? {
+                Some(marker) => marker,
+                None if self.scanned => {
+                    self.unended = true;
+                    return Ok(None);
+                }
+                None => return Err(ends_early()),
+            };
             match marker {
                 // No segment belongs to these.
                 0x01 | 0xD0..=0xD7 => continue,
@@ -137,22 +166,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The code of the next marker. Bytes that belong to nothing are passed over, as other programs do.
-    fn marker(&mut self) -> Result<u8, PictureError> {
+    /// The code of the next marker; `None` where the file ends. Bytes that belong to nothing are passed over, as other
+    /// programs do.
+    fn marker(&mut self) -> Result<Option<u8>, PictureError> {
         loop {
             match *self.bytes.get(self.at..).unwrap_or_default() {
                 // Any number of `FF` may precede a marker's own.
                 [0xFF, 0xFF, ..] => self.at += 1,
                 [0xFF, code, ..] if code != 0 => {
                     self.at += 2;
-                    return Ok(code);
+                    return Ok(Some(code));
                 }
                 [byte, ..] => {
                     let stray = self.stray.checked_sub(usize::from(byte != 0));
                     self.stray = stray.ok_or_else(|| broken("a scan has more data than its blocks"))?;
                     self.at += 1;
                 }
-                [] => return Err(ends_early()),
+                [] => return Ok(None),
             }
         }
     }
@@ -212,8 +242,8 @@ impl Tables {
     /// Where a sequential scan names tables that no segment has, they are the usual ones: frames of Motion JPEG, as webcams
     /// send them, leave them out.
     pub(super) fn codes(&self, (dc, ac): (usize, usize)) -> Option<(Codes, Codes)> {
-        let dc = self.dc[dc].clone().or_else(|| standard::dc(dc))?;
-        let ac = self.ac[ac].clone().or_else(|| standard::ac(ac))?;
+        let dc = self.dc[dc].clone().unwrap_or_else(|| standard::dc(dc))?;
+        let ac = self.ac[ac].clone().unwrap_or_else(|| standard::ac(ac))?;
         Some((dc, ac))
     }
 
@@ -248,7 +278,7 @@ impl Tables {
                 1 => &mut self.ac,
                 _ => return None,
             };
-            *tables.get_mut(usize::from(number & 15))? = Some(Codes::new(counts, symbols)?);
+            *tables.get_mut(usize::from(number & 15))? = Some(Codes::new(counts, symbols));
             segment = rest;
         }
         Some(())

@@ -2,7 +2,7 @@
 
 use super::bits::{Bits, Codes};
 use super::frame::FrameHeader;
-use super::header::{Reader, ScanHeader, broken};
+use super::header::{Reader, ScanHeader, broken, ends_early, unsupported};
 use super::plane::{Plane, Sink, Source};
 use super::scan::{Coder, walk};
 use crate::picture::PictureError;
@@ -56,11 +56,12 @@ impl Progress {
             of_component.steps = of_component.steps.or(steps);
             let table = match header.band.0 {
                 // Refining a first coefficient takes a bit, and no code.
-                0 if first => Some(tables.dc[dc].as_ref()),
+                0 if first => Some(&tables.dc[dc]),
                 0 => None,
-                _ => Some(tables.ac[ac].as_ref()),
+                _ => Some(&tables.ac[ac]),
             };
-            codes.push(table.map(|table| table.ok_or_else(|| broken("a Huffman table is missing"))).transpose()?);
+            let missing = || broken("a Huffman table is missing or invalid");
+            codes.push(table.map(|table| table.as_ref().and_then(Option::as_ref).ok_or_else(missing)).transpose()?);
         }
         let (components, last) = (header.components.iter().map(|&(index, ..)| index).collect(), vec![0; codes.len()]);
         let (band, progress) = (header.band, &mut *self);
@@ -68,11 +69,20 @@ impl Progress {
         walk(&mut coder, frame, header, tables.restart, Bits::new(bytes, at))
     }
 
-    /// The planes, once all scans were read. Coefficients are given up as soon as they are used.
-    pub(super) fn planes(self, frame: &FrameHeader, blocks: &[(usize, usize)]) -> Result<Vec<Plane>, PictureError> {
-        let complete = |of: &Coefficients| of.known[..NEEDED].iter().all(|known| *known == Some(0));
-        if !self.0.iter().all(complete) {
-            return Err(broken("some of its progressive scans are missing"));
+    /// The planes, once all scans were read. Coefficients are given up as soon as they are used. Where the file is `unended`,
+    /// everything must have come; else what its author left out is 0.
+    pub(super) fn planes(
+        self,
+        frame: &FrameHeader,
+        blocks: &[(usize, usize)],
+        unended: bool,
+    ) -> Result<Vec<Plane>, PictureError> {
+        let knows = |count: usize| self.0.iter().all(|of| of.known[..count].iter().all(|known| *known == Some(0)));
+        if unended && !knows(64) {
+            return Err(ends_early());
+        }
+        if !knows(NEEDED) {
+            return Err(unsupported("progressive scans that leave out a part of the image"));
         }
         let mut planes = Vec::new();
         for ((of_one, component), &block) in self.0.into_iter().zip(&frame.components).zip(blocks) {

@@ -6,7 +6,7 @@
 use super::FORMAT;
 use super::bits::{Bits, Codes};
 use super::frame::FrameHeader;
-use super::header::{Reader, ScanHeader, broken};
+use super::header::{Reader, ScanHeader, broken, ends_early};
 use super::plane::{Plane, Sink, Source};
 use super::progressive::Progress;
 use crate::picture::PictureError;
@@ -46,9 +46,10 @@ pub(super) fn planes(
         next = reader.next_scan()?;
     }
     if let Some(progress) = progress {
-        return progress.planes(&frame, blocks);
+        return progress.planes(&frame, blocks, reader.is_unended());
     }
-    planes.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| broken("a component has no scan"))
+    let missing = || if reader.is_unended() { ends_early() } else { broken("a component has no scan") };
+    planes.into_iter().collect::<Option<Vec<_>>>().ok_or_else(missing)
 }
 
 /// Reads a sequential scan; says where its data end.
@@ -65,7 +66,7 @@ fn sequential(
         let component = &frame.components[index];
         let steps = tables.steps.get(component.steps).copied().flatten();
         let steps = steps.ok_or_else(|| broken("a quantization table is missing"))?;
-        let (dc, ac) = tables.codes((dc, ac)).ok_or_else(|| broken("a Huffman table is missing"))?;
+        let (dc, ac) = tables.codes((dc, ac)).ok_or_else(|| broken("a Huffman table is missing or invalid"))?;
         channels.push(Channel { plane: Plane::new(frame, component, &steps, blocks[index]), last: 0, dc, ac });
     }
     let mut coder = Channels(channels);
