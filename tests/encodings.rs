@@ -45,6 +45,7 @@ fn compressed_bodies_are_answered_as_the_plain_ones() {
         ("x-gzip", gzip(&image)),
         ("GZip", gzip(&image)),
         ("gzip", [gzip(&image[..100]), gzip(&image[100..])].concat()),
+        ("gzip", [gzip(&image), vec![0; 512]].concat()),
         ("deflate", zlib(&image)),
         ("deflate", raw_deflate(&image)),
         ("identity", image.clone()),

@@ -41,7 +41,10 @@ fn what_cannot_be_decoded_is_refused_as_what_it_is() {
     let server = Server::start();
     let refusal = |name: &str, code: &str| server.post("/classify", &file(name)).error(415, code);
     let message = refusal("begins-like-heic.heic", "unsupported_type");
-    assert!(message.contains("not a JPEG, PNG or WebP file") && message.contains("HEIC is not supported"), "{message}");
+    assert!(
+        message.contains("not a JPEG, PNG or WebP file") && message.contains("HEIC, which is not supported"),
+        "{message}"
+    );
     assert!(message.contains("save it as JPEG"), "{message}");
     let message = refusal("iphone-cgbi.png", "unsupported_feature");
     assert!(message.contains("unsupported feature: Apple's CgBI variant"), "{message}");

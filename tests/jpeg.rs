@@ -373,13 +373,9 @@ fn a_file_without_some_of_its_bytes_is_broken() {
         }
         let whole = jpeg.bytes();
         assert!(decode(&whole).is_ok());
-        for length in 2..whole.len() - 2 {
+        for length in 2..whole.len() {
             let cut = decode(&whole[..length]);
             assert!(matches!(cut, Err(PictureError::Broken { .. })), "{length} of {}: {cut:?}", whole.len());
-        }
-        // The marker of the end says nothing of the image.
-        for length in whole.len() - 2..whole.len() {
-            assert_eq!(decode(&whole[..length]), decode(&whole), "{length} of {}", whole.len());
         }
     }
 }

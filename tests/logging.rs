@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -39,10 +39,14 @@ struct Server {
 
 impl Server {
     fn start(output: PipeWriter) -> Server {
+        Server::start_with(|command| with_output(command, output))
+    }
+
+    fn start_with(change: impl FnOnce(Command) -> Command) -> Server {
         // Where it listens is not to be read from its output.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let serve = ["serve", "--port", &port, "--threads", "1", "--log", "debug", "--default-budget-ms", "600000"];
-        let process = with_output(anywidth(&serve), output).spawn().unwrap();
+        let process = change(anywidth(&serve)).spawn().unwrap();
         let server = Server { process, url: format!("http://127.0.0.1:{port}") };
         let began = Instant::now();
         while ureq::get(format!("{}/readyz", server.url)).call().is_err() {
@@ -107,6 +111,27 @@ fn a_server_whose_output_is_closed_answers_counts_what_is_lost_and_stops() {
     while server.dropped() == 0 {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing is counted");
     }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_server_whose_log_may_not_grow_answers_counts_what_is_lost_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = File::create(folder.path().join("log")).unwrap();
+    let server = Server::start_with(|mut command| {
+        // In units of 512 or 1024 bytes, as the shell has it: a few lines.
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -f 1; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+        command = limited;
+        command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
+        command
+    });
+    let began = Instant::now();
+    while server.dropped() == 0 {
+        server.classify();
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing is counted");
+    }
+    server.classify();
     assert_eq!(server.stop(), Some(0));
 }
 

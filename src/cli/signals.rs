@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag::{register, register_conditional_shutdown};
 
 /// Ends the process at a signal, with the exit code that shells give to one that a signal has ended: 130 or 143.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ impl EndAtOnce {
         for signal in [SIGINT, SIGTERM] {
             register_conditional_shutdown(signal, 128 + signal, armed.clone())?;
         }
+        // A file that may not grow, such as the log's, is an error of whoever writes it and no reason to end.
+        register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(EndAtOnce { armed })
     }
 

@@ -19,7 +19,7 @@ pub enum CorsOrigin {
 /// A text that is no origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "not an origin: it must be * or a scheme, a host, and a port where it is not the usual one, as in https://example.com:8443, without a path"
+    "not an origin: it must be * or a scheme, a host, and a port where it is not the usual one, as in https://example.com:8443, without a path or a * in it"
 )]
 pub struct NotAnOrigin;
 
@@ -27,6 +27,7 @@ impl FromStr for CorsOrigin {
     type Err = NotAnOrigin;
 
     fn from_str(text: &str) -> Result<CorsOrigin, NotAnOrigin> {
+        let text = text.trim();
         if text == "*" {
             return Ok(CorsOrigin::Any);
         }
@@ -34,7 +35,7 @@ impl FromStr for CorsOrigin {
         let uri: Uri = text.parse().map_err(|_| NotAnOrigin)?;
         let authority = uri.authority().ok_or(NotAnOrigin)?;
         // A URI's parts may be more than those of an origin: a user, a path, a query.
-        if authority.as_str() != rest || rest.contains('@') || !text.is_ascii() {
+        if authority.as_str() != rest || rest.contains(['@', '*']) || !text.is_ascii() {
             return Err(NotAnOrigin);
         }
         let (scheme, host) = (scheme.to_ascii_lowercase(), authority.host().to_ascii_lowercase());
@@ -76,6 +77,7 @@ mod tests {
         for (text, origin) in [
             ("*", "*"),
             ("https://example.com", "https://example.com"),
+            (" https://example.com ", "https://example.com"),
             ("HTTPS://Example.COM:443", "https://example.com"),
             ("http://localhost:80", "http://localhost"),
             ("http://localhost:443", "http://localhost:443"),
@@ -90,7 +92,7 @@ mod tests {
             "example.com",
             "example.com:8080",
             "https://",
-            "https://*.example.com/",
+            "https://*.example.com",
             "https://example.com/",
             "https://example.com/page",
             "https://example.com?a",

@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use thiserror::Error;
 
 use super::onnx::clip;
@@ -115,7 +116,10 @@ impl Entries<'_> {
         if text.len() > MAX_ENTRY_BYTES {
             return Err(error(key, format!("has {} bytes; at most {MAX_ENTRY_BYTES} are read", text.len())));
         }
-        serde_json::from_str(text).map(Some).map_err(|cause| error(key, format!("is not the expected JSON: {cause}")))
+        serde_json::from_str(text).map(Some).map_err(|cause| match cause.classify() {
+            Category::Data => error(key, format!("is not {}", form(key))),
+            _ => error(key, format!("is no JSON: {cause}")),
+        })
     }
 
     fn curve(&self, key: &str, allowed: impl Fn(f64) -> bool, range: &str) -> Result<Vec<(Width, f64)>, MetadataError> {
@@ -131,6 +135,19 @@ impl Entries<'_> {
             return Err(error(key, "widths must ascend".into()));
         }
         Ok(curve)
+    }
+}
+
+/// What an entry must be.
+fn form(key: &str) -> &'static str {
+    match key {
+        "anywidth.format" => "a whole number",
+        "anywidth.labels" => r#"a list of texts, such as ["cat", "dog"]"#,
+        "anywidth.accuracy" | "anywidth.temperature" => {
+            "a list of widths with a number each, such as [[0.5, 0.8], [1, 0.9]]"
+        }
+        EVALUATION => r#"of the form {"split": "test", "images": 600}, with a whole number of images"#,
+        _ => "what is expected",
     }
 }
 

@@ -33,8 +33,21 @@ pub enum Filter {
 }
 
 /// Why pictures cannot be prepared so.
-#[derive(Debug, Clone, Copy, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub enum PreparationError {
+    /// It is no JSON object.
+    #[error("it must be an object, such as {{\"crop\": 0.875, \"filter\": \"lanczos\"}}")]
+    NoObject,
+    /// A part of the object is unknown, or of the wrong type.
+    #[error(
+        "{key:?} is {value}; there may be crop (a number), range (two numbers) and filter (box, bilinear, bicubic or lanczos)"
+    )]
+    Part {
+        /// Its name.
+        key: String,
+        /// As JSON.
+        value: String,
+    },
     /// Next to nothing would be left of the picture, or more than there is.
     #[error("crop is {0}; it must be from {LEAST_CROP} to 1")]
     Crop(f32),
@@ -67,6 +80,21 @@ impl Preparation {
             return Err(PreparationError::Range(range));
         }
         Ok(Preparation { crop, range, filter: Filter::default() })
+    }
+
+    /// Reads what a model file says.
+    ///
+    /// # Errors
+    /// [`PreparationError`] names the part that is wrong.
+    pub fn from_json(value: &serde_json::Value) -> Result<Preparation, PreparationError> {
+        const LONGEST: usize = 40;
+        for (key, part) in value.as_object().ok_or(PreparationError::NoObject)? {
+            if Unchecked::deserialize(serde_json::json!({ key: part })).is_err() {
+                let cut = |text: &str| text.chars().take(LONGEST).collect();
+                return Err(PreparationError::Part { key: cut(key), value: cut(&part.to_string()) });
+            }
+        }
+        Unchecked::deserialize(value).map_err(|_| PreparationError::NoObject)?.try_into()
     }
 
     /// How pictures are prepared for a network that is trained now, as its file will say.

@@ -53,7 +53,8 @@ impl Folder {
 impl DataFiles for Folder {
     fn read(&mut self, location: &str, offset: u64, len: usize) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
         if self.open.as_ref().is_none_or(|(name, ..)| name != location) {
-            let (file, size) = self.open(location)?;
+            let (mut file, size) = self.open(location)?;
+            check_pointer(&mut file)?;
             self.open = Some((location.to_owned(), file, size));
         }
         let Some((_, file, size)) = &mut self.open else { return Err("it was closed".into()) };
@@ -65,6 +66,17 @@ impl DataFiles for Folder {
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(&mut bytes)?;
         Ok(bytes)
+    }
+}
+
+/// Refuses what Git has in the place of a large file until it is fetched.
+fn check_pointer(file: &mut File) -> Result<(), Box<dyn Error + Send + Sync>> {
+    const POINTER: &[u8] = b"version https://git-lfs";
+    let mut start = Vec::new();
+    file.take(POINTER.len() as u64).read_to_end(&mut start)?;
+    match start == POINTER {
+        true => Err("it is a Git LFS pointer; run `git lfs pull` where it was cloned".into()),
+        false => Ok(()),
     }
 }
 

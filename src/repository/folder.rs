@@ -33,7 +33,8 @@ pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), Rep
 fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejected: &mut Vec<Rejected>) {
     let mut reject = |place: String, reason| rejected.push(Rejected { place, reason });
     if !is_name(name) {
-        return reject(name.to_owned(), ModelError::BadName);
+        // It is written into lines of a terminal and of the log.
+        return reject(name.replace(char::is_control, "\u{fffd}"), ModelError::BadName);
     }
     let versions = match folders(&root.join(name)) {
         Ok(versions) if versions.is_empty() => return reject(name.to_owned(), ModelError::NoVersion),
@@ -59,8 +60,12 @@ fn folders(path: &Path) -> io::Result<Vec<String>> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
-        // Not `file_type`, which does not follow links: Kubernetes mounts volumes as links.
-        if !is_system_file(&name) && entry.path().is_dir() {
+        // Not `file_type`, which does not follow links: Kubernetes mounts volumes as links. One that leads nowhere is told.
+        let is_folder = match std::fs::metadata(entry.path()) {
+            Ok(metadata) => metadata.is_dir(),
+            Err(_) => entry.file_type()?.is_symlink(),
+        };
+        if !is_system_file(&name) && is_folder {
             names.push(name.to_string_lossy().into_owned());
         }
     }

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
 use thiserror::Error;
 
 use crate::engine::{DataFiles, LoadError, MAX_FILE_BYTES, MetadataError, Model, Width};
@@ -298,15 +297,26 @@ impl ServedModel {
 /// How the file wants pictures prepared: see [`crate::engine::Metadata::picture`].
 fn preparation(model: &Model) -> Result<Preparation, ModelError> {
     let Some(entry) = &model.metadata().picture else { return Ok(Preparation::default()) };
-    Preparation::deserialize(entry)
+    Preparation::from_json(entry)
         .map_err(|cause| ModelError::Picture(MetadataError::new("anywidth.picture", &cause.to_string())))
 }
 
 fn load_file(path: &Path) -> Result<ServedModel, RepositoryError> {
     let (name, version) = folder::identity(path)
-        .unwrap_or_else(|| (path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default(), 1));
-    ServedModel::from_file(name, version, path)
+        .map(|(name, version)| (name.to_owned(), version))
+        .unwrap_or_else(|| (name_of(&path.file_stem().unwrap_or_default().to_string_lossy()), 1));
+    ServedModel::from_file(&name, version, path)
         .map_err(|reason| RepositoryError::File { path: path.to_owned(), reason })
+}
+
+/// A name for a file that is called so.
+fn name_of(stem: &str) -> String {
+    let plain = |symbol: char| if is_name(&format!("a{symbol}")) { symbol } else { '-' };
+    let name: String = stem.chars().map(plain).take(MAX_NAME).collect();
+    match name.trim_matches(|symbol| "-.".contains(symbol)) {
+        "" => "model".into(),
+        name => name.into(),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), ModelError> {

@@ -20,16 +20,16 @@ pub enum LogFormat {
 }
 
 /// Why a text does not say what to log.
-#[derive(Debug, Error)]
-#[error("not a log filter, such as `info` or `anywidth=debug`: {0}")]
-pub struct LogFilterError(#[from] tracing_subscriber::filter::ParseError);
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not a log filter, such as `info` or `anywidth=debug`")]
+pub struct LogFilterError;
 
 /// Reads what to log: a level, or levels per module (`info`, `warn,anywidth::server=debug`).
 ///
 /// # Errors
 /// [`LogFilterError`] when the text is none of these.
 pub fn log_filter(text: &str) -> Result<EnvFilter, LogFilterError> {
-    Ok(EnvFilter::builder().parse(text)?)
+    EnvFilter::builder().parse(text).map_err(|_| LogFilterError)
 }
 
 /// What writes the log to `lines`, which lead to standard error; the binary installs it, tests need none.

@@ -12,9 +12,11 @@ pub(super) fn name(text: &str) -> String {
     clip(text, MAX_NAME)
 }
 
-/// At most `most` characters of a text, without control characters.
+/// At most `most` characters of a text, without control characters and those that turn the direction of a line.
 pub(crate) fn clip(text: &str, most: usize) -> String {
-    let printable = |symbol: char| if symbol.is_control() { '\u{fffd}' } else { symbol };
+    let turns =
+        |symbol: char| matches!(symbol, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let printable = |symbol: char| if symbol.is_control() || turns(symbol) { '\u{fffd}' } else { symbol };
     let mut clipped: String = text.chars().take(most).map(printable).collect();
     if text.chars().nth(most).is_some() {
         clipped.pop();
@@ -40,6 +42,7 @@ mod tests {
     #[test]
     fn what_a_file_says_is_quoted_short_and_printable() {
         assert_eq!(name("conv1\n\u{1b}[2J"), "conv1\u{fffd}\u{fffd}[2J");
+        assert_eq!(name("a\u{202e}b"), "a\u{fffd}b");
         assert_eq!(name(&"x".repeat(1000)).chars().count(), MAX_NAME);
         assert_eq!((list([1, 2]), list(0..9)), ("[1, 2]".into(), "[0, 1, 2, 3, 4, 5, 6, 7, …]".into()));
     }

@@ -13,10 +13,6 @@ pub(super) struct Reader<'a> {
     at: usize,
     /// Bytes other than zero that may still lie around before the next marker.
     stray: usize,
-    /// Whether a scan was read.
-    scanned: bool,
-    /// Whether the file ends without the marker that ends an image.
-    unended: bool,
     frame: Option<FrameHeader>,
     /// Whether the file says that it is JFIF.
     jfif: bool,
@@ -67,18 +63,8 @@ const MOST_STRAY: usize = 16;
 impl<'a> Reader<'a> {
     /// The file whose first two bytes are the start-of-image marker.
     pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader {
-            bytes,
-            at: 2,
-            stray: usize::MAX,
-            scanned: false,
-            unended: false,
-            frame: None,
-            jfif: false,
-            adobe: None,
-            exif: None,
-            tables: Tables::default(),
-        }
+        let (frame, jfif, adobe, exif, tables) = (None, false, None, None, Tables::default());
+        Reader { bytes, at: 2, stray: usize::MAX, frame, jfif, adobe, exif, tables }
     }
 
     /// The frame; there is one once a scan was found.
@@ -100,27 +86,13 @@ impl<'a> Reader<'a> {
     pub(super) fn scanned(&mut self, (at, stray): (usize, usize)) -> Result<(), PictureError> {
         self.stray = MOST_STRAY.checked_sub(stray).ok_or_else(|| broken("a scan has more data than its blocks"))?;
         self.at = at;
-        self.scanned = true;
         Ok(())
     }
 
-    /// Does the file end without the marker that ends an image?
-    pub(super) fn is_unended(&self) -> bool {
-        self.unended
-    }
-
-    /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image, or of the file where
-    /// it may be the same.
+    /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image.
     pub(super) fn next_scan(&mut self) -> Result<Option<ScanHeader>, PictureError> {
         loop {
-            let marker = match self.marker()? {
-                Some(marker) => marker,
-                None if self.scanned => {
-                    self.unended = true;
-                    return Ok(None);
-                }
-                None => return Err(ends_early()),
-            };
+            let marker = self.marker()?;
             match marker {
                 // No segment belongs to these.
                 0x01 | 0xD0..=0xD7 => continue,
@@ -166,23 +138,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The code of the next marker; `None` where the file ends. Bytes that belong to nothing are passed over, as other
-    /// programs do.
-    fn marker(&mut self) -> Result<Option<u8>, PictureError> {
+    /// The code of the next marker. Bytes that belong to nothing are passed over, as other programs do.
+    fn marker(&mut self) -> Result<u8, PictureError> {
         loop {
             match *self.bytes.get(self.at..).unwrap_or_default() {
                 // Any number of `FF` may precede a marker's own.
                 [0xFF, 0xFF, ..] => self.at += 1,
                 [0xFF, code, ..] if code != 0 => {
                     self.at += 2;
-                    return Ok(Some(code));
+                    return Ok(code);
                 }
                 [byte, ..] => {
                     let stray = self.stray.checked_sub(usize::from(byte != 0));
                     self.stray = stray.ok_or_else(|| broken("a scan has more data than its blocks"))?;
                     self.at += 1;
                 }
-                [] => return Ok(None),
+                [] => return Err(ends_early()),
             }
         }
     }

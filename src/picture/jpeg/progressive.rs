@@ -2,7 +2,7 @@
 
 use super::bits::{Bits, Codes};
 use super::frame::FrameHeader;
-use super::header::{Reader, ScanHeader, broken, ends_early, unsupported};
+use super::header::{Reader, ScanHeader, broken, unsupported};
 use super::plane::{Plane, Sink, Source};
 use super::scan::{Coder, walk};
 use crate::picture::PictureError;
@@ -69,19 +69,10 @@ impl Progress {
         walk(&mut coder, frame, header, tables.restart, Bits::new(bytes, at))
     }
 
-    /// The planes, once all scans were read. Coefficients are given up as soon as they are used. Where the file is `unended`,
-    /// everything must have come; else what its author left out is 0.
-    pub(super) fn planes(
-        self,
-        frame: &FrameHeader,
-        blocks: &[(usize, usize)],
-        unended: bool,
-    ) -> Result<Vec<Plane>, PictureError> {
-        let knows = |count: usize| self.0.iter().all(|of| of.known[..count].iter().all(|known| *known == Some(0)));
-        if unended && !knows(64) {
-            return Err(ends_early());
-        }
-        if !knows(NEEDED) {
+    /// The planes, once all scans were read. Coefficients are given up as soon as they are used.
+    pub(super) fn planes(self, frame: &FrameHeader, blocks: &[(usize, usize)]) -> Result<Vec<Plane>, PictureError> {
+        let complete = |of: &Coefficients| of.known[..NEEDED].iter().all(|known| *known == Some(0));
+        if !self.0.iter().all(complete) {
             return Err(unsupported("progressive scans that leave out a part of the image"));
         }
         let mut planes = Vec::new();

@@ -6,7 +6,7 @@
 use super::FORMAT;
 use super::bits::{Bits, Codes};
 use super::frame::FrameHeader;
-use super::header::{Reader, ScanHeader, broken, ends_early};
+use super::header::{Reader, ScanHeader, broken};
 use super::plane::{Plane, Sink, Source};
 use super::progressive::Progress;
 use crate::picture::PictureError;
@@ -46,10 +46,9 @@ pub(super) fn planes(
         next = reader.next_scan()?;
     }
     if let Some(progress) = progress {
-        return progress.planes(&frame, blocks, reader.is_unended());
+        return progress.planes(&frame, blocks);
     }
-    let missing = || if reader.is_unended() { ends_early() } else { broken("a component has no scan") };
-    planes.into_iter().collect::<Option<Vec<_>>>().ok_or_else(missing)
+    planes.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| broken("a component has no scan"))
 }
 
 /// Reads a sequential scan; says where its data end.

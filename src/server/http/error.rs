@@ -76,7 +76,7 @@ pub(super) enum ApiError {
     BadHead,
     #[error("the request's target, its path with the query, is too long")]
     TargetTooLong,
-    #[error("the request's head is too large, or has more than 100 headers")]
+    #[error("the request's head is too large, has more than 100 headers, or announces an impossible length")]
     HeadTooLarge,
     #[error("the request's head did not arrive within {timeout_ms} ms")]
     SlowHead { timeout_ms: u128 },

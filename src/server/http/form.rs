@@ -28,6 +28,9 @@ pub(super) struct Part {
 /// Why a form cannot be read.
 type Reason = &'static str;
 
+/// The most pieces of a file's name that are read.
+const MOST_PIECES: usize = 20;
+
 impl<'a> Form<'a> {
     /// The form in a body whose Content-Type is `kind`.
     pub(super) fn new(kind: &[u8], body: &'a Bytes) -> Result<Form<'a>, Reason> {
@@ -60,12 +63,10 @@ impl<'a> Form<'a> {
         let (end, next) = self.find(content - 2).ok_or("it ends without its last boundary")?;
         self.at = next;
         let disposition = disposition(&self.body[begin..head]);
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let field = parameter(disposition, "name").unwrap_or_default();
         Ok(Some(Part {
-            field: parameter(disposition, "name").map(text).unwrap_or_default(),
-            file_name: parameter(disposition, "filename*")
-                .and_then(|value| extended(&value))
-                .or_else(|| parameter(disposition, "filename").map(text)),
+            field: String::from_utf8_lossy(&field).into_owned(),
+            file_name: file_name(disposition),
             content: self.body.slice(content.min(end)..end),
         }))
     }
@@ -88,12 +89,38 @@ impl<'a> Form<'a> {
     }
 }
 
-/// The value of the header Content-Disposition; empty without one.
-fn disposition(head: &[u8]) -> &[u8] {
-    let lines = head.split(|&byte| byte == b'\n');
-    let mut fields = lines.filter_map(|line| line.split_at_checked(line.iter().position(|&byte| byte == b':')?));
-    let found = fields.find(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"content-disposition"));
-    found.map_or(&[], |(_, value)| value)
+/// The value of the header Content-Disposition, which may go on in lines that begin with a space; empty without one.
+fn disposition(mut head: &[u8]) -> &[u8] {
+    while !head.is_empty() {
+        let ends = |at: usize| head[at] == b'\n' && !matches!(head.get(at + 1), Some(b' ' | b'\t'));
+        let end = (0..head.len()).find(|&at| ends(at)).map_or(head.len(), |at| at + 1);
+        let (line, rest) = head.split_at(end);
+        if let Some(colon) = line.iter().position(|&byte| byte == b':')
+            && line[..colon].trim_ascii().eq_ignore_ascii_case(b"content-disposition")
+        {
+            return &line[colon..];
+        }
+        head = rest;
+    }
+    &[]
+}
+
+/// What a part's file is called: `filename*` if it is as it should be, else `filename`, else the pieces of a long one
+/// (RFC 2231), else whatever `filename*` is.
+fn file_name(disposition: &[u8]) -> Option<String> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let star = parameter(disposition, "filename*");
+    let extended = star.as_ref().and_then(|value| extended(value));
+    let pieces = || {
+        let piece = |number: usize| {
+            let of = |name: String| parameter(disposition, &name);
+            of(format!("filename*{number}"))
+                .or_else(|| of(format!("filename*{number}*")).map(|piece| unescaped(&piece)))
+        };
+        let pieces: Vec<Vec<u8>> = (0..MOST_PIECES).map_while(piece).collect();
+        (!pieces.is_empty()).then(|| text(pieces.concat()))
+    };
+    extended.or_else(|| parameter(disposition, "filename").map(text)).or_else(pieces).or_else(|| star.map(text))
 }
 
 /// A parameter of a header, as in `form-data; name="a"; filename=b`: what stands before the first semicolon is none.
@@ -201,6 +228,10 @@ mod tests {
         // The extended form is the better one; where it is none, the other counts.
         assert_eq!(name(b"; filename=\"a.png\"; filename*=UTF-8''b.png").as_deref(), Some("b.png"));
         assert_eq!(name(b"; filename*=b.png; filename=a.png").as_deref(), Some("a.png"));
+        assert_eq!(name(b"; filename*=b.png").as_deref(), Some("b.png"));
+        assert_eq!(name(b"; filename*0=\"a long\"; filename*1=\" name.png\"").as_deref(), Some("a long name.png"));
+        assert_eq!(name(b"; filename*0*=UTF-8; filename*1*=%20b").as_deref(), Some("UTF-8 b"));
+        assert_eq!(name(b"; name=\"f\";\r\n\tfilename=\"a.png\"\r\nX: y").as_deref(), Some("a.png"));
         assert_eq!(name(b"; name=width"), None);
         assert_eq!(only(b"; name=\"width\"").field, "width");
         assert_eq!(name(b"; filename=\"\"").as_deref(), Some(""));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_ENCODING;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -131,7 +131,7 @@ impl Body {
 impl Encoding {
     fn reader(self, bytes: &[u8]) -> Box<dyn Read + '_> {
         match self {
-            Encoding::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Encoding::Gzip => Box::new(Gunzipped(Some(GzDecoder::new(bytes)))),
             Encoding::Deflate => {
                 Box::new(Deflated { bytes, state: Decompress::new(has_zlib_header(bytes)), ended: false })
             }
@@ -156,6 +156,33 @@ fn has_zlib_header(bytes: &[u8]) -> bool {
     matches!(bytes, &[method, flags, ..] if method & 0x8f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31))
 }
 
+/// A gzip file: members one after another, and zeros behind the last, as tapes and some tools leave them. `None` at the end.
+struct Gunzipped<'a>(Option<GzDecoder<&'a [u8]>>);
+
+impl Read for Gunzipped<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.0.take() {
+            match member.read(buffer)? {
+                0 => {
+                    let rest = member.into_inner();
+                    self.0 = match rest {
+                        [0x1f, 0x8b, ..] => Some(GzDecoder::new(rest)),
+                        _ if rest.iter().all(|&byte| byte == 0) => None,
+                        _ => return Err(io::Error::new(ErrorKind::InvalidData, BEHIND)),
+                    };
+                }
+                more => {
+                    self.0 = Some(member);
+                    return Ok(more);
+                }
+            }
+        }
+        Ok(0)
+    }
+}
+
+const BEHIND: &str = "something stands behind its end";
+
 /// A deflate stream that must end, and be the last thing.
 struct Deflated<'a> {
     bytes: &'a [u8],
@@ -168,7 +195,7 @@ impl Read for Deflated<'_> {
         if self.ended {
             return match self.bytes {
                 [] => Ok(0),
-                _ => Err(io::Error::new(ErrorKind::InvalidData, "something stands behind its end")),
+                _ => Err(io::Error::new(ErrorKind::InvalidData, BEHIND)),
             };
         }
         let (read, written) = (self.state.total_in(), self.state.total_out());
