@@ -229,12 +229,13 @@ fn indexed_with_16_bits(file: &mut [u8]) {
 
 #[test]
 fn a_damaged_file_is_told_in_words() {
-    let reason = |change: &dyn Fn(&mut Vec<u8>)| {
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let reason = |change: Damage| {
         let mut file = encoded(&checkered(40, 40).into(), ImageFormat::Png);
         change(&mut file);
         decode(&file).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Vec<u8>), &str); 4] = [
+    let cases: [(Damage, &str); 4] = [
         (&|file| file[30] ^= 0x55, "the checksum of a chunk is wrong"),
         (&|file| file[60] ^= 0x55, "its compressed pixels are damaged"),
         (&|file| file.truncate(1000), "the file ends before the image does"),
