@@ -20,7 +20,7 @@ from PIL import Image
 MODEL = pathlib.Path(__file__).parent.parent / "models/cifar10/1/model.onnx"
 FILTERS = ["bilinear", "bicubic", "box", "lanczos"]
 # Width, height and quality.
-SETS = [(200, 200, 75), (451, 300, 85), (64, 64, 90), (56, 56, 90), (48, 48, 90), (40, 40, 90), (24, 24, 95)]
+SETS = [(200, 200, 75), (451, 300, 85), (640, 480, 85), (64, 64, 90), (56, 56, 90), (48, 48, 90), (40, 40, 90), (24, 24, 95)]
 
 
 def images(folder, count):
