@@ -139,6 +139,7 @@ fn what_curl_does_to_a_file_is_told() {
     let jpeg = file(96, 96, 1, ImageFormat::Jpeg);
     assert!(!send(&[], &jpeg[..jpeg.len() / 2]));
     assert!(!send(&[], b"text"));
+    assert!(!send(&form, b"GIF89a\x01\0\x01\0"));
     let large = server.send("POST", "/classify", &form, &bomb());
     assert!(!large.error(413, "too_many_pixels").contains("--data-binary"));
     // And a whole image is one, whatever its type is called.

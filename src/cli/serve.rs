@@ -3,7 +3,7 @@
 use std::io::{stderr, stdout};
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -132,6 +132,9 @@ fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<T
     Ok(service.with_cors_origins(config.cors_origins.clone()))
 }
 
+/// Signals within this time are one: `timeout` and shells send them to a process and to its group.
+const ONCE: Duration = Duration::from_millis(10);
+
 /// Completes at the first Ctrl-C or SIGTERM; a second one then ends the process at once.
 fn stop_signal(log: Lines) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -144,8 +147,12 @@ fn stop_signal(log: Lines) -> anyhow::Result<impl Future<Output = ()> + Send + '
     };
     Ok(async move {
         next().await;
+        let asked = Instant::now();
         tokio::spawn(async move {
-            let code = next().await;
+            let mut code = next().await;
+            while asked.elapsed() < ONCE {
+                code = next().await;
+            }
             warn!("stopped at once");
             log.flush(AT_ONCE);
             std::process::exit(code);

@@ -9,7 +9,7 @@ use super::{Demand, Profile, WidestFit, Workers};
 
 /// A request that could be met on an idle server, but not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("overloaded: even at the narrowest width this would be answered too late")]
+#[error("overloaded: too much waits to answer this in time, even at the narrowest width that it allows")]
 pub struct Overload {
     /// The time until the backlog leaves room, if nothing else comes.
     pub wait: Duration,

@@ -62,8 +62,9 @@ enum Picture {
 const RANKS: usize = 6;
 /// Most jobs that are given up for one.
 const MOST_VICTIMS: usize = 16;
-/// Jobs for each worker below which a queue always has room for one with a target.
-const ROOM: u64 = 32;
+/// Jobs for each worker below which a queue always has room for one with a target. At a quarter of the width even slow machines
+/// do so many within the usual target, so that under a lasting overload of plain requests those that are accepted are in time.
+const ROOM: u64 = 64;
 /// The least part of a target, in 1024ths, that is kept for reading and answering, which no plan knows.
 const SPARE: u64 = WHOLE / 3;
 /// The slack of a job that is answered however late it is. So many nanoseconds times the number of workers do not overflow.
@@ -237,10 +238,10 @@ impl Backlog {
     /// estimate that is too high fills no queue in which few jobs wait.
     fn has_room(&self, place: usize, demand: &Demand, profiles: &[Profile], margin: u64, crew: &Crew) -> bool {
         let budget = nanoseconds(demand.budget());
-        let most = budget / ROOM;
-        let counts = |item: &Item| item.least_cost(profiles).item.min(most);
+        let room = budget - budget / WHOLE * margin.min(WHOLE);
+        let counts = |item: &Item| item.least_cost(profiles).item.min(room / ROOM);
         let queued: u64 = self.jobs[..place].iter().map(counts).sum();
-        queued <= (budget - budget / WHOLE * margin.min(WHOLE)) * crew.workers()
+        queued <= room * crew.workers()
     }
 
     /// The longest setup of any job below these ceilings. It is taken for that of every batch: so the fewest batches are

@@ -40,6 +40,11 @@ impl DecodeTimes {
         Duration::from_nanos(nanoseconds as u64)
     }
 
+    /// How long files of about so many bytes took of late; `None` where none was seen.
+    pub fn known(&self, bytes: usize) -> Option<Duration> {
+        self.classes[class(bytes)].map(|time| Duration::from_nanos(time as u64))
+    }
+
     /// Tells what decoding a file of so many bytes took.
     pub fn record(&mut self, bytes: usize, took: Duration) {
         for average in [&mut self.classes[class(bytes)], &mut self.mean] {

@@ -103,6 +103,16 @@ pub enum Unsatisfiable {
         /// How long it takes.
         least: Duration,
     },
+    /// Less time than all images of a call take together.
+    #[error("a budget of {} cannot be met: {images} images take {} on an idle server", ms(*.budget), ms(*.least))]
+    Together {
+        /// What was asked for.
+        budget: Duration,
+        /// The images of the call.
+        images: usize,
+        /// How long they take at the narrowest widths that they allow.
+        least: Duration,
+    },
     /// More accuracy than the model has.
     #[error("an accuracy of {asked} cannot be met: the model's best is {best}, at full width")]
     Accuracy {
@@ -175,6 +185,12 @@ impl Demand {
     pub fn at_best(&self, profile: &Profile) -> Duration {
         let (least, _) = self.span(profile.widths().len());
         profile.at_best(least)
+    }
+
+    /// What it adds to a batch on such a server, without decoding.
+    pub fn item_at_best(&self, profile: &Profile) -> Duration {
+        let (least, _) = self.span(profile.widths().len());
+        profile.item_at_best(least)
     }
 
     /// The narrowest and the widest step, of a profile of `steps`.

@@ -238,6 +238,11 @@ impl Profile {
         Duration::from_nanos(self.costs[step].single().min((line.setup + line.item) as u64))
     }
 
+    /// What each further item of a batch adds at a step, at best.
+    pub(super) fn item_at_best(&self, step: usize) -> Duration {
+        Duration::from_nanos(self.costs[step].item.min(self.steps[step].line.item as u64))
+    }
+
     fn correct(&mut self) {
         let correction = self.correction;
         let times = |nanoseconds: f64| (nanoseconds * correction).round() as u64;

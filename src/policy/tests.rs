@@ -466,12 +466,12 @@ fn a_queue_refuses_targets_once_it_is_longer_than_they_are() {
 fn only_a_crowded_queue_lets_a_higher_priority_displace_a_target() {
     let displaced = |waiting: usize| {
         let mut scene = Scene::new(&vec![Ask { priority: Priority::Low, ..Ask::target(3000) }; waiting]);
-        scene.queue(Ask { priority: Priority::High, ..Ask::auto(3100) });
+        scene.queue(Ask { priority: Priority::High, ..Ask::auto(5600) });
         let shed = scene.decide().shed;
         let low = shed.iter().filter(|&&place| scene.queue[place].priority == Priority::Low).count();
         (low, shed.len() - low)
     };
-    assert_eq!([20, 31, 33].map(displaced), [(0, 0), (0, 1), (3, 0)]);
+    assert_eq!([20, 63, 65].map(displaced), [(0, 0), (0, 1), (10, 0)]);
 }
 
 #[test]

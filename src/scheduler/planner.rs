@@ -95,6 +95,7 @@ impl Planner {
             let waiting = self.queue.len();
             return Err(Refused::QueueFull { waiting, limit, wanted, wait: self.time_of(waiting) });
         }
+        self.check_together(&jobs)?;
         let first_id = self.next_id;
         let tickets: Result<Vec<Ticket>, Refused> = jobs.into_iter().map(|job| self.accept(job, wanted, now)).collect();
         match &tickets {
@@ -108,6 +109,26 @@ impl Planner {
             self.doubt(&job, now);
         }
         tickets
+    }
+
+    /// Refuses a call whose images take longer together than their budget, on an idle server that is as fast as it ever was:
+    /// nobody should ask that again.
+    fn check_together(&self, jobs: &[Job]) -> Result<(), Refused> {
+        let [Job { budget: Some(budget), .. }, _, ..] = *jobs else { return Ok(()) };
+        let mut work = Duration::ZERO;
+        for job in jobs {
+            let Some(model) = self.place_of_model(&job.model) else { return Err(Refused::UnknownModel) };
+            let profile = &self.profiles[model];
+            let demand = Demand::new(&job.wish, (model, profile), job.arrived, inside(budget), Stage::Decoded);
+            let demand = demand.map_err(|error| of_whole(error, budget))?;
+            work += demand.item_at_best(profile) + self.decode_times.known(job.image.len()).unwrap_or_default();
+        }
+        let least = work / self.workers.len().max(1) as u32;
+        if least > inside(budget) {
+            let images = jobs.len();
+            return Err(of_whole(Unsatisfiable::Together { budget, images, least }, budget).into());
+        }
+        Ok(())
     }
 
     /// An idle server refused this job. If it would not have at its best, what it expects may be left from a hold-up, and
@@ -360,10 +381,11 @@ fn inside(budget: Duration) -> Duration {
 
 /// The same error in terms of the caller's whole budget.
 fn of_whole(error: Unsatisfiable, budget: Duration) -> Unsatisfiable {
+    let whole = |least: Duration| (least + LEAST_OUTSIDE).max(least * OUTSIDE / (OUTSIDE - 1));
     match error {
-        Unsatisfiable::Budget { width, least, .. } => {
-            let least = (least + LEAST_OUTSIDE).max(least * OUTSIDE / (OUTSIDE - 1));
-            Unsatisfiable::Budget { budget, width, least }
+        Unsatisfiable::Budget { width, least, .. } => Unsatisfiable::Budget { budget, width, least: whole(least) },
+        Unsatisfiable::Together { images, least, .. } => {
+            Unsatisfiable::Together { budget, images, least: whole(least) }
         }
         other => other,
     }

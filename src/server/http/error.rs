@@ -332,9 +332,13 @@ fn picture_kind(error: &PictureError) -> (StatusCode, &'static str) {
     }
 }
 
-/// Is it the bytes of the image that are at fault?
+/// May the image have been another one before its line breaks were taken? Not one whose type is known.
 fn is_content(error: &PictureError) -> bool {
-    matches!(error, PictureError::Unsupported { .. } | PictureError::Broken { .. })
+    match error {
+        PictureError::Unsupported { looks_like } => !looks_like.starts_with("it looks like"),
+        PictureError::Broken { .. } => true,
+        _ => false,
+    }
 }
 
 fn of_file(file: &Option<File>) -> String {

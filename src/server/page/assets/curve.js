@@ -65,9 +65,10 @@ function changesOf(profile) {
 /** Whether width matters for this picture, for who has not moved it yet. */
 function whereItChanges(profile) {
   const changes = changesOf(profile);
-  const [first, last] = [changes[0], changes.at(-1)];
-  if (first === last) return `Every width says ${last.label}.`;
-  return `At width ${width(first.at)} the network says ${first.label}, from ${width(last.at)} on ${last.label}. Move the width.`;
+  const last = changes.at(-1);
+  const others = [...new Set(changes.map(({ label }) => label))].filter((label) => label !== last.label);
+  if (others.length === 0) return `Every width says ${last.label}.`;
+  return `Narrower than ${width(last.at)} the network says ${others.join(" or ")}, from there on ${last.label}. Move the width.`;
 }
 
 /** The curve in words: where its likeliest class changes. */
