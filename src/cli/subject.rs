@@ -60,6 +60,7 @@ impl Chosen {
 /// Runs the model on the image in a file, as the only item of `pass`.
 pub(super) fn look(served: &ServedModel, pass: &mut Pass, image: &Path, width: Width) -> anyhow::Result<()> {
     let limits = Limits::default();
+    ensure!(!image.is_dir(), "{} is a folder; name pictures in it, as in {}/*", image.display(), image.display());
     let bytes = dataset::read(image, limits.max_bytes)?;
     let picture = Picture::decode(&bytes, &limits).with_context(|| format!("cannot use {}", image.display()))?;
     pass.clear();

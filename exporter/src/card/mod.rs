@@ -172,7 +172,8 @@ impl Card<'_> {
             return text;
         }
         let mistake = |&(count, of, class, taken_for): &(usize, usize, &str, &str)| {
-            escaped(&format!("{count} of {of} of \"{class}\" were taken for \"{taken_for}\""))
+            let were = if count == 1 { "was" } else { "were" };
+            escaped(&format!("{count} of {of} of \"{class}\" {were} taken for \"{taken_for}\""))
         };
         let mistakes: Vec<String> = self.mistakes.iter().map(mistake).collect();
         writeln!(text, "The most frequent mistakes at full width: {}.\n", mistakes.join("; "))

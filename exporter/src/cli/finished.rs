@@ -9,7 +9,7 @@ use exporter::train::{Recipe, Run, Teacher};
 
 /// The run in `folder`, all of whose epochs are done.
 pub(super) fn finished(folder: &Path) -> anyhow::Result<Run> {
-    let run = Run::resume(super::checkpoint(folder))?;
+    let run = resumed(folder)?;
     let (done, epochs) = (run.history().len(), run.recipe().epochs);
     ensure!(
         run.is_finished(),
@@ -21,9 +21,20 @@ pub(super) fn finished(folder: &Path) -> anyhow::Result<Run> {
 
 /// The run in `folder`, of which an epoch at least is done.
 pub(super) fn begun(folder: &Path) -> anyhow::Result<Run> {
-    let run = Run::resume(super::checkpoint(folder))?;
+    let run = resumed(folder)?;
     ensure!(!run.history().is_empty(), "{}: no epoch is done, there is nothing to export yet", folder.display());
     Ok(run)
+}
+
+/// The run in `folder`, however far it is.
+fn resumed(folder: &Path) -> anyhow::Result<Run> {
+    let checkpoint = super::checkpoint(folder);
+    ensure!(
+        checkpoint.exists(),
+        "there is no run in {}: `train` makes one, and --run names its folder",
+        folder.display()
+    );
+    Ok(Run::resume(checkpoint)?)
 }
 
 /// The finished run in `folder`, which is by the dense counterpart of `recipe`, and its teacher if it has one.

@@ -99,7 +99,8 @@ impl Pictures {
     fn say_what_is_odd(&self, memory: usize) {
         if self.splits.ignored > 0 {
             let (root, ignored) = (self.root.display(), self.splits.ignored);
-            note(&format!("{root}: {ignored} files without the extension of a JPEG, PNG or WebP are ignored"));
+            let (files, are) = if ignored == 1 { ("file", "is") } else { ("files", "are") };
+            note(&format!("{root}: {ignored} {files} without the extension of a JPEG, PNG or WebP {are} ignored"));
         }
         let [_, validation, test] = self.counts();
         let measured = ((validation + test) * 3 * self.size * self.size) >> 20;

@@ -149,7 +149,8 @@ fn tell(file: &Path, test: &[f64], images: usize, confusion: &Confusion) {
         ));
     }
     for (count, of, class, taken_for) in confusion.worst(MISTAKES) {
-        println!("  {count} of {} of {class:?} were taken for {taken_for:?}", counted(of, "picture"));
+        let were = if count == 1 { "was" } else { "were" };
+        println!("  {count} of {} of {class:?} {were} taken for {taken_for:?}", counted(of, "picture"));
     }
 }
 
