@@ -1,5 +1,7 @@
 //! Pixels of any size to the one size and colour that a model reads.
 
+use std::f64::consts::PI;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{CropBox, FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
@@ -168,7 +170,10 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
         Filter::Box => FilterType::Box,
         Filter::Bilinear => FilterType::Bilinear,
         Filter::Bicubic => FilterType::CatmullRom,
-        Filter::Lanczos => FilterType::Lanczos3,
+        Filter::Lanczos => {
+            let filter = fast_image_resize::Filter::new("lanczos", lanczos, LANCZOS_SUPPORT);
+            filter.map_or(FilterType::Lanczos3, FilterType::Custom)
+        }
     };
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(filter))
@@ -178,6 +183,35 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
         .resize_typed(&source, &mut target, &options)
         .expect("the cut lies inside the picture, and the types agree");
     scaled
+}
+
+/// Pixels to each side that Lanczos' filter weighs.
+const LANCZOS_SUPPORT: f64 = 3.0;
+
+/// Lanczos' filter, `sinc(x) sinc(x/3)` (Duchon, 1979).
+///
+/// A picture takes some thousand weights, and with the library's two sines each they took a third of the time of scaling a small
+/// one: here both come from one, by `sin 3t = 3 sin t - 4 sin^3 t`.
+fn lanczos(x: f64) -> f64 {
+    let x = x.abs();
+    if x >= LANCZOS_SUPPORT {
+        return 0.0;
+    }
+    // The beginning of its own series, where little would be divided by little.
+    if x < 3e-3 {
+        return 1.0 - (10.0 / 54.0) * (PI * x).powi(2);
+    }
+    let third = PI * x / 3.0;
+    let square = sine(third).powi(2);
+    square * (3.0 - 4.0 * square) / (3.0 * third * third)
+}
+
+/// The sine of an angle from 0 to pi, to eleven digits: the series of the cosine of what is missing to a right angle.
+fn sine(angle: f64) -> f64 {
+    let square = (angle - PI / 2.0).powi(2);
+    const FACTORIALS: [f64; 8] =
+        [20_922_789_888_000.0, -87_178_291_200.0, 479_001_600.0, -3_628_800.0, 40_320.0, -720.0, 24.0, -2.0];
+    FACTORIALS.iter().fold(0.0, |sum, factorial| (sum + 1.0 / factorial) * square) + 1.0
 }
 
 /// Pixels of a side below which a region is nothing: the scaling has no weights for it.
@@ -202,4 +236,19 @@ fn kept((width, height): (u32, u32), frame: &Frame) -> CropBox {
     let shrunk = |start: f64, length: f64| (start + (length - length * crop) / 2.0, length * crop);
     let ((left, width), (top, height)) = (shrunk(fit.left, fit.width), shrunk(fit.top, fit.height));
     CropBox { left, top, width, height }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanczos_is_the_product_of_two_sinc_functions() {
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+        let small = [1e-9, 1e-6, 1e-4, 2.9e-3, 3.1e-3, 1e-2];
+        for x in (-400..=400).map(|step| f64::from(step) / 100.0).chain(small) {
+            let defined = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
+            assert!((lanczos(x) - defined).abs() < 1e-8, "{x}: {} instead of {defined}", lanczos(x));
+        }
+    }
 }
