@@ -31,7 +31,7 @@ fn resumed(folder: &Path) -> anyhow::Result<Run> {
     let checkpoint = super::checkpoint(folder);
     ensure!(
         checkpoint.exists(),
-        "there is no run in {}: `train` makes one, and --run names its folder",
+        "the run in {} cannot be read: there is none; `train` makes one, and --run names its folder",
         folder.display()
     );
     Ok(Run::resume(checkpoint)?)
