@@ -166,14 +166,15 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
     let source = TypedImageRef::<P>::from_buffer(from.0, from.1, bytes).expect(message);
     let mut scaled = vec![0; to.0 as usize * to.1 as usize * P::size()];
     let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
+    let own = |name, weight, support| {
+        let filter = fast_image_resize::Filter::new(name, weight, support);
+        FilterType::Custom(filter.expect("a support above nothing"))
+    };
     let filter = match filter {
         Filter::Box => FilterType::Box,
         Filter::Bilinear => FilterType::Bilinear,
-        Filter::Bicubic => FilterType::CatmullRom,
-        Filter::Lanczos => {
-            let filter = fast_image_resize::Filter::new("lanczos", lanczos, LANCZOS_SUPPORT);
-            filter.map_or(FilterType::Lanczos3, FilterType::Custom)
-        }
+        Filter::Bicubic => own("bicubic", bicubic, 2.0),
+        Filter::Lanczos => own("lanczos", lanczos, LANCZOS_SUPPORT),
     };
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(filter))
@@ -183,6 +184,27 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
         .resize_typed(&source, &mut target, &options)
         .expect("the cut lies inside the picture, and the types agree");
     scaled
+}
+
+/// A weight that counts for nothing, and is not zero. The library (6.1.0) leaves out zeros at the beginning of a window, and takes the
+/// first window's beginning for that of all: where a filter is zero within its support, as these are at whole pixels, it reads beyond
+/// its buffers.
+const NOTHING: f64 = 1e-30;
+
+fn not_zero(weight: f64) -> f64 {
+    if weight == 0.0 { NOTHING } else { weight }
+}
+
+/// Catmull and Rom's cubic, which Pillow and PyTorch call bicubic.
+fn bicubic(x: f64) -> f64 {
+    let x = x.abs();
+    not_zero(if x < 1.0 {
+        (1.5 * x - 2.5) * x * x + 1.0
+    } else if x < 2.0 {
+        ((2.5 - 0.5 * x) * x - 4.0) * x + 2.0
+    } else {
+        0.0
+    })
 }
 
 /// Pixels to each side that Lanczos' filter weighs.
@@ -195,7 +217,7 @@ const LANCZOS_SUPPORT: f64 = 3.0;
 fn lanczos(x: f64) -> f64 {
     let x = x.abs();
     if x >= LANCZOS_SUPPORT {
-        return 0.0;
+        return NOTHING;
     }
     // The beginning of its own series, where little would be divided by little.
     if x < 3e-3 {
@@ -203,7 +225,7 @@ fn lanczos(x: f64) -> f64 {
     }
     let third = PI * x / 3.0;
     let square = sine(third).powi(2);
-    square * (3.0 - 4.0 * square) / (3.0 * third * third)
+    not_zero(square * (3.0 - 4.0 * square) / (3.0 * third * third))
 }
 
 /// The sine of an angle from 0 to pi, to eleven digits: the series of the cosine of what is missing to a right angle.
@@ -241,6 +263,16 @@ fn kept((width, height): (u32, u32), frame: &Frame) -> CropBox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_weight_within_a_filters_support_is_zero() {
+        for x in (-300..300).map(|step| f64::from(step) / 100.0) {
+            assert!(bicubic(x) != 0.0 && lanczos(x) != 0.0, "{x}");
+        }
+        assert!(
+            (bicubic(0.0) - 1.0).abs() < 1e-12 && bicubic(1.0).abs() < 1e-12 && (bicubic(1.5) + 0.0625).abs() < 1e-12
+        );
+    }
 
     #[test]
     fn lanczos_is_the_product_of_two_sinc_functions() {

@@ -431,3 +431,23 @@ proptest! {
         }
     }
 }
+
+/// Whole pixels of a picture in the centres of the frame's, where filters have zeros: the library read beyond its buffers.
+#[test]
+fn frames_whose_pixels_meet_those_of_the_picture_are_filled() {
+    for ((width, height), (rows, columns)) in
+        [((37, 23), (69, 49)), ((116, 12), (56, 43)), ((115, 20), (30, 64)), ((9, 9), (27, 27))]
+    {
+        let shades: Vec<u8> = (0..width * height).map(|at| (at * 7) as u8).collect();
+        let picture = Picture::from_grey(width, height, shades.clone()).unwrap();
+        let colour = Picture::from_rgb(width, height, shades.iter().flat_map(|&shade| [shade; 3]).collect()).unwrap();
+        for filter in Filter::ALL {
+            let prepared = |channels| {
+                let frame = Frame::new(channels, rows, columns).unwrap();
+                frame.prepared(Preparation::default().filtered(filter))
+            };
+            let (grey, rgb) = (picture.pixels(&prepared(1)), colour.pixels(&prepared(3)));
+            assert_eq!(rgb, [&grey[..]; 3].concat(), "{filter:?}, {width} x {height}");
+        }
+    }
+}
