@@ -12,6 +12,7 @@ use rand::rngs::ChaCha8Rng;
 use tempfile::TempDir;
 
 use anywidth::picture::Region;
+use exporter::data::arrival::arrive;
 use exporter::data::cifar::Layout;
 use exporter::data::{Augmentation, Border, DataError, Dataset, Images, Shape, cifar, idx, split};
 
@@ -219,6 +220,23 @@ proptest! {
             prop_assert!((0.74..1.34).contains(&(wide / high)));
         }
         prop_assert!(Augmentation::default().cut((width as u32, height as u32), &mut ChaCha8Rng::seed_from_u64(seed)).is_none());
+    }
+
+    #[test]
+    fn an_image_that_was_sent_is_much_the_same_and_one_colour_stays_that_colour(
+        channels in prop_oneof![Just(1usize), Just(3)],
+        (height, width) in (8usize..40, 8usize..40),
+        value in any::<u8>(),
+        seed in any::<u64>(),
+    ) {
+        let shape = Shape { channels, height, width };
+        let arrived = |image: &[u8]| arrive(image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
+        let plain = arrived(&vec![value; shape.len()]);
+        prop_assert!(plain.iter().all(|&byte| byte.abs_diff(value) <= 6), "{plain:?}");
+        // A slope, which no compression takes much from.
+        let slope: Vec<u8> = (0..shape.len()).map(|at| (255 * (at % width) / width) as u8).collect();
+        let difference: u64 = slope.iter().zip(arrived(&slope)).map(|(a, b)| u64::from(a.abs_diff(b))).sum();
+        prop_assert!(difference < 16 * shape.len() as u64, "{difference} over {} values", shape.len());
     }
 
     #[test]

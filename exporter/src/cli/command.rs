@@ -56,8 +56,13 @@ pub(super) fn by_recipe(recipe: &Recipe) -> String {
         Start { copies, whitened_stem, .. } => add(format!(" --copies {copies} --whitened-stem {whitened_stem}")),
     }
     add(format!(" --average {}", recipe.average));
-    let Augmentation { pad, border, flip, cutout, crop, jitter } = recipe.augmentation;
+    let Augmentation { pad, border, flip, cutout, crop, jitter, arrival, inverted } = recipe.augmentation;
     add(format!(" --pad {pad} --border {} --flip {flip} --cutout {cutout}", flag(border)));
+    for (flag, share) in [("arrival", arrival), ("inverted", inverted)] {
+        if share > 0.0 {
+            add(format!(" --{flag} {share}"));
+        }
+    }
     match recipe.dataset {
         Source::Photos(_) => add(format!(" --crop {crop} --jitter {jitter}")),
         Source::Known(_) if jitter > 0.0 => add(format!(" --jitter {jitter} --held-out {}", recipe.held_out)),
@@ -122,6 +127,7 @@ mod tests {
             "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
             "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
             "exporter train cifar10 --network vgg-8 --distillation 0.5 --jitter 0.1 --held-out 9",
+            "exporter train mnist --arrival 0.5 --inverted 0.25",
             "exporter train cifar10 --network vgg-8 --method dense --epochs 7",
             "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
         ] {

@@ -119,6 +119,12 @@ pub(crate) struct Args {
     /// Brightness, contrast and saturation change by up to this much [default: 0, for pictures of your own 0.2].
     #[arg(long)]
     pub(super) jitter: Option<f64>,
+    /// Share of the images that come as users send them: larger, and compressed as JPEG [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub(super) arrival: Option<f64>,
+    /// Share of the images in which light and dark are exchanged, as ink on paper is for digits on black [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub(super) inverted: Option<f64>,
     /// Pixels that images are shifted by at most.
     #[arg(long)]
     pub(super) pad: Option<usize>,

@@ -57,6 +57,8 @@ impl Args {
                 cutout: self.cutout,
                 crop: self.crop.unwrap_or(standard.augmentation.crop),
                 jitter: self.jitter.unwrap_or(standard.augmentation.jitter),
+                arrival: self.arrival.unwrap_or(standard.augmentation.arrival),
+                inverted: self.inverted.unwrap_or(standard.augmentation.inverted),
             },
             held_out: self.held_out,
             seed: self.seed,

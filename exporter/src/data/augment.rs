@@ -6,6 +6,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::Shape;
+use super::arrival::arrive;
 
 /// How training images are changed each time that they are seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,12 @@ pub struct Augmentation {
     /// Brightness, contrast and saturation are multiplied by up to this much more or less than 1; 0 for none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub jitter: f64,
+    /// The share of the images that come as a server gets them: enlarged, compressed as JPEG, and prepared ([`super::arrival`]).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub arrival: f64,
+    /// The share of the images in which light and dark are exchanged.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub inverted: f64,
 }
 
 fn whole() -> f64 {
@@ -39,14 +46,23 @@ fn is_whole(crop: &f64) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_none(jitter: &f64) -> bool {
-    *jitter == 0.0
+fn is_none(share: &f64) -> bool {
+    *share == 0.0
 }
 
 impl Default for Augmentation {
     /// None.
     fn default() -> Augmentation {
-        Augmentation { pad: 0, border: Border::Black, flip: false, cutout: 0, crop: 1.0, jitter: 0.0 }
+        Augmentation {
+            pad: 0,
+            border: Border::Black,
+            flip: false,
+            cutout: 0,
+            crop: 1.0,
+            jitter: 0.0,
+            arrival: 0.0,
+            inverted: 0.0,
+        }
     }
 }
 
@@ -96,6 +112,12 @@ impl Augmentation {
     /// fit into it.
     pub fn apply(self, image: &mut [u8], shape: Shape, random: &mut impl Rng) {
         assert_eq!(image.len(), shape.len(), "an image of {shape:?}");
+        if self.inverted > 0.0 && random.random_bool(self.inverted) {
+            image.iter_mut().for_each(|byte| *byte = 255 - *byte);
+        }
+        if self.arrival > 0.0 && random.random_bool(self.arrival) {
+            image.copy_from_slice(&arrive(image, shape, random));
+        }
         // Drawn even where they are not used, so that one setting does not change what another one draws.
         let (down, right) = (random.random_range(0..=2 * self.pad), random.random_range(0..=2 * self.pad));
         let mirrored = random.random_bool(0.5) && self.flip;

@@ -3,6 +3,7 @@
 //! [`known`] has the data sets with a name, [`photos`] the folders of photographs; to what trains, both are
 //! [`Examples`]. Knows nothing of networks.
 
+pub mod arrival;
 pub mod augment;
 pub mod cifar;
 pub mod fetch;

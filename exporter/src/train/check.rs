@@ -63,6 +63,11 @@ impl Recipe {
                 return Err(format!("{name}: {share} is not in 0..1"));
             }
         }
+        for (name, share) in [("arrival", self.augmentation.arrival), ("inverted", self.augmentation.inverted)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(format!("{name}: {share} is not from 0 to 1"));
+            }
+        }
         let (peak, decay, crop) = (self.schedule.peak, self.sgd.weight_decay, self.augmentation.crop);
         if !(0.0..=1.0).contains(&self.distillation) {
             return Err(format!("distillation: {} is not in 0..=1", self.distillation));
