@@ -146,8 +146,8 @@ fn is_stripped(kind: &[u8], bytes: &[u8]) -> bool {
         || bytes.len() >= UNLIKELY_WITHOUT_BREAK && has_no_break()
 }
 
-/// Of so many bytes of a compressed image, one in 100,000 times none is a line break.
-const UNLIKELY_WITHOUT_BREAK: usize = 1500;
+/// Of so many bytes of a compressed image, one in a hundred times none is a line break.
+const UNLIKELY_WITHOUT_BREAK: usize = 600;
 
 /// The files of a form: slices of its body.
 fn files(kind: &[u8], body: &Bytes, max_files: usize) -> Result<Vec<(String, Bytes)>, ApiError> {
