@@ -10,6 +10,7 @@ use image::{
     RgbaImage,
 };
 
+use super::error::ENDS_EARLY;
 use super::{Frame, Limits, PictureError, Pixels, jpeg, kind, png, webp};
 
 /// The picture at its full size, or at a smaller one that is enough for the frame.
@@ -21,15 +22,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
             let png::Checked { file, orientation } = png::check(bytes, limits)?;
             let decoder = PngDecoder::with_limits(Cursor::new(&file), allocation(limits));
             let decoder = decoder.map_err(|error| broken("PNG", error))?;
-            (finish("PNG", decoder, limits)?, orientation)
+            (finish("PNG", decoder, limits)?.0, orientation)
         }
         Ok(ImageFormat::WebP) => {
             webp::check(bytes)?;
-            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
-            limits.check_size("WebP", decoder.dimensions())?;
-            // A damaged EXIF block is no reason to refuse a picture that decodes.
-            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-            (finish("WebP", decoder, limits)?, orientation)
+            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
+            finish("WebP", decoder, limits)?
         }
         _ => return Err(PictureError::Unsupported { looks_like: kind::looks_like(bytes) }),
     };
@@ -37,10 +35,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
     Ok(upright(opaque(image), orientation))
 }
 
-fn finish(format: &'static str, mut decoder: impl ImageDecoder, limits: &Limits) -> Result<DynamicImage, PictureError> {
+fn finish(
+    format: &'static str,
+    mut decoder: impl ImageDecoder,
+    limits: &Limits,
+) -> Result<(DynamicImage, Orientation), PictureError> {
     limits.check_size(format, decoder.dimensions())?;
     decoder.set_limits(allocation(limits)).map_err(|error| broken(format, error))?;
-    DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))
+    // A damaged EXIF block is no reason to refuse a picture that decodes.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))?;
+    Ok((image, orientation))
 }
 
 /// The decoders' own memory limit: RGBA at 16 bits of every pixel allowed, and as much again for their scratch.
@@ -68,7 +73,7 @@ fn in_words(said: &str) -> &str {
         (&["critical chunk"], "it has a chunk that is needed and unknown"),
         (
             &["InsufficientInput", "unexpected end", "fill whole buffer", "not have enough data", "not enough data"],
-            ENDS,
+            ENDS_EARLY,
         ),
         (&["deflate"], "its compressed pixels are damaged"),
         (&["combination in header"], "its header has a color type and a bit depth that do not go together"),
@@ -78,8 +83,6 @@ fn in_words(said: &str) -> &str {
     ];
     WORDS.iter().find(|(parts, _)| parts.iter().any(|part| said.contains(part))).map_or(said, |(_, words)| words)
 }
-
-const ENDS: &str = "the file ends before the image does";
 
 /// Eight bits per channel, transparency laid on white.
 fn opaque(image: DynamicImage) -> Pixels {

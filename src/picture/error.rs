@@ -52,6 +52,9 @@ pub enum PictureError {
     },
 }
 
+/// The reason where data are missing at the end.
+pub(super) const ENDS_EARLY: &str = "the file ends before the image does";
+
 impl PictureError {
     /// A broken file of the type `format`, with the decoder's reason cut to a readable length.
     pub(super) fn broken(format: &'static str, reason: impl ToString) -> PictureError {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use image::metadata::Orientation;
 
+use super::error::ENDS_EARLY;
 use super::{Limits, PictureError};
 
 const FORMAT: &str = "PNG";
@@ -34,7 +35,7 @@ pub(super) fn check<'a>(file: &'a [u8], limits: &Limits) -> Result<Checked<'a>, 
             return Err(PictureError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice });
         }
         Some(_) => return Err(PictureError::broken(FORMAT, "its first chunk is not IHDR")),
-        None => return Err(PictureError::broken(FORMAT, "the file ends before the image does")),
+        None => return Err(PictureError::broken(FORMAT, ENDS_EARLY)),
     }
     let side = |at: usize| Some(u32::from_be_bytes(file.get(at..at + 4)?.try_into().ok()?));
     if let Some(size) = side(SIGNATURE + 8).zip(side(SIGNATURE + 12)) {

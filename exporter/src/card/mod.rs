@@ -10,7 +10,7 @@ use crate::data::Source;
 use crate::evaluate::area_under_curve;
 use crate::model::{Cost, Network};
 use crate::train::{Origin, Recipe, named_widths};
-use crate::words::{counted, interval, thousands};
+use crate::words::{counted, interval, thousands, were};
 
 use markdown::{escaped, fenced, span};
 
@@ -172,8 +172,7 @@ impl Card<'_> {
             return text;
         }
         let mistake = |&(count, of, class, taken_for): &(usize, usize, &str, &str)| {
-            let were = if count == 1 { "was" } else { "were" };
-            escaped(&format!("{count} of {of} of \"{class}\" {were} taken for \"{taken_for}\""))
+            escaped(&format!("{count} of {of} of \"{class}\" {} taken for \"{taken_for}\"", were(count)))
         };
         let mistakes: Vec<String> = self.mistakes.iter().map(mistake).collect();
         writeln!(text, "The most frequent mistakes at full width: {}.\n", mistakes.join("; "))

@@ -16,7 +16,7 @@ use exporter::onnx::{self, Metadata, Training};
 use exporter::plot::{Confusion, Curve, accuracy_curve};
 use exporter::train::Run;
 use exporter::train::progress::by_width;
-use exporter::words::{counted, interval};
+use exporter::words::{counted, interval, were};
 
 use super::command::{by_recipe, command, quoted};
 use super::material::Measures;
@@ -149,8 +149,7 @@ fn tell(file: &Path, test: &[f64], images: usize, confusion: &Confusion) {
         ));
     }
     for (count, of, class, taken_for) in confusion.worst(MISTAKES) {
-        let were = if count == 1 { "was" } else { "were" };
-        println!("  {count} of {} of {class:?} {were} taken for {taken_for:?}", counted(of, "picture"));
+        println!("  {count} of {} of {class:?} {} taken for {taken_for:?}", counted(of, "picture"), were(count));
     }
 }
 

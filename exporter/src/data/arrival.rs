@@ -34,13 +34,9 @@ pub fn arrive(image: &[u8], shape: Shape, random: &mut impl Rng) -> Vec<u8> {
 
 fn picture(planes: &[u8], shape: Shape) -> Picture {
     let (width, height) = (shape.width as u32, shape.height as u32);
-    let area = shape.width * shape.height;
     let picture = match shape.channels {
         1 => Picture::from_grey(width, height, planes.to_vec()),
-        _ => {
-            let pixels = (0..area).flat_map(|pixel| planes[pixel..].iter().step_by(area).copied());
-            Picture::from_rgb(width, height, pixels.collect())
-        }
+        _ => Picture::from_rgb(width, height, interleaved(planes, shape)),
     };
     picture.expect("as many values as its shape says")
 }
@@ -58,14 +54,19 @@ fn jpeg(picture: &Picture, channels: usize, random: &mut impl Rng) -> Vec<u8> {
     let (width, height) = picture.size();
     let shape = Shape { channels, height: height as usize, width: width as usize };
     let planes = picture.pixels(&frame(shape, Preparation::default()));
-    let area = shape.width * shape.height;
-    let pixels: Vec<u8> = (0..area).flat_map(|pixel| planes[pixel..].iter().step_by(area).copied()).collect();
+    let pixels = interleaved(&planes, shape);
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, random.random_range(QUALITY.0..=QUALITY.1));
     encoder.set_sampling_factor(SAMPLING[random.random_range(0..SAMPLING.len())]);
     let color = if channels == 1 { ColorType::Luma } else { ColorType::Rgb };
     encoder.encode(&pixels, width as u16, height as u16, color).expect("a picture of a few hundred pixels a side");
     file
+}
+
+/// `[H, W, C]` of `[C, H, W]`.
+fn interleaved(planes: &[u8], shape: Shape) -> Vec<u8> {
+    let area = shape.width * shape.height;
+    (0..area).flat_map(|pixel| planes[pixel..].iter().step_by(area).copied()).collect()
 }
 
 fn frame(shape: Shape, preparation: Preparation) -> Frame {

@@ -6,6 +6,7 @@ use super::bits::Codes;
 use super::frame::{Component, FrameHeader};
 use super::{FORMAT, standard};
 use crate::picture::PictureError;
+use crate::picture::error::ENDS_EARLY;
 
 /// A file, read up to some place.
 pub(super) struct Reader<'a> {
@@ -274,7 +275,7 @@ pub(super) fn broken(reason: impl ToString) -> PictureError {
 }
 
 pub(super) fn ends_early() -> PictureError {
-    broken("the file ends before the image does")
+    broken(ENDS_EARLY)
 }
 
 pub(super) fn unsupported(feature: impl Into<String>) -> PictureError {

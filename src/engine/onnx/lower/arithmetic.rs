@@ -31,8 +31,7 @@ impl Lowering {
         let (constant, at) = match &call.inputs[..] {
             [Value::Activation(_), Value::Constant(constant)] => (constant, 0),
             [Value::Constant(constant), Value::Activation(_)] => (constant, 1),
-            [Value::Activation(_), Value::Activation(_)] if operator == "Add" => return self.add(call),
-            [Value::Activation(_), Value::Activation(_)] if operator == "Sub" => return self.subtract(call),
+            [Value::Activation(_), Value::Activation(_)] if matches!(operator, "Add" | "Sub") => return self.sum(call),
             [_, _] => return Err(node.unsupported(format!("{operator} of two values"), "Add is, or a constant")),
             inputs => return Err(node.unsupported(format!("{operator} of {} values", inputs.len()), "of two is")),
         };
@@ -74,18 +73,12 @@ impl Lowering {
         self.affine(call, activation, Affine { scale: vec![-1.0; channels], shift: vec![0.0; channels] })
     }
 
-    fn subtract(&mut self, call: &Call) -> Result<Activation, LoadError> {
-        let (a, b) = (self.activation(call, 0)?, self.activation(call, 1)?);
-        let b = self.negative(call, b)?;
-        self.sum(call, a, b)
-    }
-
-    fn add(&mut self, call: &Call) -> Result<Activation, LoadError> {
-        let (a, b) = (self.activation(call, 0)?, self.activation(call, 1)?);
-        self.sum(call, a, b)
-    }
-
-    fn sum(&mut self, call: &Call, a: Activation, b: Activation) -> Result<Activation, LoadError> {
+    /// The sum of two activations, or for `Sub` of the first and the negative of the second.
+    fn sum(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let (a, mut b) = (self.activation(call, 0)?, self.activation(call, 1)?);
+        if call.node.operator == "Sub" {
+            b = self.negative(call, b)?;
+        }
         let (left, right) = (&self.nodes[a.id], &self.nodes[b.id]);
         let shape = left.shape;
         if left.shape != right.shape || !a.axes.matches(&b.axes, shape) {

@@ -34,7 +34,7 @@ impl Lowering {
         let [height, width] = output_of(call, &window, shape)?;
         let shape_out = Shape { channels: outputs, height, width };
         let whole = window.kernel == [shape.height, shape.width] && height * width == 1;
-        let op = match (depthwise, whole && window.before == [0, 0] && window.after == [0, 0]) {
+        let op = match (depthwise, whole && window.is_inside()) {
             (true, _) => Op::Depthwise(conv),
             (false, true) => Op::Linear(Linear { weights: conv.weights, bias: conv.bias }),
             (false, false) => Op::Conv(conv),

@@ -11,11 +11,9 @@ impl Lowering {
         let activation = self.activation(call, 0)?;
         let shape = self.shape(&activation);
         let gemm = node.operator == "Gemm";
+        // Where the last axis has the channels of each pixel, the product is a 1x1 convolution.
         let pointwise = !gemm && shape.pixels() != 1 && activation.axes.ends_with_channels();
-        if pointwise {
-            return self.pointwise(call, activation, shape);
-        }
-        if !activation.axes.is_flat(shape) || (gemm && activation.axes.rank() != 2) {
+        if !pointwise && (!activation.axes.is_flat(shape) || (gemm && activation.axes.rank() != 2)) {
             let is = activation.axes.describe(shape);
             let what = format!("{} reads a value of shape {is} that was not flattened to [N, features]", node.operator);
             return Err(node.malformed(what));
@@ -31,37 +29,23 @@ impl Lowering {
             (Ok([outputs, inputs]), true) | (Ok([inputs, outputs]), false) => (outputs, inputs),
             _ => return Err(node.malformed(format!("weights {} are not a matrix", text::list(dims)))),
         };
-        if inputs != shape.len() {
-            let what = format!("weights {} do not fit {} features", text::list(dims), shape.len());
-            return Err(node.malformed(what));
+        let (reads, of) = if pointwise { (shape.channels, "channels") } else { (shape.len(), "features") };
+        if inputs != reads {
+            return Err(node.malformed(format!("weights {} do not fit {reads} {of}", text::list(dims))));
         }
         check_outputs(call, outputs)?;
         let weights = if transposed { weights.to_vec() } else { transpose(weights, outputs) };
         let weights = weights.into_iter().map(|weight| weight * alpha).collect();
         let bias = if gemm { call.bias(2, outputs)? } else { vec![0.0; outputs] };
         let bias = bias.into_iter().map(|bias| bias * beta).collect();
-        let op = Op::Linear(Linear { weights, bias });
-        let id = self.push(call, op, vec![activation.id], Shape { channels: outputs, height: 1, width: 1 });
-        Ok(Activation::of(id, activation.axes.with_features()))
-    }
-}
-
-impl Lowering {
-    /// A product with the last axis where that has the channels of each pixel: a 1x1 convolution.
-    fn pointwise(&mut self, call: &Call, activation: Activation, shape: Shape) -> Result<Activation, LoadError> {
-        let (dims, weights) = call.weights(1)?;
-        let &[inputs, outputs] = dims else {
-            return Err(call.node.malformed(format!("weights {} are not a matrix", text::list(dims))));
+        let (op, after, axes) = if pointwise {
+            let conv = Conv { weights, bias, window: Window::POINT };
+            (Op::Conv(conv), Shape { channels: outputs, ..shape }, activation.axes)
+        } else {
+            let after = Shape { channels: outputs, height: 1, width: 1 };
+            (Op::Linear(Linear { weights, bias }), after, activation.axes.with_features())
         };
-        if inputs != shape.channels {
-            let what = format!("weights {} do not fit {} channels", text::list(dims), shape.channels);
-            return Err(call.node.malformed(what));
-        }
-        check_outputs(call, outputs)?;
-        let (weights, bias) = (transpose(weights, outputs), vec![0.0; outputs]);
-        let op = Op::Conv(Conv { weights, bias, window: Window::POINT });
-        let id = self.push(call, op, vec![activation.id], Shape { channels: outputs, ..shape });
-        Ok(Activation::of(id, activation.axes))
+        Ok(Activation::of(self.push(call, op, vec![activation.id], after), axes))
     }
 }
 

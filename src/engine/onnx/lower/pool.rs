@@ -15,7 +15,7 @@ impl Lowering {
         let mut window = window(call, &kernel, shape)?;
         let max = node.operator == "MaxPool";
         // Where there is no padding, there is none to count: what rounding up adds never counts.
-        let padded_by_itself = window.before != [0; 2] || window.after != [0; 2];
+        let padded_by_itself = !window.is_inside();
         let counts = !max && padded_by_itself && node.flag("count_include_pad", false)?;
         let mut kind = match (max, counts) {
             (true, _) => PoolKind::Max,
