@@ -9,6 +9,7 @@ use anywidth::engine::{Model, Width};
 use crate::data::Source;
 use crate::evaluate::area_under_curve;
 use crate::model::{Cost, Network};
+use crate::train::method::{Awn, AwnRs, Method, OnePass};
 use crate::train::{Origin, Recipe, named_widths};
 use crate::words::{counted, interval, thousands, were};
 
@@ -79,7 +80,7 @@ impl Card<'_> {
     }
 
     fn head(&self, network: &Network) -> String {
-        let images = network.image;
+        let images = network.image();
         let labels = self.recipe.dataset.labels();
         format!(
             "# {name}\n\n\
@@ -111,16 +112,22 @@ impl Card<'_> {
         )
     }
 
-    /// Who decided a share of the targets.
-    fn taught(&self) -> String {
-        let share = 100.0 * self.recipe.distillation;
-        match &self.recipe.teacher {
-            Some(_) => format!(
-                ", {share:.0} % of whose target is what the network without the triangle says of the image, trained before \
-                 by the same recipe"
+    /// How the widths were trained together.
+    fn method(&self) -> String {
+        match &self.recipe.method {
+            Method::OnePass(method) => {
+                format!("One pass at full width gives the loss of every width{}", taught(method))
+            }
+            Method::Awn(Awn { widths, .. }) => {
+                let widths: Vec<String> = widths.iter().map(f64::to_string).collect();
+                format!("The losses of the widths {} are added in each step (AWN)", widths.join(", "))
+            }
+            Method::AwnRs(AwnRs { narrowest, samples, .. }) => format!(
+                "The losses of {samples} widths are added in each step: {narrowest}, 1, and random ones in between (AWN+RS)"
             ),
-            None if share > 0.0 => format!(", {share:.0} % of whose target, below full width, is what full width says"),
-            None => String::new(),
+            Method::SNet(_) | Method::UsNet(_) | Method::MutualNet(_) | Method::Dense(_) => {
+                format!("Trained by {}", self.recipe.method.name())
+            }
         }
     }
 
@@ -148,7 +155,7 @@ impl Card<'_> {
             .expect("writing to a string");
         }
         let quarter = named_widths()[0];
-        let area = |accuracy| 100.0 * area_under_curve(accuracy, quarter);
+        let area = |accuracy| 100.0 * area_under_curve(&network.widths(), accuracy, quarter);
         writeln!(
             text,
             "\nMean accuracy over all widths from {quarter} to 1 (area under the accuracy-width curve): {:.2} % on the \
@@ -220,7 +227,7 @@ impl Card<'_> {
 
     fn how(&self) -> String {
         let recipe = self.recipe;
-        let narrowest = recipe.loss_weights.narrowest;
+        let narrowest = recipe.method.narrowest();
         let held_out = match &recipe.dataset {
             Source::Known(_) => format!("{} training images, chosen by the seed,", recipe.held_out),
             Source::Photos(photos) => counted(photos.pictures[1], "picture"),
@@ -234,7 +241,7 @@ impl Card<'_> {
              after training, and decided nothing in it. {precision} Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
-             One pass at full width gives the loss of every width{taught}; {epochs}, batch {}, seed {}. The command, which \
+             {method}; {epochs}, batch {}, seed {}. The command, which \
              {again}:\n\n{}\n",
             recipe.batch,
             recipe.seed,
@@ -244,18 +251,18 @@ impl Card<'_> {
             epochs = self.epochs(),
             again = if self.gpu {
                 "on a GPU gives another network of the same worth each time, for it adds up in no fixed order"
-            } else if recipe.teacher.is_some() {
+            } else if recipe.method.teacher().is_some() {
                 "with that teacher, on one thread (the default) of the same kind of processor, gives the same network every \
                  time"
             } else {
                 "on one thread (the default) of the same kind of processor gives the same network every time"
             },
-            taught = self.taught(),
+            method = self.method(),
         );
         if let Source::Photos(_) = &recipe.dataset {
             text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
         }
-        if recipe.teacher.is_some() {
+        if recipe.method.teacher().is_some() {
             let how = self.teacher.map_or(String::new(), |command| format!(" It is trained by {}.", span(command)));
             write!(text, "`--teacher` has the run's own name here; say where it lies.{how}\n\n")
                 .expect("writing to a string");
@@ -274,6 +281,19 @@ impl Card<'_> {
             self.notes.iter().for_each(|note| writeln!(text, "- {note}").expect("writing to a string"));
         }
         text
+    }
+}
+
+/// Who decided a share of the targets.
+fn taught(method: &OnePass) -> String {
+    let share = 100.0 * method.distillation;
+    match &method.teacher {
+        Some(_) => format!(
+            ", {share:.0} % of whose target is what the network without the triangle says of the image, trained before by \
+             the same recipe"
+        ),
+        None if share > 0.0 => format!(", {share:.0} % of whose target, below full width, is what full width says"),
+        None => String::new(),
     }
 }
 

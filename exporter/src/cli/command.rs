@@ -3,11 +3,9 @@
 use clap::ValueEnum;
 
 use exporter::data::{Augmentation, Source};
-use exporter::model::Architecture;
+use exporter::train::optimiser::Settings;
 use exporter::train::schedule::Schedule;
-use exporter::train::{Method, Recipe, Run, Start};
-
-use super::standard::Family;
+use exporter::train::{Recipe, Run, Start};
 
 /// The command that trained `run`, with every flag said.
 pub(super) fn command(run: &Run) -> String {
@@ -17,40 +15,22 @@ pub(super) fn command(run: &Run) -> String {
 
 /// The command that trains by `recipe`.
 pub(super) fn by_recipe(recipe: &Recipe) -> String {
-    let (network, channels) = match recipe.architecture {
-        Architecture::Lenet { channels } => (Family::Lenet, channels.to_string()),
-        Architecture::Vgg8 { channels } => (Family::Vgg8, channels.map(|count| count.to_string()).join(",")),
-    };
     let mut flags = match &recipe.dataset {
-        Source::Known(dataset) => format!("exporter train {} --network {}", dataset.name(), flag(network)),
+        Source::Known(dataset) => format!("exporter train {}", dataset.name()),
         Source::Photos(photos) => {
             let [validation, test] = photos.shares;
             let shares = format!("--validation {validation} --test {test}");
-            format!(
-                "exporter train --data={} --network {} --size {} {shares}",
-                quoted(&photos.folder),
-                flag(network),
-                photos.size
-            )
+            format!("exporter train --data={} --size {} {shares}", quoted(&photos.folder), photos.size)
         }
     };
     let mut add = |text: String| flags.push_str(&text);
-    add(format!(" --channels {channels} --epochs {} --batch {}", recipe.epochs, recipe.batch));
+    add(format!(" {} --epochs {} --batch {}", recipe.architecture.flags(), recipe.epochs, recipe.batch));
     let Schedule { peak, warm_up, decay } = recipe.schedule;
     add(format!(" --rate {peak} --warm-up {warm_up} --decay {}", flag(decay)));
-    add(format!(" --momentum {} --weight-decay {}", recipe.sgd.momentum, recipe.sgd.weight_decay));
+    let Settings { momentum, nesterov, weight_decay } = recipe.sgd;
+    add(format!(" --momentum {momentum} --nesterov {nesterov} --weight-decay {weight_decay}"));
     add(format!(" --label-smoothing {}", recipe.label_smoothing));
-    match recipe.method {
-        Method::OnePass => {
-            add(format!(" --narrowest {}", recipe.loss_weights.narrowest));
-            recipe.loss_weights.emphasis.iter().for_each(|(width, share)| add(format!(" --emphasis {width}={share}")));
-            if recipe.distillation > 0.0 {
-                add(format!(" --distillation {}", recipe.distillation));
-            }
-            recipe.teacher.iter().for_each(|teacher| add(format!(" --teacher={}", quoted(&teacher.run))));
-        }
-        Method::Dense => add(" --method dense".into()),
-    }
+    add(super::method::flags(&recipe.method));
     match &recipe.start {
         Start { model: Some(model), .. } => add(format!(" --start={}", quoted(&model.file))),
         Start { copies, whitened_stem, .. } => add(format!(" --copies {copies} --whitened-stem {whitened_stem}")),
@@ -69,12 +49,6 @@ pub(super) fn by_recipe(recipe: &Recipe) -> String {
         Source::Known(_) => add(format!(" --held-out {}", recipe.held_out)),
     }
     add(format!(" --seed {} --precision {}", recipe.seed, flag(recipe.precision)));
-    if !recipe.sgd.nesterov {
-        add(" --no-nesterov".into());
-    }
-    if !recipe.coverage && recipe.method == Method::OnePass {
-        add(" --no-coverage".into());
-    }
     if !recipe.balanced && matches!(recipe.dataset, Source::Photos(_)) {
         add(" --unbalanced".into());
     }
@@ -124,11 +98,18 @@ mod tests {
     fn the_command_on_a_card_gives_the_recipe_of_the_card() {
         for line in [
             "exporter train mnist",
-            "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --no-nesterov --seed 9 --flip false",
+            "exporter train fashion-mnist --epochs 3 --rate 0.07 --decay step --nesterov false --seed 9 --flip false",
             "exporter train cifar10 --emphasis 0.25=0.3 --no-coverage --precision float32 --pad 3 --label-smoothing 0.1",
             "exporter train cifar10 --network vgg-8 --distillation 0.5 --jitter 0.1 --held-out 9",
             "exporter train mnist --arrival 0.5 --inverted 0.25",
             "exporter train cifar10 --network vgg-8 --method dense --epochs 7",
+            "exporter train cifar10 --network lenet-3c1l --method dense --width 0.25 --weight-decay 0",
+            "exporter train cifar10 --network lenet-3c1l --method awn",
+            "exporter train cifar10 --network resnet-20 --method awn --widths 0.3,1 --separate-passes",
+            "exporter train fashion-mnist --method awn-rs --samples 6",
+            "exporter train cifar100 --network mobilenet-v2 --method us-net --statistics 20 --narrowest 0.35",
+            "exporter train cifar100 --network mobilenet-v2 --method mutualnet --resolutions 32,24",
+            "exporter train mnist --network mlp --method s-net",
             "exporter train cifar10 --network vgg-8 --channels 8,9,10 --copies false --average 0 --cutout 8 --border black",
         ] {
             let recipe = recipe(line);
@@ -206,7 +187,7 @@ mod tests {
             let card = std::fs::read_to_string(&path).expect("a card");
             let line = |start: &str| card.lines().find(|line| line.starts_with(start)).expect(start);
             let stated: Recipe = serde_json::from_str(line("{")).expect("a recipe");
-            let (model, teacher) = (stated.start.model.as_ref(), stated.teacher.as_ref());
+            let (model, teacher) = (stated.start.model.as_ref(), stated.method.teacher());
             assert_eq!(recipe_from(line("exporter train"), model, teacher), stated, "{name}");
         }
     }

@@ -1,9 +1,9 @@
-//! `exporter evaluate`: the accuracy at every width that the network has, as text.
+//! `exporter evaluate`: the accuracy at every channel count from the narrowest trained width up, as text.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use exporter::evaluate::{accuracies, area_under_curve};
+use exporter::evaluate::{accuracies_at, area_under_curve};
 use exporter::model::Mode;
 use exporter::train::Run;
 
@@ -26,15 +26,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = Run::resume(super::checkpoint(&args.run))?;
     let measures = Measures::of(run.recipe(), args.data.as_ref())?;
     let images = if args.test { measures.test()? } else { Cow::Borrowed(&measures.validation) };
-    let accuracy = accuracies(run.network(), &images, Mode::EVALUATION);
+    let widths = run.recipe().trained_widths();
+    let accuracy = accuracies_at(run.network(), &widths, &images, Mode::EVALUATION);
     println!("channels  width     accuracy");
-    for (width, share) in run.network().widths().into_iter().zip(&accuracy) {
+    for (width, share) in widths.iter().zip(&accuracy) {
         println!("{:8}  {width:<8}  {:.2} %", width.active(run.network().channels()), 100.0 * share);
     }
-    if accuracy.len() == 1 {
-        return Ok(());
+    if widths.len() > 1 {
+        let from = run.recipe().method.narrowest().max(super::quarter());
+        let area = 100.0 * area_under_curve(&widths, &accuracy, from);
+        println!("mean accuracy over widths {from} to 1: {area:.2} %");
     }
-    let quarter = super::quarter();
-    println!("mean accuracy over widths {quarter} to 1: {:.2} %", 100.0 * area_under_curve(&accuracy, quarter));
     Ok(())
 }

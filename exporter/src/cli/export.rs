@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 
-use exporter::train::Method;
+use exporter::model::Weights;
 
 use super::finished::{begun, dense, finished};
 use super::material::Measures;
-use super::ship::ship;
+use super::ship::{ship, ship_sliced};
 use super::target::Target;
 
 /// Flags of `exporter export`.
@@ -33,13 +33,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = if args.unfinished { begun(&args.run)? } else { finished(&args.run)? };
+    let weights = run.recipe().method.weights();
     ensure!(
-        run.recipe().method != Method::Dense,
+        weights != Weights::Dense,
         "{}: a dense network has no width but the full one; it is there to compare with: export RUN --dense {0}",
         args.run.display()
     );
     let dense = args.dense.as_ref().map(|folder| dense(folder, run.recipe())).transpose()?;
     let place = args.target.place(&run.recipe().dataset)?;
     let measures = Measures::of(run.recipe(), args.data.as_ref())?;
-    ship(&run, &measures, &args.target, &place, dense.as_ref())
+    match weights {
+        Weights::Sliced => ship_sliced(&run, &measures, &place),
+        _ => ship(&run, &measures, &args.target, &place, dense.as_ref()),
+    }
 }

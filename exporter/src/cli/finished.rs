@@ -41,7 +41,7 @@ fn resumed(folder: &Path) -> anyhow::Result<Run> {
 pub(super) fn dense(folder: &Path, recipe: &Recipe) -> anyhow::Result<Run> {
     let run = finished(folder)?;
     check_dense(&run, folder, recipe)?;
-    if let Some(teacher) = &recipe.teacher {
+    if let Some(teacher) = recipe.method.teacher() {
         let found = run.network().md5();
         ensure!(
             found == teacher.md5,

@@ -8,12 +8,13 @@ use clap::ValueEnum;
 use tch::{Cuda, Device};
 
 use exporter::data::{Border, Dataset};
+use exporter::model::Family;
 use exporter::train::schedule::Decay;
-use exporter::train::{Method, Precision};
+use exporter::train::Precision;
 
 use super::command::quoted;
 use super::material::Resources;
-use super::standard::Family;
+use super::method::{Kind, MethodFlags};
 use super::target::Target;
 
 /// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
@@ -46,11 +47,11 @@ pub(crate) struct Args {
     /// The network [default: vgg-8 for photographs, lenet-3c1l for MNIST and Fashion-MNIST].
     #[arg(long, value_enum)]
     pub(super) network: Option<Family>,
-    /// How it is trained: at every width, or, to compare with, without the triangle and at full width alone.
-    #[arg(long, value_enum, default_value_t = Method::OnePass)]
-    pub(super) method: Method,
-    /// Channels of every hidden layer (LeNet-3C1L; 45 is the usual 32 times the root of 2, because the triangle halves
-    /// the weights) or of the three stages (vgg-8) [default: 45, or 64,128,256].
+    #[command(flatten)]
+    pub(super) method: MethodFlags,
+    /// Channels: one number for lenet-3c1l and mlp, of every hidden layer; three for vgg-8 and resnet-20, of their stages;
+    /// nine for mobilenet-v2, of the stem, the seven stages and the last convolution [default: 64,128,256 for vgg-8; for the
+    /// others the published ones, with triangular weights times the root of 2, because half of those do not exist].
     #[arg(long, value_delimiter = ',', value_parser = channels)]
     pub(super) channels: Vec<usize>,
     /// Times that every image is seen; more is better, with less and less gain [default for pictures of your own: as
@@ -60,44 +61,30 @@ pub(crate) struct Args {
     /// Images in a step [default: 128, less for fewer than 2048 pictures of your own].
     #[arg(long)]
     pub(super) batch: Option<usize>,
-    /// The highest learning rate [default: 0.1 for 128 images in a step, as much less as they are fewer].
+    /// The highest learning rate [default: 0.1 for 128 images in a step, 0.01 for methods that add the losses of several
+    /// widths; as much less as the images are fewer].
     #[arg(long)]
     pub(super) rate: Option<f64>,
-    /// Share of all steps in which the learning rate rises.
-    #[arg(long, default_value_t = 0.15)]
-    pub(super) warm_up: f64,
-    /// How the learning rate falls [default: cosine, for vgg-8 linear].
+    /// Share of all steps in which the learning rate rises [default: 0.15, and 0 for methods that add losses].
+    #[arg(long)]
+    pub(super) warm_up: Option<f64>,
+    /// How the learning rate falls [default: cosine for lenet-3c1l and mlp, linear for the others; step for methods that add
+    /// losses].
     #[arg(long, value_enum)]
     pub(super) decay: Option<Decay>,
     /// Share of the last step's direction that is kept.
     #[arg(long, default_value_t = 0.9)]
     pub(super) momentum: f64,
-    /// Plain momentum, without looking ahead.
+    /// Look ahead along the momentum [default: true, but for methods that add losses].
     #[arg(long)]
-    pub(super) no_nesterov: bool,
-    /// Pull towards zero, on all weights but BatchNorm's.
-    #[arg(long, default_value_t = 5e-4)]
-    pub(super) weight_decay: f64,
-    /// Share of the target that is spread over all classes [default: 0, for vgg-8 0.1].
+    pub(super) nesterov: Option<bool>,
+    /// Pull towards zero, on all weights but those of batch normalization [default: 0.0005; 0 for MNIST and Fashion-MNIST with
+    /// methods that add losses].
+    #[arg(long)]
+    pub(super) weight_decay: Option<f64>,
+    /// Share of the target that is spread over all classes [default: 0.1 for vgg-8, mobilenet-v2 and resnet-20, otherwise 0].
     #[arg(long)]
     pub(super) label_smoothing: Option<f64>,
-    /// Share of a target that the image's label does not decide, but what the teacher says of the image; without a teacher
-    /// what full width says, for the narrower ones [default: 0, with a teacher 0.9].
-    #[arg(long)]
-    pub(super) distillation: Option<f64>,
-    /// The folder of a finished run with --method dense and otherwise the same flags: a network that teaches every width.
-    #[arg(long, value_name = "RUN")]
-    pub(super) teacher: Option<PathBuf>,
-    /// The narrowest width that is trained [default: 0.125].
-    #[arg(long)]
-    pub(super) narrowest: Option<f64>,
-    /// A width that counts for more, as WIDTH=SHARE of the whole loss; may be repeated. The rest is spread evenly over
-    /// all widths that are trained [default: 0.25=0.2 0.5=0.1 1=0.1].
-    #[arg(long, value_parser = emphasis)]
-    pub(super) emphasis: Vec<(f64, f64)>,
-    /// Leave gradients as they are, instead of dividing each channel's by the share of the loss in which it takes part.
-    #[arg(long)]
-    pub(super) no_coverage: bool,
     /// Begin with the weights of this model.onnx of the exporter's, such as models/cifar10/1/model.onnx, instead of random
     /// ones: the same network, with the same channels, for images of any size. The last layer keeps what it
     /// knows of classes with the same names, and begins as usual for others.
@@ -110,7 +97,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) whitened_stem: Option<bool>,
     /// Measure and export an average over the last steps, of which each one leaves this share [default: 0, which is no
-    /// average, for vgg-8 0.998].
+    /// average, for vgg-8, mobilenet-v2 and resnet-20 0.998].
     #[arg(long)]
     pub(super) average: Option<f64>,
     /// Smallest share of a picture's area that is cut out, for pictures of your own [default: 0.3].
@@ -199,9 +186,9 @@ impl Args {
                  (docs/your-own-images.md says how to build with CUDA)"
             );
         }
-        let unused = self.method == Method::Dense && target.is_said();
+        let unused = self.method.method == Kind::Dense && target.is_said();
         ensure!(!unused, "a dense network is not exported: no --name, --models, --version, --note or --commit");
-        Ok(())
+        self.method.check()
     }
 }
 
@@ -215,7 +202,7 @@ fn dataset(text: &str) -> Result<Dataset, String> {
     })
 }
 
-fn device(text: &str) -> Result<Device, String> {
+pub(super) fn device(text: &str) -> Result<Device, String> {
     let index = match text {
         "cpu" => return Ok(Device::Cpu),
         "cuda" => Some(0),
@@ -238,23 +225,9 @@ fn channels(text: &str) -> Result<usize, String> {
     if allowed { Ok(count) } else { Err(format!("{count} is not between 1 and {MOST_CHANNELS}")) }
 }
 
-fn emphasis(text: &str) -> Result<(f64, f64), String> {
-    let (width, share) = text.split_once('=').ok_or("expected WIDTH=SHARE, such as 0.25=0.2")?;
-    let number = |text: &str| text.parse().map_err(|error| format!("{text:?}: {error}"));
-    Ok((number(width)?, number(share)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_emphasis_that_is_no_pair_of_numbers_is_refused() {
-        for text in ["", "0.25", "=", "a=0.1", "0.25=b"] {
-            assert!(emphasis(text).is_err(), "{text}");
-        }
-        assert_eq!(emphasis("0.25=0.2"), Ok((0.25, 0.2)));
-    }
 
     #[test]
     fn a_device_is_the_processor_or_a_gpu_with_its_number() {

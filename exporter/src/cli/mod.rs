@@ -7,11 +7,13 @@ mod export;
 mod finished;
 mod flags;
 mod material;
+mod method;
 mod pictures;
 mod recipe;
 mod say;
 mod ship;
 mod standard;
+mod table;
 mod target;
 mod train;
 
@@ -43,6 +45,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Write a trained network as an ONNX file, with its card.
     Export(export::Args),
+    /// Train networks by several methods, and write what they are worth as a page.
+    Table(table::Args),
 }
 
 impl Cli {
@@ -52,6 +56,7 @@ impl Cli {
             Command::Train(args) => train::run(&args),
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Export(args) => export::run(&args),
+            Command::Table(args) => table::run(&args),
         }
     }
 }

@@ -1,16 +1,12 @@
 //! Flags, over what the network and the data set have of their own, become a recipe.
 
-use anyhow::bail;
-
 use exporter::data::{Augmentation, Source};
-use exporter::model::Architecture;
-use exporter::train::loss::Weighting;
 use exporter::train::optimiser::Settings;
 use exporter::train::schedule::Schedule;
-use exporter::train::{Method, Origin, Recipe, Start, Teacher};
+use exporter::train::{Origin, Recipe, Start, Teacher};
 
 use super::flags::Args;
-use super::standard::{Family, Standard};
+use super::standard::{Standard, usual_network};
 
 impl Args {
     /// The recipe for images of `source`, starting from `model` and taught by `teacher` if there are any.
@@ -20,13 +16,13 @@ impl Args {
         model: Option<&Origin>,
         teacher: Option<&Teacher>,
     ) -> anyhow::Result<Recipe> {
-        let network = self.network.unwrap_or(Family::usual(source));
-        let standard = Standard::of(network, source, model.is_some());
+        let network = self.network.unwrap_or_else(|| usual_network(source));
+        let kind = self.method.method;
+        let standard = Standard::of(network, kind, source, model.is_some());
         let batch = self.batch.unwrap_or(standard.batch);
-        let emphasis = if self.emphasis.is_empty() { DEFAULT_EMPHASIS.into() } else { self.emphasis.clone() };
         let recipe = Recipe {
             dataset: source.clone(),
-            architecture: self.architecture(network)?,
+            architecture: network.of(&self.channels, kind.weights()).map_err(anyhow::Error::msg)?,
             start: match model {
                 Some(model) => Start { model: Some(model.clone()), ..Start::default() },
                 None => Start {
@@ -35,20 +31,21 @@ impl Args {
                     model: None,
                 },
             },
-            method: Method::OnePass,
+            method: self.method.method(source, teacher)?,
             epochs: self.epochs.unwrap_or(standard.epochs),
             batch,
             schedule: Schedule {
-                peak: self.rate.unwrap_or(rate(batch)),
-                warm_up: self.warm_up,
+                // As much less as the images are fewer (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
+                peak: self.rate.unwrap_or(standard.rate * (batch as f64 / 128.0)),
+                warm_up: self.warm_up.unwrap_or(standard.warm_up),
                 decay: self.decay.unwrap_or(standard.decay),
             },
-            sgd: Settings { momentum: self.momentum, nesterov: !self.no_nesterov, weight_decay: self.weight_decay },
-            loss_weights: Weighting { narrowest: self.narrowest.unwrap_or(DEFAULT_NARROWEST), emphasis },
+            sgd: Settings {
+                momentum: self.momentum,
+                nesterov: self.nesterov.unwrap_or(standard.nesterov),
+                weight_decay: self.weight_decay.unwrap_or(standard.weight_decay),
+            },
             label_smoothing: self.label_smoothing.unwrap_or(standard.label_smoothing),
-            distillation: self.distillation.unwrap_or(if teacher.is_some() { TAUGHT } else { 0.0 }),
-            teacher: teacher.cloned(),
-            coverage: !self.no_coverage,
             average: self.average.unwrap_or(standard.average),
             augmentation: Augmentation {
                 pad: self.pad.unwrap_or(standard.augmentation.pad),
@@ -65,42 +62,10 @@ impl Args {
             precision: self.precision.unwrap_or(standard.precision),
             balanced: standard.balanced && !self.unbalanced,
         };
-        let distilled = self.distillation.is_some() || self.teacher.is_some();
-        let about_widths = self.narrowest.is_some() || !self.emphasis.is_empty() || distilled;
-        let recipe = match self.method {
-            Method::OnePass => recipe,
-            Method::Dense if about_widths => {
-                let flags = "no --narrowest, no --emphasis, no --distillation, no --teacher";
-                bail!("a dense network is trained at full width alone: {flags}");
-            }
-            Method::Dense => recipe.dense(),
-        };
         recipe.check().map_err(anyhow::Error::msg)?;
         Ok(recipe)
     }
-
-    fn architecture(&self, network: Family) -> anyhow::Result<Architecture> {
-        Ok(match (network, &self.channels[..]) {
-            (Family::Lenet, []) => Architecture::Lenet { channels: 45 },
-            (Family::Lenet, &[channels]) => Architecture::Lenet { channels },
-            (Family::Lenet, more) => bail!("channels: {} numbers, LeNet-3C1L has one", more.len()),
-            (Family::Vgg8, []) => Architecture::Vgg8 { channels: [64, 128, 256] },
-            (Family::Vgg8, &[first, second, third]) => Architecture::Vgg8 { channels: [first, second, third] },
-            (Family::Vgg8, others) => bail!("channels: {} numbers, vgg-8 has three", others.len()),
-        })
-    }
 }
-
-/// The highest learning rate for steps of `batch` images: 0.1 for 128, and as much less as they are fewer (Goyal et al.,
-/// "Accurate, Large Minibatch SGD", 2017).
-fn rate(batch: usize) -> f64 {
-    0.1 * (batch as f64 / 128.0)
-}
-
-/// Share of a target that a teacher decides, unless said otherwise.
-const TAUGHT: f64 = 0.9;
-const DEFAULT_NARROWEST: f64 = 0.125;
-const DEFAULT_EMPHASIS: [(f64, f64); 3] = [(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)];
 
 #[cfg(test)]
 mod tests {
@@ -121,9 +86,21 @@ mod tests {
             ("--channels 0", "0 is not between 1 and 4096"),
             ("--channels 5000", "5000 is not between 1 and 4096"),
             ("--network lenet-3c1l --channels 4,5", "2 numbers, LeNet-3C1L has one"),
-            ("--method dense --narrowest 0.5", "a dense network is trained at full width alone"),
-            ("--method dense --emphasis 0.5=0.5", "a dense network is trained at full width alone"),
-            ("--method dense --teacher RUN", "a dense network is trained at full width alone"),
+            ("--method dense --narrowest 0.5", "--narrowest is a setting of --method one-pass and awn-rs and us-net"),
+            ("--method dense --emphasis 0.5=0.5", "--emphasis is a setting of --method one-pass, which dense does not have"),
+            ("--method dense --teacher RUN", "--teacher is a setting of --method one-pass, which dense does not have"),
+            ("--method us-net --widths 0.5,1", "--widths is a setting of --method awn and s-net, which us-net does not"),
+            ("--width 0.5", "--width is a setting of --method dense, which one-pass does not have"),
+            ("--method awn --widths 0.5", "widths: they are two or more, ascend, and end with 1"),
+            ("--method s-net --widths 0.5,0.25,1", "widths: they are two or more, ascend, and end with 1"),
+            ("--method us-net --samples 1", "samples: 1 is not allowed, 2 to 64"),
+            ("--method us-net --statistics 1", "statistics: 1 is not allowed, 2 to 256"),
+            ("--method awn-rs --narrowest 1", "narrowest: 1 leaves one width only"),
+            ("--network lenet-3c1l --method mutualnet", "LeNet-3C1L reads images of one size only"),
+            ("--network vgg-8 --method mutualnet --resolutions 4", "resolutions: 4 is not allowed"),
+            ("--network mobilenet-v2 --channels 4", "1 numbers, MobileNetV2 has 9"),
+            ("--network resnet-20 --copies true", "copies: ResNet-20 passes channels through anyway"),
+            ("--network mlp --whitened-stem true", "whitened stem: MLP does not begin with a convolution"),
             ("--network vgg-8 --channels 64", "1 numbers, vgg-8 has three"),
             ("--network vgg-8 --channels 1,8,8", "a layer of vgg-8 would have none, with 1, 8 and 8 channels"),
         ] {

@@ -67,7 +67,7 @@ pub(super) fn ship(
     let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
     let (commit, command) = (target.commit(), command(run));
     // A dense network on the card is the teacher, and says itself how it was trained.
-    let teacher = recipe.teacher.as_ref().filter(|_| dense.is_none()).map(|_| by_recipe(&recipe.dense()));
+    let teacher = recipe.method.teacher().filter(|_| dense.is_none()).map(|_| by_recipe(&recipe.dense()));
     let card = Card {
         name,
         version,
@@ -94,9 +94,37 @@ pub(super) fn ship(
         ("README.md", card.text(network, &served)),
     ];
     write_all(place, version, &texts, &bytes)?;
-    tell(&place.file(version), &test, images.len(), &confusion);
+    tell(&place.file(version), &network.widths(), &test, images.len(), &confusion);
     let models = printable(&word(&place.models));
     println!("serve it with: anywidth serve --models {models} --default-model {name}");
+    Ok(())
+}
+
+/// Measures the slimmable network of `run`, and writes an ordinary network for each of its usual widths: no file of such a
+/// network can have them all, as activations of one width are not those of another.
+pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyhow::Result<()> {
+    let (recipe, images) = (run.recipe(), measures.test()?);
+    for width in recipe.progress_widths() {
+        let network = run.network().sliced(width);
+        let (logits, labels) = all_logits(&network, &measures.validation, Mode::EVALUATION);
+        let metadata = Metadata {
+            labels: recipe.dataset.labels(),
+            accuracy: vec![(Width::FULL, accuracies_of(&logits, &labels)[0])],
+            temperature: vec![(Width::FULL, temperatures(&logits, &labels)[0])],
+            evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
+            picture: Preparation::for_training(),
+            training: None,
+        };
+        let path = place.folder().join(format!("width-{width}.onnx"));
+        write_whole(&path, &onnx::model(&network, &metadata)).with_context(|| path.display().to_string())?;
+        let test = 100.0 * accuracies(&network, &images, Mode::EVALUATION)[0];
+        println!("wrote {}: test accuracy {test:.2}", printable(&path.display().to_string()));
+    }
+    note(&format!(
+        "these are ordinary networks, one for each width, for any ONNX runtime; anywidth serves files that have every width, \
+         which {} cannot give",
+        recipe.method.name()
+    ));
     Ok(())
 }
 
@@ -126,18 +154,18 @@ fn curve(name: &str, network: &Network, [validation, test]: [Measured<'_>; 2]) -
     let widths: Vec<f64> = network.widths().into_iter().map(Width::as_f64).collect();
     let curve = |split: &str, (accuracy, images): Measured<'_>| {
         let points = widths.iter().copied().zip(accuracy.iter().copied()).collect();
-        Curve { name: format!("{split}, {}", counted(images, "image")), points, images }
+        Curve { name: format!("{split}, {}", counted(images, "image")), points, images: Some(images) }
     };
     let curves = [curve("validation", validation), curve("test", test)];
     accuracy_curve(&format!("{name}: accuracy by width, with 95 % intervals"), &curves)
 }
 
-fn tell(file: &Path, test: &[f64], images: usize, confusion: &Confusion) {
+fn tell(file: &Path, widths: &[Width], test: &[f64], images: usize, confusion: &Confusion) {
     let file = printable(&file.display().to_string());
     println!("wrote {file}, its card README.md, accuracy.svg and confusion.svg");
     let quarter = super::quarter();
-    let area = 100.0 * area_under_curve(test, quarter);
-    println!("test accuracy {}; {area:.2} over all widths from {quarter} to 1", by_width(test));
+    let area = 100.0 * area_under_curve(widths, test, quarter);
+    println!("test accuracy {}; {area:.2} over all widths from {quarter} to 1", by_width(widths, test));
     println!("test accuracy at full width, every class counting alike: {:.2}", 100.0 * confusion.mean_recall());
     let (low, high) = interval(test[test.len() - 1], images);
     let [low, high] = [low, high].map(|share| 100.0 * share);

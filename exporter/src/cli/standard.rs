@@ -1,38 +1,31 @@
 //! What a network and a data set want of their own: the settings of a training that was not told otherwise.
 
-use clap::ValueEnum;
-
 use exporter::data::{Augmentation, Border, Dataset, Source};
+use exporter::model::Family;
 use exporter::train::schedule::Decay;
 use exporter::train::{Precision, Start};
 
-/// A network, of any size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Family {
-    /// Three convolutions without padding, every layer of the same size: small and fast.
-    #[value(name = "lenet-3c1l", alias = "lenet")]
-    Lenet,
-    /// Seven convolutions in a stem and three stages: several times the work, far more accurate on photographs.
-    #[value(name = "vgg-8")]
-    Vgg8,
-}
+use super::method::Kind;
 
-impl Family {
-    /// The network for these images, where none is asked for.
-    pub(super) fn usual(source: &Source) -> Family {
-        match source {
-            Source::Known(Dataset::Mnist | Dataset::FashionMnist) => Family::Lenet,
-            Source::Known(Dataset::Cifar10 | Dataset::Cifar100) | Source::Photos(_) => Family::Vgg8,
-        }
+/// The network for these images, where none is asked for.
+pub(super) fn usual_network(source: &Source) -> Family {
+    match source {
+        Source::Known(Dataset::Mnist | Dataset::FashionMnist) => Family::Lenet,
+        Source::Known(Dataset::Cifar10 | Dataset::Cifar100) | Source::Photos(_) => Family::Vgg8,
     }
 }
 
-/// The settings that differ between networks or data sets.
-#[derive(Debug)]
+/// The settings that differ between networks, methods or data sets.
+#[derive(Debug, Clone)]
 pub(super) struct Standard {
     pub(super) epochs: usize,
     pub(super) batch: usize,
+    /// The highest learning rate for steps of 128 images.
+    pub(super) rate: f64,
+    pub(super) warm_up: f64,
     pub(super) decay: Decay,
+    pub(super) nesterov: bool,
+    pub(super) weight_decay: f64,
     pub(super) label_smoothing: f64,
     pub(super) start: Start,
     pub(super) average: f64,
@@ -56,8 +49,9 @@ const MOST_MORE_EPOCHS: usize = 30;
 
 impl Standard {
     /// That of a training which begins with the weights of a model, or with random ones.
-    pub(super) fn of(network: Family, source: &Source, from_model: bool) -> Standard {
-        let standard = Standard::from_nothing(network, source);
+    pub(super) fn of(network: Family, method: Kind, source: &Source, from_model: bool) -> Standard {
+        let standard = Standard::of_network(network, source);
+        let standard = if method.adds_losses() { standard.of_literature(source) } else { standard };
         match source {
             Source::Photos(photos) if from_model => {
                 let per_epoch = (photos.pictures[0] / standard.batch).max(1);
@@ -67,33 +61,53 @@ impl Standard {
         }
     }
 
-    fn from_nothing(network: Family, source: &Source) -> Standard {
+    fn of_network(network: Family, source: &Source) -> Standard {
         let batch = batch(source);
         let augmentation = augmentation(source);
-        let balanced = matches!(source, Source::Photos(_));
+        let small = Standard {
+            epochs: epochs(source, batch, [18, 26, 38]),
+            batch,
+            rate: 0.1,
+            warm_up: 0.15,
+            decay: Decay::Cosine,
+            nesterov: true,
+            weight_decay: 5e-4,
+            label_smoothing: 0.0,
+            start: Start::default(),
+            average: 0.0,
+            augmentation,
+            balanced: matches!(source, Source::Photos(_)),
+            precision: Precision::Bfloat16,
+        };
+        let large = || Standard {
+            epochs: epochs(source, batch, [40; 3]),
+            decay: Decay::Linear,
+            label_smoothing: 0.1,
+            average: 0.998,
+            augmentation: Augmentation { border: Border::Reflect, ..augmentation },
+            precision: Precision::Float32,
+            ..small.clone()
+        };
         match network {
-            Family::Lenet => Standard {
-                epochs: epochs(source, batch, [18, 26, 38]),
-                batch,
-                decay: Decay::Cosine,
-                label_smoothing: 0.0,
-                start: Start::default(),
-                average: 0.0,
-                augmentation,
-                balanced,
-                precision: Precision::Bfloat16,
-            },
-            Family::Vgg8 => Standard {
-                epochs: epochs(source, batch, [40; 3]),
-                batch,
-                decay: Decay::Linear,
-                label_smoothing: 0.1,
-                start: Start { copies: true, whitened_stem: true, model: None },
-                average: 0.998,
-                augmentation: Augmentation { border: Border::Reflect, ..augmentation },
-                balanced,
-                precision: Precision::Float32,
-            },
+            Family::Lenet | Family::Mlp => small,
+            Family::MobileNet | Family::ResNet => large(),
+            Family::Vgg8 => Standard { start: Start { copies: true, whitened_stem: true, model: None }, ..large() },
+        }
+    }
+
+    /// With what the paper trains LeNet-3C1L by, whose losses are added: four widths make a rate of 0.01 act like 0.04.
+    fn of_literature(self, source: &Source) -> Standard {
+        let digits = matches!(source, Source::Known(Dataset::Mnist | Dataset::FashionMnist));
+        Standard {
+            rate: 0.01,
+            warm_up: 0.0,
+            decay: Decay::Step,
+            nesterov: false,
+            weight_decay: if digits { 0.0 } else { self.weight_decay },
+            label_smoothing: 0.0,
+            start: Start::default(),
+            average: 0.0,
+            ..self
         }
     }
 }

@@ -10,16 +10,17 @@ use exporter::data::photos::Shares;
 use exporter::data::{Dataset, Source};
 use exporter::evaluate::accuracies;
 use exporter::file::check_writable;
-use exporter::model::{Architecture, Mode};
+use exporter::model::{Architecture, Mode, Weights};
 use exporter::onnx::{Exported, Head};
 use exporter::train::difference::differences;
 use exporter::train::progress::{Progress, by_width};
-use exporter::train::{Material as Lessons, Method, Origin, Outcome, Recipe, Run, Teacher, some_of};
+use exporter::train::{Material as Lessons, Origin, Outcome, Recipe, Run, Teacher, some_of};
 use exporter::words::{counted, thousands};
 
 use super::finished::{check_dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
+use super::method::Kind;
 use super::pictures::Pictures;
 use super::say::{note, printable};
 use super::ship::{ship, word};
@@ -30,41 +31,53 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tch::set_num_threads(i32::from(args.threads));
     // All steps have the same shapes, so it is worth trying what convolves them fastest.
     tch::Cuda::cudnn_set_benchmark(true);
-    let Plan { images, past, place } = Plan::of(args)?;
-    let folder = past.folder.clone();
-    if past.begun.as_ref().is_some_and(Run::is_finished) {
+    let mut plan = Plan::of(args)?;
+    let (folder, place) = (plan.past.folder.clone(), plan.place.take());
+    if plan.past.begun.as_ref().is_some_and(Run::is_finished) {
         let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
         return Ok(());
     }
-    let material = images.read(args)?;
-    let recipe = past.recipe(args, &material.source)?;
-    eprintln!("{}", printable(&summary(&recipe, &material)));
-    if gains_by_a_start(&recipe, material.train.labels().len()) && past.begun.is_none() {
-        note("with so few pictures, --start models/cifar10/1/model.onnx usually gives a better network in less time");
-    }
-    let mut run = past.run(recipe, &material)?;
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    let loaders = args.photos.resources.loaders(args.threads);
-    let lessons =
-        Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device };
-    match (run.train(lessons, &Progress::new(), &|| stop.load(Ordering::Relaxed))?, place) {
+    let (mut run, material) = plan.begin(args)?;
+    let stop = stop_on_signal()?;
+    match (run.train(lessons(args, &material), &Progress::new(), &|| stop.is_told())?, place) {
         (Outcome::Interrupted, _) => eprintln!("{}", printable(&stopped(args, &run, &folder))),
         (Outcome::Finished, Some(place)) => ship(&run, &material.measures, &args.photos.target, &place, run.teacher())
             .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?,
         (Outcome::Finished, None) => {
-            let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&epoch.accuracy));
+            let widths = run.recipe().progress_widths();
+            let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&widths, &epoch.accuracy));
             eprintln!("finished; validation {accuracy}; next: {}", printable(&next(args, &folder)));
         }
     }
     Ok(())
 }
 
+/// Whether a signal has asked to stop.
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(super) fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Lets Ctrl-C and a request to end stop a training between two steps.
+pub(super) fn stop_on_signal() -> anyhow::Result<Stop> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+    Ok(Stop(stop))
+}
+
+/// What a run learns from.
+pub(super) fn lessons<'a>(args: &Args, material: &'a Material) -> Lessons<'a> {
+    let loaders = args.photos.resources.loaders(args.threads);
+    Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device }
+}
+
 /// What is about to be done, and possible as far as can be told without reading a picture.
-struct Plan {
+pub(super) struct Plan {
     images: Images,
     past: Past,
     /// Where the model goes, if there will be one.
@@ -95,7 +108,7 @@ impl Taught {
     fn of(folder: &Path, begun: Option<&Run>) -> anyhow::Result<Taught> {
         let run = finished(folder)?;
         let by = teacher(&run, folder)?;
-        let known = begun.and_then(|run| run.recipe().teacher.clone()).filter(|known| known.md5 == by.md5);
+        let known = begun.and_then(|run| run.recipe().method.teacher().cloned()).filter(|known| known.md5 == by.md5);
         Ok(Taught { by: known.unwrap_or(by), folder: folder.into(), run })
     }
 
@@ -106,18 +119,36 @@ impl Taught {
 }
 
 /// Images that are not read yet.
-enum Images {
+pub(super) enum Images {
     Known(Dataset),
     Photos(Pictures),
 }
 
 impl Plan {
-    fn of(args: &Args) -> anyhow::Result<Plan> {
+    /// The images that `args` name.
+    pub(super) fn images(args: &Args) -> anyhow::Result<Images> {
+        Images::of(args)
+    }
+
+    /// Reads the images, and gives the run that is there already or a new one.
+    pub(super) fn begin(self, args: &Args) -> anyhow::Result<(Run, Material)> {
+        let Plan { images, past, .. } = self;
+        let material = images.read(args)?;
+        let recipe = past.recipe(args, &material.source)?;
+        eprintln!("{}", printable(&summary(&recipe, &material)));
+        if gains_by_a_start(&recipe, material.train.labels().len()) && past.begun.is_none() {
+            note("with so few pictures, --start models/cifar10/1/model.onnx usually gives a better network in less time");
+        }
+        let run = past.run(recipe, &material)?;
+        Ok((run, material))
+    }
+
+    pub(super) fn of(args: &Args) -> anyhow::Result<Plan> {
         let images = Images::of(args)?;
         let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(images.name()));
         let begun = begun(&folder, args.resume)?;
         let taught =
-            args.teacher.as_deref().map(|folder| Taught::of(folder, begun.as_ref())).transpose().context("teacher")?;
+            args.method.teacher.as_deref().map(|folder| Taught::of(folder, begun.as_ref())).transpose().context("teacher")?;
         let start = args.start.as_deref().map(exported).transpose()?;
         let past = Past { folder, start, taught, begun };
         let source = images.source(past.before().map(Run::recipe));
@@ -129,7 +160,7 @@ impl Plan {
             // Found out on a network that is thrown away.
             model.fill(&recipe.network(), &source.labels()).with_context(|| model.origin().file.clone())?;
         }
-        let ships = matches!(images, Images::Photos(_)) && args.method == Method::OnePass;
+        let ships = matches!(images, Images::Photos(_)) && args.method.method.weights() == Weights::Triangular;
         let ships = ships && !past.begun.as_ref().is_some_and(Run::is_finished);
         let place = ships.then(|| args.photos.target.place(&source)).transpose()?;
         Ok(Plan { images, past, place })
@@ -190,7 +221,7 @@ impl Images {
     }
 
     /// What is known of them; of photographs, the rest is what it was when a run was `begun`.
-    fn source(&self, begun: Option<&Recipe>) -> Source {
+    pub(super) fn source(&self, begun: Option<&Recipe>) -> Source {
         match (self, begun.map(|recipe| &recipe.dataset)) {
             (Images::Known(dataset), _) => (*dataset).into(),
             (Images::Photos(pictures), Some(Source::Photos(photos))) => {
@@ -239,7 +270,7 @@ fn exported(path: &Path) -> anyhow::Result<Exported> {
 fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: PathBuf) -> anyhow::Result<Run> {
     let network = recipe.network();
     let head = model.fill(&network, &recipe.dataset.labels())?;
-    if model.image() != network.image {
+    if model.image() != network.image() {
         model.fit(&network, &some_of(&*material.train)?.images)?;
     }
     let Origin { file, data, epochs, .. } = model.origin();
@@ -255,9 +286,9 @@ fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: Pa
     };
     let worth = worth.unwrap_or_else(|| {
         let accuracy = accuracies(&network, &material.measures.validation, Mode::EVALUATION);
-        format!("validation {}", by_width(&accuracy))
+        format!("validation {}", by_width(&network.widths(), &accuracy))
     });
-    let worth = match (model.image(), network.image) {
+    let worth = match (model.image(), network.image()) {
         (theirs, ours) if theirs == ours => worth,
         (theirs, ours) => {
             let [theirs, ours] = [theirs, ours].map(|image| format!("{}x{}", image.width, image.height));
@@ -280,9 +311,9 @@ fn check_same(begun: &Recipe, now: &Recipe, folder: &Path) -> anyhow::Result<()>
 fn next(args: &Args, folder: &Path) -> String {
     let data = if args.dataset.is_none() { args.data.as_ref() } else { None };
     let data = data.map_or(String::new(), |data| format!(" --data={}", word(data)));
-    match args.method {
-        Method::OnePass => format!("exporter export {}{data}", word(folder)),
-        Method::Dense => format!("exporter export RUN --dense {}{data}", word(folder)),
+    match args.method.method {
+        method if method != Kind::Dense => format!("exporter export {}{data}", word(folder)),
+        _ => format!("exporter export RUN --dense {}{data}", word(folder)),
     }
 }
 
@@ -300,7 +331,7 @@ const FEW: usize = 2000;
 fn stopped(args: &Args, run: &Run, folder: &Path) -> String {
     let (done, epochs) = (run.history().len(), counted(run.recipe().epochs, "epoch"));
     let goes_on = format!("stopped after {done} of {epochs}; the same command with --resume goes on");
-    if done == 0 || args.method == Method::Dense {
+    if done == 0 || args.method.method == Kind::Dense {
         return goes_on;
     }
     format!("{goes_on}, {} --unfinished writes a model of what is there", next(args, folder))

@@ -9,8 +9,13 @@ use crate::model::{Mode, Network};
 
 /// The share of `images` that are classified correctly at each of the network's widths.
 pub fn accuracies(network: &Network, images: &Images, mode: Mode) -> Vec<f64> {
-    let mut correct = vec![0.0; network.widths().len()];
-    for (logits, labels) in batches(network, images, mode) {
+    accuracies_at(network, &network.widths(), images, mode)
+}
+
+/// The share of `images` that are classified correctly at each of the ascending `widths`.
+pub fn accuracies_at(network: &Network, widths: &[Width], images: &Images, mode: Mode) -> Vec<f64> {
+    let mut correct = vec![0.0; widths.len()];
+    for (logits, labels) in batches(network, widths, images, mode) {
         correct.iter_mut().zip(correct_of(&logits, &labels)).for_each(|(sum, of_batch)| *sum += of_batch);
     }
     correct.iter().map(|sum| sum / images.len() as f64).collect()
@@ -34,16 +39,16 @@ pub fn predictions(logits: &Tensor) -> Vec<usize> {
     classes.into_iter().map(|class| class as usize).collect()
 }
 
-/// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids
-/// between evenly spaced widths), divided by its length.
+/// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids between
+/// neighbouring ones of the ascending `widths`), divided by its length.
 ///
 /// # Panics
 /// If `narrowest` leaves no two widths.
-pub fn area_under_curve(accuracy: &[f64], narrowest: Width) -> f64 {
-    let curve = &accuracy[narrowest.active(accuracy.len()) - 1..];
-    assert!(curve.len() > 1, "a curve of {} points has no area", curve.len());
-    let pairs = curve.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
-    pairs.sum::<f64>() / (curve.len() - 1) as f64
+pub fn area_under_curve(widths: &[Width], accuracy: &[f64], narrowest: Width) -> f64 {
+    let points: Vec<(f64, f64)> = widths.iter().zip(accuracy).filter(|(width, _)| **width >= narrowest).map(|(width, share)| (width.as_f64(), *share)).collect();
+    let [(first, _), .., (last, _)] = points[..] else { panic!("a curve of {} points has no area", points.len()) };
+    let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0);
+    area.sum::<f64>() / (last - first)
 }
 
 #[cfg(test)]
@@ -60,8 +65,11 @@ mod tests {
 
     #[test]
     fn the_area_under_a_straight_line_is_its_middle() {
+        let evenly = |count| (1..=count).map(|step| Width::of_channels(step, count)).collect::<Vec<Width>>();
         let line: Vec<f64> = (1..=8).map(f64::from).collect();
-        assert_eq!(area_under_curve(&line, Width::of_channels(4, 8)), 6.0);
-        assert_eq!(area_under_curve(&[0.0, 1.0, 0.0], Width::NARROWEST), 0.5);
+        assert!((area_under_curve(&evenly(8), &line, Width::of_channels(4, 8)) - 6.0).abs() < 1e-12);
+        let some = [(1, 8), (3, 8), (4, 8), (8, 8)].map(|(active, all)| Width::of_channels(active, all));
+        assert!((area_under_curve(&some, &[1.0, 3.0, 4.0, 8.0], Width::NARROWEST) - 4.5).abs() < 1e-12);
+        assert!((area_under_curve(&evenly(3), &[0.0, 1.0, 0.0], Width::NARROWEST) - 0.5).abs() < 1e-5);
     }
 }

@@ -1,14 +1,15 @@
-//! What a network is worth at every width, measured in one pass over the images.
+//! What a network is worth at every width, measured in one pass over the images where the network allows it.
 
 mod accuracy;
 mod calibration;
 
+use anywidth::engine::Width;
 use tch::{Device, Tensor};
 
 use crate::data::Images;
 use crate::model::{Mode, Network};
 
-pub use accuracy::{accuracies, accuracies_of, area_under_curve, predictions};
+pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, predictions};
 pub use calibration::{calibration_errors, temperatures};
 
 /// Images in one pass.
@@ -20,7 +21,7 @@ const BATCH: usize = 250;
 /// If there is no image.
 pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Tensor) {
     let (mut all, mut all_labels, mut done) = (None, Vec::new(), 0);
-    for (logits, labels) in batches(network, images, mode) {
+    for (logits, labels) in batches(network, &network.widths(), images, mode) {
         let [widths, count, classes] = logits.size()[..] else { unreachable!("logits have three axes") };
         let room = || Tensor::empty([widths, images.len() as i64, classes], (logits.kind(), Device::Cpu));
         all.get_or_insert_with(room).narrow(1, done, count).copy_(&logits);
@@ -31,10 +32,15 @@ pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Te
 }
 
 /// The logits of one batch after the other, `[widths, N, classes]`, each with its labels `[N]`.
-fn batches<'a>(network: &'a Network, images: &'a Images, mode: Mode) -> impl Iterator<Item = (Tensor, Tensor)> + 'a {
+fn batches<'a>(
+    network: &'a Network,
+    widths: &'a [Width],
+    images: &'a Images,
+    mode: Mode,
+) -> impl Iterator<Item = (Tensor, Tensor)> + 'a {
     (0..images.len()).step_by(BATCH).map(move |start| {
         let batch = images.batch(start..images.len().min(start + BATCH));
-        let logits = tch::no_grad(|| network.all_logits(&batch.images.to_device(network.device()), mode));
+        let logits = tch::no_grad(|| network.logits_at(&batch.images.to_device(network.device()), widths, mode));
         (logits.to_device(Device::Cpu), batch.labels)
     })
 }

@@ -1,22 +1,20 @@
 //! What one image takes at full width, counted as the engine counts it: also of a network that the engine refuses.
 
-use tch::Kind;
-
-use super::{Layer, Network, Window};
+use super::{Layer, Network};
 
 /// What one image takes at full width.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiplications of an activation by a weight; those above the triangle do not exist.
     pub multiply_adds: u64,
-    /// Weights and biases, BatchNorm folded where it follows a convolution; those above the triangle do not exist.
+    /// Weights and biases, BatchNorm folded where it follows a layer with weights; those above the triangle do not exist.
     pub parameters: u64,
 }
 
 impl Cost {
-    /// Counts `weights` and `biases` of a layer that computes maps of the size `map`.
-    fn add(&mut self, weights: usize, biases: usize, map: [usize; 2]) {
-        self.multiply_adds += (weights * map[0] * map[1]) as u64;
+    /// Counts `weights` and `biases` of a layer that computes `pixels` of each map.
+    fn add(&mut self, weights: usize, biases: usize, pixels: usize) {
+        self.multiply_adds += (weights * pixels) as u64;
         self.parameters += (weights + biases) as u64;
     }
 }
@@ -25,25 +23,20 @@ impl Network {
     /// What one image takes at full width, its normalisation included.
     pub fn cost(&self) -> Cost {
         let mut cost = Cost::default();
-        let mut map = [self.image.height, self.image.width];
-        cost.add(self.image.channels, self.image.channels, map);
-        let mut after_convolution = false;
-        for layer in &self.layers {
-            match layer {
-                Layer::Convolution(convolution) => {
-                    let Window { side, stride, padding } = convolution.window;
-                    map = map.map(|length| (length + 2 * padding - side) / stride + 1);
-                    let pairs = convolution.mask.sum(Kind::Double).double_value(&[]) as usize;
-                    cost.add(pairs * side * side, convolution.weight.size()[0] as usize, map);
+        let nodes = &self.graph.nodes;
+        let folded: Vec<_> = (0..nodes.len()).filter_map(|id| self.graph.folded_norm(id)).map(|(id, _)| id).collect();
+        for (id, node) in nodes.iter().enumerate() {
+            let pixels = node.shape.height * node.shape.width;
+            match &node.layer {
+                Layer::Image => cost.add(node.shape.channels, node.shape.channels, pixels),
+                Layer::Norm(norm) if !folded.contains(&id) => cost.add(norm.channels(), norm.channels(), pixels),
+                layer => {
+                    let Some(matrix) = layer.matrix() else { continue };
+                    cost.add(matrix.count(), matrix.rows(), pixels);
                 }
-                Layer::Norm(norm) if !after_convolution => cost.add(norm.gamma.numel(), norm.beta.numel(), map),
-                Layer::Norm(_) | Layer::Relu => {}
-                Layer::MaxPool { size } => map = map.map(|length| length / size),
-                Layer::GlobalMaxPool => map = [1, 1],
             }
-            after_convolution = matches!(layer, Layer::Convolution(_));
         }
-        cost.add(self.classifier.weight.numel(), self.classifier.bias.numel(), [1, 1]);
+        cost.add(self.graph.classifier.weight.numel(), self.graph.classifier.bias.numel(), 1);
         cost
     }
 }

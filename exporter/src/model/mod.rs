@@ -1,14 +1,21 @@
-//! Networks as lists of layers, run at any width.
+//! Networks as graphs of layers, run at any width.
 //!
-//! One list serves training, evaluation, the slicing tests and the ONNX file: whoever needs a network walks
-//! [`Network::layers`]. Weights are held in full and masked when they are used, so a gradient can never fill the
-//! upper triangle.
+//! One graph serves training, evaluation, the slicing tests and the ONNX file: whoever needs a network walks
+//! [`Graph::nodes`], one file for each such pass. Weights are held in full and masked when they are used, so a gradient can
+//! never fill the upper triangle. An architecture is a file that builds a graph.
 
+mod architecture;
 mod cost;
-mod layers;
+pub mod graph;
+mod layer;
 pub mod lenet;
+pub mod mlp;
+pub mod mobilenet;
+pub mod resnet;
 mod rows;
+mod slice;
 pub mod start;
+mod statistics;
 pub mod vgg8;
 
 use anywidth::engine::Width;
@@ -20,25 +27,31 @@ use tch::{Device, Kind, Tensor};
 use crate::data::Shape;
 use crate::file::md5_of;
 
-pub use cost::Cost;
-pub use layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
+use layer::{Member, Role};
 
-/// Which network, and how large.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "family", rename_all = "kebab-case")]
-pub enum Architecture {
-    /// Three convolutions and a linear layer (LeNet-3C1L).
-    #[serde(rename = "lenet-3c1l")]
-    Lenet {
-        /// Channels of every hidden layer.
-        channels: usize,
-    },
-    /// Seven convolutions and a linear layer (vgg-8); two more convolutions for each extra stage of large images.
-    #[serde(rename = "vgg-8")]
-    Vgg8 {
-        /// Channels of the three stages; extra ones have the third's.
-        channels: [usize; 3],
-    },
+pub use architecture::{Architecture, Family};
+pub use cost::Cost;
+pub use graph::{Builder, Node, NodeId};
+pub use layer::{BatchNorm, Classifier, Convolution, FanIn, Layer, Linear, Matrix, NormSet, Window};
+
+/// What the hidden layers of a network read, and so which widths it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// Every channel, at full width only: an ordinary network.
+    Dense,
+    /// Every channel that is active: a slimmable network, which shares its weights among widths, but not its activations.
+    Sliced,
+    /// What exists at the narrowest width at which the row exists: an any-width network.
+    Triangular,
+}
+
+/// The layers of a network with their parameters.
+#[derive(Debug)]
+pub struct Graph {
+    /// The hidden layers, in an order in which they can run; the first node is the image, the last gives the features.
+    pub nodes: Vec<Node>,
+    /// The last layer.
+    pub classifier: Classifier,
 }
 
 /// The constants that bring an image in 0..1 to mean 0 and deviation 1, for each image channel.
@@ -55,16 +68,12 @@ pub struct Normalisation {
 pub struct Network {
     /// What it was built from.
     pub architecture: Architecture,
-    /// What its hidden layers read; a dense network can be run at full width only.
+    /// What its hidden layers read.
     pub weights: Weights,
-    /// The shape of the images that it reads.
-    pub image: Shape,
     /// What it does to an image first.
     pub normalisation: Normalisation,
-    /// The hidden layers, in the order in which they run.
-    pub layers: Vec<Layer>,
-    /// The last layer.
-    pub classifier: Classifier,
+    /// Its layers.
+    pub graph: Graph,
 }
 
 /// How a pass is run.
@@ -89,66 +98,6 @@ pub struct Parameter<'a> {
     pub decays: bool,
 }
 
-impl Architecture {
-    /// The name in model cards.
-    pub fn name(self) -> &'static str {
-        match self {
-            Architecture::Lenet { .. } => "LeNet-3C1L",
-            Architecture::Vgg8 { .. } => "vgg-8",
-        }
-    }
-
-    /// Its size in model cards, as in "with 45 channels in every hidden layer".
-    pub fn size(self) -> String {
-        match self {
-            Architecture::Lenet { channels } => format!("{channels} channels in every hidden layer"),
-            Architecture::Vgg8 { channels: [first, second, third] } => {
-                format!("{first}, {second} and {third} channels in its three stages")
-            }
-        }
-    }
-
-    /// The flags of `exporter train` that ask for it.
-    pub fn flags(self) -> String {
-        match self {
-            Architecture::Lenet { channels } => format!("--network lenet-3c1l --channels {channels}"),
-            Architecture::Vgg8 { channels: [first, second, third] } => {
-                format!("--network vgg-8 --channels {first},{second},{third}")
-            }
-        }
-    }
-
-    /// Can there be such a network for images of shape `image`?
-    ///
-    /// # Errors
-    /// A message that names the size or the count that is out of range.
-    pub fn check(self, image: Shape) -> Result<(), String> {
-        let (sides, channels) = match self {
-            Architecture::Lenet { channels } => (lenet::SIDES, [channels; 3]),
-            // The stem has half of the first.
-            Architecture::Vgg8 { channels: [first, second, third] } => (vgg8::SIDES, [first / 2, second, third]),
-        };
-        let (name, (least, most)) = (self.name(), (sides.start(), sides.end()));
-        if !sides.contains(&image.height) || !sides.contains(&image.width) {
-            let (rows, columns) = (image.height, image.width);
-            return Err(format!("images of {columns}x{rows} pixels: {name} reads {least} to {most} pixels a side"));
-        }
-        if channels.contains(&0) {
-            return Err(format!("channels: a layer of {name} would have none, with {}", self.size()));
-        }
-        Ok(())
-    }
-
-    /// The widths of an any-width network, evenly spaced, narrow to wide, the last one full.
-    pub fn widths(self) -> Vec<Width> {
-        let count = match self {
-            Architecture::Lenet { channels } => channels,
-            Architecture::Vgg8 { .. } => vgg8::WIDTHS,
-        };
-        (1..=count).map(|step| Width::of_channels(step, count)).collect()
-    }
-}
-
 impl Mode {
     /// Evaluation in single precision: what the exported file does.
     pub const EVALUATION: Mode = Mode { training: false, precision: Kind::Float };
@@ -171,19 +120,19 @@ impl Network {
         kind: Kind,
     ) -> Network {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let (layers, classifier) = match architecture {
-            Architecture::Lenet { channels } => {
-                lenet::layers([channels; 3], image, classes, weights, kind, &mut random)
-            }
-            Architecture::Vgg8 { channels } => vgg8::layers(channels, image, classes, weights, kind, &mut random),
-        };
-        Network { architecture, weights, image, normalisation, layers, classifier }
+        let graph = architecture.graph(Builder::new(image, weights, kind, &mut random), classes);
+        Network { architecture, weights, normalisation, graph }
     }
 
-    /// The widths at which it is trained and measured, evenly spaced, narrow to wide, the last one full.
+    /// The shape of the images that it reads.
+    pub fn image(&self) -> Shape {
+        self.graph.nodes[0].shape
+    }
+
+    /// The widths at which it is measured, evenly spaced, narrow to wide, the last one full.
     pub fn widths(&self) -> Vec<Width> {
         match self.weights {
-            Weights::Triangular => self.architecture.widths(),
+            Weights::Triangular | Weights::Sliced => self.architecture.widths(),
             Weights::Dense => vec![Width::FULL],
         }
     }
@@ -193,46 +142,68 @@ impl Network {
     /// # Panics
     /// If the network is dense and `width` is not full.
     pub fn logits(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
-        assert!(self.weights == Weights::Triangular || width == Width::FULL, "a dense network at width {width}");
-        self.classifier.logits(&self.features(images, width, mode))
+        assert!(self.weights != Weights::Dense || width == Width::FULL, "a dense network at width {width}");
+        self.graph.classifier.logits(&self.features(images, width, mode))
     }
 
-    /// The logits at each of [`Network::widths`] from one pass: `[widths, N, classes]`.
+    /// The logits at each of the ascending `widths`, `[widths, N, classes]`: from one pass if the weights are triangular,
+    /// otherwise from a pass at each width.
     ///
-    /// Each row is what [`Network::logits`] gives at its width: the activations of a narrower network are the first
+    /// Each row is what [`Network::logits`] gives at its width: the activations of a narrower triangular network are the first
     /// channels of a wider one's, and the last layer is a sum over channels.
+    ///
+    /// # Panics
+    /// If the widths descend, or the network is dense and a width is not full.
+    pub fn logits_at(&self, images: &Tensor, widths: &[Width], mode: Mode) -> Tensor {
+        if self.weights != Weights::Triangular {
+            let rows: Vec<Tensor> = widths.iter().map(|&width| self.logits(images, width, mode)).collect();
+            return Tensor::stack(&rows, 0);
+        }
+        let counts: Vec<usize> = widths.iter().map(|width| width.active(self.channels())).collect();
+        let widest = widths.last().copied().unwrap_or(Width::FULL);
+        self.graph.classifier.logits_at(&self.features(images, widest, mode), &counts)
+    }
+
+    /// The logits at each of [`Network::widths`]: `[widths, N, classes]`.
     pub fn all_logits(&self, images: &Tensor, mode: Mode) -> Tensor {
-        let last = |width: &Width| width.active(self.channels()) as i64 - 1;
-        let rows: Vec<i64> = self.widths().iter().map(last).collect();
-        let running = self.classifier.running_logits(&self.features(images, Width::FULL, mode));
-        running.index_select(0, &Tensor::from_slice(&rows).to_device(running.device()))
+        self.logits_at(images, &self.widths(), mode)
     }
 
     /// Where its tensors are, and so where the images have to be.
     pub fn device(&self) -> Device {
-        self.classifier.weight.device()
+        self.graph.classifier.weight.device()
     }
 
     /// Moves it to `device`; its parameters lose their gradients.
     pub fn move_to(&mut self, device: Device) {
-        self.layers.iter_mut().for_each(|layer| layer.move_to(device));
-        self.classifier.move_to(device);
+        let hidden = self.graph.nodes.iter_mut().flat_map(|node| node.layer.tensors_mut());
+        for tensor in hidden.chain(self.graph.classifier.tensors_mut()) {
+            *tensor = tensor.detach().to_device(device).set_requires_grad(tensor.requires_grad());
+        }
     }
 
     /// Channels of the last hidden layer.
     pub fn channels(&self) -> usize {
-        self.classifier.channels()
+        self.graph.classifier.channels()
     }
 
     /// What training changes, in the order in which the layers run.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
-        self.layers.iter().flat_map(Layer::parameters).chain(self.classifier.parameters()).collect()
+        let learned = self.members().into_iter().filter(|(_, member)| member.role != Role::Statistic);
+        let parameter = |(axis, Member { name, tensor, role })| Parameter {
+            name,
+            tensor,
+            channel_axis: axis,
+            decays: role == Role::Weight,
+        };
+        learned.map(parameter).collect()
     }
 
-    /// Every tensor that makes the network what it is: its parameters and BatchNorm's running statistics.
+    /// Every tensor that makes the network what it is: its parameters, then the running statistics.
     pub fn tensors(&self) -> Vec<(String, &Tensor)> {
-        let parameters = self.parameters().into_iter().map(|parameter| (parameter.name, parameter.tensor));
-        parameters.chain(self.layers.iter().flat_map(Layer::buffers)).collect()
+        let (statistics, learned): (Vec<_>, Vec<_>) =
+            self.members().into_iter().partition(|(_, member)| member.role == Role::Statistic);
+        learned.into_iter().chain(statistics).map(|(_, member)| (member.name, member.tensor)).collect()
     }
 
     /// The MD5 of all its tensors, in hexadecimal: what tells two networks apart.
@@ -241,9 +212,21 @@ impl Network {
         md5_of(&bytes)
     }
 
+    /// Its tensors with their full names, and which axis of each counts the channels of a sliced layer, if one does.
+    fn members(&self) -> Vec<(Option<usize>, Member<'_>)> {
+        let hidden = self.graph.nodes.iter().flat_map(|node| {
+            let full = |member: &Member<'_>| format!("{}.{}", node.name, member.name);
+            node.layer.members().into_iter().map(move |member| (Some(0), Member { name: full(&member), ..member }))
+        });
+        let [weight, bias] = self.graph.classifier.members();
+        let last = [(Some(1), weight), (None, bias)].map(|(axis, member)| {
+            (axis, Member { name: format!("classifier.{}", member.name), ..member })
+        });
+        hidden.chain(last).collect()
+    }
+
     fn features(&self, images: &Tensor, width: Width, mode: Mode) -> Tensor {
-        let images = channels_last(&self.normalised(images));
-        self.layers.iter().fold(images, |input, layer| layer.forward(&input, width, mode))
+        self.graph.features(channels_last(&self.normalised(images)), width, mode)
     }
 
     fn normalised(&self, images: &Tensor) -> Tensor {
@@ -268,39 +251,4 @@ pub(crate) fn bytes_of(tensor: &Tensor) -> Vec<u8> {
 /// These values as a tensor of the kind and on the device of `tensor`.
 pub(crate) fn beside(tensor: &Tensor, values: &[f64]) -> Tensor {
     Tensor::from_slice(values).to_device(tensor.device()).to_kind(tensor.kind())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_that_a_network_cannot_read_are_refused_with_those_that_it_can() {
-        let vgg8 = Architecture::Vgg8 { channels: [2, 1, 1] };
-        let refusal = |architecture: Architecture, height, width| {
-            architecture.check(Shape { channels: 3, height, width }).err().unwrap_or_default()
-        };
-        for [height, width] in [[28, 28], [28, 128], [128, 90]] {
-            assert_eq!(refusal(vgg8, height, width), "");
-        }
-        let wide = "images of 129x64 pixels: vgg-8 reads 28 to 128 pixels a side";
-        assert_eq!(refusal(vgg8, 64, 129), wide);
-        assert!(refusal(vgg8, 27, 64).starts_with("images of 64x27 pixels"));
-        assert_eq!(refusal(Architecture::Lenet { channels: 1 }, 16, 128), "");
-        assert!(refusal(Architecture::Lenet { channels: 1 }, 15, 128).contains("LeNet-3C1L reads 16 to 128 pixels"));
-    }
-
-    #[test]
-    fn a_network_with_an_empty_layer_is_refused() {
-        let image = Shape { channels: 3, height: 32, width: 32 };
-        let empty = [
-            Architecture::Lenet { channels: 0 },
-            Architecture::Vgg8 { channels: [1, 1, 1] },
-            Architecture::Vgg8 { channels: [2, 0, 1] },
-        ];
-        for architecture in empty {
-            let message = architecture.check(image).expect_err("an empty layer");
-            assert!(message.starts_with("channels: a layer of") && message.contains("would have none"), "{message}");
-        }
-    }
 }

@@ -5,21 +5,23 @@ use std::collections::HashMap;
 use anywidth::engine::Width;
 use tch::{Kind, Tensor};
 
-use super::{Convolution, Layer, Mode, Network, Window};
+use super::layer::FanIn;
+use super::{Convolution, Layer, Mode, Network, Window, channels_last};
 
 /// Makes rows of the later convolutions copies: output channel `i` passes input channel `i * C_in / C_out` through, where
 /// that is a whole number. The other rows stay as they are.
 ///
 /// That channel is the last that the row may read, so narrow widths get copies of what they have.
 pub fn pass_through(network: &Network) {
-    network.layers.iter().filter_map(convolution).skip(1).for_each(copy_channels);
+    convolutions(network).skip(1).filter(|it| it.weight.fan_in != FanIn::Own).for_each(copy_channels);
 }
 
 fn copy_channels(convolution: &Convolution) {
     tch::no_grad(|| {
-        let [c_out, c_in, side, _] = convolution.weight.size()[..] else { unreachable!("four axes") };
+        let values = &convolution.weight.values;
+        let [c_out, c_in, side, _] = values.size()[..] else { unreachable!("four axes") };
         for row in (0..c_out).filter(|row| row * c_in % c_out == 0) {
-            let mut weight = convolution.weight.get(row);
+            let mut weight = values.get(row);
             let _ = weight.zero_();
             let _ = weight.get(row * c_in / c_out).get(side / 2).get(side / 2).fill_(1.0);
         }
@@ -35,20 +37,21 @@ pub fn transfer(source: &Network, network: &Network) {
         let found = theirs.get(name).filter(|found| found.size() == tensor.size());
         found.map(|found| tch::no_grad(|| tensor.shallow_clone().copy_(found))).is_some()
     };
-    for layer in &network.layers {
-        match layer {
-            Layer::Convolution(convolution) => {
-                let name = format!("{}.weight", convolution.name);
-                match theirs.get(&name) {
-                    _ if copy(&name, &convolution.weight) => {}
-                    Some(found) => copy_middle(&convolution.weight, found),
-                    None => copy_channels(convolution),
-                }
+    for node in &network.graph.nodes {
+        let name = |what: &str| format!("{}.{what}", node.name);
+        match &node.layer {
+            Layer::Convolution(convolution) => match theirs.get(&name("weight")) {
+                _ if copy(&name("weight"), &convolution.weight.values) => {}
+                Some(found) => copy_middle(&convolution.weight.values, found),
+                None => copy_channels(convolution),
+            },
+            Layer::Linear(linear) => {
+                copy(&name("weight"), &linear.weight.values);
             }
-            Layer::Norm(norm) => norm.tensors().into_iter().for_each(|(name, tensor)| {
-                copy(&name, tensor);
+            Layer::Norm(norm) => norm.full().tensors().into_iter().for_each(|(what, tensor)| {
+                copy(&name(what), tensor);
             }),
-            Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool => {}
+            _ => {}
         }
     }
 }
@@ -71,8 +74,7 @@ fn copy_middle(to: &Tensor, from: &Tensor) {
 /// the stem of `source` says of them once they are as much smaller: the kernels that come closest over all patches. Does
 /// nothing where the strides are the same.
 pub fn fit_stem(source: &Network, network: &Network, images: &Tensor) {
-    let stem =
-        |network: &Network| network.layers.iter().find_map(convolution).map(|stem| (stem.weight.detach(), stem.window));
+    let stem = |network: &Network| convolutions(network).next().map(|it| (it.weight.values.detach(), it.window));
     let (Some((theirs, coarse)), Some((ours, fine))) = (stem(source), stem(network)) else { return };
     if fine.stride <= coarse.stride {
         return;
@@ -112,9 +114,9 @@ const RIDGE: f64 = 1e-4;
 /// get the length that random ones have on average, and learn as fast. Components of brightness and of colour are mixed,
 /// each kind in the order of its variance, so that the narrowest widths see both.
 pub fn whitened_stem(network: &Network, images: &Tensor) {
-    let stem = network.layers.iter().find_map(convolution).expect("a network begins with a convolution");
+    let stem = convolutions(network).next().expect("a network begins with a convolution");
     tch::no_grad(|| {
-        let [rows, channels, ..] = stem.weight.size()[..] else { unreachable!("four axes") };
+        let [rows, channels, ..] = stem.weight.values.size()[..] else { unreachable!("four axes") };
         let components = components(&network.normalised(images), stem.window);
         let [count, ..] = components.size()[..] else { unreachable!("four axes") };
         let order = mixed(&(0..count).map(|index| is_brightness(&components.get(index))).collect::<Vec<bool>>());
@@ -122,32 +124,38 @@ pub fn whitened_stem(network: &Network, images: &Tensor) {
         for row in 0..rows.min(2 * count) {
             let component = components.get(order[row as usize / 2] as i64);
             let sign = if row % 2 == 0 { 1.0 } else { -1.0 };
-            stem.weight.get(row).copy_(&(component * (sign * 2f64.sqrt())));
+            stem.weight.values.get(row).copy_(&(component * (sign * 2f64.sqrt())));
         }
     });
 }
 
-/// Makes a network whose normalisations are folded away, or of other images, one that can be trained: each convolution with
+/// Makes a network whose normalisations are folded away, or of other images, one that can be trained: each layer with
 /// a normalisation right after it gets rows of the length that random ones have, and each normalisation the statistics of
 /// `images` (`[N, C, H, W]` in 0..1). In evaluation the network computes what it did before; in training, about that.
 pub fn calibrated(network: &Network, images: &Tensor) {
     let mode = Mode::EVALUATION;
     tch::no_grad(|| {
-        let mut input = network.normalised(images);
-        let mut layers = network.layers.iter().peekable();
-        while let Some(layer) = layers.next() {
-            input = match (layer, layers.peek()) {
-                (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => {
-                    let answers = convolution.calibrate(norm, &input, mode);
-                    layers.next().map_or(answers.shallow_clone(), |norm| norm.forward(&answers, Width::FULL, mode))
-                }
-                (Layer::Norm(norm), _) => {
-                    norm.calibrate(&input);
-                    layer.forward(&input, Width::FULL, mode)
-                }
-                _ => layer.forward(&input, Width::FULL, mode),
-            };
+        let graph = &network.graph;
+        let mut stretched: HashMap<&str, Tensor> = HashMap::new();
+        for (id, node) in graph.nodes.iter().enumerate() {
+            if let (Some(matrix), Some((norm, _))) = (node.layer.matrix(), graph.folded_norm(id)) {
+                stretched.insert(&graph.nodes[norm].name, matrix.stretch());
+            }
         }
+        let _ = graph.walk(channels_last(&network.normalised(images)), |node, inputs| {
+            if let Layer::Norm(norm) = &node.layer {
+                let set = norm.full();
+                match stretched.get(node.name.as_str()) {
+                    Some(factor) => {
+                        let scale = set.scale() / factor;
+                        let summand = &set.beta - &set.mean * &scale * factor;
+                        set.become_with(&scale, &summand, &inputs[0]);
+                    }
+                    None => norm.calibrate(&inputs[0]),
+                }
+            }
+            node.layer.forward(inputs, Width::FULL, mode)
+        });
     });
 }
 
@@ -182,9 +190,9 @@ fn mixed(brightness: &[bool]) -> Vec<usize> {
     (0..brightness.len()).map_while(pick).collect()
 }
 
-fn convolution(layer: &Layer) -> Option<&Convolution> {
-    match layer {
+fn convolutions(network: &Network) -> impl Iterator<Item = &Convolution> {
+    network.graph.nodes.iter().filter_map(|node| match &node.layer {
         Layer::Convolution(convolution) => Some(convolution),
         _ => None,
-    }
+    })
 }

@@ -15,22 +15,18 @@
 use std::ops::RangeInclusive;
 
 use rand::Rng;
-use tch::Kind;
 
-use super::layers::{BatchNorm, Classifier, Convolution, Layer, Weights, Window};
-use crate::data::Shape;
+use super::Graph;
+use super::graph::Builder;
+use super::layer::Window;
 
 /// Pixels that an image may have on each side.
 pub const SIDES: RangeInclusive<usize> = 28..=128;
 
-/// Evenly spaced widths at which the network is trained and measured.
-pub const WIDTHS: usize = 32;
-
 /// The side for which the stem does not stride.
 const USUAL_SIDE: f64 = 32.0;
 
-/// The layers for images of shape `image`, with these `channels` in the stages and half of the first in the stem; all
-/// convolutions but the stem have `hidden` weights.
+/// The graph with these `channels` in the stages and half of the first in the stem.
 ///
 /// The first convolution of a stage is pooled before it is normalised, which leaves a quarter of the values to
 /// normalise. Such a normalisation cannot be folded into the convolution: a negative factor would turn the maximum
@@ -38,39 +34,25 @@ const USUAL_SIDE: f64 = 32.0;
 ///
 /// # Panics
 /// If a side of the images is not in [`SIDES`], or a count is zero (below 2 in the first stage).
-pub fn layers(
-    channels: [usize; 3],
-    image: Shape,
-    classes: usize,
-    hidden: Weights,
-    kind: Kind,
-    random: &mut impl Rng,
-) -> (Vec<Layer>, Classifier) {
+pub fn graph<R: Rng>(mut build: Builder<'_, R>, channels: [usize; 3], classes: usize) -> Graph {
+    let image = build.shape(build.image());
     assert!([image.height, image.width].iter().all(|side| SIDES.contains(side)), "vgg-8 for images of {image}");
     let side = image.height.min(image.width);
-    let mut convolution = |index, weights, [c_out, c_in]: [usize; 2]| {
-        let window = if index == 1 { stem(side) } else { Window { side: 3, stride: 1, padding: 1 } };
-        Layer::Convolution(Convolution::new(index, weights, [c_out, c_in], window, kind, random))
-    };
-    let norm = |index, channels| Layer::Norm(BatchNorm::new(index, channels, kind));
-    let mut before = channels[0] / 2;
-    let mut layers = vec![convolution(1, Weights::Dense, [before, image.channels]), norm(1, before), Layer::Relu];
+    let maps = build.convolution(0, channels[0] / 2, stem(side));
+    let maps = build.norm(maps);
+    let mut maps = build.relu(maps);
     for stage in 0..stages(side) {
         let here = channels[stage.min(2)];
-        let [first, second] = [2 * stage + 2, 2 * stage + 3];
-        layers.extend([
-            convolution(first, hidden, [here, before]),
-            Layer::MaxPool { size: 2 },
-            norm(first, here),
-            Layer::Relu,
-            convolution(second, hidden, [here, here]),
-            norm(second, here),
-            Layer::Relu,
-        ]);
-        before = here;
+        maps = build.convolution(maps, here, Window::same(3));
+        maps = build.max_pool(maps, 2);
+        maps = build.norm(maps);
+        maps = build.relu(maps);
+        maps = build.convolution(maps, here, Window::same(3));
+        maps = build.norm(maps);
+        maps = build.relu(maps);
     }
-    layers.push(Layer::GlobalMaxPool);
-    (layers, Classifier::new(classes, before, 1, kind, random))
+    build.global_max_pool(maps);
+    build.finish(classes)
 }
 
 /// How often the usual side is doubled to give about `side`.

@@ -20,7 +20,7 @@ use super::graph::graph;
 use super::metadata::{EPOCHS_DONE, LABELS, TRAINING};
 use crate::data::Shape;
 use crate::file::md5_of;
-use crate::model::{BatchNorm, Convolution, Layer, Network, Normalisation, start};
+use crate::model::{Graph, Layer, Matrix, Network, NodeId, NormSet, Normalisation, start};
 use crate::train::{Origin, Recipe};
 
 /// A model file of this program.
@@ -121,14 +121,14 @@ impl Exported {
         let rows: Vec<_> = labels.iter().enumerate().filter_map(|(row, label)| Some((row, theirs(label)?))).collect();
         let head = self.head(network, labels, rows.len())?;
         if matches!(head, Head::Kept | Head::Partly(_)) {
-            let [_, channels, positions] = network.classifier.weight.size()[..] else { unreachable!("three axes") };
+            let [_, channels, positions] = network.graph.classifier.weight.size()[..] else { unreachable!("three axes") };
             let classes = self.labels.len() as i64;
             let weight = self.tensor("classifier.weight", &[classes, channels * positions])?;
             let weight = weight.view([classes, channels, positions]);
             let bias = self.tensor("classifier.bias", &[classes])?;
             for (ours, theirs) in rows.into_iter().map(|(ours, theirs)| (ours as i64, theirs as i64)) {
-                copy(&network.classifier.weight.get(ours), &weight.get(theirs));
-                copy(&network.classifier.bias.get(ours), &bias.get(theirs));
+                copy(&network.graph.classifier.weight.get(ours), &weight.get(theirs));
+                copy(&network.graph.classifier.bias.get(ours), &bias.get(theirs));
             }
         }
         start::transfer(&source, network);
@@ -158,23 +158,26 @@ impl Exported {
         architecture.check(image).map_err(ReadError::Foreign)?;
         let source = Network::new(architecture, network.weights, image, 1, normalisation, 0, Kind::Float);
         self.check_graph(&source)?;
-        tch::no_grad(|| {
-            let mut layers = source.layers.iter().peekable();
-            while let Some(layer) = layers.next() {
-                match (layer, layers.peek()) {
-                    (Layer::Convolution(convolution), Some(Layer::Norm(norm))) => {
-                        let bias = self.tensor(&format!("{}.bias", convolution.name), &norm.beta.size())?;
-                        convolution.unfold(norm, &self.weight(convolution)?, &bias);
-                        layers.next();
-                    }
-                    (Layer::Convolution(convolution), _) => copy(&convolution.weight, &self.weight(convolution)?),
-                    (Layer::Norm(norm), _) => self.fill_norm(norm)?,
-                    (Layer::Relu | Layer::MaxPool { .. } | Layer::GlobalMaxPool, _) => {}
-                }
+        tch::no_grad(|| (0..source.graph.nodes.len()).try_for_each(|id| self.fill_node(&source.graph, id)))?;
+        Ok(source)
+    }
+
+    /// Gives the layer `id` of `graph` the file's weights, and the normalization after it what is folded into them.
+    fn fill_node(&self, graph: &Graph, id: NodeId) -> Result<(), ReadError> {
+        let node = &graph.nodes[id];
+        match (&node.layer, node.layer.matrix(), graph.folded_norm(id)) {
+            (_, Some(matrix), Some((_, norm))) => {
+                let bias = self.tensor(&format!("{}.bias", node.name), &norm.full().beta.size())?;
+                matrix.unfold(norm, &self.weight(&node.name, matrix)?, &bias);
             }
-            Ok(())
-        })
-        .map(|()| source)
+            (_, Some(matrix), None) => copy(&matrix.values, &self.weight(&node.name, matrix)?),
+            (Layer::Norm(norm), ..) => match graph.folded_norm(node.inputs[0]) {
+                Some((folded, _)) if folded == id => {}
+                _ => self.fill_norm(&node.name, norm.full())?,
+            },
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What becomes of the last layer of `network`, `shared` of whose classes the file has too.
@@ -182,10 +185,10 @@ impl Exported {
         if shared == 0 {
             return Ok(Head::OtherClasses);
         }
-        let [_, channels, positions] = network.classifier.weight.size()[..] else { unreachable!("three axes") };
+        let [_, channels, positions] = network.graph.classifier.weight.size()[..] else { unreachable!("three axes") };
         let found = self.graph.initializer.iter().find(|tensor| tensor.name == "classifier.weight");
         let found = found.ok_or_else(|| ReadError::Foreign("classifier.weight is missing".into()))?;
-        if network.image != self.image() && found.dims != [self.labels.len() as i64, channels * positions] {
+        if network.image() != self.image() && found.dims != [self.labels.len() as i64, channels * positions] {
             return Ok(Head::OtherMaps);
         }
         Ok(if self.labels == labels { Head::Kept } else { Head::Partly(shared) })
@@ -204,7 +207,7 @@ impl Exported {
                 hint: format!(" (to train the file's: {flags})"),
             });
         }
-        let (ours, theirs) = (network.image, self.image());
+        let (ours, theirs) = (network.image(), self.image());
         if ours.channels != theirs.channels {
             let [found, expected] = [theirs, ours].map(|shape| shape.to_string());
             let hint = ": images of another size will do, grey ones for coloured ones will not".into();
@@ -229,8 +232,9 @@ impl Exported {
         }
     }
 
-    fn fill_norm(&self, norm: &BatchNorm) -> Result<(), ReadError> {
-        for (name, tensor) in norm.tensors() {
+    fn fill_norm(&self, node: &str, norm: &NormSet) -> Result<(), ReadError> {
+        for (what, tensor) in norm.tensors() {
+            let name = format!("{node}.{what}");
             let found = self.tensor(&name, &tensor.size())?;
             if name.ends_with(".variance") && found.min().double_value(&[]) < 0.0 {
                 return Err(ReadError::Foreign(format!("{name} has a negative number")));
@@ -240,11 +244,14 @@ impl Exported {
         Ok(())
     }
 
-    /// The weights of `convolution`, none of which is above the triangle, if it has one.
-    fn weight(&self, convolution: &Convolution) -> Result<Tensor, ReadError> {
-        let name = format!("{}.weight", convolution.name);
-        let weight = self.tensor(&name, &convolution.weight.size())?;
-        let above: Tensor = 1.0 - &convolution.mask;
+    /// The weights of the layer `node`, none of which is above the triangle, if it has one.
+    fn weight(&self, node: &str, matrix: &Matrix) -> Result<Tensor, ReadError> {
+        let name = format!("{node}.weight");
+        let size = matrix.values.size();
+        // A linear layer's are written as a matrix.
+        let written = if let [rows, columns, positions] = size[..] { vec![rows, columns * positions] } else { size.clone() };
+        let weight = self.tensor(&name, &written)?.view(size.as_slice());
+        let above: Tensor = 1.0 - &matrix.mask;
         if (&weight * above).abs().max().double_value(&[]) > 0.0 {
             return Err(ReadError::Foreign(format!("{name} has weights above the triangle, as a dense network has")));
         }

@@ -1,4 +1,4 @@
-//! Layers to ONNX nodes.
+//! The graph of a network as ONNX nodes: one for each layer, but for normalizations that are folded into the layer before.
 
 use tch::{Kind, Tensor};
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -8,99 +8,153 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
-use crate::model::{BatchNorm, Convolution, Layer, Network, Window};
+use crate::model::{BatchNorm, FanIn, Layer, Matrix, Network, Node, NodeId, Window};
 
 /// The name of the graph's input, `[N, C, H, W]` in 0..1.
 const IMAGE: &str = "image";
 /// The name of the graph's output, `[N, classes]`.
 const LOGITS: &str = "logits";
 
-/// A graph under construction: nodes are chained, each reads what the one before wrote.
-struct Builder {
+/// A graph under construction.
+struct Writer<'a> {
+    network: &'a Network,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
-    /// The name of the value that the next node reads.
-    last: String,
+    /// The name of each node's value, by the node's index.
+    values: Vec<String>,
 }
 
 /// The graph of `network`.
 pub(super) fn graph(network: &Network) -> GraphProto {
-    let mut builder = Builder { nodes: Vec::new(), initializers: Vec::new(), last: IMAGE.into() };
-    builder.normalise(&network.normalisation.mean, &network.normalisation.std);
-    let mut layers = network.layers.iter().enumerate().peekable();
-    while let Some((index, layer)) = layers.next() {
-        match (layer, layers.peek()) {
-            (Layer::Convolution(convolution), Some((_, Layer::Norm(norm)))) => {
-                let (weight, bias) = convolution.folded(norm);
-                builder.convolution(convolution, weight, Some(bias));
-                layers.next();
-            }
-            _ => builder.layer(index, layer),
-        }
+    let mut writer = Writer { network, nodes: Vec::new(), initializers: Vec::new(), values: Vec::new() };
+    for id in 0..network.graph.nodes.len() {
+        let value = writer.node(id);
+        writer.values.push(value);
     }
-    builder.push("flatten", "Flatten", vec![integer("axis", 1)], Vec::new());
-    let weight = network.classifier.weight.flatten(1, 2);
-    let bias = network.classifier.bias.shallow_clone();
-    let parameters = vec![("classifier.weight".into(), weight), ("classifier.bias".into(), bias)];
-    builder.push(LOGITS, "Gemm", vec![integer("transB", 1)], parameters);
+    writer.classifier();
 
-    let classes = network.classifier.bias.size()[0];
-    let image = [network.image.channels, network.image.height, network.image.width].map(|length| length as i64);
+    let classes = network.graph.classifier.bias.size()[0];
+    let image = network.image();
+    let image = [image.channels, image.height, image.width].map(|length| length as i64);
     GraphProto {
         name: network.architecture.name().into(),
-        node: builder.nodes,
-        initializer: builder.initializers,
+        node: writer.nodes,
+        initializer: writer.initializers,
         input: vec![value(IMAGE, &image)],
         output: vec![value(LOGITS, &[classes])],
         ..GraphProto::default()
     }
 }
 
-impl Builder {
-    fn normalise(&mut self, mean: &[f64], std: &[f64]) {
-        let constants = |values: &[f64]| Tensor::from_slice(values).view([1, -1, 1, 1]);
-        self.push("centred", "Sub", Vec::new(), vec![("mean".into(), constants(mean))]);
-        self.push("normalised", "Div", Vec::new(), vec![("std".into(), constants(std))]);
-    }
-
-    fn layer(&mut self, index: usize, layer: &Layer) {
-        match layer {
+impl Writer<'_> {
+    /// Writes the node `id`, all of whose inputs are written, and returns the name of its value.
+    fn node(&mut self, id: NodeId) -> String {
+        let network = self.network;
+        let node = &network.graph.nodes[id];
+        match &node.layer {
+            Layer::Image => self.normalise(),
             Layer::Convolution(convolution) => {
-                // The mask makes -0.0 of a negative weight; adding 0.0 makes +0.0 of it.
-                self.convolution(convolution, convolution.masked() + 0.0, None);
+                let attributes = window(convolution.window, &convolution.weight);
+                let inputs = self.inputs(node);
+                let parameters = self.folded(id, &convolution.weight);
+                self.push(&node.name, "Conv", attributes, inputs, parameters)
             }
-            Layer::Norm(norm) => {
-                let named = norm.tensors().map(|(name, tensor)| (name, tensor.shallow_clone()));
-                let epsilon = float("epsilon", BatchNorm::EPSILON as f32);
-                self.push(&norm.name, "BatchNormalization", vec![epsilon], named.into());
+            Layer::Linear(linear) => {
+                let flat = self.flat(node.inputs[0], &format!("{}.flatten", node.name));
+                let mut parameters = self.folded(id, &linear.weight);
+                parameters[0].1 = parameters[0].1.flatten(1, 2);
+                self.push(&node.name, "Gemm", vec![integer("transB", 1)], vec![flat], parameters)
             }
-            Layer::Relu => self.push(&format!("relu_{index}"), "Relu", Vec::new(), Vec::new()),
+            // What is folded has no value of its own.
+            Layer::Norm(norm) => match network.graph.folded_norm(node.inputs[0]) {
+                Some((folded, _)) if folded == id => self.values[node.inputs[0]].clone(),
+                _ => {
+                    let named = |(what, tensor): (&str, &Tensor)| (format!("{}.{what}", node.name), tensor.shallow_clone());
+                    let parameters = norm.full().tensors().map(named).into();
+                    let epsilon = float("epsilon", BatchNorm::EPSILON as f32);
+                    let inputs = self.inputs(node);
+                    self.push(&node.name, "BatchNormalization", vec![epsilon], inputs, parameters)
+                }
+            },
+            Layer::Relu => self.plain(node, "Relu", Vec::new()),
+            Layer::Relu6 => {
+                let bound = |name: &str, value: f64| (format!("{}.{name}", node.name), Tensor::from(value));
+                let inputs = self.inputs(node);
+                self.push(&node.name, "Clip", Vec::new(), inputs, vec![bound("low", 0.0), bound("high", 6.0)])
+            }
             Layer::MaxPool { size } => {
                 let sides = [*size as i64; 2];
-                let attributes = vec![integers("kernel_shape", &sides), integers("strides", &sides)];
-                self.push(&format!("pool_{index}"), "MaxPool", attributes, Vec::new());
+                self.plain(node, "MaxPool", vec![integers("kernel_shape", &sides), integers("strides", &sides)])
             }
-            Layer::GlobalMaxPool => self.push(&format!("pool_{index}"), "GlobalMaxPool", Vec::new(), Vec::new()),
+            Layer::GlobalMaxPool => self.plain(node, "GlobalMaxPool", Vec::new()),
+            Layer::GlobalAveragePool => self.plain(node, "GlobalAveragePool", Vec::new()),
+            Layer::Add => self.plain(node, "Add", Vec::new()),
         }
     }
 
-    fn convolution(&mut self, convolution: &Convolution, weight: Tensor, bias: Option<Tensor>) {
-        let name = &convolution.name;
-        let Window { side, stride, padding } = convolution.window;
-        let [side, stride, padding] = [side, stride, padding].map(|length| length as i64);
-        let attributes = vec![
-            integers("kernel_shape", &[side, side]),
-            integers("pads", &[padding; 4]),
-            integers("strides", &[stride, stride]),
-        ];
-        let mut parameters = vec![(format!("{name}.weight"), weight)];
-        parameters.extend(bias.map(|bias| (format!("{name}.bias"), bias)));
-        self.push(name, "Conv", attributes, parameters);
+    fn normalise(&mut self) -> String {
+        let network = self.network;
+        let constants = |values: &[f64]| Tensor::from_slice(values).view([1, -1, 1, 1]);
+        let mean = vec![("mean".into(), constants(&network.normalisation.mean))];
+        let centred = self.push("centred", "Sub", Vec::new(), vec![IMAGE.into()], mean);
+        let std = vec![("std".into(), constants(&network.normalisation.std))];
+        self.push("normalised", "Div", Vec::new(), vec![centred], std)
     }
 
-    /// A node that reads the last value and `parameters`, and writes the value `name`.
-    fn push(&mut self, name: &str, op_type: &str, attribute: Vec<AttributeProto>, parameters: Vec<(String, Tensor)>) {
-        let mut input = vec![std::mem::replace(&mut self.last, name.into())];
+    fn classifier(&mut self) {
+        let classifier = &self.network.graph.classifier;
+        let flat = self.flat(self.network.graph.nodes.len() - 1, "flatten");
+        let (weight, bias) = (classifier.weight.flatten(1, 2), classifier.bias.shallow_clone());
+        let parameters = vec![("classifier.weight".into(), weight), ("classifier.bias".into(), bias)];
+        self.push(LOGITS, "Gemm", vec![integer("transB", 1)], vec![flat], parameters);
+    }
+
+    /// The weights of the layer `id`, with the bias that the normalization after it leaves, if there is one to fold.
+    fn folded(&self, id: NodeId, weight: &Matrix) -> Vec<(String, Tensor)> {
+        let graph = &self.network.graph;
+        let name = |what: &str| format!("{}.{what}", graph.nodes[id].name);
+        match graph.folded_norm(id) {
+            Some((_, norm)) => {
+                let (weight, bias) = weight.folded(norm);
+                vec![(name("weight"), weight), (name("bias"), bias)]
+            }
+            // The mask makes -0.0 of a negative weight; adding 0.0 makes +0.0 of it.
+            None => vec![(name("weight"), weight.masked() + 0.0)],
+        }
+    }
+
+    /// The value of the node `id` as `[N, C * H * W]`, by a node of this `name` if it is not that already.
+    fn flat(&mut self, id: NodeId, name: &str) -> String {
+        let mut source = id;
+        while let Layer::Norm(_) | Layer::Relu | Layer::Relu6 = self.network.graph.nodes[source].layer {
+            source = self.network.graph.nodes[source].inputs[0];
+        }
+        let value = self.values[id].clone();
+        match self.network.graph.nodes[source].layer {
+            Layer::Linear(_) => value,
+            _ => self.push(name, "Flatten", vec![integer("axis", 1)], vec![value], Vec::new()),
+        }
+    }
+
+    fn inputs(&self, node: &Node) -> Vec<String> {
+        node.inputs.iter().map(|&input| self.values[input].clone()).collect()
+    }
+
+    /// A node without parameters.
+    fn plain(&mut self, node: &Node, op_type: &str, attributes: Vec<AttributeProto>) -> String {
+        let inputs = self.inputs(node);
+        self.push(&node.name, op_type, attributes, inputs, Vec::new())
+    }
+
+    /// A node that reads the values `input` and `parameters`, and writes the value `name`.
+    fn push(
+        &mut self,
+        name: &str,
+        op_type: &str,
+        attribute: Vec<AttributeProto>,
+        mut input: Vec<String>,
+        parameters: Vec<(String, Tensor)>,
+    ) -> String {
         for (parameter, tensor) in parameters {
             self.initializers.push(initializer(&parameter, &tensor));
             input.push(parameter);
@@ -113,7 +167,21 @@ impl Builder {
             attribute,
             ..NodeProto::default()
         });
+        name.into()
     }
+}
+
+fn window(Window { side, stride, padding }: Window, weight: &Matrix) -> Vec<AttributeProto> {
+    let [side, stride, padding] = [side, stride, padding].map(|length| length as i64);
+    let mut attributes = vec![
+        integers("kernel_shape", &[side, side]),
+        integers("pads", &[padding; 4]),
+        integers("strides", &[stride, stride]),
+    ];
+    if weight.fan_in == FanIn::Own {
+        attributes.push(integer("group", weight.rows() as i64));
+    }
+    attributes
 }
 
 fn initializer(name: &str, tensor: &Tensor) -> TensorProto {

@@ -9,7 +9,8 @@ const WIDTH: usize = 560;
 const HEIGHT: usize = 340;
 /// Left, top, right and bottom of the plotted area.
 const AREA: [f64; 4] = [56.0, 20.0, 540.0, 290.0];
-const COLOURS: [&str; 4] = ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d"];
+const COLOURS: [&str; 8] =
+    ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d", "#b08500", "#0b7285", "#c2255c", "#5c5f66"];
 
 /// A line to draw.
 #[derive(Debug)]
@@ -18,11 +19,11 @@ pub struct Curve {
     pub name: String,
     /// Accuracies (0..1) by ascending width (0..1).
     pub points: Vec<(f64, f64)>,
-    /// How many images each accuracy is of.
-    pub images: usize,
+    /// How many images each accuracy is of, if its interval is to be drawn.
+    pub images: Option<usize>,
 }
 
-/// A line for each of `curves`, in a band that shows the 95 % interval of its accuracies.
+/// A line for each of `curves`, in a band that shows the 95 % interval of its accuracies if the number of images is known.
 pub fn accuracy_curve(title: &str, curves: &[Curve]) -> String {
     let [left, top, right, bottom] = AREA;
     let lowest = curves.iter().flat_map(Curve::band).map(|(_, low, _)| low).fold(1.0, f64::min);
@@ -52,7 +53,9 @@ pub fn accuracy_curve(title: &str, curves: &[Curve]) -> String {
         let colour = COLOURS[index % COLOURS.len()];
         let line: Vec<String> = points.iter().map(|&(at, share)| format!("{:.1},{:.1}", x(at), y(share))).collect();
         let line = line.join(" ");
-        add(format_args!("<polygon points=\"{outline}\" fill=\"{colour}\" fill-opacity=\"0.12\"/>\n"));
+        if curves[index].images.is_some() {
+            add(format_args!("<polygon points=\"{outline}\" fill=\"{colour}\" fill-opacity=\"0.12\"/>\n"));
+        }
         add(format_args!("<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n"));
         let (place, name) = (bottom - 12.0 - 18.0 * (curves.len() - 1 - index) as f64, escaped(name));
         let text = right - 8.0;
@@ -67,7 +70,7 @@ impl Curve {
     /// The 95 % interval at each width, as its lower and its upper end.
     fn band(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         self.points.iter().map(|&(width, accuracy)| {
-            let (low, high) = interval(accuracy, self.images);
+            let (low, high) = self.images.map_or((accuracy, accuracy), |images| interval(accuracy, images));
             (width, low, high)
         })
     }
@@ -79,7 +82,7 @@ mod tests {
 
     /// The vertical extent of the band of a line at 80 %.
     fn height(images: usize) -> f64 {
-        let curve = Curve { name: "test".into(), points: vec![(0.25, 0.8), (1.0, 0.8)], images };
+        let curve = Curve { name: "test".into(), points: vec![(0.25, 0.8), (1.0, 0.8)], images: Some(images) };
         let svg = accuracy_curve("accuracy", &[curve]);
         let (_, rest) = svg.split_once("<polygon points=\"").expect("a band");
         let ends: Vec<f64> = rest

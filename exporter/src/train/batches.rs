@@ -38,6 +38,11 @@ pub(super) fn augmented(
     images.augmented(indices, &recipe.augmentation, &mut random(recipe.seed, PIXELS, step))
 }
 
+/// What a method draws in step `step`.
+pub(super) fn of_method(recipe: &Recipe, step: usize) -> ChaCha8Rng {
+    random(recipe.seed, METHOD, step)
+}
+
 fn random(seed: u64, purpose: u64, index: usize) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(purpose << STREAM_BITS | index as u64);
@@ -47,4 +52,5 @@ fn random(seed: u64, purpose: u64, index: usize) -> ChaCha8Rng {
 /// The purposes that random numbers of one seed are drawn for; the split and the weights use stream 0.
 const ORDER: u64 = 1;
 const PIXELS: u64 = 2;
+const METHOD: u64 = 3;
 const STREAM_BITS: u32 = 48;

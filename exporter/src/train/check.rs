@@ -1,8 +1,8 @@
 //! The ranges of a recipe's settings, all of which are known before an image is read.
 
-use super::loss::LossWeights;
-use super::{Method, Recipe};
+use super::Recipe;
 use crate::data::{Examples, Images};
+use crate::model::Family;
 
 /// More epochs than anybody means.
 const MOST_EPOCHS: usize = 100_000;
@@ -14,12 +14,10 @@ impl Recipe {
     /// A message that names the setting that is out of range.
     pub fn check(&self) -> Result<(), String> {
         self.architecture.check(self.dataset.shape())?;
-        let widths = self.architecture.widths().len();
-        if self.method == Method::OnePass && widths < 2 {
-            return Err(format!("channels: {widths} is one width only; an any-width network has 2 or more"));
-        }
-        let widths = if self.method == Method::OnePass { widths } else { 1 };
-        LossWeights::new(&self.loss_weights, widths)?;
+        let rules = self.method.rules();
+        rules.check(self.architecture)?;
+        rules.architecture(self.architecture).check(self.dataset.shape())?;
+        self.check_start()?;
         if !(1..=MOST_EPOCHS).contains(&self.epochs) {
             return Err(format!("epochs: {} is not allowed, at least 1 and at most {MOST_EPOCHS}", self.epochs));
         }
@@ -51,6 +49,18 @@ impl Recipe {
         self.check_count(train.labels().len())
     }
 
+    /// A start that is made for plain stacks of convolutions asks for one.
+    fn check_start(&self) -> Result<(), String> {
+        let family = self.architecture.family();
+        if self.start.copies && !matches!(family, Family::Lenet | Family::Vgg8) {
+            return Err(format!("copies: {} passes channels through anyway, or has no maps to copy", family.name()));
+        }
+        if self.start.whitened_stem && family == Family::Mlp {
+            return Err(format!("whitened stem: {} does not begin with a convolution", family.name()));
+        }
+        Ok(())
+    }
+
     fn check_shares(&self) -> Result<(), String> {
         for (name, share) in [
             ("warm up", self.schedule.warm_up),
@@ -69,12 +79,6 @@ impl Recipe {
             }
         }
         let (peak, decay, crop) = (self.schedule.peak, self.sgd.weight_decay, self.augmentation.crop);
-        if !(0.0..=1.0).contains(&self.distillation) {
-            return Err(format!("distillation: {} is not in 0..=1", self.distillation));
-        }
-        if self.teacher.is_some() && self.distillation == 0.0 {
-            return Err("distillation: 0 leaves a teacher nothing to say, it is above 0 and up to 1 with one".into());
-        }
         if !(0.0..=1.0).contains(&crop) || crop == 0.0 {
             return Err(format!("crop: {crop} is not above 0 and up to 1"));
         }
@@ -106,10 +110,11 @@ mod tests {
 
     #[test]
     fn one_width_is_enough_for_a_dense_network_and_for_no_other() {
-        let text = r#"{"dataset":"mnist","architecture":{"family":"lenet-3c1l","channels":1},"method":"one-pass",
+        let text = r#"{"dataset":"mnist","architecture":{"family":"lenet-3c1l","channels":1},
+            "method":{"name":"one-pass","narrowest":0.125,"emphasis":[],"coverage":true},
             "epochs":18,"batch":128,"schedule":{"peak":0.1,"warm_up":0.15,"decay":"cosine"},
             "sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.0005},
-            "loss_weights":{"narrowest":0.125,"emphasis":[]},"label_smoothing":0.0,"coverage":true,
+            "label_smoothing":0.0,
             "augmentation":{"pad":2,"flip":false},"held_out":5000,"seed":1,"precision":"bfloat16"}"#;
         let recipe: Recipe = serde_json::from_str(text).expect("a recipe");
         assert!(recipe.check().is_err_and(|message| message.starts_with("channels: 1 is one width only")));

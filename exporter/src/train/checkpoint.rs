@@ -99,10 +99,12 @@ impl Checkpoint {
         let state: State = serde_json::from_str(state).map_err(|error| content(format!("{STATE}: {error}")))?;
 
         state.recipe.check().map_err(content)?;
-        let network = state.recipe.network();
+        let finished = state.history.len() == state.recipe.epochs;
+        let network = if finished { state.recipe.finished_network() } else { state.recipe.network() };
         let sgd = Sgd::new(state.recipe.sgd, &network.parameters());
-        let average = state.recipe.average();
-        for (name, tensor) in named(&network, &sgd, average.as_ref()) {
+        // What was measured anew after training was that of the average.
+        let average = state.recipe.average().filter(|_| !(finished && state.recipe.method.is_recalibrated()));
+        for (name, tensor) in named(&network, (!finished).then_some(&sgd), average.as_ref()) {
             let view = tensors.tensor(&name).map_err(|error| content(format!("{name}: {error}")))?;
             let stored = Tensor::try_from(view).map_err(|error| content(format!("{name}: {error}")))?;
             if stored.size() != tensor.size() || stored.kind() != tensor.kind() {
@@ -115,7 +117,7 @@ impl Checkpoint {
     }
 }
 
-/// Writes the file `path`, whose folder is made if need be; either the whole file is there afterwards or the one from
+/// Writes the file `path`, whose folder is made if need be, with the optimiser's memory if there are steps left; either the whole file is there afterwards or the one from
 /// before is.
 ///
 /// # Errors
@@ -124,7 +126,7 @@ pub fn save(
     path: &Path,
     state: &State,
     network: &Network,
-    sgd: &Sgd,
+    sgd: Option<&Sgd>,
     average: Option<&Average>,
 ) -> Result<(), CheckpointError> {
     let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
@@ -142,9 +144,9 @@ pub fn save(
     write_whole(path, &bytes).map_err(|source| CheckpointError::Write { path: path.into(), source })
 }
 
-fn named(network: &Network, sgd: &Sgd, average: Option<&Average>) -> Vec<(String, Tensor)> {
+fn named(network: &Network, sgd: Option<&Sgd>, average: Option<&Average>) -> Vec<(String, Tensor)> {
     let of_network = network.tensors().into_iter().map(|(name, tensor)| (name, tensor.shallow_clone()));
-    let of_sgd = sgd.tensors().iter().map(|(name, tensor)| (format!("{VELOCITY}{name}"), tensor.shallow_clone()));
+    let of_sgd = sgd.map_or(&[][..], Sgd::tensors).iter().map(|(name, tensor)| (format!("{VELOCITY}{name}"), tensor.shallow_clone()));
     let averaged = average.map_or_else(Vec::new, |average| average.network().tensors());
     let of_average = averaged.into_iter().map(|(name, tensor)| (format!("{AVERAGE}{name}"), tensor.shallow_clone()));
     of_network.chain(of_sgd).chain(of_average).collect()

@@ -28,12 +28,25 @@ pub struct Target {
     pub classes: Option<Tensor>,
 }
 
-/// How much the loss at each of a number of evenly spaced widths counts; the weights add up to 1.
+/// How much the loss at each of some widths counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossWeights(Vec<f64>);
 
+impl Target {
+    /// The same, sharing its tensor.
+    pub fn shallow_clone(&self) -> Target {
+        let Target { label_smoothing, distillation, ref classes } = *self;
+        Target { label_smoothing, distillation, classes: classes.as_ref().map(Tensor::shallow_clone) }
+    }
+}
+
 impl LossWeights {
-    /// The weights for `widths` evenly spaced widths, the last one full.
+    /// The weights of a sum over `widths` widths: each counts 1.
+    pub fn sum(widths: usize) -> LossWeights {
+        LossWeights(vec![1.0; widths])
+    }
+
+    /// The weights for `widths` evenly spaced widths, the last one full; they add up to 1.
     ///
     /// # Errors
     /// A message that names the width or the share that is out of range.
@@ -59,7 +72,7 @@ impl LossWeights {
         &self.0
     }
 
-    /// The weighted mean over widths of the cross entropy of `logits` (`[widths, N, classes]`) with what they should say
+    /// The weighted sum over widths of the mean cross entropy of `logits` (`[widths, N, classes]`) with what they should say
     /// of images with these `labels` (`[N]`), of which a teacher, if there is one, says these logits (`[N, classes]`).
     pub fn loss(&self, logits: &Tensor, labels: &Tensor, teacher: Option<&Tensor>, target: &Target) -> Tensor {
         let log_probabilities = logits.log_softmax(-1, None);

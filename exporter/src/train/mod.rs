@@ -1,4 +1,4 @@
-//! Training by the one-pass method: each step fits every width at once. A dense network, to compare with, has full width only.
+//! Training: one loop for every method; [`method`] has what differs between them.
 //!
 //! A run is a pure function of its [`Recipe`], its images, its seed and its teacher, if it has one (on one thread of a
 //! processor; a GPU rounds as it likes): what is random in a step is drawn from the seed and the step's number, so that a
@@ -11,6 +11,7 @@ mod check;
 pub mod checkpoint;
 pub mod difference;
 pub mod loss;
+pub mod method;
 pub mod optimiser;
 pub mod progress;
 pub mod recipe;
@@ -26,7 +27,8 @@ use crate::data::{DataError, Examples, Images};
 
 use checkpoint::CheckpointError;
 
-pub use recipe::{Method, Origin, Precision, Recipe, Start, Teacher, some_of};
+pub use method::{Method, Teacher};
+pub use recipe::{Origin, Precision, Recipe, Start, recalibration_images, some_of};
 pub use run::Run;
 
 /// What an epoch did.
@@ -34,7 +36,7 @@ pub use run::Run;
 pub struct Epoch {
     /// Mean training loss.
     pub loss: f64,
-    /// Share of the validation images that are classified correctly, at each of the network's widths.
+    /// Share of the validation images that are classified correctly, at each of [`Recipe::progress_widths`].
     pub accuracy: Vec<f64>,
     /// Time taken, in seconds.
     pub seconds: f64,

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use anywidth::engine::Width;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Epoch, named_widths};
+use super::{Epoch, Recipe, named_widths};
 
 /// Tells how a run goes.
 #[derive(Debug)]
@@ -39,7 +39,8 @@ impl Progress {
         self.bar.set_message(format!("loss {loss:.4}, rate {rate:.4}"));
     }
 
-    pub(super) fn epoch(&self, history: &[Epoch], epochs: usize) {
+    pub(super) fn epoch(&self, history: &[Epoch], recipe: &Recipe) {
+        let epochs = recipe.epochs;
         let Some(last) = history.last().filter(|_| self.lines) else { return };
         let left = (epochs - history.len()) as f64 * last.seconds / 60.0;
         let waited = (100.0 * last.waited / last.seconds).round();
@@ -48,7 +49,7 @@ impl Progress {
             "epoch {}/{epochs}: loss {:.4}, validation {}; {:.0} s{waited}, {left:.0} min left",
             history.len(),
             last.loss,
-            by_width(&last.accuracy),
+            by_width(&recipe.progress_widths(), &last.accuracy),
             last.seconds,
         );
         self.bar.suspend(|| eprintln!("{line}"));
@@ -61,11 +62,18 @@ impl Default for Progress {
     }
 }
 
-/// Percentages at the named widths: `62.41 (0.25)  71.90 (0.5) ...`; of a dense network, at its only one.
-pub fn by_width(accuracy: &[f64]) -> String {
-    if let [only] = accuracy {
-        return format!("{:.2} (1)", 100.0 * only);
-    }
-    let at = |width: Width| format!("{:.2} ({width})", 100.0 * accuracy[width.active(accuracy.len()) - 1]);
-    named_widths().map(at).join("  ")
+/// Percentages at the named widths: `62.41 (0.25)  71.90 (0.5) ...`, of accuracies at some
+/// `widths`; at each of those where there are no more than the named ones.
+pub fn by_width(widths: &[Width], accuracy: &[f64]) -> String {
+    let few = widths.len() <= named_widths().len();
+    let told = |width: &Width| few || named_widths().iter().any(|named| closest(widths, *named) == Some(width));
+    let pairs = widths.iter().zip(accuracy).filter(|(width, _)| told(width));
+    let named = |width: &Width| named_widths().into_iter().find(|&named| !few && closest(widths, named) == Some(width));
+    let text = pairs.map(|(width, share)| format!("{:.2} ({})", 100.0 * share, named(width).unwrap_or(*width)));
+    text.collect::<Vec<String>>().join("  ")
+}
+
+/// The narrowest of the ascending `widths` that is not below `width`: the one that has its channels.
+fn closest(widths: &[Width], width: Width) -> Option<&Width> {
+    widths.iter().find(|&&other| other >= width)
 }

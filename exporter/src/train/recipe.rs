@@ -1,21 +1,24 @@
 //! Everything that decides how a network is trained, as it stands in checkpoints, files and cards.
 
+use anywidth::engine::Width;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
 use super::average::Average;
+use super::method::{Dense, Method};
+use super::optimiser;
 use super::schedule::Schedule;
-use super::{loss, optimiser};
 use crate::data::{Augmentation, Batch, DataError, Examples, Shape, Source};
 use crate::model::{Architecture, Network, Normalisation, Weights, start};
+use crate::train::named_widths;
 
 /// Everything that decides how a network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Where the images come from.
     pub dataset: Source,
-    /// The network.
+    /// The network; of a dense one, what it is a share of.
     pub architecture: Architecture,
     /// Which weights it starts from.
     #[serde(default)]
@@ -30,18 +33,8 @@ pub struct Recipe {
     pub schedule: Schedule,
     /// The optimiser's settings.
     pub sgd: optimiser::Settings,
-    /// How much each width's loss counts.
-    pub loss_weights: loss::Weighting,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
-    /// Share of a target that is what the teacher says of an image, or full width to the narrower ones. ([`loss::Target`])
-    #[serde(default, skip_serializing_if = "is_none")]
-    pub distillation: f64,
-    /// The network that teaches, if it is not full width.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teacher: Option<Teacher>,
-    /// Is the gradient of each channel divided by the share of the loss in which it takes part?
-    pub coverage: bool,
     /// The network that is measured and exported is an average over the last steps, of which each one leaves this share;
     /// 0 for none.
     #[serde(default)]
@@ -57,11 +50,6 @@ pub struct Recipe {
     /// Do the images of rare classes count for more, so that all classes count alike? ([`balance::class_weights`](super::balance::class_weights))
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub balanced: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_none(share: &f64) -> bool {
-    *share == 0.0
 }
 
 /// Which weights a network starts from; what is not said is random, each row drawn for its own number of inputs.
@@ -91,25 +79,6 @@ pub struct Origin {
     pub normalisation: Normalisation,
 }
 
-/// The dense network of the same recipe, trained before, whose answers are a share of the targets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Teacher {
-    /// The name of its run's folder.
-    pub run: String,
-    /// Its network's MD5. ([`Network::md5`])
-    pub md5: String,
-}
-
-/// How the widths of a network are trained together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// One pass at full width gives the loss of every width.
-    OnePass,
-    /// Full width alone, without the triangle: a network to compare with, which has no other width.
-    Dense,
-}
-
 /// What the convolutions compute in; weights are held in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -135,6 +104,9 @@ const WHITENED_BY: usize = 1000;
 /// Fewer of them where the images are larger than 64x64, which keeps their copies and patches near 300 MB.
 const WHITENED_PIXELS: usize = 1000 * 64 * 64;
 
+/// The training images that statistics are measured with after training: a thousand, as the authors of US-Net suggest.
+const RECALIBRATED_BY: usize = 1000;
+
 /// The training images that give the first statistics of a network which starts from a model: a few hundred pixels of
 /// each channel would do, and 500 images have half a million.
 const CALIBRATED_BY: usize = 500;
@@ -152,22 +124,51 @@ impl Recipe {
         let model = self.start.model.as_ref();
         let normalisation = model.map_or(Normalisation { mean, std }, |model| model.normalisation.clone());
         let shape = self.dataset.shape();
-        let weights = match self.method {
-            Method::OnePass => Weights::Triangular,
-            Method::Dense => Weights::Dense,
-        };
-        let network = Network::new(self.architecture, weights, shape, classes, normalisation, self.seed, Kind::Float);
+        let rules = self.method.rules();
+        let architecture = rules.architecture(self.architecture);
+        let network = Network::new(architecture, rules.weights(), shape, classes, normalisation, self.seed, Kind::Float);
         if self.start.copies {
             start::pass_through(&network);
         }
-        network
+        match rules.norm_widths() {
+            widths if widths.len() > 1 => network.with_norms_for(&widths),
+            _ => network,
+        }
     }
 
-    /// The recipe of the dense network to compare with: the same but for the method, and for what is about widths.
+    /// The network that a finished run by this recipe has.
+    ///
+    /// # Panics
+    /// As for [`Recipe::network`].
+    pub(super) fn finished_network(&self) -> Network {
+        match self.method.rules().recalibrated() {
+            Some(widths) => self.network().with_norms_for(&widths),
+            None => self.network(),
+        }
+    }
+
+    /// The widths that are measured after each epoch: all of a network that gives them in one pass.
+    pub fn progress_widths(&self) -> Vec<Width> {
+        match self.method.weights() {
+            Weights::Triangular => self.architecture.widths(),
+            Weights::Sliced => named_widths().into_iter().filter(|&width| width >= self.method.narrowest()).collect(),
+            Weights::Dense => vec![Width::FULL],
+        }
+    }
+
+    /// The widths that the network is worth measuring at: those of the architecture's grid from the narrowest trained one up.
+    pub fn trained_widths(&self) -> Vec<Width> {
+        match self.method.weights() {
+            Weights::Dense => vec![Width::FULL],
+            Weights::Sliced | Weights::Triangular => {
+                self.architecture.widths().into_iter().filter(|&width| width >= self.method.narrowest()).collect()
+            }
+        }
+    }
+
+    /// The recipe of the dense network to compare with: the same but for the method.
     pub fn dense(&self) -> Recipe {
-        let loss_weights = loss::Weighting { narrowest: 1.0, emphasis: Vec::new() };
-        let untaught = Recipe { distillation: 0.0, teacher: None, ..self.clone() };
-        Recipe { method: Method::Dense, loss_weights, coverage: false, ..untaught }
+        Recipe { method: Method::Dense(Dense { width: 1.0 }), ..self.clone() }
     }
 
     /// The average that a run by this recipe keeps, if any.
@@ -194,8 +195,21 @@ impl Recipe {
 /// # Errors
 /// [`DataError`] if an image is not where it was any more.
 pub fn some_of(train: &dyn Examples) -> Result<Batch, DataError> {
+    spread(train, CALIBRATED_BY, CALIBRATED_PIXELS)
+}
+
+/// The images `train` that statistics are measured with after training.
+///
+/// # Errors
+/// [`DataError`] if an image is not where it was any more.
+pub fn recalibration_images(train: &dyn Examples) -> Result<Batch, DataError> {
+    spread(train, RECALIBRATED_BY, 2 * CALIBRATED_PIXELS)
+}
+
+/// As many images as may be, and as have so many pixels in all, evenly spread over `train`.
+fn spread(train: &dyn Examples, most: usize, pixels: usize) -> Result<Batch, DataError> {
     let Shape { height, width, .. } = train.shape();
     let all = train.labels().len();
-    let count = all.min(CALIBRATED_BY).min(CALIBRATED_PIXELS / (height * width));
+    let count = all.min(most).min(pixels / (height * width));
     train.plain(&(0..count).map(|place| place * all / count).collect::<Vec<usize>>())
 }

@@ -9,14 +9,16 @@ use tch::{Device, Tensor};
 
 use super::average::Average;
 use super::balance::class_weights;
-use super::batches::{Order, augmented};
+use super::batches::{Order, augmented, of_method};
 use super::checkpoint::{self, Checkpoint, CheckpointError};
-use super::loss::{LossWeights, Target};
+use super::loss::Target;
+use super::method::Step;
 use super::optimiser::Sgd;
 use super::progress::Progress;
+use super::recipe::recalibration_images;
 use super::{Epoch, Material, Outcome, Recipe, TrainError};
 use crate::data::loader::Loader;
-use crate::data::{Batch, Images};
+use crate::data::{Batch, Examples, Images};
 use crate::evaluate;
 use crate::model::{Mode, Network, beside};
 
@@ -150,7 +152,7 @@ impl Run {
     ) -> Result<Outcome, TrainError> {
         let Material { train, validation, .. } = material;
         self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
-        if self.recipe.teacher.is_some() != self.teacher.is_some() {
+        if self.recipe.method.teacher().is_some() != self.teacher.is_some() {
             return Err(TrainError::Setting("teacher: there is one in the run or in its recipe, not in both".into()));
         }
         let per_epoch = train.labels().len() / self.recipe.batch;
@@ -179,7 +181,7 @@ impl Run {
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
         let Material { train, validation, loaders, .. } = material;
-        let goal = Goal::of(&self.recipe, &self.network, train.labels())?;
+        let goal = Goal::of(&self.recipe, &self.network, train.labels());
         let steps = self.recipe.epochs * per_epoch;
         let recipe = self.recipe.clone();
         let batches = || {
@@ -193,9 +195,9 @@ impl Run {
                     self.save()?;
                     return Ok(Outcome::Interrupted);
                 }
-                self.measure(validation);
+                self.measure(train, validation)?;
                 self.save()?;
-                progress.epoch(&self.history, self.recipe.epochs);
+                progress.epoch(&self.history, &self.recipe);
             }
             Ok(Outcome::Finished)
         })
@@ -233,29 +235,43 @@ impl Run {
         Ok(Outcome::Finished)
     }
 
-    /// Completes the epoch that is the history's last.
-    fn measure(&mut self, validation: &Images) {
+    /// Completes the epoch that is the history's last, and the network if that was the run's last.
+    fn measure(&mut self, train: &dyn Examples, validation: &Images) -> Result<(), TrainError> {
         let begin = Instant::now();
-        let mode = Mode { training: false, precision: self.recipe.precision.kind() };
-        let accuracy = evaluate::accuracies(self.network(), validation, mode);
+        let precision = self.recipe.precision.kind();
+        let widths = self.recipe.progress_widths();
+        let mode = Mode { training: false, precision };
+        let accuracy = match self.recipe.method.rules().recalibrated() {
+            Some(norms) => {
+                let network = self.network().copied().with_norms_for(&norms);
+                network.recalibrate(&recalibration_images(train)?.images.to_device(network.device()));
+                let accuracy = evaluate::accuracies_at(&network, &widths, validation, mode);
+                if self.is_finished() {
+                    self.average = None;
+                    self.network = network;
+                }
+                accuracy
+            }
+            None => evaluate::accuracies_at(self.network(), &widths, validation, mode),
+        };
         if let Some(last) = self.history.last_mut() {
             last.accuracy = accuracy;
             last.seconds += begin.elapsed().as_secs_f64();
         }
+        Ok(())
     }
 
     fn step_once(&mut self, batch: &Batch, goal: &Goal, rate: f64) -> f64 {
         let mode = Mode { training: true, precision: self.recipe.precision.kind() };
         let batch = batch.to_device(self.network.device());
-        let logits = self.network.all_logits(&batch.images, mode);
         let told = self.teacher.as_ref().map(|teacher| {
             let mode = Mode { training: false, ..mode };
             tch::no_grad(|| teacher.network().logits(&batch.images, Width::FULL, mode))
         });
-        let loss = goal.widths.loss(&logits, &batch.labels, told.as_ref(), &goal.target);
-        let value = loss.double_value(&[]);
+        let random = of_method(&self.recipe, self.step);
+        let mut step = Step { network: &self.network, batch: &batch, target: &goal.target, told, mode, random };
+        let value = self.recipe.method.rules().backward(&mut step);
         if value.is_finite() {
-            loss.backward();
             self.sgd.step(&self.network.parameters(), &goal.scales, rate);
             if let Some(average) = &mut self.average {
                 average.update(&self.network, self.step);
@@ -288,25 +304,24 @@ impl Run {
             loss_sum: self.loss_sum,
             gpu: self.gpu,
         };
-        Ok(checkpoint::save(&self.checkpoint, &state, &self.network, &self.sgd, self.average.as_ref())?)
+        // A finished run has no further step to take.
+        let sgd = (!self.is_finished()).then_some(&self.sgd);
+        Ok(checkpoint::save(&self.checkpoint, &state, &self.network, sgd, self.average.as_ref())?)
     }
 }
 
 /// What the gradients follow, and how far.
 struct Goal {
-    widths: LossWeights,
     target: Target,
     /// One for each parameter, where gradients are divided by the channels' coverage.
     scales: Vec<Option<Tensor>>,
 }
 
 impl Goal {
-    fn of(recipe: &Recipe, network: &Network, labels: &[u16]) -> Result<Goal, TrainError> {
-        let widths = LossWeights::new(&recipe.loss_weights, network.widths().len()).map_err(TrainError::Setting)?;
-        let scales = if recipe.coverage { widths.gradient_scales(network) } else { Vec::new() };
+    fn of(recipe: &Recipe, network: &Network, labels: &[u16]) -> Goal {
         let weights = || class_weights(labels, recipe.dataset.labels().len());
-        let classes = recipe.balanced.then(|| beside(&network.classifier.bias, &weights()));
-        let Recipe { label_smoothing, distillation, .. } = *recipe;
-        Ok(Goal { widths, target: Target { label_smoothing, distillation, classes }, scales })
+        let classes = recipe.balanced.then(|| beside(&network.graph.classifier.bias, &weights()));
+        let target = Target { label_smoothing: recipe.label_smoothing, distillation: 0.0, classes };
+        Goal { target, scales: recipe.method.rules().gradient_scales(network) }
     }
 }

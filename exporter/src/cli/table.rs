@@ -1,0 +1,328 @@
+//! `exporter table`: trains the rows that are missing, measures them, and writes the page that shows them all.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use anywidth::engine::Width;
+use clap::{CommandFactory, Parser};
+use tch::Device;
+
+use exporter::data::Images;
+use exporter::evaluate::accuracies_at;
+use exporter::file::{check_writable, write_whole};
+use exporter::model::{Mode, Network};
+use exporter::plot::{Curve as Drawn, accuracy_curve};
+use exporter::table::page::{Line, Section, page};
+use exporter::table::{Config, Curve, Outcome, Row, RunId, Trained};
+use exporter::train::difference::differences;
+use exporter::train::progress::Progress;
+use exporter::train::{Method, Outcome as Ending, Recipe, Run, TrainError, recalibration_images};
+
+use super::command::by_recipe;
+use super::flags::Args as TrainArgs;
+use super::material::Material;
+use super::say::printable;
+use super::train::{Plan, Stop, lessons, stop_on_signal};
+use super::{Cli, Command};
+
+/// Flags of `exporter table`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files of rows, such as configs/*.toml.
+    #[arg(required = true)]
+    configs: Vec<PathBuf>,
+    /// Folder that holds a folder of files for each data set with a name.
+    #[arg(long, default_value = "data")]
+    data: PathBuf,
+    /// Folder for the checkpoints of runs under way.
+    #[arg(long, default_value = "runs/table")]
+    runs: PathBuf,
+    /// The page. What came of each run, and the pictures of the curves, are in the folder beside it with the same name.
+    #[arg(long, default_value = "docs/paper.md")]
+    page: PathBuf,
+    /// Train only the runs whose names contain this, such as lenet-cifar10/us-net; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Train nothing: write the page from what is there.
+    #[arg(long, conflicts_with = "only")]
+    no_training: bool,
+    /// What trains: cpu, or a GPU as cuda or cuda:N.
+    #[arg(long, default_value = "cpu", value_parser = super::flags::device)]
+    device: Device,
+    /// Processor threads. Only one thread gives the same networks every time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+}
+
+/// One run of a row.
+struct Job<'a> {
+    config: &'a Config,
+    row: &'a Row,
+    id: RunId,
+    /// The command that trains it, with every flag said.
+    command: String,
+    /// What came of it, if it is over.
+    trained: Option<Trained>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let flags = train_flags();
+    let configs = args.configs.iter().map(|path| Config::read(path, &flags)).collect::<Result<Vec<_>, _>>()?;
+    check_writable(&args.results()).with_context(|| format!("{} cannot be written", args.results().display()))?;
+    // Everything that can be wrong with a row is found before the first one is trained.
+    let mut jobs = Vec::new();
+    for config in &configs {
+        for row in &config.row {
+            for id in config.runs(row) {
+                let name = format!("{}/{}", config.name, id.name);
+                jobs.push(Job::of(args, config, row, id).context(name)?);
+            }
+        }
+    }
+    write_page(args, &configs, &jobs)?;
+    if args.no_training {
+        return Ok(());
+    }
+    let wanted = |job: &Job<'_>| args.only.is_empty() || args.only.iter().any(|part| job.name().contains(part.as_str()));
+    ensure!(jobs.iter().any(wanted), "--only {}: no run has a name like this", args.only.join(" --only "));
+    tch::set_num_threads(i32::from(args.threads));
+    tch::Cuda::cudnn_set_benchmark(true);
+    let stop = stop_on_signal()?;
+    for index in 0..jobs.len() {
+        let job = &jobs[index];
+        if job.trained.is_some() || !wanted(job) {
+            continue;
+        }
+        eprintln!("{}", printable(&job.name()));
+        let Some(trained) = job.train(args, &stop).with_context(|| job.name())? else {
+            eprintln!("stopped; the same command goes on");
+            return Ok(());
+        };
+        let path = job.result(args);
+        trained.write(&path).with_context(|| path.display().to_string())?;
+        jobs[index].trained = Some(trained);
+        write_page(args, &configs, &jobs)?;
+    }
+    Ok(())
+}
+
+impl Args {
+    /// The folder of what came of each run.
+    fn results(&self) -> PathBuf {
+        self.page.with_extension("")
+    }
+}
+
+impl<'a> Job<'a> {
+    fn of(args: &Args, config: &'a Config, row: &'a Row, id: RunId) -> anyhow::Result<Job<'a>> {
+        let mut job = Job { config, row, id, command: String::new(), trained: None };
+        let flags = job.flags(args, false)?;
+        flags.check()?;
+        ensure!(flags.method.teacher.is_none() && flags.start.is_none(), "teacher and start are not for tables");
+        let source = Plan::images(&flags)?.source(None);
+        let recipe = flags.recipe(&source, None, None)?;
+        let statistics = job.row.statistics.iter().max();
+        ensure!(
+            statistics.is_none_or(|&most| recipe.method.statistics_for(most).is_some()),
+            "statistics: {} does not measure any after training",
+            recipe.method.name()
+        );
+        job.command = by_recipe(&recipe);
+        job.trained = Trained::read(&job.result(args)).map_err(anyhow::Error::msg)?;
+        if let Some(trained) = &job.trained {
+            let found = Recipe { dataset: recipe.dataset.clone(), ..trained.recipe.clone() };
+            let text = super::in_words(&differences(&found, &recipe));
+            let path = job.result(args);
+            ensure!(text.is_empty(), "{}: {text}; remove the file to train it anew", path.display());
+        }
+        Ok(job)
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.config.name, self.id.name)
+    }
+
+    /// The file of what came of it.
+    fn result(&self, args: &Args) -> PathBuf {
+        args.results().join(&self.config.name).join(format!("{}.json", self.id.name))
+    }
+
+    /// The flags of `exporter train` for it.
+    fn flags(&self, args: &Args, resume: bool) -> anyhow::Result<Box<TrainArgs>> {
+        let data = match (&self.config.dataset, &self.config.data) {
+            (Some(dataset), _) => args.data.join(dataset),
+            (None, data) => data.clone().unwrap_or_default(),
+        };
+        let mut words = vec!["exporter".to_owned(), "train".into()];
+        words.extend(self.config.arguments(self.row, &self.id));
+        words.push(format!("--data={}", data.display()));
+        words.push(format!("--run={}", args.runs.join(&self.config.name).join(&self.id.name).display()));
+        words.push(format!("--threads={}", args.threads));
+        words.extend(resume.then(|| "--resume".into()));
+        match Cli::try_parse_from(words).map_err(|error| anyhow::Error::msg(first_line(&error.to_string())))?.command {
+            Command::Train(mut flags) => {
+                flags.device = args.device;
+                Ok(flags)
+            }
+            _ => bail!("no training"),
+        }
+    }
+
+    /// Trains and measures it; nothing if it was stopped.
+    fn train(&self, args: &Args, stop: &Stop) -> anyhow::Result<Option<Trained>> {
+        let fresh = self.flags(args, false)?;
+        let there = super::checkpoint(fresh.run.as_deref().unwrap_or(Path::new(""))).exists();
+        let flags = self.flags(args, there)?;
+        let (mut run, material) = Plan::of(&flags)?.begin(&flags)?;
+        let ending = match run.train(lessons(&flags, &material), &Progress::new(), &|| stop.is_told()) {
+            Ok(Ending::Finished) => finished(&run, &material, self.row)?,
+            Ok(Ending::Interrupted) => return Ok(None),
+            Err(error @ (TrainError::Diverged { .. } | TrainError::Overflow { .. })) => {
+                eprintln!("{error}");
+                Outcome::Diverged { reason: error.to_string() }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(Trained { recipe: run.recipe().clone(), machine: machine(args), outcome: ending }))
+    }
+}
+
+/// What a finished run is worth.
+fn finished(run: &Run, material: &Material, row: &Row) -> anyhow::Result<Outcome> {
+    let (recipe, validation, test) = (run.recipe(), &material.measures.validation, material.measures.test()?);
+    let mut seconds: Vec<f64> = run.history().iter().map(|epoch| epoch.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    let mut curves = Vec::new();
+    if row.statistics.is_empty() {
+        curves.push(curve(run.network(), recipe, validation, &test));
+    }
+    for &count in &row.statistics {
+        let widths = recipe.method.statistics_for(count).context("a method without statistics of its own")?;
+        let network = run.network().copied().with_norms_for(&widths);
+        network.recalibrate(&recalibration_images(&*material.train)?.images);
+        curves.push(curve(&network, recipe, validation, &test));
+    }
+    let costs: Vec<_> = costs(run.network(), recipe);
+    Ok(Outcome::Finished {
+        epoch_seconds: seconds[seconds.len() / 2],
+        parameters: costs.iter().map(|&(width, parameters, _)| (width, parameters)).collect(),
+        multiply_adds: costs.iter().map(|&(width, _, multiply_adds)| (width, multiply_adds)).collect(),
+        curves,
+    })
+}
+
+fn curve(network: &Network, recipe: &Recipe, validation: &Images, test: &Images) -> Curve {
+    let widths = recipe.trained_widths();
+    let accuracy = |images| accuracies_at(network, &widths, images, Mode::EVALUATION);
+    let places = match &recipe.method {
+        Method::Dense(dense) => vec![dense.width],
+        _ => widths.iter().map(|width| width.as_f64()).collect(),
+    };
+    Curve { test: accuracy(test), validation: accuracy(validation), widths: places }
+}
+
+/// Parameters and multiply-adds at the narrowest trained width and at full width.
+fn costs(network: &Network, recipe: &Recipe) -> Vec<(f64, u64, u64)> {
+    if let Method::Dense(dense) = &recipe.method {
+        let cost = network.cost();
+        return vec![(dense.width, cost.parameters, cost.multiply_adds)];
+    }
+    let at = |width: Width| {
+        let cost = network.sliced(width).cost();
+        (width.as_f64(), cost.parameters, cost.multiply_adds)
+    };
+    [recipe.method.narrowest(), Width::FULL].map(at).into()
+}
+
+/// Writes the page and the pictures from what there is.
+fn write_page(args: &Args, configs: &[Config], jobs: &[Job<'_>]) -> anyhow::Result<()> {
+    let sections: Vec<Section> = configs.iter().map(|config| section(config, jobs)).collect();
+    let write = |path: &Path, text: &str| write_whole(path, text.as_bytes()).with_context(|| path.display().to_string());
+    for section in sections.iter().filter(|section| !section.lines.is_empty()) {
+        let lines = section.lines.iter().filter(|line| line.curves[0].widths.len() > 1);
+        let curves: Vec<Drawn> =
+            lines.map(|line| Drawn { name: line.title.clone(), points: line.mean(), images: None }).collect();
+        let title = format!("{}: test accuracy by width", section.title);
+        let path = args.results().join(format!("{}.svg", section.name));
+        write(&path, &accuracy_curve(&title, &curves))?;
+    }
+    write(&args.page, &page(&sections))
+}
+
+fn section(config: &Config, jobs: &[Job<'_>]) -> Section {
+    let of_config = || jobs.iter().filter(|job| std::ptr::eq(job.config, config));
+    let missing = of_config().filter(|job| job.trained.is_none());
+    let diverged = of_config().filter_map(|job| match &job.trained.as_ref()?.outcome {
+        Outcome::Diverged { reason } => Some((job.id.name.clone(), reason.clone())),
+        Outcome::Finished { .. } => None,
+    });
+    let of_row = |row: &Row| {
+        let jobs: Vec<&Job<'_>> = of_config().filter(|job| std::ptr::eq(job.row, row)).collect();
+        lines(row, &jobs)
+    };
+    Section {
+        title: config.title.clone(),
+        name: config.name.clone(),
+        narrowest: config.narrowest,
+        paper_epochs: config.paper_epochs,
+        lines: config.row.iter().flat_map(of_row).collect(),
+        missing: missing.map(|job| (job.id.name.clone(), job.command.clone())).collect(),
+        diverged: diverged.collect(),
+    }
+}
+
+/// The lines of `row`, of those of its runs that are finished.
+fn lines(row: &Row, jobs: &[&Job<'_>]) -> Vec<Line> {
+    let trained: Vec<&Trained> = jobs.iter().filter_map(|job| job.trained.as_ref()).collect();
+    let line = |(index, title): (usize, String)| {
+        let mut line = Line {
+            title,
+            curves: Vec::new(),
+            seeds: Vec::new(),
+            paper: row.paper.get(index).copied(),
+            epochs: 0,
+            epoch_seconds: 0.0,
+            parameters: [u64::MAX, 0],
+            multiply_adds: [u64::MAX, 0],
+            machine: String::new(),
+        };
+        for Trained { recipe, machine, outcome } in &trained {
+            let Outcome::Finished { epoch_seconds, parameters, multiply_adds, curves } = outcome else { continue };
+            line.take(recipe.seed, &curves[index]);
+            line.epochs = recipe.epochs;
+            line.epoch_seconds = line.epoch_seconds.max(*epoch_seconds);
+            line.machine.clone_from(machine);
+            for (range, found) in [(&mut line.parameters, parameters), (&mut line.multiply_adds, multiply_adds)] {
+                for &(_, count) in found {
+                    *range = [range[0].min(count), range[1].max(count)];
+                }
+            }
+        }
+        (!line.curves.is_empty()).then_some(line)
+    };
+    row.lines().into_iter().enumerate().filter_map(line).collect()
+}
+
+/// The names of `exporter train`'s flags.
+fn train_flags() -> Vec<String> {
+    let command = Cli::command();
+    let train = command.find_subcommand("train").expect("a subcommand of this program");
+    train.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
+}
+
+/// What computes, as it is named to its users.
+fn machine(args: &Args) -> String {
+    let threads = if args.threads == 1 { "one thread".into() } else { format!("{} threads", args.threads) };
+    let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = described.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name);
+    match args.device {
+        Device::Cuda(_) => "a GPU".into(),
+        _ => format!("{threads} of {name}"),
+    }
+}
+
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}

@@ -1,0 +1,122 @@
+//! Convolutions, ordinary and depthwise.
+
+use anywidth::engine::{Width, limit};
+use rand::Rng;
+use tch::{Device, Kind, Tensor};
+
+use super::matrix::{FanIn, Matrix};
+use crate::model::{Mode, rows};
+
+/// A convolution whose rows read the input channels that they may; its bias is that of the normalization that follows.
+#[derive(Debug)]
+pub struct Convolution {
+    /// `[C_out, C_in, K, K]`.
+    pub weight: Matrix,
+    /// Where its kernels are put.
+    pub window: Window,
+}
+
+/// Where square kernels are put on a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns of the kernel.
+    pub side: usize,
+    /// Rows and columns from one place to the next.
+    pub stride: usize,
+    /// Rows and columns of zeros around the map.
+    pub padding: usize,
+}
+
+/// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one. In
+/// bfloat16 they never do: what a processor with AMX saves is less than what it takes to put the halves together, and to
+/// add up what both say of their common inputs' gradient. Nor do they on a GPU, where a pass is mostly starting kernels.
+const WORTH_SPLITTING: i64 = 64;
+
+impl Window {
+    /// A kernel of `side` pixels, an odd number, that keeps the size of a map.
+    pub const fn same(side: usize) -> Window {
+        Window { side, stride: 1, padding: side / 2 }
+    }
+
+    /// The same kernel put down every `stride` pixels.
+    pub const fn strided(self, stride: usize) -> Window {
+        Window { stride, ..self }
+    }
+
+    /// Rows or columns of the map that it makes of one with `length` of them.
+    pub fn outputs(self, length: usize) -> usize {
+        (length + 2 * self.padding - self.side) / self.stride + 1
+    }
+
+    /// Are there as many places for the kernel as the map has pixels?
+    fn keeps_size(self) -> bool {
+        self.stride == 1 && self.side == 2 * self.padding + 1
+    }
+}
+
+impl Convolution {
+    /// A convolution with random weights `[c_out, c_in, side, side]`.
+    pub(in crate::model) fn new(
+        fan_in: FanIn,
+        channels: [usize; 2],
+        window: Window,
+        kind: Kind,
+        random: &mut impl Rng,
+    ) -> Convolution {
+        Convolution { weight: Matrix::new(fan_in, channels, &[window.side; 2], kind, random), window }
+    }
+
+    pub(in crate::model) fn forward(&self, input: &Tensor, width: Width, mode: Mode) -> Tensor {
+        let (c_out, c_in) = (self.weight.rows(), self.weight.values.size()[1]);
+        let weight = self.weight.active(width, input.size()[1]).to_kind(mode.precision);
+        let rows = weight.size()[0];
+        let input = input.to_kind(mode.precision);
+        let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
+        let groups = if self.weight.fan_in == FanIn::Own { rows } else { 1 };
+        let convolve =
+            |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], groups);
+        let [on_processor, half] = [input.device() == Device::Cpu, mode.precision == Kind::BFloat16];
+        if mode.training && on_processor && half && groups == 1 && self.window.keeps_size() && self.window.side > 1 {
+            return rows::with_long_rows(&input, self.window.padding as i64, |input| convolve(input, &weight));
+        }
+        if self.weight.fan_in != FanIn::Triangular || rows < WORTH_SPLITTING || !on_processor || half {
+            return convolve(&input, &weight);
+        }
+        // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
+        let upper = rows / 2;
+        let read = limit(upper as usize - 1, c_in as usize, c_out) as i64;
+        let narrow = convolve(&input.narrow(1, 0, read), &weight.narrow(0, 0, upper).narrow(1, 0, read));
+        Tensor::cat(&[narrow, convolve(&input, &weight.narrow(0, upper, rows - upper))], 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::layer::normal;
+
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+
+    #[test]
+    fn a_split_convolution_gives_what_the_masked_weights_give_in_one() {
+        let mut random = ChaCha8Rng::seed_from_u64(2);
+        let mode = Mode { training: false, precision: Kind::Double };
+        for (c_out, c_in, millionths, stride) in
+            [(64, 64, 1_000_000, 1), (100, 70, 1_000_000, 1), (70, 100, 950_000, 2), (130, 9, 500_000, 1)]
+        {
+            let width = Width::from_millionths(millionths).expect("a width");
+            let window = Window { side: 3, stride, padding: 1 };
+            let convolution =
+                Convolution::new(FanIn::Triangular, [c_out, c_in], window, Kind::Double, &mut random);
+            let [rows, columns] = [c_out, c_in].map(|channels| width.active(channels) as i64);
+            assert!(rows >= WORTH_SPLITTING);
+            let values: Vec<f64> = normal(2 * columns as usize * 20, 1.0, &mut random).collect();
+            let input = Tensor::from_slice(&values).view([2, columns, 4, 5]);
+            let weight = convolution.weight.masked().narrow(0, 0, rows).narrow(1, 0, columns);
+            let expected = input.conv2d(&weight, None::<Tensor>, [stride as i64; 2], [1, 1], [1, 1], 1);
+            let difference = (convolution.forward(&input, width, mode) - expected).abs().max().double_value(&[]);
+            assert!(difference < 1e-12, "{c_out} of {c_in} at {width}: {difference}");
+        }
+    }
+}
