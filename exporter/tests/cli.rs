@@ -15,6 +15,7 @@ use anywidth::engine::Model;
 use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
+use exporter::train::method::OnePass;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
@@ -84,27 +85,28 @@ fn error(output: &Output) -> String {
 const TRAIN: &str =
     "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --rate 0.1 --held-out 59900 --precision float32";
 
+fn one_pass() -> Method {
+    let weighting = Weighting { narrowest: 0.125, emphasis: vec![(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)] };
+    Method::OnePass(OnePass { weighting, coverage: true, distillation: 0.0, teacher: None })
+}
+
 fn recipe() -> Recipe {
     Recipe {
         dataset: Dataset::Mnist.into(),
         architecture: Architecture::Lenet { channels: 2 },
         start: Start::default(),
-        method: Method::OnePass,
+        method: one_pass(),
         epochs: 1,
         batch: 20,
         schedule: Schedule { peak: 0.1, warm_up: 0.15, decay: Decay::Cosine },
         sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
-        loss_weights: Weighting { narrowest: 0.125, emphasis: vec![(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)] },
         label_smoothing: 0.0,
-        coverage: true,
         average: 0.0,
         augmentation: Augmentation { pad: 2, ..Augmentation::default() },
         held_out: 59_900,
         seed: 1,
         precision: Precision::Float32,
         balanced: false,
-        distillation: 0.0,
-        teacher: None,
     }
 }
 
@@ -117,7 +119,7 @@ fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
 fn train_on(label: u16, recipe: Recipe, name: &str, stop: bool, runs: &TempDir) -> Run {
     let images = Images::new(vec![9; 100 * 28 * 28], vec![label; 100], Dataset::Mnist.shape());
     let path = runs.path().join(name).join("checkpoint.safetensors");
-    let taught = recipe.teacher.is_some().then(|| Run::new(recipe.dense(), path.clone()));
+    let taught = recipe.method.teacher().is_some().then(|| Run::new(recipe.dense(), path.clone()));
     let mut run = taught.into_iter().fold(Run::new(recipe, path), Run::taught_by);
     let material = Material { train: &images, validation: &images, loaders: 1, device: tch::Device::Cpu };
     run.train(material, &Progress::silent(), &|| stop).expect("a run");
@@ -144,7 +146,7 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
     assert!(message.contains("a dense network has no width but the full one"), "{message}");
     for (dense, reason) in [
         ("other", "not the dense network of this recipe: batch is 10, expected 20; seed is 2, expected 1"),
-        ("any", "coverage is true, expected false"),
+        ("any", "method.name is \"one-pass\", expected \"dense\""),
         ("unfinished", "0 of 1 epochs are done"),
         ("none", "cannot be read"),
     ] {
@@ -181,7 +183,7 @@ fn resuming_with_other_flags_names_the_fields_that_differ_and_no_other() {
     assert_eq!(
         fields,
         "augmentation.pad: begun with 2, the flags now say 0; \
-         loss_weights.emphasis: begun with [[0.25,0.2],[0.5,0.1],[1.0,0.1]], the flags now say [[0.5,0.2]]; \
+         method.emphasis: begun with [[0.25,0.2],[0.5,0.1],[1.0,0.1]], the flags now say [[0.5,0.2]]; \
          seed: begun with 1, the flags now say 3"
     );
     succeeds(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
@@ -251,16 +253,18 @@ fn a_taught_run_goes_on_and_is_exported_with_its_teacher_alone() {
     assert!(message.starts_with("teacher: "), "{message}");
     // Stopped before its first step.
     let teacher = Some(Teacher { run: "dense".into(), md5: dense.network().md5() });
-    train(Recipe { distillation: 0.9, teacher, ..recipe() }, "run", true, &runs);
+    let Method::OnePass(one_pass) = one_pass() else { panic!("one-pass") };
+    let method = Method::OnePass(OnePass { distillation: 0.9, teacher, ..one_pass });
+    train(Recipe { method, ..recipe() }, "run", true, &runs);
     let message = refusal(&format!("{flags} --resume"), &runs);
-    assert!(message.contains("teacher.run: begun with \"dense\", the flags now say nothing"), "{message}");
+    assert!(message.contains("method.teacher.run: begun with \"dense\", the flags now say nothing"), "{message}");
     // By another name it is still the same.
     let [name, other] = ["dense", "moved"].map(|name| runs.path().join(name));
     fs::rename(&name, &other).expect("renamed");
     succeeds(&format!("{flags} --resume --teacher RUNS/moved"), &runs);
     fs::rename(&other, &name).expect("renamed");
     let message = refusal(&format!("{flags} --resume --teacher RUNS/again"), &runs);
-    assert!(message.contains("teacher.md5: begun with "), "{message}");
+    assert!(message.contains("method.teacher.md5: begun with "), "{message}");
 
     let out = "--data DATA --models RUNS/models --commit abc";
     let message = refusal(&format!("export RUNS/run --dense RUNS/again {out}"), &runs);

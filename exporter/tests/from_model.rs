@@ -16,9 +16,10 @@ use tract_onnx::pb::GraphProto;
 
 use common::{anywidth, decode, largest_difference, random_images};
 use exporter::data::{Augmentation, Dataset, Images, PhotoSet, Source};
-use exporter::model::{Architecture, Layer, Mode, Network, start};
+use exporter::model::{Architecture, Mode, Network, start};
 use exporter::onnx::{self, Exported, Head, Metadata, Training};
 use exporter::train::loss::Weighting;
+use exporter::train::method::OnePass;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
@@ -27,27 +28,28 @@ use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start};
 const VGG8: Architecture = Architecture::Vgg8 { channels: [10, 14, 12] };
 const LENET: Architecture = Architecture::Lenet { channels: 7 };
 
+fn one_pass() -> Method {
+    let weighting = Weighting { narrowest: 0.125, emphasis: vec![] };
+    Method::OnePass(OnePass { weighting, coverage: true, distillation: 0.0, teacher: None })
+}
+
 fn recipe(architecture: Architecture) -> Recipe {
     Recipe {
         dataset: Dataset::Cifar10.into(),
         architecture,
         start: Start::default(),
-        method: Method::OnePass,
+        method: one_pass(),
         epochs: 1,
         batch: 50,
         schedule: Schedule { peak: 1e-6, warm_up: 0.0, decay: Decay::Linear },
         sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
-        loss_weights: Weighting { narrowest: 0.125, emphasis: vec![] },
         label_smoothing: 0.0,
-        coverage: true,
         average: 0.5,
         augmentation: Augmentation::default(),
         held_out: 0,
         seed: 1,
         precision: Precision::Float32,
         balanced: false,
-        distillation: 0.0,
-        teacher: None,
     }
 }
 
@@ -151,10 +153,10 @@ fn rows_of_a_folded_convolution_get_the_length_of_random_ones() {
     let network = from(&model, LENET).network();
     model.fill(&network, &[]).expect("the same network");
     start::calibrated(&network, &images(20).batch(0..20).images);
-    for layer in &network.layers {
-        let Layer::Convolution(convolution) = layer else { continue };
-        let lengths = convolution.masked().square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
-        assert!((lengths - 2.0).abs().max().double_value(&[]) < 1e-4, "{}", convolution.name);
+    for node in &network.graph.nodes {
+        let Some(matrix) = node.layer.matrix() else { continue };
+        let lengths = matrix.masked().square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
+        assert!((lengths - 2.0).abs().max().double_value(&[]) < 1e-4, "{}", node.name);
     }
 }
 
@@ -209,7 +211,7 @@ fn a_file_of_other_classes_leaves_the_last_layer_as_it_was() {
     let (network, random) = (recipe.network(), recipe.network());
     assert_eq!(network.normalisation, model.origin().normalisation);
     assert_eq!(model.fill(&network, &recipe.dataset.labels()).expect("the same hidden layers"), Head::OtherClasses);
-    assert_eq!(network.classifier.weight, random.classifier.weight);
+    assert_eq!(network.graph.classifier.weight, random.graph.classifier.weight);
     let first = |network: &Network| network.parameters()[0].tensor.detach();
     assert_ne!(first(&network), first(&random));
 }
@@ -377,11 +379,8 @@ fn a_network_for_smaller_images_has_the_convolutions_that_it_has_room_for() {
     let network = small.network();
     assert_eq!(model.fill(&network, &classes()).expect("the same network"), Head::Kept);
     let convolutions = |network: &Network| {
-        let layers = network.layers.iter();
-        let convolutions = layers.filter_map(|layer| match layer {
-            Layer::Convolution(convolution) => Some((convolution.name.clone(), convolution.masked())),
-            _ => None,
-        });
+        let nodes = network.graph.nodes.iter();
+        let convolutions = nodes.filter_map(|node| Some((node.name.clone(), node.layer.matrix()?.masked())));
         convolutions.collect::<HashMap<_, _>>()
     };
     let (mine, theirs) = (convolutions(&network), convolutions(&large.network()));
@@ -402,7 +401,7 @@ fn a_last_layer_that_reads_maps_of_another_size_begins_as_usual() {
         let recipe = with_photos(&model, LENET, labels.clone(), size);
         let (network, random) = (recipe.network(), recipe.network());
         assert_eq!(model.fill(&network, &labels).expect("the same convolutions"), head, "{size} pixels");
-        assert_eq!(network.classifier.weight == random.classifier.weight, head == Head::OtherMaps);
+        assert_eq!(network.graph.classifier.weight == random.graph.classifier.weight, head == Head::OtherMaps);
         let first = |network: &Network| network.parameters()[0].tensor.detach();
         assert_ne!(first(&network), first(&random));
     }
@@ -424,5 +423,5 @@ fn classes_of_the_same_name_keep_what_the_file_knows_of_them_whatever_their_orde
         let [found, expected] = [found.select(1, ours), expected.select(1, theirs)];
         assert!(largest_difference(&found, &expected) < 1e-3 * expected.abs().max().double_value(&[]), "class {ours}");
     }
-    assert_eq!(network.classifier.weight.get(1), random.classifier.weight.get(1));
+    assert_eq!(network.graph.classifier.weight.get(1), random.graph.classifier.weight.get(1));
 }

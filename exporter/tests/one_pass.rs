@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
 use exporter::data::Shape;
-use exporter::model::{Architecture, Mode, Network, Normalisation, Weights, lenet, vgg8};
+use exporter::model::{Architecture, Builder, Mode, Network, Normalisation, Weights, lenet, vgg8};
 use exporter::train::loss::{LossWeights, Target, Weighting};
 
 const IMAGES: i64 = 5;
@@ -34,17 +34,12 @@ impl Kin {
 fn network(kin: Kin, channels: [usize; 3], seed: u64) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let normalisation = Normalisation { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.25] };
-    let (architecture, (layers, classifier)) = match kin {
-        Kin::Lenet => (
-            Architecture::Lenet { channels: channels[2] },
-            lenet::layers(channels, kin.shape(), CLASSES, Weights::Triangular, Kind::Double, &mut random),
-        ),
-        Kin::Vgg8(_) => (
-            Architecture::Vgg8 { channels },
-            vgg8::layers(channels, kin.shape(), CLASSES, Weights::Triangular, Kind::Double, &mut random),
-        ),
+    let build = Builder::new(kin.shape(), Weights::Triangular, Kind::Double, &mut random);
+    let (architecture, graph) = match kin {
+        Kin::Lenet => (Architecture::Lenet { channels: channels[2] }, lenet::graph(build, channels, CLASSES)),
+        Kin::Vgg8(_) => (Architecture::Vgg8 { channels }, vgg8::graph(build, channels, CLASSES)),
     };
-    Network { architecture, weights: Weights::Triangular, image: kin.shape(), normalisation, layers, classifier }
+    Network { architecture, weights: Weights::Triangular, normalisation, graph }
 }
 
 fn any_kin() -> impl Strategy<Value = Kin> {

@@ -15,7 +15,7 @@ use common::{
     TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
 };
 use exporter::data::Shape;
-use exporter::model::{Architecture, Classifier, Layer, Mode, Network, Normalisation, Weights, lenet, vgg8};
+use exporter::model::{Architecture, Builder, Graph, Mode, Network, Normalisation, Weights, lenet, vgg8};
 use exporter::onnx::{self, Metadata};
 
 const GREY: Shape = Shape { channels: 1, height: 28, width: 28 };
@@ -28,29 +28,48 @@ const SIZES: [[usize; 2]; 9] =
 /// A LeNet-3C1L with unequal channel counts whose every tensor, BatchNorm's statistics too, is random.
 fn lenet(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let parts = lenet::layers(channels, image, 10, Weights::Triangular, Kind::Float, &mut random);
-    randomised(image, Architecture::Lenet { channels: channels[2] }, parts, &mut random)
+    let build = Builder::new(image, Weights::Triangular, Kind::Float, &mut random);
+    let graph = lenet::graph(build, channels, 10);
+    randomised(Architecture::Lenet { channels: channels[2] }, graph, &mut random)
 }
 
 /// A vgg-8, likewise.
 fn vgg8(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let parts = vgg8::layers(channels, image, 10, Weights::Triangular, Kind::Float, &mut random);
-    randomised(image, Architecture::Vgg8 { channels }, parts, &mut random)
+    let graph = vgg8::graph(Builder::new(image, Weights::Triangular, Kind::Float, &mut random), channels, 10);
+    randomised(Architecture::Vgg8 { channels }, graph, &mut random)
 }
 
 fn vgg8_of_every_size() -> impl Iterator<Item = Network> {
     SIZES.into_iter().map(|[height, width]| vgg8(Shape { channels: 3, height, width }, [7, 10, 9]))
 }
 
-fn randomised(
-    image: Shape,
-    architecture: Architecture,
-    (layers, classifier): (Vec<Layer>, Classifier),
-    random: &mut ChaCha8Rng,
-) -> Network {
+/// The other networks, with as few channels as show what they do.
+fn others() -> Vec<Network> {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut network = |architecture: Architecture, image: Shape| {
+        let normalisation = Normalisation { mean: vec![0.5; image.channels], std: vec![0.25; image.channels] };
+        let new = Network::new(architecture, Weights::Triangular, image, 10, normalisation, 7, Kind::Float);
+        randomised(architecture, new.graph, &mut random)
+    };
+    let side = |side| Shape { channels: 3, height: side, width: side };
+    let mobilenet = Architecture::MobileNet { channels: [7, 5, 6, 6, 9, 11, 13, 17, 20] };
+    let resnet = Architecture::ResNet { channels: [6, 9, 14] };
+    let mlp = Architecture::Mlp { channels: 19 };
+    vec![
+        network(mobilenet, side(32)),
+        network(mobilenet, side(71)),
+        network(resnet, side(32)),
+        network(resnet, side(96)),
+        network(mlp, GREY),
+        network(mlp, COLOUR),
+    ]
+}
+
+fn randomised(architecture: Architecture, graph: Graph, random: &mut ChaCha8Rng) -> Network {
+    let image = graph.nodes[0].shape;
     let normalisation = Normalisation { mean: vec![0.4; image.channels], std: vec![0.25; image.channels] };
-    let network = Network { architecture, weights: Weights::Triangular, image, normalisation, layers, classifier };
+    let network = Network { architecture, weights: Weights::Triangular, normalisation, graph };
     tch::no_grad(|| {
         for (name, tensor) in network.tensors().into_iter().filter(|(name, _)| name.starts_with("norm")) {
             // Factors of either sign: a negative one must not make -0.0 of a zero.
@@ -63,7 +82,7 @@ fn randomised(
 }
 
 fn images_for(network: &Network, count: i64, seed: u64) -> Tensor {
-    let Shape { channels, height, width } = network.image;
+    let Shape { channels, height, width } = network.image();
     random_images([count, channels as i64, height as i64, width as i64], seed)
 }
 
@@ -86,14 +105,14 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
 fn other_runtimes_give_the_logits_of_libtorch_at_full_width() {
     let networks =
         [lenet(GREY, [12, 12, 12]), lenet(COLOUR, [10, 14, 9]), vgg8(GREY, [5, 9, 4]), vgg8(COLOUR, [64, 128, 256])];
-    for network in networks.into_iter().chain(vgg8_of_every_size()) {
+    for network in networks.into_iter().chain(vgg8_of_every_size()).chain(others()) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = exported(&network, &folder);
         let images = images_for(&network, 3, 1);
         let expected = tch::no_grad(|| network.logits(&images, Width::FULL, Mode::EVALUATION));
         for (runtime, logits) in [("ONNX Runtime", onnx_runtime(&path, &images)), ("tract", tract(&path, &images))] {
             let difference = largest_difference(&logits, &expected);
-            let (architecture, image) = (network.architecture, network.image);
+            let (architecture, image) = (network.architecture, network.image());
             assert!(difference < TOLERANCE, "{runtime}, {architecture:?} for {image}: {difference}");
         }
     }
@@ -103,7 +122,7 @@ fn other_runtimes_give_the_logits_of_libtorch_at_full_width() {
 fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_width() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let networks = [lenet(COLOUR, [10, 14, 9]), vgg8(COLOUR, [7, 10, 9]), vgg8(COLOUR, [64, 128, 256])];
-    for network in networks.into_iter().chain(vgg8_of_every_size()) {
+    for network in networks.into_iter().chain(vgg8_of_every_size()).chain(others()) {
         let images = images_for(&network, 2, 2);
         let path = exported(&network, &folder);
         let model = decode(&path);
@@ -114,7 +133,7 @@ fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_
                 [("the file", sliced(&model, &images, width)), ("the engine", anywidth(&path, &images, width))]
             {
                 let difference = largest_difference(&logits, &expected);
-                let (architecture, image) = (network.architecture, network.image);
+                let (architecture, image) = (network.architecture, network.image());
                 assert!(difference < TOLERANCE, "{what}, {architecture:?} for {image}, width {width}: {difference}");
             }
         }
@@ -125,11 +144,11 @@ fn the_engine_and_the_file_sliced_by_hand_give_the_logits_of_the_network_at_any_
 fn the_network_counts_what_it_takes_at_full_width_as_the_engine_does() {
     let networks = [lenet(GREY, [12, 12, 12]), lenet(COLOUR, [10, 14, 9]), vgg8(GREY, [5, 9, 4])];
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for network in networks.into_iter().chain(vgg8_of_every_size()) {
+    for network in networks.into_iter().chain(vgg8_of_every_size()).chain(others()) {
         let bytes = fs::read(exported(&network, &folder)).expect("the file is there");
         let theirs = Model::from_onnx(&bytes).expect("a network that the engine runs").cost(Width::FULL);
         let ours = network.cost();
-        let (architecture, image) = (network.architecture, network.image);
+        let (architecture, image) = (network.architecture, network.image());
         let theirs = (theirs.parameters, theirs.multiply_adds);
         assert_eq!((ours.parameters, ours.multiply_adds), theirs, "{architecture:?} for {image}");
     }

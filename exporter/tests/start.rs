@@ -18,10 +18,8 @@ fn square(side: usize) -> Shape {
 }
 
 fn convolutions(network: &Network) -> Vec<&Convolution> {
-    let layers = network.layers.iter();
-    layers
-        .filter_map(|layer| if let Layer::Convolution(convolution) = layer { Some(convolution) } else { None })
-        .collect()
+    let nodes = network.graph.nodes.iter();
+    nodes.filter_map(|node| if let Layer::Convolution(it) = &node.layer { Some(it) } else { None }).collect()
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {
@@ -52,17 +50,17 @@ fn a_row_that_passes_a_channel_through_reads_the_last_one_that_it_may_and_others
         let (random, copies) = (network(architecture, 32), network(architecture, 32));
         start::pass_through(&copies);
         for (index, (before, after)) in convolutions(&random).into_iter().zip(convolutions(&copies)).enumerate() {
-            let [c_out, c_in, side, _] = before.weight.size()[..] else { panic!("four axes") };
+            let [c_out, c_in, side, _] = before.weight.values.size()[..] else { panic!("four axes") };
             for row in 0..c_out {
-                let now = after.weight.get(row);
+                let now = after.weight.values.get(row);
                 if index == 0 || row * c_in % c_out != 0 {
-                    assert_eq!(values(&now), values(&before.weight.get(row)), "{} row {row}", after.name);
+                    assert_eq!(values(&now), values(&before.weight.values.get(row)), "convolution {index} row {row}");
                     continue;
                 }
                 let last = limit(row as usize, c_in as usize, c_out as usize) as i64 - 1;
                 let one = ((last * side + side / 2) * side + side / 2) as usize;
                 let expected: Vec<f64> = (0..now.numel()).map(|place| if place == one { 1.0 } else { 0.0 }).collect();
-                assert_eq!(values(&now), expected, "{} row {row}", after.name);
+                assert_eq!(values(&now), expected, "convolution {index} row {row}");
             }
         }
     }
@@ -82,7 +80,7 @@ fn a_whitened_stem_holds_uncorrelated_components_with_both_signs_side_by_side() 
         let images = photographs(50, side);
         start::whitened_stem(&network, &images);
         let stem = convolutions(&network)[0];
-        let rows = stem.weight.detach().view([32, values_in_a_patch]).to_kind(Kind::Double);
+        let rows = stem.weight.values.detach().view([32, values_in_a_patch]).to_kind(Kind::Double);
         for pair in 0..16 {
             let (plus, minus) = (values(&rows.get(2 * pair)), values(&rows.get(2 * pair + 1)));
             assert!(plus.iter().zip(&minus).all(|(a, b)| a == &-b), "{side} pixels: pair {pair}");
@@ -101,7 +99,7 @@ fn a_whitened_stem_holds_uncorrelated_components_with_both_signs_side_by_side() 
 fn the_first_channels_of_a_whitened_stem_see_brightness_and_colour() {
     let network = network(Architecture::Vgg8 { channels: [64, 64, 64] }, 32);
     start::whitened_stem(&network, &photographs(50, 32));
-    let rows = convolutions(&network)[0].weight.detach();
+    let rows = convolutions(&network)[0].weight.values.detach();
     // The share of a row's square length, 2, that the three colours have in common.
     let alike = |row: i64| -> f64 {
         let common = rows.get(row).mean_dim([0i64].as_slice(), false, None);
@@ -116,7 +114,7 @@ fn a_stem_with_more_rows_than_components_keeps_the_rest_random() {
     let architecture = Architecture::Vgg8 { channels: [120, 8, 8] };
     let (random, whitened) = (network(architecture, 32), network(architecture, 32));
     start::whitened_stem(&whitened, &photographs(20, 32));
-    let [before, after] = [&random, &whitened].map(|network| convolutions(network)[0].weight.detach());
+    let [before, after] = [&random, &whitened].map(|network| convolutions(network)[0].weight.values.detach());
     assert_eq!(values(&before.narrow(0, 54, 6)), values(&after.narrow(0, 54, 6)));
     assert_ne!(values(&before.narrow(0, 53, 1)), values(&after.narrow(0, 53, 1)));
 }

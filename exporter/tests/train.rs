@@ -10,32 +10,34 @@ use rand::{RngExt, SeedableRng};
 use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::{Architecture, Network};
 use exporter::train::loss::Weighting;
+use exporter::train::method::OnePass;
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
 use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start, Teacher, TrainError};
+
+fn one_pass() -> Method {
+    let weighting = Weighting { narrowest: 0.3, emphasis: vec![(0.5, 0.2)] };
+    Method::OnePass(OnePass { weighting, coverage: true, distillation: 0.0, teacher: None })
+}
 
 fn recipe() -> Recipe {
     Recipe {
         dataset: Dataset::Mnist.into(),
         architecture: Architecture::Lenet { channels: 6 },
         start: Start::default(),
-        method: Method::OnePass,
+        method: one_pass(),
         epochs: 3,
         batch: 20,
         schedule: Schedule { peak: 0.1, warm_up: 0.2, decay: Decay::Linear },
         sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
-        loss_weights: Weighting { narrowest: 0.3, emphasis: vec![(0.5, 0.2)] },
         label_smoothing: 0.0,
-        coverage: true,
         average: 0.0,
         augmentation: Augmentation { pad: 1, ..Augmentation::default() },
         held_out: 0,
         seed: 5,
         precision: Precision::Float32,
         balanced: false,
-        distillation: 0.0,
-        teacher: None,
     }
 }
 
@@ -99,12 +101,12 @@ fn a_run_learns_a_simple_data_set_at_every_trained_width() {
 /// A recipe with everything that keeps a state of its own or depends on the images.
 fn full_recipe() -> Recipe {
     Recipe {
+        method: distilled(0.5, None),
         architecture: Architecture::Vgg8 { channels: [8, 10, 12] },
         start: Start { copies: true, whitened_stem: true, model: None },
         average: 0.7,
         label_smoothing: 0.1,
         balanced: true,
-        distillation: 0.5,
         augmentation: Augmentation { pad: 1, flip: true, jitter: 0.2, ..Augmentation::default() },
         ..recipe()
     }
@@ -119,13 +121,20 @@ fn a_resumed_run_gives_the_same_network_as_an_uninterrupted_one() {
 
 /// The recipe with a teacher.
 fn taught(recipe: Recipe) -> Recipe {
-    Recipe { distillation: 0.9, teacher: Some(Teacher { run: "dense".into(), md5: "0".repeat(32) }), ..recipe }
+    let teacher = Some(Teacher { run: "dense".into(), md5: "0".repeat(32) });
+    Recipe { method: distilled(0.9, teacher), ..recipe }
+}
+
+/// One-pass, with a share of the targets that is not the labels'.
+fn distilled(distillation: f64, teacher: Option<Teacher>) -> Method {
+    let Method::OnePass(one_pass) = one_pass() else { panic!("one-pass") };
+    Method::OnePass(OnePass { distillation, teacher, ..one_pass })
 }
 
 /// The run with a teacher that knows nothing, if its recipe names one.
 fn with_teacher(run: Run) -> Run {
     let untrained = Run::new(run.recipe().dense(), PathBuf::new());
-    if run.recipe().teacher.is_some() { run.taught_by(untrained) } else { run }
+    if run.recipe().method.teacher().is_some() { run.taught_by(untrained) } else { run }
 }
 
 fn resumes_as_if_uninterrupted(recipe: &Recipe) {
@@ -154,7 +163,9 @@ fn a_teacher_alone_teaches_every_width_even_where_the_labels_say_nothing() {
     let recipe = Recipe { epochs: 12, ..recipe() };
     let mut dense = Run::new(recipe.dense(), folder.path().join("dense"));
     train(&mut dense, &never).expect("a run");
-    let recipe = Recipe { distillation: 1.0, ..taught(recipe) };
+    let recipe = taught(recipe);
+    let method = distilled(1.0, recipe.method.teacher().cloned());
+    let recipe = Recipe { method, ..recipe };
     let mut run = Run::new(recipe, folder.path().join("checkpoint")).taught_by(dense);
 
     let labels: Vec<u16> = (0..100).map(|index| index % 10).collect();
@@ -211,7 +222,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint() {
 
     // The same run with a weight that is no number any more, as after a step that was too long.
     let mut broken = Run::resume(path.clone()).expect("a checkpoint");
-    let mut bias = broken.network().classifier.bias.detach();
+    let mut bias = broken.network().graph.classifier.bias.detach();
     let _ = bias.fill_(f64::NAN);
     let error = train(&mut broken, &never).expect_err("no loss");
     assert!(matches!(error, TrainError::Diverged { step: 6, .. }), "{error}");
@@ -263,24 +274,28 @@ fn a_run_does_not_go_on_with_another_number_of_images() {
 #[test]
 fn settings_out_of_range_are_refused_before_the_first_step() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let emphasis = |pair| Weighting { narrowest: 0.3, emphasis: vec![pair] };
-    let narrowest = |narrowest| Weighting { narrowest, emphasis: Vec::new() };
+    let weighted = |narrowest, emphasis| {
+        let weighting = Weighting { narrowest, emphasis };
+        Method::OnePass(OnePass { weighting, coverage: true, distillation: 0.0, teacher: None })
+    };
+    let emphasis = |pair| weighted(0.3, vec![pair]);
+    let narrowest = |narrowest| weighted(narrowest, Vec::new());
     let cases = [
         (Recipe { epochs: 0, ..recipe() }, "epochs: 0"),
         (Recipe { batch: 0, ..recipe() }, "batch: 0"),
         (Recipe { batch: 101, ..recipe() }, "batch: 101"),
         (Recipe { label_smoothing: 1.0, ..recipe() }, "label smoothing: 1"),
-        (Recipe { distillation: 1.5, ..recipe() }, "distillation: 1.5"),
+        (Recipe { method: distilled(1.5, None), ..recipe() }, "distillation: 1.5"),
         (Recipe { average: 1.0, ..recipe() }, "average: 1"),
         (Recipe { augmentation: Augmentation { pad: 28, ..recipe().augmentation }, ..recipe() }, "pad: 28"),
         (Recipe { augmentation: Augmentation { cutout: 29, ..recipe().augmentation }, ..recipe() }, "cutout: 29"),
         (Recipe { augmentation: Augmentation { crop: 0.0, ..recipe().augmentation }, ..recipe() }, "crop: 0"),
         (Recipe { augmentation: Augmentation { jitter: 1.0, ..recipe().augmentation }, ..recipe() }, "jitter: 1"),
         (Recipe { dataset: Dataset::Cifar10.into(), ..recipe() }, "images of 1x28x28"),
-        (Recipe { loss_weights: emphasis((0.5, 1.0)), ..recipe() }, "emphasis"),
-        (Recipe { loss_weights: emphasis((0.5, -0.1)), ..recipe() }, "emphasis"),
-        (Recipe { loss_weights: emphasis((1.5, 0.1)), ..recipe() }, "width 1.5"),
-        (Recipe { loss_weights: narrowest(0.0), ..recipe() }, "width 0"),
+        (Recipe { method: emphasis((0.5, 1.0)), ..recipe() }, "emphasis"),
+        (Recipe { method: emphasis((0.5, -0.1)), ..recipe() }, "emphasis"),
+        (Recipe { method: emphasis((1.5, 0.1)), ..recipe() }, "width 1.5"),
+        (Recipe { method: narrowest(0.0), ..recipe() }, "width 0"),
     ];
     for (recipe, reason) in cases {
         let path = folder.path().join("checkpoint");

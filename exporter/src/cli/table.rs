@@ -18,7 +18,6 @@ use exporter::train::difference::differences;
 use exporter::train::progress::Progress;
 use exporter::train::{Method, Outcome as Ending, Recipe, Run, TrainError, recalibration_images};
 
-use super::command::by_recipe;
 use super::flags::Args as TrainArgs;
 use super::material::Material;
 use super::say::printable;
@@ -40,7 +39,8 @@ pub(crate) struct Args {
     /// The page. What came of each run, and the pictures of the curves, are in the folder beside it with the same name.
     #[arg(long, default_value = "docs/paper.md")]
     page: PathBuf,
-    /// Train only the runs whose names contain this, such as lenet-cifar10/us-net; may be repeated.
+    /// Train only this file's runs, this row's, or this run: lenet-cifar10, lenet-cifar10/us-net or lenet-cifar10/us-net-1;
+    /// may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Train nothing: write the page from what is there.
@@ -59,8 +59,6 @@ struct Job<'a> {
     config: &'a Config,
     row: &'a Row,
     id: RunId,
-    /// The command that trains it, with every flag said.
-    command: String,
     /// What came of it, if it is over.
     trained: Option<Trained>,
 }
@@ -83,8 +81,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.no_training {
         return Ok(());
     }
-    let wanted = |job: &Job<'_>| args.only.is_empty() || args.only.iter().any(|part| job.name().contains(part.as_str()));
-    ensure!(jobs.iter().any(wanted), "--only {}: no run has a name like this", args.only.join(" --only "));
+    for only in &args.only {
+        let near = nearest(only, jobs.iter().map(Job::name));
+        ensure!(
+            jobs.iter().any(|job| job.is(only)),
+            "--only {only}: there is no such file, row or run; the nearest one is {near}"
+        );
+    }
+    let wanted = |job: &Job<'_>| args.only.is_empty() || args.only.iter().any(|only| job.is(only));
     tch::set_num_threads(i32::from(args.threads));
     tch::Cuda::cudnn_set_benchmark(true);
     let stop = stop_on_signal()?;
@@ -115,7 +119,7 @@ impl Args {
 
 impl<'a> Job<'a> {
     fn of(args: &Args, config: &'a Config, row: &'a Row, id: RunId) -> anyhow::Result<Job<'a>> {
-        let mut job = Job { config, row, id, command: String::new(), trained: None };
+        let mut job = Job { config, row, id, trained: None };
         let flags = job.flags(args, false)?;
         flags.check()?;
         ensure!(flags.method.teacher.is_none() && flags.start.is_none(), "teacher and start are not for tables");
@@ -127,7 +131,6 @@ impl<'a> Job<'a> {
             "statistics: {} does not measure any after training",
             recipe.method.name()
         );
-        job.command = by_recipe(&recipe);
         job.trained = Trained::read(&job.result(args)).map_err(anyhow::Error::msg)?;
         if let Some(trained) = &job.trained {
             let found = Recipe { dataset: recipe.dataset.clone(), ..trained.recipe.clone() };
@@ -140,6 +143,11 @@ impl<'a> Job<'a> {
 
     fn name(&self) -> String {
         format!("{}/{}", self.config.name, self.id.name)
+    }
+
+    /// Is it what `--only` means by `name`?
+    fn is(&self, name: &str) -> bool {
+        name == self.config.name || name == format!("{}/{}", self.config.name, self.row.name) || name == self.name()
     }
 
     /// The file of what came of it.
@@ -237,7 +245,8 @@ fn costs(network: &Network, recipe: &Recipe) -> Vec<(f64, u64, u64)> {
 /// Writes the page and the pictures from what there is.
 fn write_page(args: &Args, configs: &[Config], jobs: &[Job<'_>]) -> anyhow::Result<()> {
     let sections: Vec<Section> = configs.iter().map(|config| section(config, jobs)).collect();
-    let write = |path: &Path, text: &str| write_whole(path, text.as_bytes()).with_context(|| path.display().to_string());
+    let write =
+        |path: &Path, text: &str| write_whole(path, text.as_bytes()).with_context(|| path.display().to_string());
     for section in sections.iter().filter(|section| !section.lines.is_empty()) {
         let lines = section.lines.iter().filter(|line| line.curves[0].widths.len() > 1);
         let curves: Vec<Drawn> =
@@ -251,7 +260,10 @@ fn write_page(args: &Args, configs: &[Config], jobs: &[Job<'_>]) -> anyhow::Resu
 
 fn section(config: &Config, jobs: &[Job<'_>]) -> Section {
     let of_config = || jobs.iter().filter(|job| std::ptr::eq(job.config, config));
-    let missing = of_config().filter(|job| job.trained.is_none());
+    let mut missing: Vec<String> =
+        of_config().filter(|job| job.trained.is_none()).map(|job| job.row.name.clone()).collect();
+    missing.dedup();
+    let command = |row: String| format!("exporter table configs/*.toml --only {}/{row}", config.name);
     let diverged = of_config().filter_map(|job| match &job.trained.as_ref()?.outcome {
         Outcome::Diverged { reason } => Some((job.id.name.clone(), reason.clone())),
         Outcome::Finished { .. } => None,
@@ -266,7 +278,7 @@ fn section(config: &Config, jobs: &[Job<'_>]) -> Section {
         narrowest: config.narrowest,
         paper_epochs: config.paper_epochs,
         lines: config.row.iter().flat_map(of_row).collect(),
-        missing: missing.map(|job| (job.id.name.clone(), job.command.clone())).collect(),
+        missing: missing.into_iter().map(command).collect(),
         diverged: diverged.collect(),
     }
 }
@@ -320,6 +332,10 @@ fn machine(args: &Args) -> String {
         Device::Cuda(_) => "a GPU".into(),
         _ => format!("{threads} of {name}"),
     }
+}
+
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+    known.min_by_key(|other| strsim::damerau_levenshtein(name, other)).unwrap_or_default()
 }
 
 fn first_line(message: &str) -> String {

@@ -137,7 +137,9 @@ impl Plan {
         let recipe = past.recipe(args, &material.source)?;
         eprintln!("{}", printable(&summary(&recipe, &material)));
         if gains_by_a_start(&recipe, material.train.labels().len()) && past.begun.is_none() {
-            note("with so few pictures, --start models/cifar10/1/model.onnx usually gives a better network in less time");
+            note(
+                "with so few pictures, --start models/cifar10/1/model.onnx usually gives a better network in less time",
+            );
         }
         let run = past.run(recipe, &material)?;
         Ok((run, material))
@@ -147,8 +149,13 @@ impl Plan {
         let images = Images::of(args)?;
         let folder = args.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(images.name()));
         let begun = begun(&folder, args.resume)?;
-        let taught =
-            args.method.teacher.as_deref().map(|folder| Taught::of(folder, begun.as_ref())).transpose().context("teacher")?;
+        let taught = args
+            .method
+            .teacher
+            .as_deref()
+            .map(|folder| Taught::of(folder, begun.as_ref()))
+            .transpose()
+            .context("teacher")?;
         let start = args.start.as_deref().map(exported).transpose()?;
         let past = Past { folder, start, taught, begun };
         let source = images.source(past.before().map(Run::recipe));

@@ -45,7 +45,12 @@ pub fn predictions(logits: &Tensor) -> Vec<usize> {
 /// # Panics
 /// If `narrowest` leaves no two widths.
 pub fn area_under_curve(widths: &[Width], accuracy: &[f64], narrowest: Width) -> f64 {
-    let points: Vec<(f64, f64)> = widths.iter().zip(accuracy).filter(|(width, _)| **width >= narrowest).map(|(width, share)| (width.as_f64(), *share)).collect();
+    let points: Vec<(f64, f64)> = widths
+        .iter()
+        .zip(accuracy)
+        .filter(|(width, _)| **width >= narrowest)
+        .map(|(width, share)| (width.as_f64(), *share))
+        .collect();
     let [(first, _), .., (last, _)] = points[..] else { panic!("a curve of {} points has no area", points.len()) };
     let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0);
     area.sum::<f64>() / (last - first)

@@ -128,7 +128,14 @@ fn only(family: Family, channels: &[usize], usual: usize) -> Result<usize, Strin
 fn several<const N: usize>(family: Family, channels: &[usize], usual: [usize; N]) -> Result<[usize; N], String> {
     match channels {
         [] => Ok(usual),
-        _ => channels.try_into().map_err(|_| format!("channels: {} numbers, {} has {N}", channels.len(), family.name())),
+        _ => channels.try_into().map_err(|_| {
+            let wanted = match N {
+                1 => "one",
+                3 => "three",
+                _ => "nine",
+            };
+            format!("channels: {} numbers, {} has {wanted}", channels.len(), family.name())
+        }),
     }
 }
 

@@ -182,7 +182,8 @@ impl Graph {
                 .map(|&input| {
                     readers[input] -= 1;
                     let value = &mut values[input];
-                    let taken = if readers[input] == 0 { value.take() } else { value.as_ref().map(Tensor::shallow_clone) };
+                    let taken =
+                        if readers[input] == 0 { value.take() } else { value.as_ref().map(Tensor::shallow_clone) };
                     taken.expect("a value that has readers left")
                 })
                 .collect();

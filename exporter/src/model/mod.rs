@@ -219,9 +219,8 @@ impl Network {
             node.layer.members().into_iter().map(move |member| (Some(0), Member { name: full(&member), ..member }))
         });
         let [weight, bias] = self.graph.classifier.members();
-        let last = [(Some(1), weight), (None, bias)].map(|(axis, member)| {
-            (axis, Member { name: format!("classifier.{}", member.name), ..member })
-        });
+        let last = [(Some(1), weight), (None, bias)]
+            .map(|(axis, member)| (axis, Member { name: format!("classifier.{}", member.name), ..member }));
         hidden.chain(last).collect()
     }
 

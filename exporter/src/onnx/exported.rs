@@ -121,7 +121,9 @@ impl Exported {
         let rows: Vec<_> = labels.iter().enumerate().filter_map(|(row, label)| Some((row, theirs(label)?))).collect();
         let head = self.head(network, labels, rows.len())?;
         if matches!(head, Head::Kept | Head::Partly(_)) {
-            let [_, channels, positions] = network.graph.classifier.weight.size()[..] else { unreachable!("three axes") };
+            let [_, channels, positions] = network.graph.classifier.weight.size()[..] else {
+                unreachable!("three axes")
+            };
             let classes = self.labels.len() as i64;
             let weight = self.tensor("classifier.weight", &[classes, channels * positions])?;
             let weight = weight.view([classes, channels, positions]);
@@ -249,7 +251,8 @@ impl Exported {
         let name = format!("{node}.weight");
         let size = matrix.values.size();
         // A linear layer's are written as a matrix.
-        let written = if let [rows, columns, positions] = size[..] { vec![rows, columns * positions] } else { size.clone() };
+        let written =
+            if let [rows, columns, positions] = size[..] { vec![rows, columns * positions] } else { size.clone() };
         let weight = self.tensor(&name, &written)?.view(size.as_slice());
         let above: Tensor = 1.0 - &matrix.mask;
         if (&weight * above).abs().max().double_value(&[]) > 0.0 {

@@ -69,7 +69,8 @@ impl Writer<'_> {
             Layer::Norm(norm) => match network.graph.folded_norm(node.inputs[0]) {
                 Some((folded, _)) if folded == id => self.values[node.inputs[0]].clone(),
                 _ => {
-                    let named = |(what, tensor): (&str, &Tensor)| (format!("{}.{what}", node.name), tensor.shallow_clone());
+                    let named =
+                        |(what, tensor): (&str, &Tensor)| (format!("{}.{what}", node.name), tensor.shallow_clone());
                     let parameters = norm.full().tensors().map(named).into();
                     let epsilon = float("epsilon", BatchNorm::EPSILON as f32);
                     let inputs = self.inputs(node);

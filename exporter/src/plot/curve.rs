@@ -9,8 +9,7 @@ const WIDTH: usize = 560;
 const HEIGHT: usize = 340;
 /// Left, top, right and bottom of the plotted area.
 const AREA: [f64; 4] = [56.0, 20.0, 540.0, 290.0];
-const COLOURS: [&str; 8] =
-    ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d", "#b08500", "#0b7285", "#c2255c", "#5c5f66"];
+const COLOURS: [&str; 8] = ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d", "#b08500", "#0b7285", "#c2255c", "#5c5f66"];
 
 /// A line to draw.
 #[derive(Debug)]

@@ -97,8 +97,13 @@ impl Curve {
 
     /// The mean accuracy on the test set over the widths from `narrowest` to 1 (trapezoids), if there are two or more.
     pub fn area(&self, narrowest: f64) -> Option<f64> {
-        let points: Vec<(f64, f64)> =
-            self.widths.iter().copied().zip(self.test.iter().copied()).filter(|&(width, _)| width >= narrowest - ROUNDING).collect();
+        let points: Vec<(f64, f64)> = self
+            .widths
+            .iter()
+            .copied()
+            .zip(self.test.iter().copied())
+            .filter(|&(width, _)| width >= narrowest - ROUNDING)
+            .collect();
         let [(first, _), .., (last, _)] = points[..] else { return None };
         let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0);
         Some(area.sum::<f64>() / (last - first))
@@ -114,7 +119,8 @@ mod tests {
 
     #[test]
     fn the_area_is_the_mean_accuracy_over_the_widths_from_the_narrowest_up() {
-        let curve = Curve { widths: vec![0.125, 0.25, 0.5, 1.0], test: vec![0.1, 0.2, 0.6, 0.8], validation: Vec::new() };
+        let curve =
+            Curve { widths: vec![0.125, 0.25, 0.5, 1.0], test: vec![0.1, 0.2, 0.6, 0.8], validation: Vec::new() };
         assert!((curve.area(0.25).expect("an area") - (0.25 * 0.4 + 0.5 * 0.7) / 0.75).abs() < 1e-12);
         assert_eq!(curve.area(0.9), None);
         assert_eq!([0.25, 0.3, 1.0].map(|width| curve.test_at(width)), [Some(0.2), Some(0.6), Some(0.8)]);

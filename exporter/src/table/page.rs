@@ -18,8 +18,8 @@ pub struct Section {
     pub paper_epochs: Option<usize>,
     /// The lines of the table.
     pub lines: Vec<Line>,
-    /// What is not trained, with the command for it.
-    pub missing: Vec<(String, String)>,
+    /// The commands that train what is missing.
+    pub missing: Vec<String>,
     /// What was trained and is worth nothing, with the reason.
     pub diverged: Vec<(String, String)>,
 }
@@ -97,14 +97,18 @@ impl Section {
         if let Some(paper) = self.paper_epochs
             && self.lines.iter().any(|line| line.epochs < paper)
         {
-            writeln!(text, "The paper trains for {}: rows with fewer are not its values' equals.\n", counted(paper, "epoch"))?;
+            writeln!(
+                text,
+                "The paper trains for {}: rows with fewer are not its values' equals.\n",
+                counted(paper, "epoch")
+            )?;
         }
         for (name, reason) in &self.diverged {
             writeln!(text, "- {name} diverged: {reason}")?;
         }
         if !self.missing.is_empty() {
-            writeln!(text, "Not trained yet, with the command for each:\n\n```sh")?;
-            self.missing.iter().try_for_each(|(name, command)| writeln!(text, "{command}  # {name}"))?;
+            writeln!(text, "Rows without all of their runs, with the command that trains those:\n\n```sh")?;
+            self.missing.iter().try_for_each(|command| writeln!(text, "{command}"))?;
             writeln!(text, "```\n")?;
         }
         Ok(())
@@ -194,7 +198,7 @@ mod tests {
             narrowest: 0.25,
             paper_epochs: Some(100),
             lines: vec![line],
-            missing: vec![("awn-1".into(), "exporter train cifar10".into())],
+            missing: vec!["exporter table a.toml --only a/awn".into()],
             diverged: vec![("s-net-1".into(), "the loss is NaN".into())],
         };
         let page = page(&[section]);
@@ -203,7 +207,7 @@ mod tests {
             "Trained on: a processor. The area begins at width 0.25.",
             "The paper trains for 100 epochs",
             "- s-net-1 diverged: the loss is NaN",
-            "exporter train cifar10  # awn-1",
+            "exporter table a.toml --only a/awn\n",
         ] {
             assert!(page.contains(expected), "{expected}\n{page}");
         }

@@ -146,7 +146,10 @@ pub fn save(
 
 fn named(network: &Network, sgd: Option<&Sgd>, average: Option<&Average>) -> Vec<(String, Tensor)> {
     let of_network = network.tensors().into_iter().map(|(name, tensor)| (name, tensor.shallow_clone()));
-    let of_sgd = sgd.map_or(&[][..], Sgd::tensors).iter().map(|(name, tensor)| (format!("{VELOCITY}{name}"), tensor.shallow_clone()));
+    let of_sgd = sgd
+        .map_or(&[][..], Sgd::tensors)
+        .iter()
+        .map(|(name, tensor)| (format!("{VELOCITY}{name}"), tensor.shallow_clone()));
     let averaged = average.map_or_else(Vec::new, |average| average.network().tensors());
     let of_average = averaged.into_iter().map(|(name, tensor)| (format!("{AVERAGE}{name}"), tensor.shallow_clone()));
     of_network.chain(of_sgd).chain(of_average).collect()

@@ -48,10 +48,11 @@ mod tests {
     use super::*;
 
     fn recipe(fields: &str) -> Recipe {
-        let text = r#"{"dataset":"mnist","architecture":{"family":"lenet-3c1l","channels":45},"method":"one-pass",
+        let text = r#"{"dataset":"mnist","architecture":{"family":"lenet-3c1l","channels":45},
+            "method":{"name":"one-pass","narrowest":0.125,"emphasis":[[0.25,0.2]],"coverage":true},
             "epochs":18,"batch":128,"schedule":{"peak":0.1,"warm_up":0.15,"decay":"cosine"},
             "sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.0005},
-            "loss_weights":{"narrowest":0.125,"emphasis":[[0.25,0.2]]},"label_smoothing":0.0,"coverage":true,
+            "label_smoothing":0.0,
             "augmentation":{"pad":2,"flip":false},"held_out":5000,"seed":1,"precision":"bfloat16"}"#;
         let mut value: Value = serde_json::from_str(text).expect("JSON");
         let changed: Value = serde_json::from_str(fields).expect("JSON");
@@ -70,14 +71,14 @@ mod tests {
     fn fields_within_fields_are_compared_one_by_one_and_lists_as_a_whole() {
         let other = recipe(
             r#"{"epochs":20,"sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.5},
-                "loss_weights":{"narrowest":0.125,"emphasis":[]},
+                "method":{"name":"one-pass","narrowest":0.125,"emphasis":[],"coverage":true},
                 "architecture":{"family":"vgg-8","channels":[2,3,4]}}"#,
         );
         let expected = [
             ("architecture.channels", ["45", "[2,3,4]"]),
             ("architecture.family", ["\"lenet-3c1l\"", "\"vgg-8\""]),
             ("epochs", ["18", "20"]),
-            ("loss_weights.emphasis", ["[[0.25,0.2]]", "[]"]),
+            ("method.emphasis", ["[[0.25,0.2]]", "[]"]),
             ("sgd.weight_decay", ["0.0005", "0.5"]),
         ];
         let expected =

@@ -126,7 +126,8 @@ impl Recipe {
         let shape = self.dataset.shape();
         let rules = self.method.rules();
         let architecture = rules.architecture(self.architecture);
-        let network = Network::new(architecture, rules.weights(), shape, classes, normalisation, self.seed, Kind::Float);
+        let network =
+            Network::new(architecture, rules.weights(), shape, classes, normalisation, self.seed, Kind::Float);
         if self.start.copies {
             start::pass_through(&network);
         }

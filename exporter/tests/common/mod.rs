@@ -93,35 +93,52 @@ pub(crate) fn initializers(model: &ModelProto) -> HashMap<String, Tensor> {
 pub(crate) fn sliced(model: &ModelProto, images: &Tensor, width: Width) -> Tensor {
     let weights = initializers(model);
     let graph = model.graph.as_ref().expect("a graph");
-    graph.node.iter().fold(images.shallow_clone(), |input, node| {
-        let parameter = |index: usize| &weights[&node.input[index]];
-        match node.op_type.as_str() {
-            "Sub" => input - parameter(1),
-            "Div" => input / parameter(1),
-            "Relu" => input.relu(),
-            "Flatten" => input.flatten(1, -1),
-            "MaxPool" => {
-                input.max_pool2d(integers(node, "kernel_shape"), integers(node, "strides"), [0, 0], [1, 1], false)
-            }
-            "Conv" => {
-                let rows = width.active(parameter(1).size()[0] as usize) as i64;
-                let weight = parameter(1).narrow(0, 0, rows).narrow(1, 0, input.size()[1]);
-                let bias = (node.input.len() > 2).then(|| parameter(2).narrow(0, 0, rows));
-                let padding = &integers(node, "pads")[..2];
-                input.conv2d(&weight, bias, integers(node, "strides"), padding, [1, 1], 1)
-            }
-            "BatchNormalization" => {
-                let [gamma, beta, mean, variance] =
-                    [1, 2, 3, 4].map(|index| Some(parameter(index).narrow(0, 0, input.size()[1])));
-                let epsilon = node.attribute.iter().find(|found| found.name == "epsilon").expect("epsilon").f;
-                input.batch_norm(gamma, beta, mean, variance, false, 0.0, f64::from(epsilon), false)
-            }
-            "GlobalMaxPool" => input.adaptive_max_pool2d([1, 1]).0,
-            // Features are channel-major, so those of the first channels are the first columns.
-            "Gemm" => input.matmul(&parameter(1).narrow(1, 0, input.size()[1]).tr()) + parameter(2),
-            other => panic!("{}: {other} is not known to this test", node.name),
+    let mut values = HashMap::from([(graph.input[0].name.clone(), images.shallow_clone())]);
+    for node in &graph.node {
+        let value = run(node, &values, &weights, width);
+        values.insert(node.output[0].clone(), value);
+    }
+    values.remove(&graph.output[0].name).expect("the logits")
+}
+
+/// What one node makes of the values before it, and of those of its weights that exist at `width`.
+fn run(node: &NodeProto, values: &HashMap<String, Tensor>, weights: &HashMap<String, Tensor>, width: Width) -> Tensor {
+    let input = &values[&node.input[0]];
+    let parameter = |index: usize| &weights[&node.input[index]];
+    match node.op_type.as_str() {
+        "Sub" => input - parameter(1),
+        "Div" => input / parameter(1),
+        "Relu" => input.relu(),
+        "Clip" => input.clamp(parameter(1).double_value(&[]), parameter(2).double_value(&[])),
+        "Add" => input + &values[&node.input[1]],
+        "Flatten" => input.flatten(1, -1),
+        "MaxPool" => input.max_pool2d(integers(node, "kernel_shape"), integers(node, "strides"), [0, 0], [1, 1], false),
+        "GlobalMaxPool" => input.adaptive_max_pool2d([1, 1]).0,
+        "GlobalAveragePool" => input.adaptive_avg_pool2d([1, 1]),
+        "Conv" => {
+            let rows = width.active(parameter(1).size()[0] as usize) as i64;
+            let depthwise = node.attribute.iter().any(|attribute| attribute.name == "group");
+            let (groups, columns) = if depthwise { (rows, 1) } else { (1, input.size()[1]) };
+            let weight = parameter(1).narrow(0, 0, rows).narrow(1, 0, columns);
+            let bias = (node.input.len() > 2).then(|| parameter(2).narrow(0, 0, rows));
+            let padding = &integers(node, "pads")[..2];
+            input.conv2d(&weight, bias, integers(node, "strides"), padding, [1, 1], groups)
         }
-    })
+        "BatchNormalization" => {
+            let [gamma, beta, mean, variance] =
+                [1, 2, 3, 4].map(|index| Some(parameter(index).narrow(0, 0, input.size()[1])));
+            let epsilon = node.attribute.iter().find(|found| found.name == "epsilon").expect("epsilon").f;
+            input.batch_norm(gamma, beta, mean, variance, false, 0.0, f64::from(epsilon), false)
+        }
+        // The last one writes every class. Features are channel-major, so those of the first channels are the first columns.
+        "Gemm" => {
+            let all = parameter(1).size()[0];
+            let rows = if node.name == "logits" { all } else { width.active(all as usize) as i64 };
+            let weight = parameter(1).narrow(0, 0, rows).narrow(1, 0, input.size()[1]);
+            input.matmul(&weight.tr()) + parameter(2).narrow(0, 0, rows)
+        }
+        other => panic!("{}: {other} is not known to this test", node.name),
+    }
 }
 
 fn integers(node: &NodeProto, name: &str) -> Vec<i64> {

@@ -107,8 +107,7 @@ mod tests {
         {
             let width = Width::from_millionths(millionths).expect("a width");
             let window = Window { side: 3, stride, padding: 1 };
-            let convolution =
-                Convolution::new(FanIn::Triangular, [c_out, c_in], window, Kind::Double, &mut random);
+            let convolution = Convolution::new(FanIn::Triangular, [c_out, c_in], window, Kind::Double, &mut random);
             let [rows, columns] = [c_out, c_in].map(|channels| width.active(channels) as i64);
             assert!(rows >= WORTH_SPLITTING);
             let values: Vec<f64> = normal(2 * columns as usize * 20, 1.0, &mut random).collect();

@@ -95,7 +95,8 @@ impl BatchNorm {
 
     pub(super) fn members(&self) -> Vec<Member<'_>> {
         let suffix = |set: &NormSet| if self.sets.len() == 1 { String::new() } else { format!("@{}", set.width) };
-        let of_set = |set| NormSet::members(set).map(|(name, tensor, role)| (format!("{name}{}", suffix(set)), tensor, role));
+        let of_set =
+            |set| NormSet::members(set).map(|(name, tensor, role)| (format!("{name}{}", suffix(set)), tensor, role));
         let all = self.sets.iter().flat_map(of_set);
         all.map(|(name, tensor, role)| Member { name, tensor, role }).collect()
     }

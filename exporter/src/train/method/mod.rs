@@ -7,6 +7,8 @@ mod awn;
 mod dense;
 mod one_pass;
 mod slimmable;
+#[cfg(test)]
+mod tests;
 
 use anywidth::engine::Width;
 use rand::RngExt;
@@ -192,7 +194,9 @@ fn check_samples(samples: usize) -> Result<(), String> {
     if (2..=MOST_SAMPLES).contains(&samples) {
         return Ok(());
     }
-    Err(format!("samples: {samples} is not allowed, 2 to {MOST_SAMPLES} widths in a step, among them the narrowest and the full one"))
+    Err(format!(
+        "samples: {samples} is not allowed, 2 to {MOST_SAMPLES} widths in a step, among them the narrowest and the full one"
+    ))
 }
 
 fn width(value: f64) -> Result<Width, String> {
