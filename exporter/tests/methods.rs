@@ -38,7 +38,7 @@ fn recipe(architecture: Architecture, method: Method) -> Recipe {
 }
 
 fn us_net() -> UsNet {
-    UsNet { narrowest: 0.25, samples: 4, statistics: 3 }
+    UsNet { narrowest: 0.25, samples: 4, statistics: 4 }
 }
 
 fn methods() -> Vec<(Architecture, Method)> {

@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use anywidth::engine::{Model, Width};
 
-use crate::data::Source;
-use crate::evaluate::area_under_curve;
+use crate::data::{Augmentation, Source};
+use crate::evaluate::{EarlyExit, area_under_curve};
 use crate::model::{Cost, Network};
 use crate::train::method::{Awn, AwnRs, Method, OnePass};
 use crate::train::{Origin, Recipe, named_widths};
@@ -36,6 +36,10 @@ pub struct Card<'a> {
     pub temperature: &'a [f64],
     /// Expected calibration error on the test set, at that temperature.
     pub calibration: &'a [f64],
+    /// What answers that stop early are worth on the test set.
+    pub exits: &'a [EarlyExit],
+    /// Accuracy on test images as users send them.
+    pub arrivals: &'a [Arrival],
     /// Accuracy on the test set at full width, as the mean over classes.
     pub recall: f64,
     /// The most frequent mistakes at full width: how often, of how many, which class, what it was taken for.
@@ -52,6 +56,17 @@ pub struct Card<'a> {
     pub teacher: Option<&'a str>,
     /// What else a reader should know about the data.
     pub notes: &'a [String],
+}
+
+/// How right a network is about images that were sent in one way.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The way.
+    pub what: String,
+    /// How many images.
+    pub images: usize,
+    /// Accuracy by the network's widths.
+    pub accuracy: Vec<f64>,
 }
 
 /// A network to compare with: the same without the triangle, trained at full width alone.
@@ -74,6 +89,8 @@ impl Card<'_> {
         let mut text = self.head(network);
         text.push_str(&self.table(network, served));
         text.extend(self.dense.map(Dense::text));
+        text.push_str(&self.as_sent());
+        text.push_str(&self.early_exits());
         text.push_str(&self.pictures());
         text.push_str(&self.how());
         text
@@ -171,6 +188,40 @@ impl Card<'_> {
         text
     }
 
+    /// What users send, and what it costs.
+    fn as_sent(&self) -> String {
+        let Some(first) = self.arrivals.first() else { return String::new() };
+        let widths = named_widths();
+        let heads: Vec<String> = widths.iter().map(|width| format!(" {width} |")).collect();
+        let mut text = format!(
+            "Test accuracy of {} as users send them: each goes through the server's own decoding and scaling.\n\n\
+             | what is sent |{}\n|---|{}\n",
+            counted(first.images, "test image"),
+            heads.concat(),
+            "---|".repeat(widths.len()),
+        );
+        for Arrival { what, accuracy, .. } in self.arrivals {
+            let cells = widths.map(|width| format!(" {:.1} % |", 100.0 * accuracy[width.active(accuracy.len()) - 1]));
+            writeln!(text, "| {what} |{}", cells.concat()).expect("writing to a string");
+        }
+        text + "\n"
+    }
+
+    /// What a caller gets for `confidence`.
+    fn early_exits(&self) -> String {
+        let widths = named_widths().map(|width| width.to_string()).join(", ");
+        let mut text = format!(
+            "With `confidence` a request stops at the first of the widths {widths} whose answer is as probable as that. Of the \
+             test set, with the multiply-adds as a share of those at full width:\n\n\
+             | confidence | accuracy | mean multiply-adds |\n|---|---|---|\n"
+        );
+        for EarlyExit { threshold, accuracy, cost } in self.exits {
+            writeln!(text, "| {threshold} | {:.2} % | {:.0} % |", 100.0 * accuracy, 100.0 * cost)
+                .expect("writing to a string");
+        }
+        text + "\n![Accuracy and cost by confidence](confidence.svg)\n\n"
+    }
+
     fn pictures(&self) -> String {
         let mut text = String::from(
             "![Accuracy by width](accuracy.svg)\n\n![What the test images are taken for](confusion.svg)\n\n",
@@ -215,6 +266,20 @@ impl Card<'_> {
         )
     }
 
+    /// Of which images the validation split consists.
+    fn validation_as_sent(&self) -> String {
+        let Augmentation { arrival, inverted, .. } = self.recipe.augmentation;
+        let percent = |share: f64| (100.0 * share).round();
+        let mut parts = Vec::new();
+        if arrival > 0.0 {
+            parts.push(format!("{} % of them sent as users send them, as JPEGs and enlarged", percent(arrival)));
+        }
+        if inverted > 0.0 {
+            parts.push(format!("{} % with light and dark exchanged", percent(inverted)));
+        }
+        if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", and ")) }
+    }
+
     /// For how long it was trained.
     fn epochs(&self) -> String {
         let (done, planned) = (self.epochs, self.recipe.epochs);
@@ -237,7 +302,7 @@ impl Card<'_> {
              image needs, both with the normalisation. The calibration error is by how much the probability of the \
              answer, after the temperature, differs from how often it is right (expected calibration error of the \
              test set, 15 ranges).{calibration} The accuracies and temperatures inside the file are those of \
-             the validation split: {held_out} that the network was not trained on. The test set was measured \
+             the validation split: {held_out} that the network was not trained on{sent}. The test set was measured \
              after training, and decided nothing in it. {precision} Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
@@ -247,6 +312,7 @@ impl Card<'_> {
             recipe.seed,
             fenced("sh", self.command),
             calibration = self.calibration_remark(),
+            sent = self.validation_as_sent(),
             precision = self.precision(),
             epochs = self.epochs(),
             again = if self.gpu {

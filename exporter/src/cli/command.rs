@@ -38,11 +38,7 @@ pub(super) fn by_recipe(recipe: &Recipe) -> String {
     add(format!(" --average {}", recipe.average));
     let Augmentation { pad, border, flip, cutout, crop, jitter, arrival, inverted } = recipe.augmentation;
     add(format!(" --pad {pad} --border {} --flip {flip} --cutout {cutout}", flag(border)));
-    for (flag, share) in [("arrival", arrival), ("inverted", inverted)] {
-        if share > 0.0 {
-            add(format!(" --{flag} {share}"));
-        }
-    }
+    add(format!(" --arrival {arrival} --inverted {inverted}"));
     match recipe.dataset {
         Source::Photos(_) => add(format!(" --crop {crop} --jitter {jitter}")),
         Source::Known(_) if jitter > 0.0 => add(format!(" --jitter {jitter} --held-out {}", recipe.held_out)),

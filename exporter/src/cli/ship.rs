@@ -5,17 +5,21 @@ use std::path::Path;
 use anyhow::Context;
 use anywidth::engine::{Evaluation, Model, Width};
 use anywidth::picture::Preparation;
+use tch::Tensor;
 
-use exporter::card::{Card, Dense};
+use exporter::card::{Arrival, Card, Dense};
+use exporter::data::Images;
+use exporter::data::arrival::{MEASURED, as_sent, invert, sent};
 use exporter::evaluate::{
-    accuracies, accuracies_of, all_logits, area_under_curve, calibration_errors, predictions, temperatures,
+    EarlyExit, THRESHOLDS, accuracies, accuracies_of, all_logits, area_under_curve, calibration_errors, early_exits,
+    predictions, temperatures,
 };
 use exporter::file::write_whole;
 use exporter::model::{Mode, Network};
 use exporter::onnx::{self, Metadata, Training};
-use exporter::plot::{Confusion, Curve, accuracy_curve};
-use exporter::train::Run;
+use exporter::plot::{Confusion, Curve, accuracy_curve, share_curve};
 use exporter::train::progress::by_width;
+use exporter::train::{Run, named_widths};
 use exporter::words::{counted, interval, were};
 
 use super::command::{by_recipe, command, quoted};
@@ -41,9 +45,11 @@ pub(super) fn ship(
     let epochs = run.history().len();
     let epochs_done = (!run.is_finished()).then_some(epochs);
 
-    let (logits, labels) = all_logits(network, &measures.validation, Mode::EVALUATION);
+    let sent = as_sent(&measures.validation, &recipe.augmentation, recipe.seed);
+    let (logits, labels) = all_logits(network, &sent, Mode::EVALUATION);
     let (validation, temperature) = (accuracies_of(&logits, &labels), temperatures(&logits, &labels));
     let images = measures.test()?;
+    let arrivals = arrivals(network, &images, recipe.augmentation.inverted > 0.0);
     let (logits, labels) = all_logits(network, &images, Mode::EVALUATION);
     let (test, calibration) = (accuracies_of(&logits, &labels), calibration_errors(&logits, &labels, &temperature));
     let taken_for = predictions(&logits.get(-1));
@@ -65,6 +71,7 @@ pub(super) fn ship(
     };
     let bytes = onnx::model(network, &metadata);
     let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
+    let exits = exits(&logits, &labels, &temperature, &served);
     let (commit, command) = (target.commit(), command(run));
     // A dense network on the card is the teacher, and says itself how it was trained.
     let teacher = recipe.method.teacher().filter(|_| dense.is_none()).map(|_| by_recipe(&recipe.dense()));
@@ -78,6 +85,8 @@ pub(super) fn ship(
         test: &test,
         temperature: &temperature,
         calibration: &calibration,
+        arrivals: &arrivals,
+        exits: &exits,
         recall: confusion.mean_recall(),
         mistakes: &confusion.worst(MISTAKES),
         commit: commit.as_deref(),
@@ -91,6 +100,7 @@ pub(super) fn ship(
     let texts = [
         ("accuracy.svg", curve(name, network, [(&validation, measures.validation.len()), (&test, images.len())])),
         ("confusion.svg", confusion.svg(&title)),
+        ("confidence.svg", confidence_curve(name, &exits)),
         ("README.md", card.text(network, &served)),
     ];
     write_all(place, version, &texts, &bytes)?;
@@ -98,6 +108,54 @@ pub(super) fn ship(
     let models = printable(&word(&place.models));
     println!("serve it with: anywidth serve --models {models} --default-model {name}");
     Ok(())
+}
+
+/// What answers are worth that stop at the first of the named widths whose answer is probable enough, of the `logits`
+/// (`[widths, N, classes]`) at every width.
+fn exits(logits: &Tensor, labels: &Tensor, temperature: &[f64], served: &Model) -> Vec<EarlyExit> {
+    let widths = named_widths();
+    let row = |width: Width| width.active(temperature.len()) - 1;
+    let honest = widths.map(|width| logits.get(row(width) as i64) / temperature[row(width)]);
+    let costs = widths.map(|width| served.cost(width).multiply_adds);
+    early_exits(&Tensor::stack(&honest, 0), labels, &costs, &THRESHOLDS)
+}
+
+fn confidence_curve(name: &str, exits: &[EarlyExit]) -> String {
+    let line = |name: &str, share: &dyn Fn(&EarlyExit) -> f64| Curve {
+        name: name.into(),
+        points: exits.iter().map(|exit| (exit.threshold, share(exit))).collect(),
+        images: None,
+    };
+    let lines = [line("accuracy", &|exit| exit.accuracy), line("mean multiply-adds, of full width", &|exit| exit.cost)];
+    share_curve(&format!("{name}: accuracy and cost by confidence"), "confidence", &lines)
+}
+
+/// Test images that are sent in each way that a card tells of.
+const SENT: usize = 2000;
+
+/// What the network makes of test images as users send them, from exact pixels to what changes them most.
+fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> {
+    let images = images.select(&(0..images.len().min(SENT)).collect::<Vec<usize>>());
+    let measured = |what: String, images: &Images| Arrival {
+        what,
+        images: images.len(),
+        accuracy: accuracies(network, images, Mode::EVALUATION),
+    };
+    let mut arrivals = vec![measured("exact pixels, as PNG".into(), &images)];
+    if inverted {
+        arrivals.push(measured("exact pixels, light and dark exchanged".into(), &images.mapped(invert)));
+    }
+    for sending in MEASURED {
+        let shape = images.shape();
+        let size = |side: usize| (side as f64 * sending.enlarged).round();
+        let larger = match sending.enlarged > 1.0 {
+            true => format!("enlarged to {}x{}, ", size(shape.width), size(shape.height)),
+            false => String::new(),
+        };
+        let arrived = images.mapped(|image| image.copy_from_slice(&sent(image, shape, sending)));
+        arrivals.push(measured(format!("{larger}JPEG of quality {}", sending.quality), &arrived));
+    }
+    arrivals
 }
 
 /// Measures the slimmable network of `run`, and writes an ordinary network for each of its usual widths: no file of such a
@@ -162,7 +220,7 @@ fn curve(name: &str, network: &Network, [validation, test]: [Measured<'_>; 2]) -
 
 fn tell(file: &Path, widths: &[Width], test: &[f64], images: usize, confusion: &Confusion) {
     let file = printable(&file.display().to_string());
-    println!("wrote {file}, its card README.md, accuracy.svg and confusion.svg");
+    println!("wrote {file}, its card README.md and the pictures in it");
     let quarter = super::quarter();
     let area = 100.0 * area_under_curve(widths, test, quarter);
     println!("test accuracy {}; {area:.2} over all widths from {quarter} to 1", by_width(widths, test));

@@ -112,11 +112,15 @@ impl Standard {
     }
 }
 
+/// Share of the images that are sent as users send them.
+const ARRIVAL: f64 = 0.3;
+
 fn augmentation(source: &Source) -> Augmentation {
-    let shifted = |pad, flip| Augmentation { pad, flip, ..Augmentation::default() };
+    let shifted = |pad, flip| Augmentation { pad, flip, arrival: ARRIVAL, ..Augmentation::default() };
     match source {
-        Source::Known(Dataset::Mnist) => shifted(2, false),
-        Source::Known(Dataset::FashionMnist) => shifted(2, true),
+        // Light on dark in the data sets, dark on light from most who send a picture.
+        Source::Known(Dataset::Mnist) => Augmentation { inverted: 0.5, ..shifted(2, false) },
+        Source::Known(Dataset::FashionMnist) => Augmentation { inverted: 0.5, ..shifted(2, true) },
         Source::Known(Dataset::Cifar10 | Dataset::Cifar100) => shifted(4, true),
         Source::Photos(_) => Augmentation { crop: 0.3, jitter: 0.2, ..shifted(0, true) },
     }

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::Shape;
-use super::arrival::arrive;
+use super::arrival::{arrive, invert};
 
 /// How training images are changed each time that they are seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Augmentation {
     pub fn apply(self, image: &mut [u8], shape: Shape, random: &mut impl Rng) {
         assert_eq!(image.len(), shape.len(), "an image of {shape:?}");
         if self.inverted > 0.0 && random.random_bool(self.inverted) {
-            image.iter_mut().for_each(|byte| *byte = 255 - *byte);
+            invert(image);
         }
         if self.arrival > 0.0 && random.random_bool(self.arrival) {
             image.copy_from_slice(&arrive(image, shape, random));

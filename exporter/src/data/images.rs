@@ -78,6 +78,14 @@ impl Images {
         Images::new(pixels, indices.iter().map(|&index| self.labels[index]).collect(), self.shape)
     }
 
+    /// The images, the pixels `[C, H, W]` of each changed by `change`.
+    #[must_use]
+    pub fn mapped(&self, mut change: impl FnMut(&mut [u8])) -> Images {
+        let mut pixels = self.pixels.clone();
+        pixels.chunks_exact_mut(self.shape.len()).for_each(&mut change);
+        Images { pixels, labels: self.labels.clone(), shape: self.shape }
+    }
+
     /// The images with these `indices` as they are, for evaluation.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod calibration;
+mod early_exit;
 
 use anywidth::engine::Width;
 use tch::{Device, Tensor};
@@ -11,6 +12,7 @@ use crate::model::{Mode, Network};
 
 pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, predictions};
 pub use calibration::{calibration_errors, temperatures};
+pub use early_exit::{EarlyExit, THRESHOLDS, early_exits};
 
 /// Images in one pass.
 const BATCH: usize = 250;

@@ -22,12 +22,18 @@ pub struct Curve {
     pub images: Option<usize>,
 }
 
-/// A line for each of `curves`, in a band that shows the 95 % interval of its accuracies if the number of images is known.
+/// Accuracy against width: a line for each of `curves`, in a band that shows the 95 % interval of its accuracies if the number
+/// of images is known.
 pub fn accuracy_curve(title: &str, curves: &[Curve]) -> String {
+    share_curve(title, "width", curves)
+}
+
+/// Shares against what stands below the `axis`, from 0 to 1.
+pub fn share_curve(title: &str, axis: &str, curves: &[Curve]) -> String {
     let [left, top, right, bottom] = AREA;
     let lowest = curves.iter().flat_map(Curve::band).map(|(_, low, _)| low).fold(1.0, f64::min);
     let floor = (lowest * 10.0).floor() / 10.0;
-    let x = |width: f64| left + width * (right - left);
+    let (x, axis) = (|width: f64| left + width * (right - left), escaped(axis));
     let y = |accuracy: f64| bottom - (accuracy - floor) / (1.0 - floor).max(0.1) * (bottom - top);
     let mut svg = head(WIDTH, HEIGHT, title);
     let mut add = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("writing to a string");
@@ -42,7 +48,7 @@ pub fn accuracy_curve(title: &str, curves: &[Curve]) -> String {
         add(format_args!("<text x=\"{:.1}\" y=\"{below:.0}\" text-anchor=\"middle\">{width}</text>\n", x(width)));
     }
     let (middle, below) = ((left + right) / 2.0, bottom + 38.0);
-    add(format_args!("<text x=\"{middle:.0}\" y=\"{below:.0}\" text-anchor=\"middle\">width</text>\n"));
+    add(format_args!("<text x=\"{middle:.0}\" y=\"{below:.0}\" text-anchor=\"middle\">{axis}</text>\n"));
     add(format_args!("<path d=\"M{left:.0} {top:.0}V{bottom:.0}H{right:.0}\" fill=\"none\" stroke=\"#222\"/>\n"));
     for (index, Curve { name, points, .. }) in curves.iter().enumerate() {
         let band: Vec<(f64, f64, f64)> = curves[index].band().collect();

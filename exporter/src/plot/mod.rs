@@ -6,7 +6,7 @@ mod confusion;
 mod curve;
 
 pub use confusion::Confusion;
-pub use curve::{Curve, accuracy_curve};
+pub use curve::{Curve, accuracy_curve, share_curve};
 
 /// The beginning of a file of this size in pixels, which says `title` to who cannot see it.
 fn head(width: usize, height: usize, title: &str) -> String {
