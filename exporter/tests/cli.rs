@@ -15,7 +15,7 @@ use anywidth::engine::Model;
 use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
-use exporter::train::method::OnePass;
+use exporter::train::method::{OnePass, UsNet};
 use exporter::train::optimiser::Settings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
@@ -82,8 +82,7 @@ fn error(output: &Output) -> String {
 }
 
 /// What these flags say, which leave the rest to MNIST's own recipe.
-const TRAIN: &str =
-    "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --rate 0.1 --held-out 59900 --precision float32";
+const TRAIN: &str = "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --rate 0.1 --held-out 59900 --precision float32 --arrival 0 --inverted 0";
 
 fn one_pass() -> Method {
     let weighting = Weighting { narrowest: 0.125, emphasis: vec![(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)] };
@@ -172,6 +171,28 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
     let column = row("| width").iter().position(|title| title == "calibration error").expect("the column");
     let error = row("| 1 | 2 |")[column].strip_suffix(" %").and_then(|error| error.parse::<f64>().ok());
     assert!(error.is_some_and(|error| (0.0..100.0).contains(&error)), "{error:?}");
+}
+
+#[test]
+fn a_slimmable_network_is_exported_as_an_ordinary_file_for_each_width_which_the_server_refuses() {
+    let runs = runs();
+    let us_net = UsNet { narrowest: 0.5, samples: 3, statistics: 2 };
+    let recipe = Recipe { method: Method::UsNet(us_net), held_out: 100, ..recipe() };
+    train(recipe, "slim", false, &runs);
+    let table = succeeds("evaluate RUNS/slim --data DATA", &runs);
+    assert!(table.contains("       1  0.5 ") && table.contains("       2  1 "), "{table}");
+
+    let said = succeeds("export RUNS/slim --data DATA --models RUNS/models", &runs);
+    let folder = runs.path().join("models/mnist");
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["width-0.5.onnx", "width-0.75.onnx", "width-1.onnx"]);
+    assert!(said.contains("width-0.75.onnx: test accuracy "), "{said}");
+    // One channel of one is a triangle; two of two are not.
+    let error = Model::from_onnx(&fs::read(folder.join("width-1.onnx")).expect("a file")).expect_err("no triangle");
+    let message = error.to_string();
+    assert!(message.contains("conv2") && message.contains("slimmable"), "{message}");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::width::limit;
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error(
     "layer {layer} is not triangular: row {row}, column {column} is {value}, but output channel {row} may read only the \
-     first {limit} of {inputs} input channels"
+     first {limit} of {inputs} input channels; ordinary and slimmable networks (S-Net, US-Net, MutualNet) have such weights, and \
+     cannot run at any width from one file"
 )]
 pub struct NotTriangular {
     /// The layer's name in the model file.
