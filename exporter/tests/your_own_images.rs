@@ -273,7 +273,7 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     fs::create_dir_all(files.path("photos/disc")).expect("a folder");
     fs::copy(files.path("all/disc/0.png"), files.path("photos/disc/0.png")).expect("copied");
     expect(&["--data", "photos"], "one class only");
-    expect(&["--data", "all", "--size", "16"], "size: 16 is not from 28 to 128");
+    expect(&["--data", "all", "--size", "16"], "size: 16 is not from 28 to 224");
     expect(&["--data", "all", "--loaders", "0"], "loaders: 0");
 
     // One of 17 is more than 5 %: a picture of 100 megapixels, refused before it is decoded.

@@ -84,8 +84,8 @@ impl Section {
         if !self.lines.is_empty() {
             writeln!(
                 text,
-                "| method | 0.25 | 0.5 | 0.75 | 1 | area | paper | epochs (paper) | parameters | multiply-adds | s / epoch |\n\
-                 |---|---|---|---|---|---|---|---|---|---|---|"
+                "| method | 0.25 | 0.5 | 0.75 | 1 | area | paper | seeds | epochs (paper) | parameters | multiply-adds | s / epoch |\n\
+                 |---|---|---|---|---|---|---|---|---|---|---|---|"
             )?;
             self.lines.iter().try_for_each(|line| line.write(text, self))?;
             writeln!(text, "\n![Accuracy by width](paper/{}.svg)\n", self.name)?;
@@ -131,8 +131,9 @@ impl Line {
         };
         writeln!(
             text,
-            " {} | {paper} | {}{epochs} | {} | {} | {:.0} |",
+            " {} | {paper} | {} | {}{epochs} | {} | {} | {:.0} |",
             percent(&areas),
+            self.seeds.len(),
             self.epochs,
             range(self.parameters),
             range(self.multiply_adds),
@@ -203,7 +204,7 @@ mod tests {
         };
         let page = page(&[section]);
         for expected in [
-            "| US-Net | 51.00 ± 1.41 | 71.00 ± 1.41 | 71.00 ± 1.41 | 71.00 ± 1.41 | 61.00 ± 1.41 | 61.25 | 30 (100) | 1,000 to 20,000 | 5 | 60 |",
+            "| US-Net | 51.00 ± 1.41 | 71.00 ± 1.41 | 71.00 ± 1.41 | 71.00 ± 1.41 | 61.00 ± 1.41 | 61.25 | 2 | 30 (100) | 1,000 to 20,000 | 5 | 60 |",
             "Trained on: a processor. The area begins at width 0.25.",
             "The paper trains for 100 epochs",
             "- s-net-1 diverged: the loss is NaN",
