@@ -187,10 +187,11 @@ fn a_slimmable_network_is_exported_as_an_ordinary_file_for_each_width_which_the_
     let mut names: Vec<_> =
         fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
-    assert_eq!(names, ["width-0.5.onnx", "width-0.75.onnx", "width-1.onnx"]);
+    assert_eq!(names, ["us-net-width-0.5.onnx", "us-net-width-0.75.onnx", "us-net-width-1.onnx"]);
     assert!(said.contains("width-0.75.onnx: test accuracy "), "{said}");
     // One channel of one is a triangle; two of two are not.
-    let error = Model::from_onnx(&fs::read(folder.join("width-1.onnx")).expect("a file")).expect_err("no triangle");
+    let error =
+        Model::from_onnx(&fs::read(folder.join("us-net-width-1.onnx")).expect("a file")).expect_err("no triangle");
     let message = error.to_string();
     assert!(message.contains("conv2") && message.contains("slimmable"), "{message}");
 }

@@ -128,7 +128,7 @@ fn a_table_trains_what_is_missing_and_shows_what_is_there_beside_the_papers_valu
     write(&place, &CONFIG.replace("epochs = 2", "epochs = 3"));
     let message = refusal(&place, "shapes.toml --no-training");
     assert!(
-        message.contains("epochs: begun with 2, the flags now say 3; remove the file to train it anew"),
+        message.contains("epochs: begun with 2, the flags now say 3; to train it anew, remove the file and the folder"),
         "{message}"
     );
 }

@@ -7,6 +7,7 @@ use exporter::evaluate::{accuracies_at, area_under_curve};
 use exporter::model::Mode;
 use exporter::train::Run;
 
+use super::finished::check_measurable;
 use super::material::Measures;
 
 /// Flags of `exporter evaluate`.
@@ -24,6 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = Run::resume(super::checkpoint(&args.run))?;
+    check_measurable(&run, &args.run)?;
     let measures = Measures::of(run.recipe(), args.data.as_ref())?;
     let images = if args.test { measures.test()? } else { Cow::Borrowed(&measures.validation) };
     let widths = run.recipe().trained_widths();

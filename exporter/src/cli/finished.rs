@@ -19,10 +19,24 @@ pub(super) fn finished(folder: &Path) -> anyhow::Result<Run> {
     Ok(run)
 }
 
+/// Does `run`, of this `folder`, have everything that it is measured with? What is measured anew after the last epoch is
+/// missing before it.
+pub(super) fn check_measurable(run: &Run, folder: &Path) -> anyhow::Result<()> {
+    let method = &run.recipe().method;
+    ensure!(
+        run.is_finished() || !method.is_recalibrated(),
+        "{}: the normalization statistics of {} are measured after the last epoch; go on with train --resume first",
+        folder.display(),
+        method.name()
+    );
+    Ok(())
+}
+
 /// The run in `folder`, of which an epoch at least is done.
 pub(super) fn begun(folder: &Path) -> anyhow::Result<Run> {
     let run = resumed(folder)?;
     ensure!(!run.history().is_empty(), "{}: no epoch is done, there is nothing to export yet", folder.display());
+    check_measurable(&run, folder)?;
     Ok(run)
 }
 

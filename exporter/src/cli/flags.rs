@@ -8,13 +8,13 @@ use clap::ValueEnum;
 use tch::{Cuda, Device};
 
 use exporter::data::{Border, Dataset};
-use exporter::model::Family;
+use exporter::model::{Family, Weights};
 use exporter::train::Precision;
 use exporter::train::schedule::Decay;
 
 use super::command::quoted;
 use super::material::Resources;
-use super::method::{Kind, MethodFlags};
+use super::method::MethodFlags;
 use super::target::Target;
 
 /// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
@@ -97,7 +97,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) whitened_stem: Option<bool>,
     /// Measure and export an average over the last steps, of which each one leaves this share [default: 0, which is no
-    /// average, for vgg-8, mobilenet-v2 and resnet-20 0.998].
+    /// average, for vgg-8, mobilenet-v2 and resnet-20 0.998, but for methods that
+    /// add losses].
     #[arg(long)]
     pub(super) average: Option<f64>,
     /// Smallest share of a picture's area that is cut out, for pictures of your own [default: 0.3].
@@ -187,8 +188,11 @@ impl Args {
                  (docs/your-own-images.md says how to build with CUDA)"
             );
         }
-        let unused = self.method.method == Kind::Dense && target.is_said();
-        ensure!(!unused, "a dense network is not exported: no --name, --models, --version, --note or --commit");
+        let unused = self.method.method.weights() != Weights::Triangular && target.is_said();
+        ensure!(
+            !unused,
+            "only any-width networks become models when they are trained: no --name, --models, --version, --note or --commit"
+        );
         self.method.check()
     }
 }

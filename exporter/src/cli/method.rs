@@ -4,7 +4,7 @@ use anyhow::ensure;
 use clap::ValueEnum;
 
 use exporter::data::Source;
-use exporter::model::Weights;
+use exporter::model::{Architecture, Weights};
 use exporter::train::loss::Weighting;
 use exporter::train::method::{Awn, AwnRs, Dense, MutualNet, OnePass, SNet, UsNet};
 use exporter::train::{Method, Teacher};
@@ -66,7 +66,7 @@ pub(super) struct MethodFlags {
     #[arg(long)]
     pub(super) statistics: Option<usize>,
     /// Sides in pixels that images are scaled to at random for all but full width, for mutualnet [default: all, seven eighths, three
-    /// quarters and five eighths of the images' own].
+    /// quarters and five eighths of the images' own, as far as the network can read them].
     #[arg(long, value_delimiter = ',')]
     pub(super) resolutions: Vec<usize>,
     /// Run a pass for each width, for awn and awn-rs, as the paper does: the same gradients in several times the time.
@@ -105,8 +105,13 @@ impl Kind {
 }
 
 impl MethodFlags {
-    /// The method for images of `source`, taught by `teacher` if there is one.
-    pub(super) fn method(&self, source: &Source, teacher: Option<&Teacher>) -> anyhow::Result<Method> {
+    /// The method for a network of `architecture` and images of `source`, taught by `teacher` if there is one.
+    pub(super) fn method(
+        &self,
+        source: &Source,
+        architecture: Architecture,
+        teacher: Option<&Teacher>,
+    ) -> anyhow::Result<Method> {
         self.check()?;
         let widths = if self.widths.is_empty() { WIDTHS.into() } else { self.widths.clone() };
         let narrowest = self.narrowest.unwrap_or(0.25);
@@ -127,8 +132,13 @@ impl MethodFlags {
             Kind::SNet => Method::SNet(SNet { widths }),
             Kind::UsNet => Method::UsNet(us_net),
             Kind::MutualNet => {
-                let side = source.shape().height;
-                let usual = || [8, 7, 6, 5].map(|eighths| side * eighths / 8).into();
+                let image = source.shape();
+                let (side, least) = (image.height, architecture.least_side(image));
+                let usual = || {
+                    let mut sides: Vec<usize> = [8, 7, 6, 5].map(|eighths| (side * eighths / 8).max(least)).into();
+                    sides.dedup();
+                    sides
+                };
                 let resolutions = if self.resolutions.is_empty() { usual() } else { self.resolutions.clone() };
                 Method::MutualNet(MutualNet { us_net, resolutions })
             }

@@ -20,9 +20,10 @@ impl Args {
         let kind = self.method.method;
         let standard = Standard::of(network, kind, source, model.is_some());
         let batch = self.batch.unwrap_or(standard.batch);
+        let architecture = network.of(&self.channels, kind.weights()).map_err(anyhow::Error::msg)?;
         let recipe = Recipe {
             dataset: source.clone(),
-            architecture: network.of(&self.channels, kind.weights()).map_err(anyhow::Error::msg)?,
+            architecture,
             start: match model {
                 Some(model) => Start { model: Some(model.clone()), ..Start::default() },
                 None => Start {
@@ -31,7 +32,7 @@ impl Args {
                     model: None,
                 },
             },
-            method: self.method.method(source, teacher)?,
+            method: self.method.method(source, architecture, teacher)?,
             epochs: self.epochs.unwrap_or(standard.epochs),
             batch,
             schedule: Schedule {

@@ -135,7 +135,9 @@ const SENT: usize = 2000;
 
 /// What the network makes of test images as users send them, from exact pixels to what changes them most.
 fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> {
-    let images = images.select(&(0..images.len().min(SENT)).collect::<Vec<usize>>());
+    let (count, all) = (images.len().min(SENT), images.len());
+    // From all over: those of a folder are in the order of their classes.
+    let images = images.select(&(0..count).map(|place| place * all / count).collect::<Vec<usize>>());
     let measured = |what: String, images: &Images| Arrival {
         what,
         images: images.len(),
@@ -162,9 +164,11 @@ fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> 
 /// network can have them all, as activations of one width are not those of another.
 pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyhow::Result<()> {
     let (recipe, images) = (run.recipe(), measures.test()?);
+    let sent = as_sent(&measures.validation, &recipe.augmentation, recipe.seed);
+    let method = recipe.method.name().to_lowercase();
     for width in recipe.progress_widths() {
         let network = run.network().sliced(width);
-        let (logits, labels) = all_logits(&network, &measures.validation, Mode::EVALUATION);
+        let (logits, labels) = all_logits(&network, &sent, Mode::EVALUATION);
         let metadata = Metadata {
             labels: recipe.dataset.labels(),
             accuracy: vec![(Width::FULL, accuracies_of(&logits, &labels)[0])],
@@ -173,7 +177,7 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyh
             picture: Preparation::for_training(),
             training: None,
         };
-        let path = place.folder().join(format!("width-{width}.onnx"));
+        let path = place.folder().join(format!("{method}-width-{width}.onnx"));
         write_whole(&path, &onnx::model(&network, &metadata)).with_context(|| path.display().to_string())?;
         let test = 100.0 * accuracies(&network, &images, Mode::EVALUATION)[0];
         println!("wrote {}: test accuracy {test:.2}", printable(&path.display().to_string()));

@@ -7,7 +7,7 @@ use anywidth::engine::Width;
 use clap::{CommandFactory, Parser};
 use tch::Device;
 
-use exporter::data::Images;
+use exporter::data::{Images, Source};
 use exporter::evaluate::accuracies_at;
 use exporter::file::{check_writable, write_whole};
 use exporter::model::{Mode, Network};
@@ -66,6 +66,10 @@ struct Job<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let flags = train_flags();
     let configs = args.configs.iter().map(|path| Config::read(path, &flags)).collect::<Result<Vec<_>, _>>()?;
+    for (index, config) in configs.iter().enumerate() {
+        let again = configs[..index].iter().any(|other| other.name == config.name);
+        ensure!(!again, "{}: two files of rows have this name, and so would their runs", config.name);
+    }
     check_writable(&args.results()).with_context(|| format!("{} cannot be written", args.results().display()))?;
     // Everything that can be wrong with a row is found before the first one is trained.
     let mut jobs = Vec::new();
@@ -89,6 +93,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let wanted = |job: &Job<'_>| args.only.is_empty() || args.only.iter().any(|only| job.is(only));
+    for job in jobs.iter().filter(|job| job.trained.is_none() && wanted(job)) {
+        job.check_ready(args).with_context(|| job.name())?;
+    }
     tch::set_num_threads(i32::from(args.threads));
     tch::Cuda::cudnn_set_benchmark(true);
     let stop = stop_on_signal()?;
@@ -125,20 +132,43 @@ impl<'a> Job<'a> {
         ensure!(flags.method.teacher.is_none() && flags.start.is_none(), "teacher and start are not for tables");
         let source = Plan::images(&flags)?.source(None);
         let recipe = flags.recipe(&source, None, None)?;
-        let statistics = job.row.statistics.iter().max();
-        ensure!(
-            statistics.is_none_or(|&most| recipe.method.statistics_for(most).is_some()),
-            "statistics: {} does not measure any after training",
-            recipe.method.name()
-        );
+        let measured = job.row.statistics.is_empty() || recipe.method.statistics_for(2).is_some();
+        ensure!(measured, "statistics: {} does not measure any after training", recipe.method.name());
         job.trained = Trained::read(&job.result(args)).map_err(anyhow::Error::msg)?;
         if let Some(trained) = &job.trained {
-            let found = Recipe { dataset: recipe.dataset.clone(), ..trained.recipe.clone() };
-            let text = super::in_words(&differences(&found, &recipe));
-            let path = job.result(args);
-            ensure!(text.is_empty(), "{}: {text}; remove the file to train it anew", path.display());
+            job.check_same(args, trained, &recipe)?;
         }
         Ok(job)
+    }
+
+    /// Is what was trained what the row asks for?
+    fn check_same(&self, args: &Args, trained: &Trained, recipe: &Recipe) -> anyhow::Result<()> {
+        let mut found = trained.recipe.clone();
+        if let Source::Photos(_) = recipe.dataset {
+            // What is known of pictures only once they are read.
+            found.dataset.clone_from(&recipe.dataset);
+        }
+        let mut text = super::in_words(&differences(&found, recipe));
+        if let Outcome::Finished { curves, .. } = &trained.outcome {
+            let wanted: Vec<Option<usize>> = self.row.statistics.iter().copied().map(Some).collect();
+            let measured: Vec<Option<usize>> = curves.iter().map(|curve| curve.statistics).collect();
+            if measured != wanted && !(wanted.is_empty() && measured == [None]) {
+                text = format!("statistics: measured for {measured:?}, the row now says {:?}", self.row.statistics);
+            }
+        }
+        let (path, run) = (self.result(args), self.run_folder(args));
+        ensure!(
+            text.is_empty(),
+            "{}: {text}; to train it anew, remove the file and the folder {}",
+            path.display(),
+            run.display()
+        );
+        Ok(())
+    }
+
+    /// The folder of its checkpoint.
+    fn run_folder(&self, args: &Args) -> PathBuf {
+        args.runs.join(&self.config.name).join(&self.id.name)
     }
 
     fn name(&self) -> String {
@@ -164,7 +194,7 @@ impl<'a> Job<'a> {
         let mut words = vec!["exporter".to_owned(), "train".into()];
         words.extend(self.config.arguments(self.row, &self.id));
         words.push(format!("--data={}", data.display()));
-        words.push(format!("--run={}", args.runs.join(&self.config.name).join(&self.id.name).display()));
+        words.push(format!("--run={}", self.run_folder(args).display()));
         words.push(format!("--threads={}", args.threads));
         words.extend(resume.then(|| "--resume".into()));
         match Cli::try_parse_from(words).map_err(|error| anyhow::Error::msg(first_line(&error.to_string())))?.command {
@@ -176,14 +206,28 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Can it be trained: are its images there, and is the run that was begun of the same recipe?
+    fn check_ready(&self, args: &Args) -> anyhow::Result<()> {
+        let flags = self.flags(args, self.is_begun(args))?;
+        let data = flags.data.as_deref().unwrap_or(Path::new("."));
+        ensure!(
+            data.is_dir(),
+            "{} cannot be read: there is no such folder; `exporter data fetch` fetches the data sets, --data says where they are",
+            data.display()
+        );
+        Plan::of(&flags).map(|_| ())
+    }
+
+    fn is_begun(&self, args: &Args) -> bool {
+        super::checkpoint(&self.run_folder(args)).exists()
+    }
+
     /// Trains and measures it; nothing if it was stopped.
     fn train(&self, args: &Args, stop: &Stop) -> anyhow::Result<Option<Trained>> {
-        let fresh = self.flags(args, false)?;
-        let there = super::checkpoint(fresh.run.as_deref().unwrap_or(Path::new(""))).exists();
-        let flags = self.flags(args, there)?;
+        let flags = self.flags(args, self.is_begun(args))?;
         let (mut run, material) = Plan::of(&flags)?.begin(&flags)?;
         let ending = match run.train(lessons(&flags, &material), &Progress::new(), &|| stop.is_told()) {
-            Ok(Ending::Finished) => finished(&run, &material, self.row)?,
+            Ok(Ending::Finished) => finished(&run, &material, self.row, self.config.narrowest)?,
             Ok(Ending::Interrupted) => return Ok(None),
             Err(error @ (TrainError::Diverged { .. } | TrainError::Overflow { .. })) => {
                 eprintln!("{error}");
@@ -196,21 +240,23 @@ impl<'a> Job<'a> {
 }
 
 /// What a finished run is worth.
-fn finished(run: &Run, material: &Material, row: &Row) -> anyhow::Result<Outcome> {
+///
+/// `narrowest` is the width from which on rows are compared.
+fn finished(run: &Run, material: &Material, row: &Row, narrowest: f64) -> anyhow::Result<Outcome> {
     let (recipe, validation, test) = (run.recipe(), &material.measures.validation, material.measures.test()?);
     let mut seconds: Vec<f64> = run.history().iter().map(|epoch| epoch.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     let mut curves = Vec::new();
     if row.statistics.is_empty() {
-        curves.push(curve(run.network(), recipe, validation, &test));
+        curves.push(curve(run.network(), None, recipe, validation, &test));
     }
     for &count in &row.statistics {
         let widths = recipe.method.statistics_for(count).context("a method without statistics of its own")?;
         let network = run.network().copied().with_norms_for(&widths);
         network.recalibrate(&recalibration_images(&*material.train)?.images);
-        curves.push(curve(&network, recipe, validation, &test));
+        curves.push(curve(&network, Some(count), recipe, validation, &test));
     }
-    let costs: Vec<_> = costs(run.network(), recipe);
+    let costs = costs(run.network(), recipe, narrowest);
     Ok(Outcome::Finished {
         epoch_seconds: seconds[seconds.len() / 2],
         parameters: costs.iter().map(|&(width, parameters, _)| (width, parameters)).collect(),
@@ -219,18 +265,18 @@ fn finished(run: &Run, material: &Material, row: &Row) -> anyhow::Result<Outcome
     })
 }
 
-fn curve(network: &Network, recipe: &Recipe, validation: &Images, test: &Images) -> Curve {
+fn curve(network: &Network, statistics: Option<usize>, recipe: &Recipe, validation: &Images, test: &Images) -> Curve {
     let widths = recipe.trained_widths();
     let accuracy = |images| accuracies_at(network, &widths, images, Mode::EVALUATION);
     let places = match &recipe.method {
         Method::Dense(dense) => vec![dense.width],
         _ => widths.iter().map(|width| width.as_f64()).collect(),
     };
-    Curve { test: accuracy(test), validation: accuracy(validation), widths: places }
+    Curve { statistics, test: accuracy(test), validation: accuracy(validation), widths: places }
 }
 
-/// Parameters and multiply-adds at the narrowest trained width and at full width.
-fn costs(network: &Network, recipe: &Recipe) -> Vec<(f64, u64, u64)> {
+/// Parameters and multiply-adds at the narrowest compared width and at full width.
+fn costs(network: &Network, recipe: &Recipe, narrowest: f64) -> Vec<(f64, u64, u64)> {
     if let Method::Dense(dense) = &recipe.method {
         let cost = network.cost();
         return vec![(dense.width, cost.parameters, cost.multiply_adds)];
@@ -239,7 +285,8 @@ fn costs(network: &Network, recipe: &Recipe) -> Vec<(f64, u64, u64)> {
         let cost = network.sliced(width).cost();
         (width.as_f64(), cost.parameters, cost.multiply_adds)
     };
-    [recipe.method.narrowest(), Width::FULL].map(at).into()
+    let compared = Width::try_from(narrowest).unwrap_or(Width::FULL);
+    [recipe.method.narrowest().max(compared), Width::FULL].map(at).into()
 }
 
 /// Writes the page and the pictures from what there is.
@@ -291,6 +338,7 @@ fn lines(row: &Row, jobs: &[&Job<'_>]) -> Vec<Line> {
             title,
             curves: Vec::new(),
             seeds: Vec::new(),
+            networks: (!row.widths.is_empty()).then_some(row.widths.len()),
             paper: row.paper.get(index).copied(),
             epochs: 0,
             epoch_seconds: 0.0,

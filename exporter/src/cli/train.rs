@@ -338,7 +338,8 @@ const FEW: usize = 2000;
 fn stopped(args: &Args, run: &Run, folder: &Path) -> String {
     let (done, epochs) = (run.history().len(), counted(run.recipe().epochs, "epoch"));
     let goes_on = format!("stopped after {done} of {epochs}; the same command with --resume goes on");
-    if done == 0 || args.method.method == Kind::Dense {
+    let unmeasured = args.method.method == Kind::Dense || run.recipe().method.is_recalibrated();
+    if done == 0 || unmeasured {
         return goes_on;
     }
     format!("{goes_on}, {} --unfinished writes a model of what is there", next(args, folder))

@@ -204,6 +204,15 @@ impl Architecture {
         matches!(self, Architecture::Vgg8 { .. } | Architecture::MobileNet { .. } | Architecture::ResNet { .. })
     }
 
+    /// The smallest side of images that a network built for those of shape `image` leaves a pixel of, if it
+    /// [reads any size](Architecture::reads_any_size).
+    pub fn least_side(self, image: Shape) -> usize {
+        match self {
+            Architecture::Vgg8 { .. } => vgg8::least_side(image.height.min(image.width)),
+            _ => 1,
+        }
+    }
+
     /// Can there be such a network for images of shape `image`?
     ///
     /// # Errors

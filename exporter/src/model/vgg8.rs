@@ -55,6 +55,12 @@ pub fn graph<R: Rng>(mut build: Builder<'_, R>, channels: [usize; 3], classes: u
     build.finish(classes)
 }
 
+/// The smallest side of images that a network built for images of `side` pixels can read: each stage halves the map, rounded
+/// down.
+pub(super) fn least_side(side: usize) -> usize {
+    stem(side).stride * ((1 << stages(side)) - 1) + 1
+}
+
 /// How often the usual side is doubled to give about `side`.
 fn doublings(side: usize) -> u32 {
     (side as f64 / USUAL_SIDE).log2().round() as u32

@@ -20,7 +20,7 @@ use super::graph::graph;
 use super::metadata::{EPOCHS_DONE, LABELS, TRAINING};
 use crate::data::Shape;
 use crate::file::md5_of;
-use crate::model::{Graph, Layer, Matrix, Network, NodeId, NormSet, Normalisation, start};
+use crate::model::{Family, Graph, Layer, Matrix, Network, NodeId, NormSet, Normalisation, start};
 use crate::train::{Origin, Recipe};
 
 /// A model file of this program.
@@ -210,6 +210,11 @@ impl Exported {
             });
         }
         let (ours, theirs) = (network.image(), self.image());
+        if ours != theirs && network.architecture.family() == Family::Mlp {
+            let [found, expected] = [theirs, ours].map(|shape| shape.to_string());
+            let hint = ": the first layer of an MLP reads every pixel, of images of one size".into();
+            return Err(ReadError::Other { what: "the image that it reads", found, expected, hint });
+        }
         if ours.channels != theirs.channels {
             let [found, expected] = [theirs, ours].map(|shape| shape.to_string());
             let hint = ": images of another size will do, grey ones for coloured ones will not".into();

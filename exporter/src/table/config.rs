@@ -94,7 +94,7 @@ pub enum ConfigError {
 }
 
 /// Flags that a table sets by itself.
-const OWN: [&str; 5] = ["seed", "run", "resume", "data", "width"];
+const OWN: [&str; 8] = ["seed", "run", "resume", "data", "width", "statistics", "device", "threads"];
 
 fn one_seed() -> Vec<u64> {
     vec![1]
@@ -160,6 +160,12 @@ impl Config {
             if self.row[..index].iter().any(|other| other.name == row.name) {
                 return Err(format!("{place} is there twice"));
             }
+            if twice(&row.seeds) || twice(&row.widths) || twice(&row.statistics) {
+                return Err(format!("{place}: a seed, a width or a number of statistics is there twice"));
+            }
+            if let Some(count) = row.statistics.iter().find(|count| !(2..=256).contains(*count)) {
+                return Err(format!("{place}: statistics: {count} is not allowed, 2 to 256"));
+            }
             if row.seeds.is_empty() {
                 return Err(format!("{place}: seeds: none, at least one is expected"));
             }
@@ -181,6 +187,10 @@ impl Row {
         }
         self.statistics.iter().map(|count| format!("{}, statistics for {count} widths", self.title)).collect()
     }
+}
+
+fn twice<T: PartialEq>(values: &[T]) -> bool {
+    values.iter().enumerate().any(|(index, value)| values[..index].contains(value))
 }
 
 /// A flag as words of a command line; a list repeats it.
@@ -295,6 +305,8 @@ mod tests {
             ("name = \"dense\"", "name = \"us-net\"", "row \"us-net\" is there twice"),
             ("name = \"dense\"", "name = \"../dense\"", "letters, digits and hyphens only"),
             ("seeds = [1, 2]", "seeds = []", "seeds: none"),
+            ("seeds = [1, 2]", "seeds = [1, 1]", "a seed, a width or a number of statistics is there twice"),
+            ("statistics = [4, 10]", "statistics = [1, 10]", "statistics: 1 is not allowed, 2 to 256"),
             ("paper = [1.5, 2.5]", "paper = [1.5]", "paper: 1 values for 2"),
             ("dataset = \"mnist\"", "", "dataset or data: one of the two"),
             ("narrowest = 0.25", "narrowest = 25", "narrowest: 25 is not in 0..1"),

@@ -44,6 +44,9 @@ pub enum Outcome {
 /// Accuracy by width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
+    /// How many widths have normalization statistics of their own, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<usize>,
     /// The widths, ascending.
     pub widths: Vec<f64>,
     /// Share of the test images that are classified correctly, at each width.
@@ -89,6 +92,12 @@ impl Curve {
         self.validation = all.iter().map(|point| point.2).collect();
     }
 
+    /// The accuracy on the test set at exactly this `width`, if it was measured there.
+    pub fn test_exactly_at(&self, width: f64) -> Option<f64> {
+        let place = self.widths.iter().position(|other| (other - width).abs() < ROUNDING)?;
+        Some(self.test[place])
+    }
+
     /// The accuracy on the test set at `width`: that of the narrowest measured width that is not below it.
     pub fn test_at(&self, width: f64) -> Option<f64> {
         let place = self.widths.iter().position(|&other| other >= width - ROUNDING)?;
@@ -119,8 +128,12 @@ mod tests {
 
     #[test]
     fn the_area_is_the_mean_accuracy_over_the_widths_from_the_narrowest_up() {
-        let curve =
-            Curve { widths: vec![0.125, 0.25, 0.5, 1.0], test: vec![0.1, 0.2, 0.6, 0.8], validation: Vec::new() };
+        let curve = Curve {
+            statistics: None,
+            widths: vec![0.125, 0.25, 0.5, 1.0],
+            test: vec![0.1, 0.2, 0.6, 0.8],
+            validation: Vec::new(),
+        };
         assert!((curve.area(0.25).expect("an area") - (0.25 * 0.4 + 0.5 * 0.7) / 0.75).abs() < 1e-12);
         assert_eq!(curve.area(0.9), None);
         assert_eq!([0.25, 0.3, 1.0].map(|width| curve.test_at(width)), [Some(0.2), Some(0.6), Some(0.8)]);

@@ -33,6 +33,8 @@ pub struct Line {
     pub curves: Vec<Curve>,
     /// The seeds, in the same order.
     pub seeds: Vec<u64>,
+    /// How many networks make a whole curve, if each width has one of its own.
+    pub networks: Option<usize>,
     /// The paper's area in percent.
     pub paper: Option<f64>,
     /// Epochs that were done.
@@ -119,10 +121,15 @@ impl Line {
     fn write(&self, text: &mut String, section: &Section) -> std::fmt::Result {
         write!(text, "| {} |", self.title)?;
         for width in COLUMNS {
-            let shares: Vec<f64> = self.curves.iter().filter_map(|curve| curve.test_at(width)).collect();
+            let at = |curve: &Curve| match self.networks {
+                Some(_) => curve.test_exactly_at(width),
+                None => curve.test_at(width),
+            };
+            let shares: Vec<f64> = self.curves.iter().filter_map(at).collect();
             write!(text, " {} |", if width < section.narrowest { String::new() } else { percent(&shares) })?;
         }
-        let areas: Vec<f64> = self.curves.iter().filter_map(|curve| curve.area(section.narrowest)).collect();
+        let whole = self.curves.iter().filter(|curve| self.networks.is_none_or(|count| curve.widths.len() == count));
+        let areas: Vec<f64> = whole.filter_map(|curve| curve.area(section.narrowest)).collect();
         let paper = self.paper.map_or_else(String::new, |area| format!("{area:.2}"));
         let epochs = section.paper_epochs.map_or_else(String::new, |epochs| format!(" ({epochs})"));
         let range = |[narrow, full]: [u64; 2]| match narrow == full {
@@ -180,11 +187,17 @@ mod tests {
 
     #[test]
     fn a_line_shows_the_mean_and_the_spread_of_its_seeds() {
-        let curve = |at: f64| Curve { widths: vec![0.25, 1.0], test: vec![at, at + 0.2], validation: Vec::new() };
+        let curve = |at: f64| Curve {
+            statistics: None,
+            widths: vec![0.25, 1.0],
+            test: vec![at, at + 0.2],
+            validation: Vec::new(),
+        };
         let line = Line {
             title: "US-Net".into(),
             curves: vec![curve(0.5), curve(0.52)],
             seeds: vec![1, 2],
+            networks: None,
             paper: Some(61.25),
             epochs: 30,
             epoch_seconds: 59.6,

@@ -2,7 +2,7 @@
 
 use super::Recipe;
 use crate::data::{Examples, Images};
-use crate::model::Family;
+use crate::model::{Family, Weights};
 
 /// More epochs than anybody means.
 const MOST_EPOCHS: usize = 100_000;
@@ -15,7 +15,11 @@ impl Recipe {
     pub fn check(&self) -> Result<(), String> {
         self.architecture.check(self.dataset.shape())?;
         let rules = self.method.rules();
-        rules.check(self.architecture)?;
+        let widths = self.architecture.widths().len();
+        if rules.weights() != Weights::Dense && widths < 2 {
+            return Err(format!("channels: {widths} is one width only; a network with several has 2 or more"));
+        }
+        rules.check(self.architecture, self.dataset.shape())?;
         rules.architecture(self.architecture).check(self.dataset.shape())?;
         self.check_start()?;
         if !(1..=MOST_EPOCHS).contains(&self.epochs) {
@@ -54,6 +58,9 @@ impl Recipe {
         let family = self.architecture.family();
         if self.start.copies && !matches!(family, Family::Lenet | Family::Vgg8) {
             return Err(format!("copies: {} passes channels through anyway, or has no maps to copy", family.name()));
+        }
+        if self.start.model.is_some() && self.method.rules().norm_widths().len() > 1 {
+            return Err(format!("start: a model file has one normalization, {} has several", self.method.name()));
         }
         if self.start.whitened_stem && family == Family::Mlp {
             return Err(format!("whitened stem: {} does not begin with a convolution", family.name()));

@@ -152,7 +152,12 @@ impl Recipe {
     pub fn progress_widths(&self) -> Vec<Width> {
         match self.method.weights() {
             Weights::Triangular => self.architecture.widths(),
-            Weights::Sliced => named_widths().into_iter().filter(|&width| width >= self.method.narrowest()).collect(),
+            Weights::Sliced if self.method.rules().norm_widths().len() > 1 => self.method.rules().norm_widths(),
+            Weights::Sliced => {
+                let narrowest = self.method.narrowest();
+                let wider = named_widths().into_iter().filter(|&width| width > narrowest);
+                std::iter::once(narrowest).chain(wider).collect()
+            }
             Weights::Dense => vec![Width::FULL],
         }
     }
@@ -162,7 +167,15 @@ impl Recipe {
         match self.method.weights() {
             Weights::Dense => vec![Width::FULL],
             Weights::Sliced | Weights::Triangular => {
-                self.architecture.widths().into_iter().filter(|&width| width >= self.method.narrowest()).collect()
+                let narrowest = self.method.narrowest();
+                let mut widths: Vec<Width> =
+                    self.architecture.widths().into_iter().filter(|&width| width >= narrowest).collect();
+                // It may have fewer channels than the grid's next width.
+                let fewer = |count: &usize| widths[0].active(*count) > narrowest.active(*count);
+                if self.architecture.channels().iter().any(fewer) {
+                    widths.insert(0, narrowest);
+                }
+                widths
             }
         }
     }

@@ -8,6 +8,7 @@ use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 
 use super::{Rules, Step, check_narrowest, check_samples, check_widths, checked, sandwich};
+use crate::data::Shape;
 use crate::model::{Architecture, Weights};
 
 /// Settings of AWN.
@@ -41,7 +42,7 @@ impl Rules for Awn {
         checked(self.widths[0])
     }
 
-    fn check(&self, _architecture: Architecture) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
         check_widths(&self.widths)
     }
 
@@ -60,7 +61,7 @@ impl Rules for AwnRs {
         checked(self.narrowest)
     }
 
-    fn check(&self, _architecture: Architecture) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
         check_narrowest(self.narrowest)?;
         check_samples(self.samples)
     }

@@ -4,6 +4,7 @@ use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 
 use super::{Rules, Step, checked, width};
+use crate::data::Shape;
 use crate::model::{Architecture, Weights};
 
 /// Settings of an ordinary network.
@@ -22,7 +23,7 @@ impl Rules for Dense {
         Width::FULL
     }
 
-    fn check(&self, _architecture: Architecture) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
         width(self.width).map(|_| ())
     }
 

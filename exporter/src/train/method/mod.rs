@@ -16,7 +16,7 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::data::Batch;
+use crate::data::{Batch, Shape};
 use crate::model::{Architecture, Mode, Network, Weights};
 use crate::train::loss::{LossWeights, Target};
 
@@ -54,8 +54,8 @@ pub(super) trait Rules {
     /// The narrowest width that is trained.
     fn narrowest(&self) -> Width;
 
-    /// Do its settings go together, and with a network of `architecture`?
-    fn check(&self, architecture: Architecture) -> Result<(), String>;
+    /// Do its settings go together, and with a network of `architecture` for images of shape `image`?
+    fn check(&self, architecture: Architecture, image: Shape) -> Result<(), String>;
 
     /// The network of `architecture` that it trains.
     fn architecture(&self, architecture: Architecture) -> Architecture {
@@ -119,7 +119,7 @@ impl Method {
     }
 
     /// Are normalization statistics measured anew after training?
-    pub(super) fn is_recalibrated(&self) -> bool {
+    pub fn is_recalibrated(&self) -> bool {
         self.rules().recalibrated().is_some()
     }
 

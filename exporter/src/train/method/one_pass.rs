@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::{Rules, Step, checked};
+use crate::data::Shape;
 use crate::model::{Architecture, Network, Weights};
 use crate::train::loss::{LossWeights, Target, Weighting};
 
@@ -54,12 +55,8 @@ impl Rules for OnePass {
         checked(self.weighting.narrowest)
     }
 
-    fn check(&self, architecture: Architecture) -> Result<(), String> {
-        let widths = architecture.widths().len();
-        if widths < 2 {
-            return Err(format!("channels: {widths} is one width only; an any-width network has 2 or more"));
-        }
-        LossWeights::new(&self.weighting, widths)?;
+    fn check(&self, architecture: Architecture, _image: Shape) -> Result<(), String> {
+        LossWeights::new(&self.weighting, architecture.widths().len())?;
         if !(0.0..=1.0).contains(&self.distillation) {
             return Err(format!("distillation: {} is not in 0..=1", self.distillation));
         }

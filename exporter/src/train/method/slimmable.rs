@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::{Rules, Step, check_narrowest, check_samples, check_widths, checked, sandwich};
+use crate::data::Shape;
 use crate::model::{Architecture, Weights};
 use crate::train::loss::{LossWeights, Target};
 
@@ -45,6 +46,10 @@ pub struct MutualNet {
     pub resolutions: Vec<usize>,
 }
 
+/// Sides that images are scaled to.
+const LEAST_SIDE: usize = 8;
+const MOST_SIDE: usize = 1024;
+
 /// More sets of statistics than anybody asks for.
 const MOST_STATISTICS: usize = 256;
 
@@ -57,7 +62,7 @@ impl Rules for SNet {
         checked(self.widths[0])
     }
 
-    fn check(&self, _architecture: Architecture) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
         check_widths(&self.widths)
     }
 
@@ -106,7 +111,7 @@ impl Rules for UsNet {
         checked(self.narrowest)
     }
 
-    fn check(&self, _architecture: Architecture) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
         check_narrowest(self.narrowest)?;
         check_samples(self.samples)?;
         if (2..=MOST_STATISTICS).contains(&self.statistics) {
@@ -133,20 +138,23 @@ impl Rules for MutualNet {
         self.us_net.narrowest()
     }
 
-    fn check(&self, architecture: Architecture) -> Result<(), String> {
-        self.us_net.check(architecture)?;
+    fn check(&self, architecture: Architecture, image: Shape) -> Result<(), String> {
+        self.us_net.check(architecture, image)?;
         if !architecture.reads_any_size() {
             return Err(format!(
                 "mutualnet: {} reads images of one size only; vgg-8, mobilenet-v2 and resnet-20 read any",
                 architecture.name()
             ));
         }
-        let small = self.resolutions.iter().find(|&&side| !(8..=1024).contains(&side));
-        match small {
-            Some(side) => Err(format!("resolutions: {side} is not allowed, 8 to 1024 pixels a side")),
-            None if self.resolutions.is_empty() => Err("resolutions: none, such as 32,28,24,20 are expected".into()),
-            None => Ok(()),
+        if self.resolutions.is_empty() {
+            return Err("resolutions: none, such as 32,28,24,20 are expected".into());
         }
+        let least = architecture.least_side(image).max(LEAST_SIDE);
+        let other = self.resolutions.iter().find(|side| !(least..=MOST_SIDE).contains(*side));
+        other.map_or(Ok(()), |side| {
+            let name = architecture.name();
+            Err(format!("resolutions: {side} is not allowed, {least} to {MOST_SIDE} pixels a side for this {name}"))
+        })
     }
 
     fn recalibrated(&self) -> Option<Vec<Width>> {

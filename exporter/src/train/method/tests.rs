@@ -220,6 +220,21 @@ fn recalibrated_statistics_are_those_of_the_images_at_each_width() {
     }
 }
 
+/// A network that a resolution would leave no pixel of would end the training in its first step.
+#[test]
+fn every_resolution_that_mutualnet_allows_leaves_pixels_to_the_last_layer() {
+    let us_net = UsNet { narrowest: 0.25, samples: 2, statistics: 2 };
+    for side in [32, 46, 64, 96, 125, 128] {
+        let image = Shape { channels: 3, height: side, width: side };
+        let vgg8 = Architecture::Vgg8 { channels: [2, 2, 2] };
+        let method = |resolution| MutualNet { us_net: us_net.clone(), resolutions: vec![resolution] };
+        let least = (1..=side).find(|&resolution| method(resolution).check(vgg8, image).is_ok()).expect("its own side");
+        let network = network(vgg8, side, &us_net);
+        let images = batch(least as i64).images;
+        assert_eq!(network.logits(&images, Width::FULL, MODE).size(), [IMAGES, CLASSES as i64], "{side}: {least}");
+    }
+}
+
 #[test]
 fn one_pass_says_what_its_settings_lack() {
     let method = |distillation, narrowest| OnePass {
@@ -229,7 +244,8 @@ fn one_pass_says_what_its_settings_lack() {
         teacher: None,
     };
     let lenet = Architecture::Lenet { channels: 4 };
-    assert_eq!(method(0.5, 0.25).check(lenet), Ok(()));
-    assert!(method(1.5, 0.25).check(lenet).is_err_and(|message| message.starts_with("distillation: 1.5")));
-    assert!(method(0.5, 0.0).check(lenet).is_err_and(|message| message.starts_with("width 0")));
+    let image = Shape { channels: 3, height: 32, width: 32 };
+    assert_eq!(method(0.5, 0.25).check(lenet, image), Ok(()));
+    assert!(method(1.5, 0.25).check(lenet, image).is_err_and(|message| message.starts_with("distillation: 1.5")));
+    assert!(method(0.5, 0.0).check(lenet, image).is_err_and(|message| message.starts_with("width 0")));
 }
