@@ -39,13 +39,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "{}: a dense network has no width but the full one; it is there to compare with: export RUN --dense {0}",
         args.run.display()
     );
-    let dense = args.dense.as_ref().map(|folder| dense(folder, run.recipe())).transpose()?;
-    let place = args.target.place(&run.recipe().dataset)?;
-    let measures = Measures::of(run.recipe(), args.data.as_ref())?;
     ensure!(
         weights != Weights::Sliced || (args.dense.is_none() && args.target.note.is_empty()),
         "a slimmable network has no card: no --dense, no --note"
     );
+    let dense = args.dense.as_ref().map(|folder| dense(folder, run.recipe())).transpose()?;
+    let place = args.target.place(&run.recipe().dataset)?;
+    let measures = Measures::of(run.recipe(), args.data.as_ref())?;
     match weights {
         Weights::Sliced => ship_sliced(&run, &measures, &place),
         _ => ship(&run, &measures, &args.target, &place, dense.as_ref()),

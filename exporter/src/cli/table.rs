@@ -12,6 +12,7 @@ use exporter::evaluate::accuracies_at;
 use exporter::file::{check_writable, write_whole};
 use exporter::model::{Mode, Network};
 use exporter::plot::{Curve as Drawn, accuracy_curve};
+use exporter::table::config::nearest;
 use exporter::table::page::{Line, Section, page};
 use exporter::table::{Config, Curve, Outcome, Row, RunId, Trained};
 use exporter::train::difference::differences;
@@ -86,7 +87,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     for only in &args.only {
-        let near = nearest(only, jobs.iter().map(Job::name));
+        let names: Vec<String> = jobs.iter().map(Job::name).collect();
+        let near = nearest(only, names.iter().map(String::as_str));
         ensure!(
             jobs.iter().any(|job| job.is(only)),
             "--only {only}: there is no such file, row or run; the nearest one is {near}"
@@ -380,10 +382,6 @@ fn machine(args: &Args) -> String {
         Device::Cuda(_) => "a GPU".into(),
         _ => format!("{threads} of {name}"),
     }
-}
-
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
-    known.min_by_key(|other| strsim::damerau_levenshtein(name, other)).unwrap_or_default()
 }
 
 fn first_line(message: &str) -> String {

@@ -39,21 +39,22 @@ pub fn predictions(logits: &Tensor) -> Vec<usize> {
     classes.into_iter().map(|class| class as usize).collect()
 }
 
-/// The mean accuracy over the widths from `narrowest` to 1: the area under the accuracy-width curve (trapezoids between
-/// neighbouring ones of the ascending `widths`), divided by its length.
+/// The mean accuracy over the widths from `narrowest` to 1, of accuracies at the ascending `widths` ([`mean_over`]).
 ///
 /// # Panics
 /// If `narrowest` leaves no two widths.
 pub fn area_under_curve(widths: &[Width], accuracy: &[f64], narrowest: Width) -> f64 {
-    let points: Vec<(f64, f64)> = widths
-        .iter()
-        .zip(accuracy)
-        .filter(|(width, _)| **width >= narrowest)
-        .map(|(width, share)| (width.as_f64(), *share))
-        .collect();
-    let [(first, _), .., (last, _)] = points[..] else { panic!("a curve of {} points has no area", points.len()) };
+    let points = widths.iter().zip(accuracy).filter(|(width, _)| **width >= narrowest);
+    let points: Vec<(f64, f64)> = points.map(|(width, share)| (width.as_f64(), *share)).collect();
+    mean_over(&points).unwrap_or_else(|| panic!("a curve of {} points has no area", points.len()))
+}
+
+/// The area under a curve of these points, by ascending width (trapezoids between neighbours), divided by its length; nothing
+/// of fewer than two.
+pub fn mean_over(points: &[(f64, f64)]) -> Option<f64> {
+    let [(first, _), .., (last, _)] = points else { return None };
     let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0);
-    area.sum::<f64>() / (last - first)
+    Some(area.sum::<f64>() / (last - first))
 }
 
 #[cfg(test)]

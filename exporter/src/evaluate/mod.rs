@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 use crate::data::Images;
 use crate::model::{Mode, Network};
 
-pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, predictions};
+pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, mean_over, predictions};
 pub use calibration::{calibration_errors, temperatures};
 pub use early_exit::{EarlyExit, THRESHOLDS, early_exits};
 

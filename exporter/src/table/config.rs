@@ -9,6 +9,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
 
+use crate::train::method::STATISTICS;
+
 /// One table of the page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -163,8 +165,9 @@ impl Config {
             if twice(&row.seeds) || twice(&row.widths) || twice(&row.statistics) {
                 return Err(format!("{place}: a seed, a width or a number of statistics is there twice"));
             }
-            if let Some(count) = row.statistics.iter().find(|count| !(2..=256).contains(*count)) {
-                return Err(format!("{place}: statistics: {count} is not allowed, 2 to 256"));
+            if let Some(count) = row.statistics.iter().find(|count| !STATISTICS.contains(*count)) {
+                let (least, most) = (STATISTICS.start(), STATISTICS.end());
+                return Err(format!("{place}: statistics: {count} is not allowed, {least} to {most}"));
             }
             if row.seeds.is_empty() {
                 return Err(format!("{place}: seeds: none, at least one is expected"));
@@ -224,7 +227,8 @@ fn check_flags(place: &str, table: &Table, flags: &[String]) -> Result<(), Strin
     Ok(())
 }
 
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+/// The one of the `known` names that is most like `name`.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
     known.min_by_key(|other| strsim::damerau_levenshtein(name, other)).unwrap_or("")
 }
 

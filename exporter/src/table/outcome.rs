@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate::mean_over;
 use crate::file::write_whole;
 use crate::train::Recipe;
 
@@ -106,16 +107,8 @@ impl Curve {
 
     /// The mean accuracy on the test set over the widths from `narrowest` to 1 (trapezoids), if there are two or more.
     pub fn area(&self, narrowest: f64) -> Option<f64> {
-        let points: Vec<(f64, f64)> = self
-            .widths
-            .iter()
-            .copied()
-            .zip(self.test.iter().copied())
-            .filter(|&(width, _)| width >= narrowest - ROUNDING)
-            .collect();
-        let [(first, _), .., (last, _)] = points[..] else { return None };
-        let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0);
-        Some(area.sum::<f64>() / (last - first))
+        let points = self.widths.iter().copied().zip(self.test.iter().copied());
+        mean_over(&points.filter(|&(width, _)| width >= narrowest - ROUNDING).collect::<Vec<(f64, f64)>>())
     }
 }
 

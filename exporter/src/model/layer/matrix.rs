@@ -31,7 +31,7 @@ pub struct Matrix {
 }
 
 /// The length that random rows have on average: as many weights as they read, of variance 2 / (the inputs it reads).
-pub(super) const LENGTH: f64 = std::f64::consts::SQRT_2;
+const LENGTH: f64 = std::f64::consts::SQRT_2;
 
 impl Matrix {
     /// Random weights `[c_out, c_in, extent...]`: each row normal with variance 2 / (the inputs it reads), after He et al.,

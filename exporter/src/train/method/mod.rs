@@ -23,7 +23,7 @@ use crate::train::loss::{LossWeights, Target};
 pub use awn::{Awn, AwnRs};
 pub use dense::Dense;
 pub use one_pass::{OnePass, Teacher};
-pub use slimmable::{MutualNet, SNet, UsNet};
+pub use slimmable::{MutualNet, SNet, STATISTICS, UsNet};
 
 /// How the widths of a network are trained together, with the method's own settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,8 @@
 //! distillation), and measures the statistics of some widths after training. MutualNet (Yang et al., "MutualNet: Adaptive
 //! ConvNet via Mutual Learning from Network Width and Resolution", 2020) shows the narrower ones smaller images, too.
 
+use std::ops::RangeInclusive;
+
 use anywidth::engine::Width;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -50,8 +52,8 @@ pub struct MutualNet {
 const LEAST_SIDE: usize = 8;
 const MOST_SIDE: usize = 1024;
 
-/// More sets of statistics than anybody asks for.
-const MOST_STATISTICS: usize = 256;
+/// How many widths may have statistics of their own: the narrowest and the full one at least, and no more than anybody asks for.
+pub const STATISTICS: RangeInclusive<usize> = 2..=256;
 
 impl Rules for SNet {
     fn weights(&self) -> Weights {
@@ -114,10 +116,11 @@ impl Rules for UsNet {
     fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
         check_narrowest(self.narrowest)?;
         check_samples(self.samples)?;
-        if (2..=MOST_STATISTICS).contains(&self.statistics) {
+        if STATISTICS.contains(&self.statistics) {
             return Ok(());
         }
-        Err(format!("statistics: {} is not allowed, 2 to {MOST_STATISTICS} widths", self.statistics))
+        let (least, most) = (STATISTICS.start(), STATISTICS.end());
+        Err(format!("statistics: {} is not allowed, {least} to {most} widths", self.statistics))
     }
 
     fn recalibrated(&self) -> Option<Vec<Width>> {
