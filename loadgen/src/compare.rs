@@ -20,17 +20,17 @@ pub fn text(pair: [Named<'_>; 2]) -> String {
     columns(rows) + &warnings.collect::<String>()
 }
 
-/// The same as a page, with the pictures of both on the same axes.
+/// The same as a page, with the figures of both on the same axes.
 pub fn page(pair: [Named<'_>; 2]) -> String {
     let title = format!("{} and {}", pair[0].name, pair[1].name);
     let scales = Scales::over(&pair.map(|named| named.run));
     let [left, right] = pair.map(|named| figures(named.run, &scales));
     let beside =
         |(left, right): (&Figure, &Figure)| format!("<div class=\"pair\">\n{}{}</div>\n", left.html(), right.html());
-    let pictures: String = left.iter().zip(&right).map(beside).collect();
+    let figures: String = left.iter().zip(&right).map(beside).collect();
     let names: String = pair.iter().map(|named| format!("<h2>{}</h2>\n", escape(named.name))).collect();
     let body = format!(
-        "<h1>{}</h1>\n{}{}<div class=\"pair\">\n{names}</div>\n{pictures}",
+        "<h1>{}</h1>\n{}{}<div class=\"pair\">\n{names}</div>\n{figures}",
         escape(&title),
         list(&warnings(pair)),
         table(&["", pair[0].name, pair[1].name, "change"], differences(pair)),

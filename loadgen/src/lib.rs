@@ -10,7 +10,7 @@
 //! | [`arrivals`] | when requests come | all else |
 //! | [`mix`] | values that requests carry, by shares | |
 //! | [`wishes`] | which request goes out when, from one seed | clocks, connections |
-//! | [`target`], [`pictures`] | where the load goes, and what is sent | |
+//! | [`target`], [`images`] | where the load goes, and what is sent | |
 //! | [`pace`] | hands on what is due | what becomes of it |
 //! | [`client`] | connections, answers | schedules |
 //! | [`models`], [`metrics`], [`profile`] | what else the server says | |
@@ -19,7 +19,7 @@
 //! | [`busy`] | busy threads beside a run | the server |
 //! | [`run`] | all of these together | what is made of the results |
 //! | [`results`], [`warnings`] | what was found, as a file | how it is shown |
-//! | [`report`], [`compare`] | pages, pictures and tables | how it was found |
+//! | [`report`], [`compare`] | pages, figures and tables | how it was found |
 //! | [`simulate`] | the server's width rule beside others, on virtual time | connections |
 //! | [`cli`] | the subcommands of the binary | |
 //!
@@ -30,11 +30,11 @@ pub mod busy;
 pub mod cli;
 pub mod client;
 pub mod compare;
+pub mod images;
 pub mod metrics;
 pub mod mix;
 pub mod models;
 pub mod pace;
-pub mod pictures;
 pub mod profile;
 pub mod record;
 pub mod report;

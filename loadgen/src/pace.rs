@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn plan(milliseconds: &[u64]) -> Vec<Planned> {
-        milliseconds.iter().map(|&at| Planned { at: Duration::from_millis(at), kind: 0, picture: 0 }).collect()
+        milliseconds.iter().map(|&at| Planned { at: Duration::from_millis(at), kind: 0, image: 0 }).collect()
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct Profile {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Microseconds that a picture takes to decode, of late; `None` before the first.
+    /// Microseconds that an image takes to decode, of late; `None` before the first.
     pub decode_us: Option<f64>,
     /// Images per second that all workers together answer at full width, decoding included.
     pub capacity_at_full_width: f64,

@@ -45,8 +45,8 @@ pub struct Planned {
     pub at: Duration,
     /// Its place among the [kinds](Wishes::kinds).
     pub kind: usize,
-    /// The place of its picture.
-    pub picture: usize,
+    /// The place of its image.
+    pub image: usize,
 }
 
 impl Wishes {
@@ -68,8 +68,8 @@ impl Wishes {
         Kind { uri, deadline, width }
     }
 
-    /// Gives every arrival its budget, its width and its picture: pictures in turn, from one that the seed chooses.
-    pub fn plan<A>(&self, arrivals: A, pictures: usize, seed: u64) -> impl Iterator<Item = Planned> + Send + use<A>
+    /// Gives every arrival its budget, its width and its image: images in turn, from one that the seed chooses.
+    pub fn plan<A>(&self, arrivals: A, images: usize, seed: u64) -> impl Iterator<Item = Planned> + Send + use<A>
     where
         A: Iterator<Item = Duration> + Send,
     {
@@ -77,10 +77,10 @@ impl Wishes {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         // The arrivals have the same seed: what a request asks for must not depend on its gap.
         random.set_stream(1);
-        let first = random.random_range(..pictures);
+        let first = random.random_range(..images);
         arrivals.enumerate().map(move |(index, at)| {
             let kind = budgets.place(random.random()) * widths.values().len() + widths.place(random.random());
-            Planned { at, kind, picture: (first + index) % pictures }
+            Planned { at, kind, image: (first + index) % images }
         })
     }
 }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(planned, plan(7));
         assert_ne!(planned, plan(8));
         assert!(planned.iter().map(|planned| planned.at).eq(arrivals()));
-        assert!(planned.windows(2).all(|pair| pair[1].picture == (pair[0].picture + 1) % 3));
+        assert!(planned.windows(2).all(|pair| pair[1].image == (pair[0].image + 1) % 3));
         // Three quarters have the first budget: three standard deviations of 4000 draws are 82.
         let first = planned.iter().filter(|planned| planned.kind < 2).count();
         assert!(first.abs_diff(3000) < 82, "{first}");

@@ -19,7 +19,7 @@ const MOST_BYTES: usize = 1000;
 
 async fn ask(client: &Client) -> Result<Answer, Broken> {
     let (before, sent_at) = (Instant::now(), Cell::new(Instant::now()));
-    let body = Bytes::from_static(b"a picture");
+    let body = Bytes::from_static(b"an image");
     let answer = client.ask(Method::POST, Uri::from_static("/classify"), body, MOST_BYTES, &sent_at).await;
     assert!((before..=Instant::now()).contains(&sent_at.get()));
     answer

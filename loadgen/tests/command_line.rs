@@ -11,9 +11,9 @@ use serde_json::Value;
 use support::{PROFILE, Reply, Server};
 use tempfile::TempDir;
 
-/// Runs the binary in a folder with `picture.png` and `times.txt`.
+/// Runs the binary in a folder with `image.png` and `times.txt`.
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    fs::write(folder.join("picture.png"), "a picture").unwrap();
+    fs::write(folder.join("image.png"), "an image").unwrap();
     fs::write(folder.join("times.txt"), "0\n0.001\n0.001\n").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth-load"));
     command.args(arguments).current_dir(folder).env_clear().output().unwrap()
@@ -43,8 +43,8 @@ fn a_run_is_printed_and_written_and_compared() {
         &[
             "run",
             &url,
-            "--picture",
-            "picture.png",
+            "--image",
+            "image.png",
             "--arrivals",
             "constant",
             "--rate",
@@ -74,7 +74,7 @@ fn a_run_is_printed_and_written_and_compared() {
 
     succeeds(
         &folder,
-        &["run", &url, "--picture", "picture.png", "--replay", "times.txt", "--width", "1", "--json", "b.json"],
+        &["run", &url, "--image", "image.png", "--replay", "times.txt", "--width", "1", "--json", "b.json"],
     );
     let text = succeeds(&folder, &["compare", "a.json", "b.json", "--report", "c.html"]);
     let offered = text.lines().find(|line| line.trim_start().starts_with("offered")).unwrap();
@@ -102,7 +102,7 @@ fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
     });
     let plan = ["--of-capacity", "--steps", "0.1:100ms,1:50ms", "--arrivals", "constant"];
     let files = ["--json", "a.json", "--report", "a.html", "--chart", "a.svg"];
-    let flags = ["run", &url, "--picture", "picture.png", "--budget-ms", "20x:1,0.1x:1,7:1"];
+    let flags = ["run", &url, "--image", "image.png", "--budget-ms", "20x:1,0.1x:1,7:1"];
     succeeds(&folder, &[&flags[..], &plan, &files].concat());
 
     let budgets = ["/classify?budget_ms=40", "/classify?budget_ms=0.2", "/classify?budget_ms=7"];
@@ -124,7 +124,7 @@ fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
 #[test]
 fn all_of_the_capacity_is_sent_unless_told_otherwise() {
     let (server, folder) = (Server::always(Reply::answer("1")), tempfile::tempdir().unwrap());
-    let flags = ["--picture", "picture.png", "--of-capacity", "--duration", "20ms", "--json", "a.json"];
+    let flags = ["--image", "image.png", "--of-capacity", "--duration", "20ms", "--json", "a.json"];
     succeeds(&folder, &[&["run", &server.url()], &flags[..]].concat());
     let json: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("a.json")).unwrap()).unwrap();
     let arrivals = "Poisson, 1000:20ms (requests per second:time; 1:20ms of the capacity at full width)";
@@ -134,7 +134,7 @@ fn all_of_the_capacity_is_sent_unless_told_otherwise() {
 #[test]
 fn a_server_that_does_not_say_how_fast_it_is_gets_no_load_in_its_units() {
     let server = Server::always(Reply::answer("1")).unmeasured();
-    let error = |more: &[&str]| fails(&[&["run", &server.url(), "--picture", "picture.png"], more].concat(), 1);
+    let error = |more: &[&str]| fails(&[&["run", &server.url(), "--image", "image.png"], more].concat(), 1);
     let message = "has no /profile (it says 404): say rates per second and budgets in milliseconds\n";
     assert!(error(&["--of-capacity", "--rate", "1"]).ends_with(message));
     assert!(error(&["--budget-ms", "none:1,20x:1"]).ends_with(message));
@@ -162,8 +162,8 @@ fn the_same_seed_sends_the_same() {
             &[
                 "run",
                 &server.url(),
-                "--picture",
-                "picture.png",
+                "--image",
+                "image.png",
                 "--arrivals",
                 "gamma",
                 "--steps",
@@ -187,7 +187,7 @@ fn the_same_seed_sends_the_same() {
 }
 
 #[test]
-fn without_a_picture_samples_are_sent_and_the_result_is_told_first() {
+fn without_an_image_samples_are_sent_and_the_result_is_told_first() {
     let (server, folder) = (Server::always(Reply::answer("0.5")), tempfile::tempdir().unwrap());
     let text = succeeds(&folder, &["run", &server.url(), "--replay", "times.txt", "--report", "a.html"]);
     let verdict = "All 3 requests were answered on time; all answers had width 0.5.";
@@ -202,7 +202,7 @@ fn a_server_that_answers_nothing_ends_the_command_with_an_error() {
     let (server, folder) = (Server::always(Reply::Hang), tempfile::tempdir().unwrap());
     let output = run(
         folder.path(),
-        &["run", &server.url(), "--picture", "picture.png", "--replay", "times.txt", "--json", "a.json"],
+        &["run", &server.url(), "--image", "image.png", "--replay", "times.txt", "--json", "a.json"],
     );
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: not one of 3 requests was answered\n");
@@ -218,7 +218,7 @@ fn a_server_that_answers_nothing_ends_the_command_with_an_error() {
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_sent() {
     let here = "http://127.0.0.1:9";
-    let with = |more: &[&str]| fails(&[&["run", here, "--picture", "picture.png"], more].concat(), 2);
+    let with = |more: &[&str]| fails(&[&["run", here, "--image", "image.png"], more].concat(), 2);
     for (flags, message) in [
         (&["--rate", "0"][..], "the plan has no request"),
         (&["--rate", "fast"], "\"fast:10s\" is not a piece of a rate plan"),
@@ -231,7 +231,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--of-capacity", "--replay", "times.txt"], "cannot be used with"),
         (&["--budget-ms", "x"], "bad value \"x\": milliseconds are a number above 0"),
         (&["--replay", "absent"], "cannot read absent"),
-        (&["--replay", "picture.png"], "picture.png: line 1 of the trace: \"a picture\" is not a time"),
+        (&["--replay", "image.png"], "image.png: line 1 of the trace: \"an image\" is not a time"),
         (&["--budget-ms", "0"], "bad value \"0\": milliseconds are a number above 0 and up to 3600000"),
         (&["--budget-ms", "10:0.5,NaN:0.5"], "bad value \"NaN\""),
         (&["--budget-ms", "10:0.5,20"], "\"20\" has no share"),
@@ -242,7 +242,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--max-outstanding", "0"], "1..=100000"),
         (&["--timeout-ms", "0"], "1..=600000"),
         (&["--interval-ms", "1", "--duration", "60s"], "cuts the run into 60000 intervals: there may be 2000"),
-        (&["--picture", "absent.png"], "cannot read absent.png"),
+        (&["--image", "absent.png"], "cannot read absent.png"),
         (&["--query", &"x".repeat(2001)], "--query and --model have 2001 bytes: together they may have 2000"),
         (&["--speed", "9"], "unexpected argument '--speed'"),
     ] {
@@ -254,8 +254,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
 
 #[test]
 fn what_cannot_be_reached_or_must_not_be_is_named() {
-    let picture = ["--picture", "picture.png"];
-    let with = |url: &str| fails(&[&["run", url], &picture[..]].concat(), 1);
+    let image = ["--image", "image.png"];
+    let with = |url: &str| fails(&[&["run", url], &image[..]].concat(), 1);
     assert!(with("http://192.0.2.1:80").contains("192.0.2.1:80 is not this machine"));
     assert!(with("http://127.0.0.1:9/classify").contains("is not a server's URL"));
     // Port 9 is for discarding, and nobody listens there.
@@ -263,13 +263,11 @@ fn what_cannot_be_reached_or_must_not_be_is_named() {
 
     let server = Server::always(Reply::answer("1"));
     let url = server.url();
-    let unknown = fails(&[&["run", &url, "--model", "huge"], &picture[..]].concat(), 1);
+    let unknown = fails(&[&["run", &url, "--model", "huge"], &image[..]].concat(), 1);
     assert_eq!(unknown, "error: there is no model \"huge\"; there are: tiny\n");
-    let nowhere = fails(&[&["run", &url, "--json", "absent/a.json"], &picture[..]].concat(), 1);
+    let nowhere = fails(&[&["run", &url, "--json", "absent/a.json"], &image[..]].concat(), 1);
     assert!(nowhere.starts_with("error: cannot write absent/a.json: "), "{nowhere}");
-    assert!(
-        fails(&["compare", "picture.png", "absent"], 1).contains("picture.png is not a run that --json has written")
-    );
+    assert!(fails(&["compare", "image.png", "absent"], 1).contains("image.png is not a run that --json has written"));
 }
 
 #[test]
@@ -286,9 +284,9 @@ fn an_interrupted_run_is_reported_all_the_same() {
     let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
     // The second is due in an hour.
     fs::write(folder.path().join("times.txt"), "0\n3600\n").unwrap();
-    fs::write(folder.path().join("picture.png"), "a picture").unwrap();
+    fs::write(folder.path().join("image.png"), "an image").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth-load"));
-    let flags = ["--picture", "picture.png", "--replay", "times.txt", "--json", "a.json"];
+    let flags = ["--image", "image.png", "--replay", "times.txt", "--json", "a.json"];
     command.args(["run", &server.url()]).args(flags).current_dir(folder.path());
     let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = run.id().to_string();

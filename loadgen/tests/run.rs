@@ -62,7 +62,7 @@ fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut
     let settings = Settings {
         target: Target::find(&server.url(), false).unwrap(),
         kinds: wishes.kinds(),
-        pictures: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
+        images: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
         max_outstanding: options.max_outstanding,
         timeout: options.timeout,
         look_every: Duration::from_millis(5),
@@ -114,7 +114,7 @@ fn requests_go_out_on_schedule_while_no_answer_comes_back() {
 }
 
 #[test]
-fn a_request_carries_what_was_wished_and_a_picture_in_turn() {
+fn a_request_carries_what_was_wished_and_an_image_in_turn() {
     let mut server = Server::start();
     run(&mut server, Options::default(), async |server, _| {
         let mut bodies = Vec::new();
@@ -125,8 +125,8 @@ fn a_request_carries_what_was_wished_and_a_picture_in_turn() {
             bodies.push(asked.body.clone());
             asked.reply(Reply::answer("1"));
         }
-        for picture in ["one", "two"] {
-            assert_eq!(bodies.iter().filter(|body| **body == picture).count(), 4);
+        for image in ["one", "two"] {
+            assert_eq!(bodies.iter().filter(|body| **body == image).count(), 4);
         }
     });
 }

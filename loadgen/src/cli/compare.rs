@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "B.json")]
     right: PathBuf,
 
-    /// Write a page as well, with the pictures of both on the same axes
+    /// Write a page as well, with the figures of both on the same axes
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }

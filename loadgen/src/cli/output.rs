@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::files::{check, write};
-use crate::report::{chart, page, pictures};
+use crate::report::{chart, charts, page};
 use crate::results::Results;
 
 #[derive(Debug, Args)]
@@ -17,19 +17,19 @@ pub(super) struct OutputFlags {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write a page with pictures, to open in a browser
+    /// Write a page with figures, to open in a browser
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Write the pictures alone, for a document
+    /// Write the figures alone, for a document
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Write the first picture alone, load and width, for a README
+    /// Write the first figure alone, load and width, for a README
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
 
-    /// Length of the intervals that pictures and JSON are made of [default: a hundredth of the run, about]
+    /// Length of the intervals that figures and JSON are made of [default: a hundredth of the run, about]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     interval_ms: Option<u64>,
 
@@ -55,7 +55,7 @@ impl OutputFlags {
         };
         write(&self.json, Results::to_json)?;
         write(&self.report, page)?;
-        write(&self.svg, pictures)?;
+        write(&self.svg, charts)?;
         write(&self.chart, chart)
     }
 

@@ -8,8 +8,8 @@ use anywidth::engine::{Width, WidthError};
 use bytes::Bytes;
 use clap::Args;
 
+use crate::images;
 use crate::mix::{Mix, MixError};
-use crate::pictures;
 use crate::units::{Time, Units, UnitsError};
 use crate::wishes::Wishes;
 
@@ -37,9 +37,9 @@ pub(super) struct RequestFlags {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "QUERY")]
     query: String,
 
-    /// Picture, or folder of pictures, to send; may be repeated, and they take turns; of a folder, those directly in it [default: four small samples]
+    /// Image, or folder of images, to send; may be repeated, and they take turns; of a folder, those directly in it [default: four small samples]
     #[arg(long, value_name = "FILE|FOLDER")]
-    picture: Vec<PathBuf>,
+    image: Vec<PathBuf>,
 }
 
 /// The longest query that is taken: far more than all parameters of the server need.
@@ -71,10 +71,10 @@ impl RequestFlags {
         })
     }
 
-    pub(super) fn pictures(&self) -> anyhow::Result<Vec<Bytes>> {
-        match &self.picture[..] {
-            [] => Ok(pictures::samples()),
-            paths => Ok(pictures::load(paths)?),
+    pub(super) fn images(&self) -> anyhow::Result<Vec<Bytes>> {
+        match &self.image[..] {
+            [] => Ok(images::samples()),
+            paths => Ok(images::load(paths)?),
         }
     }
 }

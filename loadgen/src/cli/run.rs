@@ -98,7 +98,7 @@ struct Ready {
     schedule: Schedule,
     wishes: Wishes,
     kinds: Vec<Kind>,
-    pictures: Vec<Bytes>,
+    images: Vec<Bytes>,
     interval: Duration,
     target: Target,
 }
@@ -126,9 +126,9 @@ impl Arguments {
         let schedule = self.schedule.read(units.as_ref()).map_err(Failure::Usage)?;
         let interval = self.output.interval(schedule.length).map_err(Failure::Usage)?;
         let wishes = self.requests.wishes(units.as_ref()).map_err(Failure::Usage)?;
-        let pictures = self.requests.pictures().map_err(Failure::Usage)?;
+        let images = self.requests.images().map_err(Failure::Usage)?;
         let target = Target::find(&self.url, self.limits.allow_remote)?;
-        Ok(Ready { units, kinds: wishes.kinds(), schedule, wishes, pictures, interval, target })
+        Ok(Ready { units, kinds: wishes.kinds(), schedule, wishes, images, interval, target })
     }
 
     /// Asks the server for its units, if anything is written in them.
@@ -143,7 +143,7 @@ impl Arguments {
 }
 
 async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results> {
-    let Ready { units, schedule, wishes, kinds, pictures, interval, target } = ready;
+    let Ready { units, schedule, wishes, kinds, images, interval, target } = ready;
     let model = server::model(&target, wishes.model.as_deref()).await?;
     let accuracy = model.as_ref().map(|model| model.accuracy.clone()).unwrap_or_default();
     let setup = Setup {
@@ -156,11 +156,11 @@ async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results>
         deadlines_ms: deadlines_ms(&kinds),
         max_outstanding: arguments.limits.max_outstanding as usize,
     };
-    let plan = wishes.plan(schedule.arrivals, pictures.len(), setup.seed);
+    let plan = wishes.plan(schedule.arrivals, images.len(), setup.seed);
     let settings = Settings {
         target,
         kinds,
-        pictures,
+        images,
         max_outstanding: setup.max_outstanding,
         timeout: Duration::from_millis(arguments.limits.timeout_ms),
         look_every: interval.max(SHORTEST_LOOK),

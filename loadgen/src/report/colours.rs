@@ -1,4 +1,4 @@
-//! How pictures look, in light and dark.
+//! How figures look, in light and dark.
 
 /// What is drawn in which colour, on a light and on a dark ground.
 const COLOURS: [(&str, &str, &str); 17] = [

@@ -1,11 +1,11 @@
-//! What the pictures of a run show.
+//! What the figures of a run show.
 
 use super::axis::Axis;
 use super::colours::style;
 use super::svg::{Layer, Panel, Shape, draw};
 use crate::results::{Counts, Interval, Percentiles, Results, Spread};
 
-/// A picture with its explanation.
+/// A figure with its explanation.
 #[derive(Debug)]
 pub(crate) struct Figure {
     pub(crate) svg: String,
@@ -26,7 +26,7 @@ const MOST_DEADLINES: usize = 3;
 
 const LOAD_AND_WIDTH: &str = "The load that was offered, how much of it was answered on time, and at which widths: the mean of each interval, and all between its narrowest and its widest.";
 
-/// The pictures of a page, each with its explanation.
+/// The figures of a page, each with its explanation.
 pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
     let [load, width, fates, latency, waiting] = panels(run, scales);
     let figure = |panels: &[Panel], caption| Figure { svg: draw(panels, scales.seconds, caption, ""), caption };
@@ -41,13 +41,13 @@ pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
     ]
 }
 
-/// All pictures of a run in one file that stands alone.
-pub fn pictures(run: &Results) -> String {
+/// All figures of a run in one SVG file.
+pub fn charts(run: &Results) -> String {
     let scales = Scales::over(&[run]);
     draw(&panels(run, &scales), scales.seconds, "Load, width, outcome, latency and queue over time", &style())
 }
 
-/// The first picture of a run in a file that stands alone.
+/// The first figure of a run as an SVG file.
 pub fn chart(run: &Results) -> String {
     let scales = Scales::over(&[run]);
     let [load, width, ..] = panels(run, &scales);
@@ -95,7 +95,7 @@ fn capacity(run: &Results) -> Option<f64> {
     run.setup.units.map(|units| units.capacity_per_s)
 }
 
-/// Every time that the picture of latencies shows.
+/// Every time that the figure of latencies shows.
 fn times_ms(run: &Results) -> impl Iterator<Item = f64> {
     let of = |times: &Percentiles| [times.p50, times.p99];
     let latencies = run.intervals.iter().filter_map(|interval| interval.latency_ms.as_ref()).flat_map(of);

@@ -1,4 +1,4 @@
-//! A run as one page that needs nothing from elsewhere: no script, no font, no picture file.
+//! A run as one page that needs nothing from elsewhere: no script, no font, no image file.
 
 use super::axis::number;
 use super::colours::style;
@@ -55,7 +55,7 @@ font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left;
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:1rem}";
 
 impl Figure {
-    /// The picture in a page.
+    /// The figure in a page.
     pub(crate) fn html(&self) -> String {
         format!("<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n", self.svg, escape(self.caption))
     }

@@ -1,4 +1,4 @@
-//! Results for people: a page, pictures, a table for the terminal. Made from [`Results`](crate::results::Results) alone.
+//! Results for people: a page, figures, a table for the terminal. Made from [`Results`](crate::results::Results) alone.
 
 mod axis;
 mod colours;
@@ -10,7 +10,7 @@ mod svg;
 mod text;
 mod verdict;
 
-pub use figures::{chart, pictures};
+pub use figures::{chart, charts};
 pub use html::page;
 pub use text::summary;
 pub(crate) use {

@@ -23,7 +23,7 @@ pub(crate) enum Unit {
 
 /// Whose the accuracies of a report are.
 pub(crate) const OF_THE_MODEL: &str =
-    "Accuracies are the model's own figures for its widths, not measured on the pictures that were sent.";
+    "Accuracies are the model's own figures for its widths, not measured on the images that were sent.";
 
 /// One time of a distribution.
 type Time = fn(&Percentiles) -> f64;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::axis::{Axis, number, ticks};
 use super::escape::escape;
 
-/// One picture: its layers are drawn in their order.
+/// One figure: its layers are drawn in their order.
 #[derive(Debug, Clone)]
 pub(crate) struct Panel {
     pub(crate) title: &'static str,

@@ -91,8 +91,8 @@ fn a_page_says_what_was_found_and_needs_nothing_from_elsewhere() {
         assert!(cells.iter().any(|cell| cell == wanted), "{wanted:?} is not in {cells:?}");
     }
     assert!(text.contains("Capacity at full width: 1,530 requests per second; one image takes 0.701 ms."));
-    let pictures = page.descendants().filter(|node| node.tag_name().name() == "svg").count();
-    assert_eq!(pictures, 4);
+    let figures = page.descendants().filter(|node| node.tag_name().name() == "svg").count();
+    assert_eq!(figures, 4);
     for node in page.descendants() {
         assert!(!["script", "link", "img", "iframe"].contains(&node.tag_name().name()), "{node:?}");
         assert!(node.attributes().all(|attribute| !["src", "href"].contains(&attribute.name())), "{node:?}");
@@ -101,7 +101,7 @@ fn a_page_says_what_was_found_and_needs_nothing_from_elsewhere() {
 }
 
 #[test]
-fn pictures_stand_alone() {
+fn charts_stand_alone() {
     let load = [
         "Requests per second",
         "offered",
@@ -111,7 +111,7 @@ fn pictures_stand_alone() {
         "narrowest to widest",
     ];
     let all = [&load[..], &["Latency in milliseconds", "Waiting", "refused"]].concat();
-    for (text, wanted) in [(chart(&run(30, "words")), &load[..]), (pictures(&run(30, "words")), &all)] {
+    for (text, wanted) in [(chart(&run(30, "words")), &load[..]), (charts(&run(30, "words")), &all)] {
         let svg = Document::parse(&text).unwrap();
         let says = |wanted: &str| svg.descendants().any(|node| node.text() == Some(wanted));
         assert!(wanted.iter().all(|wanted| says(wanted)), "{wanted:?}: {text}");
@@ -123,7 +123,7 @@ fn pictures_stand_alone() {
 
 #[test]
 fn every_colour_that_is_used_is_there() {
-    let text = pictures(&run(30, "words"));
+    let text = charts(&run(30, "words"));
     let svg = Document::parse(&text).unwrap();
     let style = svg.descendants().find(|node| node.tag_name().name() == "style").unwrap().text().unwrap();
     let classes = svg.descendants().filter_map(|node| node.attribute("class")).flat_map(str::split_whitespace);
@@ -145,7 +145,7 @@ fn the_capacity_is_drawn_where_it_is_known() {
 
 #[test]
 fn a_line_is_interrupted_where_nothing_was_answered() {
-    let lines = |run: &Results| pictures(run).matches("class=\"line s-width\"").count();
+    let lines = |run: &Results| charts(run).matches("class=\"line s-width\"").count();
     let mut run = run(6, "words");
     // Gaps at 0 and 3: what is between and after them remains.
     assert_eq!(lines(&run), 2);
@@ -158,9 +158,9 @@ fn a_line_is_interrupted_where_nothing_was_answered() {
 #[test]
 fn what_is_seen_after_the_plans_end_is_not_drawn() {
     let mut run = run(6, "words");
-    let drawn = pictures(&run);
+    let drawn = charts(&run);
     run.samples.push(Sample { at_s: 60.0, queue_length: Some(3.0), outstanding: 7 });
-    assert_eq!(pictures(&run), drawn);
+    assert_eq!(charts(&run), drawn);
 }
 
 #[test]
@@ -207,7 +207,7 @@ proptest! {
         let text = page(&run);
         let page = parse(&text);
         prop_assert_eq!(page.descendants().filter(|node| node.tag_name().name() == "li").count(), 1);
-        Document::parse(&pictures(&run)).unwrap();
+        Document::parse(&charts(&run)).unwrap();
         parse(&compare::page([Named { name: &words, run: &run }, Named { name: "b", run: &run }]));
         prop_assert!(!summary(&run).chars().any(|character| character.is_control() && character != '\n'));
     }

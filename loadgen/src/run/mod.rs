@@ -33,7 +33,7 @@ pub struct Settings {
     /// What requests may ask for; a plan names them by their places.
     pub kinds: Vec<Kind>,
     /// What they may send; a plan names them by their places.
-    pub pictures: Vec<Bytes>,
+    pub images: Vec<Bytes>,
     /// As many requests may be without an answer; those due beyond are not sent.
     pub max_outstanding: usize,
     /// So long an answer is waited for.

@@ -28,11 +28,11 @@ const MOST_ANSWER_BYTES: usize = 1 << 20;
 impl Stage {
     /// Sends a request and waits for what becomes of it.
     pub(super) async fn request(self: Rc<Stage>, planned: Planned) -> Record {
-        let Settings { kinds, pictures, timeout: longest, .. } = &self.settings;
-        let (kind, picture) = (&kinds[planned.kind], &pictures[planned.picture]);
+        let Settings { kinds, images, timeout: longest, .. } = &self.settings;
+        let (kind, image) = (&kinds[planned.kind], &images[planned.image]);
         let due = self.start + planned.at;
         let sent_at = Cell::new(Instant::now());
-        let ask = self.client.ask(Method::POST, kind.uri.clone(), picture.clone(), MOST_ANSWER_BYTES, &sent_at);
+        let ask = self.client.ask(Method::POST, kind.uri.clone(), image.clone(), MOST_ANSWER_BYTES, &sent_at);
         let mut is_cut = self.is_cut.clone();
         let outcome = tokio::select! {
             answer = timeout(*longest, ask) => match answer {

@@ -16,7 +16,7 @@ use crate::profile::{self, Profile as Served, Step};
 pub struct Measured {
     /// What it is, for titles.
     pub name: String,
-    /// Microseconds that a worker spends on one picture before the network sees it.
+    /// Microseconds that a worker spends on one image before the network sees it.
     pub decode_us: f64,
     /// The widths, ascending, the last of them 1.
     pub steps: Vec<MeasuredStep>,

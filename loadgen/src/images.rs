@@ -1,4 +1,4 @@
-//! The bodies of requests: picture files, read as they are. What is in them is for the server to find out.
+//! The bodies of requests: image files, read as they are. What is in them is for the server to find out.
 
 use std::fs;
 use std::io;
@@ -8,9 +8,9 @@ use anywidth::system_files::is_system_file;
 use bytes::Bytes;
 use thiserror::Error;
 
-/// Why there are no pictures.
+/// Why there are no images.
 #[derive(Debug, Error)]
-pub enum PicturesError {
+pub enum ImagesError {
     /// A file or folder cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Unreadable {
@@ -19,8 +19,8 @@ pub enum PicturesError {
         /// What the system said.
         reason: io::Error,
     },
-    /// A folder without pictures.
-    #[error("no picture ({}) lies directly in {}", ENDINGS.join(", "), path.display())]
+    /// A folder without images.
+    #[error("no image ({}) lies directly in {}", ENDINGS.join(", "), path.display())]
     None {
         /// Which.
         path: PathBuf,
@@ -32,18 +32,18 @@ pub enum PicturesError {
         path: PathBuf,
     },
     /// More files than are held in memory.
-    #[error("more than {MOST_PICTURES} pictures, the most that are held")]
+    #[error("more than {MOST_IMAGES} images, the most that are held")]
     TooMany,
     /// More bytes than are held in memory.
-    #[error("the pictures have more than {MOST_BYTES} bytes together, the most that are held")]
+    #[error("the images have more than {MOST_BYTES} bytes together, the most that are held")]
     TooLarge,
 }
 
-/// As many pictures are held at most.
-pub const MOST_PICTURES: usize = 10_000;
+/// As many images are held at most.
+pub const MOST_IMAGES: usize = 10_000;
 /// As many bytes they may have together.
 pub const MOST_BYTES: usize = 1 << 30;
-/// In a folder, files that end so are pictures.
+/// In a folder, files that end so are images.
 const ENDINGS: [&str; 6] = ["jpeg", "jpg", "jpe", "jfif", "png", "webp"];
 
 /// What is sent where nothing else is named.
@@ -54,49 +54,49 @@ const SAMPLES: [&[u8]; 4] = [
     include_bytes!("../../samples/ship.png"),
 ];
 
-/// Pictures that need no file: those in `samples/`, in the order of their names.
+/// Images that need no file: those in `samples/`, in the order of their names.
 pub fn samples() -> Vec<Bytes> {
     SAMPLES.map(Bytes::from_static).to_vec()
 }
 
-/// Reads files, and the pictures of folders in the order of their names.
+/// Reads files, and the images of folders in the order of their names.
 ///
 /// # Errors
-/// [`PicturesError`], naming the file.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, PicturesError> {
+/// [`ImagesError`], naming the file.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, ImagesError> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() { files.extend(inside(path)?) } else { files.push(path.clone()) }
     }
-    if files.len() > MOST_PICTURES {
-        return Err(PicturesError::TooMany);
+    if files.len() > MOST_IMAGES {
+        return Err(ImagesError::TooMany);
     }
-    let (mut pictures, mut total) = (Vec::new(), 0);
+    let (mut images, mut total) = (Vec::new(), 0);
     for path in files {
-        let unreadable = |reason| PicturesError::Unreadable { path: path.clone(), reason };
+        let unreadable = |reason| ImagesError::Unreadable { path: path.clone(), reason };
         total += fs::metadata(&path).map_err(unreadable)?.len();
         if total > MOST_BYTES as u64 {
-            return Err(PicturesError::TooLarge);
+            return Err(ImagesError::TooLarge);
         }
         match fs::read(&path).map_err(unreadable)? {
-            bytes if bytes.is_empty() => return Err(PicturesError::Empty { path }),
-            bytes => pictures.push(bytes.into()),
+            bytes if bytes.is_empty() => return Err(ImagesError::Empty { path }),
+            bytes => images.push(bytes.into()),
         }
     }
-    Ok(pictures)
+    Ok(images)
 }
 
-/// The pictures that lie directly in a folder.
-fn inside(folder: &Path) -> Result<Vec<PathBuf>, PicturesError> {
-    let unreadable = |reason| PicturesError::Unreadable { path: folder.to_owned(), reason };
+/// The images that lie directly in a folder.
+fn inside(folder: &Path) -> Result<Vec<PathBuf>, ImagesError> {
+    let unreadable = |reason| ImagesError::Unreadable { path: folder.to_owned(), reason };
     let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(unreadable)?.collect();
     let mut files: Vec<_> = entries.map_err(unreadable)?.iter().map(fs::DirEntry::path).collect();
-    files.retain(|path| path.is_file() && is_picture(path) && !path.file_name().is_some_and(is_system_file));
+    files.retain(|path| path.is_file() && is_image(path) && !path.file_name().is_some_and(is_system_file));
     files.sort();
-    if files.is_empty() { Err(PicturesError::None { path: folder.to_owned() }) } else { Ok(files) }
+    if files.is_empty() { Err(ImagesError::None { path: folder.to_owned() }) } else { Ok(files) }
 }
 
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
     ENDINGS.contains(&ending.as_str())
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_gives_its_pictures_in_the_order_of_their_names() {
+    fn a_folder_gives_its_images_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["b.PNG", "a.jpg", "c.txt", "d.jfif", "e.JPE", "none", "._a.jpg"] {
             fs::write(folder.path().join(name), name).unwrap();
@@ -126,7 +126,7 @@ mod tests {
         assert!(message("empty.png").ends_with("empty.png is empty"));
         assert!(
             message("folder").ends_with("/folder")
-                && message("folder").starts_with("no picture (jpeg, jpg, jpe, jfif, png, webp) lies directly in ")
+                && message("folder").starts_with("no image (jpeg, jpg, jpe, jfif, png, webp) lies directly in ")
         );
         assert!(message("absent").contains("absent: "));
     }
