@@ -43,7 +43,7 @@ impl Axis {
 
 impl Axes {
     /// `[N, C, H, W]`
-    pub(super) fn picture() -> Axes {
+    pub(super) fn nchw() -> Axes {
         let run = |from| Axis::Run { from, to: from + 1 };
         Axes(vec![Axis::Batch, run(0), run(1), run(2)])
     }
@@ -53,7 +53,7 @@ impl Axes {
     }
 
     /// Is it `[N, C, H, W]`?
-    pub(super) fn is_picture(&self, shape: Shape) -> bool {
+    pub(super) fn is_nchw(&self, shape: Shape) -> bool {
         let lens: Vec<usize> = self.0.iter().map(|axis| axis.len(shape)).collect();
         self.is_ordered(shape) && lens == [1, shape.channels, shape.height, shape.width]
     }
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn every_spelling_of_flattening_gives_features() {
-        let picture = Axes::picture();
+        let nchw = Axes::nchw();
         let batch = Int::Batch(1);
         for (fixed, target) in [
             (None, vec![batch, Int::Known(-1)]),
@@ -322,21 +322,18 @@ mod tests {
             (Some(4), known([4, -1]).to_vec()),
             (Some(4), known([-1, 64]).to_vec()),
         ] {
-            let axes = picture.reshape(MAP, fixed, &target).unwrap();
+            let axes = nchw.reshape(MAP, fixed, &target).unwrap();
             assert_eq!((dims(&axes, MAP).as_str(), axes.is_flat(MAP)), ("[N, 64]", true), "{target:?}");
         }
-        assert_eq!(dims(&picture.reshape(MAP, Some(1), &known([-1])).unwrap(), MAP), "[64]");
-        assert_eq!(dims(&picture.flatten(MAP, None, 1).unwrap(), MAP), "[N, 64]");
-        assert_eq!(dims(&picture.flatten(MAP, None, -3).unwrap(), MAP), "[N, 64]");
-        assert_eq!(
-            dims(&picture.reshape(MAP, None, &[batch, Int::Known(8), Int::Known(-1)]).unwrap(), MAP),
-            "[N, 8, 8]"
-        );
+        assert_eq!(dims(&nchw.reshape(MAP, Some(1), &known([-1])).unwrap(), MAP), "[64]");
+        assert_eq!(dims(&nchw.flatten(MAP, None, 1).unwrap(), MAP), "[N, 64]");
+        assert_eq!(dims(&nchw.flatten(MAP, None, -3).unwrap(), MAP), "[N, 64]");
+        assert_eq!(dims(&nchw.reshape(MAP, None, &[batch, Int::Known(8), Int::Known(-1)]).unwrap(), MAP), "[N, 8, 8]");
     }
 
     #[test]
     fn what_mixes_images_or_channels_with_pixels_is_no_flattening() {
-        let picture = Axes::picture();
+        let nchw = Axes::nchw();
         for (fixed, target) in [
             (None, known([-1, 32]).to_vec()),
             (None, known([-1]).to_vec()),
@@ -346,59 +343,59 @@ mod tests {
             (None, vec![Int::Batch(1), Int::Known(16), Int::Known(4)]),
             (None, vec![Int::Known(64), Int::Batch(1)]),
         ] {
-            assert!(picture.reshape(MAP, fixed, &target).is_err(), "{target:?}");
+            assert!(nchw.reshape(MAP, fixed, &target).is_err(), "{target:?}");
         }
-        assert!(picture.flatten(MAP, None, 0).is_err());
-        assert!(picture.flatten(MAP, None, 2).is_err());
+        assert!(nchw.flatten(MAP, None, 0).is_err());
+        assert!(nchw.flatten(MAP, None, 2).is_err());
     }
 
     #[test]
     fn axes_in_another_order_are_told_from_those_that_lie_in_memory() {
         // As long as each other, so that lengths alone tell nothing.
         let cube = Shape { channels: 4, height: 4, width: 4 };
-        let picture = Axes::picture();
-        let last = picture.permute(cube, &[0, 2, 3, 1]).unwrap();
-        assert!(last.ends_with_channels() && !last.is_picture(cube) && !last.is_ordered(cube));
-        assert!(!last.matches(&picture, cube) && last.matches(&last.clone(), cube));
+        let nchw = Axes::nchw();
+        let last = nchw.permute(cube, &[0, 2, 3, 1]).unwrap();
+        assert!(last.ends_with_channels() && !last.is_nchw(cube) && !last.is_ordered(cube));
+        assert!(!last.matches(&nchw, cube) && last.matches(&last.clone(), cube));
         assert!(last.reshape(cube, None, &[Int::Batch(1), Int::Known(-1)]).is_err());
         assert!(last.flatten(cube, None, 1).is_err());
-        assert_eq!(last.permute(cube, &[0, 3, 1, 2]).unwrap(), picture);
+        assert_eq!(last.permute(cube, &[0, 3, 1, 2]).unwrap(), nchw);
         let row = [1.0, 2.0, 3.0, 4.0];
         assert_eq!(last.per_channel(cube, &[4], &row), Some(row.to_vec()));
         assert_eq!(last.per_channel(cube, &[4, 1], &row), None);
         // Where one axis alone is longer than 1, there is no order.
-        assert!(picture.permute(PIXEL, &[0, 2, 3, 1]).unwrap().is_flat(PIXEL));
-        assert!(picture.permute(cube, &[1, 0, 2, 3]).is_err());
-        assert!(picture.permute(cube, &[0, 1, 1, 2]).is_err());
+        assert!(nchw.permute(PIXEL, &[0, 2, 3, 1]).unwrap().is_flat(PIXEL));
+        assert!(nchw.permute(cube, &[1, 0, 2, 3]).is_err());
+        assert!(nchw.permute(cube, &[0, 1, 1, 2]).is_err());
     }
 
     #[test]
     fn axes_of_length_one_come_and_go() {
-        let picture = Axes::picture();
-        let last = picture.squeeze(PIXEL, None, Some(&[-1])).unwrap();
+        let nchw = Axes::nchw();
+        let last = nchw.squeeze(PIXEL, None, Some(&[-1])).unwrap();
         assert_eq!(dims(&last, PIXEL), "[N, 8, 1]");
         let flat = last.squeeze(PIXEL, None, Some(&[-1])).unwrap();
         assert!(flat.is_flat(PIXEL));
-        assert_eq!(picture.squeeze(PIXEL, None, None).unwrap(), flat);
-        assert_eq!(dims(&picture.squeeze(PIXEL, Some(1), None).unwrap(), PIXEL), "[8]");
-        assert!(picture.squeeze(MAP, None, Some(&[2])).is_err());
-        assert!(picture.squeeze(PIXEL, None, Some(&[0])).is_err());
-        assert!(picture.squeeze(PIXEL, None, Some(&[4])).is_err());
-        assert!(flat.unsqueeze(&[2, -1]).unwrap().is_picture(PIXEL));
+        assert_eq!(nchw.squeeze(PIXEL, None, None).unwrap(), flat);
+        assert_eq!(dims(&nchw.squeeze(PIXEL, Some(1), None).unwrap(), PIXEL), "[8]");
+        assert!(nchw.squeeze(MAP, None, Some(&[2])).is_err());
+        assert!(nchw.squeeze(PIXEL, None, Some(&[0])).is_err());
+        assert!(nchw.squeeze(PIXEL, None, Some(&[4])).is_err());
+        assert!(flat.unsqueeze(&[2, -1]).unwrap().is_nchw(PIXEL));
     }
 
     #[test]
     fn a_constant_per_channel_is_found_in_every_broadcast_form() {
-        let picture = Axes::picture();
+        let nchw = Axes::nchw();
         let row: Vec<f32> = (0..8).map(|channel| channel as f32).collect();
         let full: Vec<f32> = row.iter().flat_map(|&value| [value; 8]).collect();
-        assert_eq!(picture.per_channel(MAP, &[8, 1, 1], &row), Some(row.clone()));
-        assert_eq!(picture.per_channel(MAP, &[1, 8, 1, 1], &row), Some(row.clone()));
-        assert_eq!(picture.per_channel(MAP, &[8, 4, 2], &full), Some(row.clone()));
-        assert_eq!(picture.per_channel(MAP, &[4, 2], &[3.0; 8]), Some(vec![3.0; 8]));
-        assert_eq!(picture.per_channel(MAP, &[], &[2.0]), Some(vec![2.0; 8]));
-        assert_eq!(picture.per_channel(MAP, &[4, 2], &row), None);
-        assert_eq!(picture.per_channel(MAP, &[8], &row), None);
+        assert_eq!(nchw.per_channel(MAP, &[8, 1, 1], &row), Some(row.clone()));
+        assert_eq!(nchw.per_channel(MAP, &[1, 8, 1, 1], &row), Some(row.clone()));
+        assert_eq!(nchw.per_channel(MAP, &[8, 4, 2], &full), Some(row.clone()));
+        assert_eq!(nchw.per_channel(MAP, &[4, 2], &[3.0; 8]), Some(vec![3.0; 8]));
+        assert_eq!(nchw.per_channel(MAP, &[], &[2.0]), Some(vec![2.0; 8]));
+        assert_eq!(nchw.per_channel(MAP, &[4, 2], &row), None);
+        assert_eq!(nchw.per_channel(MAP, &[8], &row), None);
         let flat = Axes(vec![Axis::Batch, FEATURES]);
         assert_eq!(flat.per_channel(PIXEL, &[8], &row), Some(row));
     }

@@ -7,7 +7,7 @@ use crate::engine::onnx::{LoadError, MAX_SIDE, text};
 
 impl Lowering {
     pub(super) fn conv(&mut self, call: &Call) -> Result<Activation, LoadError> {
-        let (activation, shape) = self.picture(call)?;
+        let (activation, shape) = self.feature_map(call)?;
         let (dims, weights) = call.weights(1)?;
         let &[outputs, inputs_per_group, ref kernel @ ..] = dims else {
             return Err(call.node.malformed(format!("weights {} are not those of a convolution", text::list(dims))));
@@ -39,7 +39,7 @@ impl Lowering {
             (false, true) => Op::Linear(Linear { weights: conv.weights, bias: conv.bias }),
             (false, false) => Op::Conv(conv),
         };
-        Ok(Activation::of(self.push(call, op, vec![activation.id], shape_out), Axes::picture()))
+        Ok(Activation::of(self.push(call, op, vec![activation.id], shape_out), Axes::nchw()))
     }
 
     /// Zeros around rows and columns: left to the layer that reads them.
@@ -67,7 +67,7 @@ impl Lowering {
             return Err(node.unsupported(what, "Pad with zeros is"));
         }
         let allowed = "zeros around rows and columns, before a convolution or average pooling, are";
-        if !activation.axes.is_picture(shape) {
+        if !activation.axes.is_nchw(shape) {
             return Err(node.unsupported(format!("Pad of {}", activation.axes.describe(shape)), allowed));
         }
         for (index, &axis) in axes.iter().enumerate() {

@@ -187,7 +187,7 @@ impl Lowering {
                 (Some(len), _) if sliced(len, start, end, step) == Some((0, len)) && (len == 1 || step == 1) => (),
                 (Some(len), Some(every))
                     if at >= 2
-                        && axes.is_picture(shape)
+                        && axes.is_nchw(shape)
                         && sliced(len, start, end, step) == Some((0, len.div_ceil(every))) =>
                 {
                     stride[at - 2] *= every;
@@ -202,7 +202,7 @@ impl Lowering {
         let window = Window { stride, ..Window::POINT };
         let [height, width] = output_of(call, &window, shape)?;
         let op = Op::Pool(Pool { kind: PoolKind::Max, window });
-        Ok(Activation::of(self.push(call, op, vec![activation.id], Shape { height, width, ..shape }), Axes::picture()))
+        Ok(Activation::of(self.push(call, op, vec![activation.id], Shape { height, width, ..shape }), Axes::nchw()))
     }
 
     /// An expansion to the shape that is there.

@@ -83,7 +83,7 @@ fn lower_with(file: &File, shape: Shape, batch: Option<usize>) -> Result<(Graph,
     let image = Node { name: "image".into(), op: Op::Input, inputs: vec![], shape, sliced: false };
     let constant = |(name, tensor): (&String, &Arc<Tensor>)| (name.clone(), Value::Constant(tensor.clone()));
     let mut values: HashMap<String, Value> = file.constants.iter().map(constant).collect();
-    values.insert(file.image.clone(), Value::Activation(Activation::of(0, Axes::picture())));
+    values.insert(file.image.clone(), Value::Activation(Activation::of(0, Axes::nchw())));
     let (nodes, item_len) = (vec![image], shape.len());
     let mut lowering = Lowering { batch, nodes, values, budget: Budget::default(), item_len, work: 0 };
     for node in &file.nodes {
@@ -236,7 +236,7 @@ impl Lowering {
     }
 
     /// Input 0, which must still have channels, rows and columns.
-    fn picture(&self, call: &Call) -> Result<(Activation, Shape), LoadError> {
+    fn feature_map(&self, call: &Call) -> Result<(Activation, Shape), LoadError> {
         let activation = call.activation(0)?.clone();
         let shape = self.shape(&activation);
         if !activation.axes.is_ordered(shape) {
@@ -247,7 +247,7 @@ impl Lowering {
             };
             return Err(call.node.unsupported(what, allowed));
         }
-        if !activation.axes.is_picture(shape) {
+        if !activation.axes.is_nchw(shape) {
             let what = format!("{} of a value of shape {}", call.node.operator, activation.axes.describe(shape));
             return Err(call.node.malformed(format!("{what}; [N, channels, rows, columns] is expected")));
         }

@@ -10,7 +10,7 @@ impl Lowering {
     /// MaxPool and AveragePool.
     pub(super) fn pool(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let node = call.node;
-        let (activation, shape) = self.picture(call)?;
+        let (activation, shape) = self.feature_map(call)?;
         let kernel = sizes(call, "kernel_shape", 2)?.ok_or_else(|| node.malformed("kernel_shape is missing"))?;
         let mut window = window(call, &kernel, shape)?;
         let max = node.operator == "MaxPool";
@@ -55,7 +55,7 @@ impl Lowering {
         let [height, width] = output_of(call, &window, shape)?;
         let op = Op::Pool(Pool { kind, window });
         let id = self.push(call, op, vec![activation.id], Shape { height, width, ..shape });
-        Ok(Activation::of(id, Axes::picture()))
+        Ok(Activation::of(id, Axes::nchw()))
     }
 
     /// GlobalAveragePool and GlobalMaxPool.
