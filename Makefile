@@ -88,10 +88,10 @@ docs: ## Writes the pages of docs/ that are generated: settings, metrics, the AP
 bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
 	$(CARGO) bench --locked --bench latency
 
-screenshots: ## Draws the pictures of page and terminal in docs/pictures.
+screenshots: ## Takes the screenshots of page and terminal in docs/images.
 	tests/browser/install.sh
 	$(CARGO) build --locked --release --workspace --bins
-	target/release/screenshots docs/pictures
+	target/release/screenshots docs/images
 
 deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.
 	cargo-deny check bans licenses sources

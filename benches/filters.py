@@ -1,4 +1,4 @@
-"""Accuracy by the filter that scales pictures: CIFAR-10's test images, brought to other sizes and sent as JPEG.
+"""Accuracy by the filter that scales images: CIFAR-10's test images, brought to other sizes and sent as JPEG.
 
     python benches/filters.py target/release/anywidth FOLDER [IMAGES]
 
@@ -36,18 +36,18 @@ def images(folder, count):
 
 
 def resized(image, width, height):
-    """The image in the middle of a picture of this size, as large as fits, on its mean color."""
+    """The image in the middle of a canvas of this size, as large as fits, on its mean color."""
     side = min(width, height)
     square = image.resize((side, side), Image.BICUBIC)
-    picture = Image.new("RGB", (width, height), tuple(int(value) for value in np.array(square).mean((0, 1))))
-    picture.paste(square, ((width - side) // 2, (height - side) // 2))
-    return picture
+    canvas = Image.new("RGB", (width, height), tuple(int(value) for value in np.array(square).mean((0, 1))))
+    canvas.paste(square, ((width - side) // 2, (height - side) // 2))
+    return canvas
 
 
 def model_with(filter, path):
     model = onnx.load(MODEL)
-    entries = [entry for entry in model.metadata_props if entry.key == "anywidth.picture"]
-    entry = entries[0] if entries else model.metadata_props.add(key="anywidth.picture", value="{}")
+    entries = [entry for entry in model.metadata_props if entry.key == "anywidth.preprocessing"]
+    entry = entries[0] if entries else model.metadata_props.add(key="anywidth.preprocessing", value="{}")
     entry.value = json.dumps(json.loads(entry.value) | {"filter": filter})
     onnx.save(model, path)
 

@@ -8,9 +8,9 @@
 //! | module | what it does | what it must not know |
 //! |---|---|---|
 //! | [`engine`] | runs a network at any width | clocks, threads, files, images |
-//! | [`picture`] | a stranger's bytes become a model's input | models, requests |
+//! | [`image`] | a stranger's bytes become a model's input | models, requests |
 //! | [`policy`] | says which width, which batch, and whether at all | clocks, threads, the queue |
-//! | [`dataset`] | lists a folder of labelled pictures | what a picture is, models |
+//! | [`dataset`] | lists a folder of labelled images | what an image is, models |
 //! | [`system_files`] | says which names in a folder nobody means | what the folder holds |
 //! | [`telemetry`] | the table of metrics, the logs | who counts what |
 //! | [`repository`] | models by name and version | requests |
@@ -19,16 +19,16 @@
 //! | [`server`] | HTTP: wire types and status codes | how anything is computed |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! The first five are all there is without the feature `server`: the exporter uses them so. `engine`, `picture` and
+//! The first five are all there is without the feature `server`: the exporter uses them so. `engine`, `image` and
 //! `policy` are pure.
 //!
 //! A request's way: `server::http::classify` reads it and hands its images to [`scheduler::Scheduler::submit`]; worker
-//! threads do what [`policy::WidestFit`] says: they decode with [`picture::Picture`], run batches with [`engine::Pass`], and
+//! threads do what [`policy::WidestFit`] says: they decode with [`image::Image`], run batches with [`engine::Pass`], and
 //! reply to the handler, which writes the answer.
 
 pub mod dataset;
 pub mod engine;
-pub mod picture;
+pub mod image;
 pub mod policy;
 pub mod system_files;
 

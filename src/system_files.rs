@@ -1,5 +1,5 @@
 //! Names that operating systems, file servers and tools leave in folders, and nobody means: one rule for every folder that is
-//! listed, of models, of labelled pictures, and of pictures to train on.
+//! listed, of models, of labelled images, and of images to train on.
 
 use std::ffi::OsStr;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use image::ImageFormat;
 use proptest::prelude::*;
 use serde_json::json;
-use support::pictures::{bomb, file, png};
+use support::images::{bomb, file, png};
 use support::server::{Options, Server};
 
 #[test]

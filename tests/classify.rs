@@ -6,17 +6,17 @@ mod support;
 use std::sync::Arc;
 
 use anywidth::engine::{Pass, Width, probabilities};
-use anywidth::picture::{Limits, Picture};
+use anywidth::image::{Image, ImageLimits};
 use image::ImageFormat;
 use serde_json::{Value, json};
-use support::pictures::{file, png};
+use support::images::{file, png};
 use support::server::{Options, Server, models};
 
 /// What the engine itself says: class and probability, likeliest first.
 fn expected(model: &str, image: &[u8], width: &str) -> Vec<(u64, f32)> {
     let served = models().into_iter().find(|served| served.name == model).unwrap();
     let mut pass = Pass::new(Arc::clone(&served.model), 1);
-    pass.push(&Picture::decode(image, &Limits::default()).unwrap().input(&served.frame));
+    pass.push(&Image::decode(image, &ImageLimits::default()).unwrap().input(&served.input));
     pass.widen(&[width.parse::<Width>().unwrap()]);
     let mut classes: Vec<_> = (0..).zip(probabilities(pass.logits(0), 1.0)).collect();
     classes.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use support::binary::{Running, anywidth, fails, run};
+use support::images::png;
 use support::onnx::OnnxFile;
-use support::pictures::png;
 use tempfile::TempDir;
 
-/// A folder with `tiny.onnx`, `text.onnx`, `picture.png`, and a folder of models with one that is broken.
+/// A folder with `tiny.onnx`, `text.onnx`, `image.png`, and a folder of models with one that is broken.
 struct Files(TempDir);
 
 impl Files {
@@ -24,7 +24,7 @@ impl Files {
         for (path, bytes) in [
             ("tiny.onnx", &model[..]),
             ("text.onnx", b"some text"),
-            ("picture.png", &png(1)),
+            ("image.png", &png(1)),
             ("models/good/1/model.onnx", &model),
             ("models/bad/1/model.onnx", b"some text"),
             ("none/bad/1/model.onnx", b"some text"),
@@ -45,14 +45,14 @@ impl Files {
 #[test]
 fn an_image_is_classified_without_a_server() {
     let files = Files::new();
-    let (model, picture) = (files.path("tiny.onnx"), files.path("picture.png"));
-    let output = run(&["classify", &picture, "--model", &model, "--width", "0.5", "--top-k", "3"]);
+    let (model, image) = (files.path("tiny.onnx"), files.path("image.png"));
+    let output = run(&["classify", &image, "--model", &model, "--width", "0.5", "--top-k", "3"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.starts_with("tiny at width 0.5\n"), "{text}");
     assert_eq!(text.lines().count(), 4, "{text}");
 
     let folder = files.path("models");
-    let output = run(&["classify", &picture, "--models", &folder, "--model", "good", "--json"]);
+    let output = run(&["classify", &image, "--models", &folder, "--model", "good", "--json"]);
     let body: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&body["model"], body["predictions"].as_array().unwrap().len()), (&Value::from("good"), 5));
 }
@@ -60,20 +60,20 @@ fn an_image_is_classified_without_a_server() {
 #[test]
 fn several_images_are_classified_and_a_broken_one_does_not_cost_the_others() {
     let files = Files::new();
-    let (model, picture, text) = (files.path("tiny.onnx"), files.path("picture.png"), files.path("text.onnx"));
-    let output = run(&["classify", &picture, &picture, "--model", &model, "--top-k", "2"]);
+    let (model, image, text) = (files.path("tiny.onnx"), files.path("image.png"), files.path("text.onnx"));
+    let output = run(&["classify", &image, &image, "--model", &model, "--top-k", "2"]);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert_eq!(shown.matches(&format!("{picture}: tiny at width 1\n")).count(), 2, "{shown}");
+    assert_eq!(shown.matches(&format!("{image}: tiny at width 1\n")).count(), 2, "{shown}");
 
-    let output = run(&["classify", &picture, &text, &picture, "--model", &model, "--json"]);
+    let output = run(&["classify", &image, &text, &image, "--model", &model, "--json"]);
     let lines: Vec<Value> = output
         .stdout
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())
         .collect();
-    assert!(lines.len() == 2 && lines.iter().all(|line| line["image"] == picture.as_str()), "{lines:?}");
+    assert!(lines.len() == 2 && lines.iter().all(|line| line["image"] == image.as_str()), "{lines:?}");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&format!("error: cannot use {text}: ")), "{said}");
@@ -156,12 +156,12 @@ fn the_embedded_models_name_the_samples_at_every_width() {
 #[test]
 fn an_image_is_shown_as_the_model_sees_it_at_every_width() {
     let files = Files::new();
-    let (model, picture) = (files.path("tiny.onnx"), files.path("picture.png"));
-    let output = run(&["profile", &picture, "--model", &model, "--json"]);
+    let (model, image) = (files.path("tiny.onnx"), files.path("image.png"));
+    let output = run(&["profile", &image, "--model", &model, "--json"]);
     let body: Value = serde_json::from_slice(&output.stdout).unwrap();
     let steps = body["profile"].as_array().unwrap();
     assert_eq!(steps.last().unwrap()["width"].as_f64(), Some(1.0));
-    let text = String::from_utf8(run(&["profile", &picture, "--model", &model]).stdout).unwrap();
+    let text = String::from_utf8(run(&["profile", &image, "--model", &model]).stdout).unwrap();
     // The name, an empty line, the head, and one line for each step.
     assert_eq!(text.lines().count(), 3 + steps.len(), "{text}");
 }
@@ -176,7 +176,7 @@ fn a_model_is_shown_with_its_layers_and_what_each_width_costs() {
         "tiny: 3 x 32 x 32 to 10 classes",
         "conv 3x3",
         "8 x 30 x 30",
-        "pictures: crop 1, black 0, white 1",
+        "images: crop 1, black 0, white 1",
         "multiply-adds",
         "100.0 %",
     ] {
@@ -204,19 +204,19 @@ fn an_accuracy_is_shown_with_the_images_that_it_is_of() {
 #[test]
 fn what_cannot_be_done_is_one_line_and_code_1() {
     let files = Files::new();
-    let (model, picture, text) = (files.path("tiny.onnx"), files.path("picture.png"), files.path("text.onnx"));
+    let (model, image, text) = (files.path("tiny.onnx"), files.path("image.png"), files.path("text.onnx"));
     let one_line = |arguments: &[&str], part: &str| {
         let error = fails(arguments, 1);
         assert!(error.starts_with("error: ") && error.contains(part) && error.lines().count() == 1, "{error}");
     };
     one_line(&["classify", "/nowhere/photo.jpg", "--model", &model], "cannot read /nowhere/photo.jpg");
     one_line(&["classify", &text, "--model", &model], "not a JPEG, PNG or WebP file");
-    one_line(&["classify", &picture, "--model", &text], "text.onnx");
+    one_line(&["classify", &image, "--model", &text], "text.onnx");
     one_line(&["inspect", &text], "text.onnx");
     one_line(&["inspect", "cat", "--models", &files.path("models")], "there is no model \"cat\"; there are: good");
     for missing in ["nosuch.onnx", "no/such"] {
         one_line(&["inspect", missing], "No such file");
-        one_line(&["classify", &picture, "--model", missing], "No such file");
+        one_line(&["classify", &image, "--model", missing], "No such file");
     }
     one_line(&["--port", "0", "--model", &text], "text.onnx");
     one_line(&["--port", "0", "--models", &files.path("none")], "bad/1: ");
@@ -240,7 +240,7 @@ fn what_makes_no_sense_is_code_2() {
     let (files, output) = (Files::new(), anywidth(&[]).env("ANYWIDTH_MAX_BATCH", "many").output().unwrap());
     assert_eq!(output.status.code(), Some(2));
     for top_k in ["0", "11"] {
-        let arguments = ["classify", &files.path("picture.png"), "--model", &files.path("tiny.onnx"), "--top-k", top_k];
+        let arguments = ["classify", &files.path("image.png"), "--model", &files.path("tiny.onnx"), "--top-k", top_k];
         assert!(fails(&arguments, 2).contains(&format!("--top-k is {top_k}: it must be from 1 to 10")));
     }
 }

@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::pictures::png;
+use support::images::png;
 use support::server::{Options, Server};
 use support::workers::{Gated, Step};
 

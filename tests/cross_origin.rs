@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::pictures::png;
+use support::images::png;
 use support::server::{Answer, Options, Server};
 
 fn server(origins: &[&str]) -> Server {

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
-use support::pictures::png;
+use support::images::png;
 use support::server::{Answer, Options, Server, form};
 use support::workers::{Gated, Step};
 
@@ -138,7 +138,7 @@ fn a_bomb_is_within_the_limit_of_a_body() {
 
 #[test]
 fn what_is_inflated_counts_as_memory() {
-    // A picture that is large before it is compressed once more.
+    // An image that is large before it is compressed once more.
     let mut image = std::io::Cursor::new(Vec::new());
     let encoder = image::codecs::png::PngEncoder::new_with_quality(
         &mut image,

@@ -1,4 +1,4 @@
-//! `anywidth evaluate`: folders of labelled pictures, good and bad.
+//! `anywidth evaluate`: folders of labelled images, good and bad.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -7,8 +7,8 @@ use std::fs;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::images::png;
 use support::onnx::OnnxFile;
-use support::pictures::png;
 use tempfile::TempDir;
 
 const SHIP: &[u8] = include_bytes!("../samples/ship.png");
@@ -45,7 +45,7 @@ fn fails(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_accuracy_is_what_classify_says_picture_by_picture() {
+fn the_accuracy_is_what_classify_says_image_by_image() {
     let files: [(&str, &[u8]); 5] = [
         ("ship/ship.png", SHIP),
         ("cat/1.png", &png(1)),
@@ -55,7 +55,7 @@ fn the_accuracy_is_what_classify_says_picture_by_picture() {
     ];
     let root = folder(&files);
     let body = json(&["evaluate", "--data", root.path().to_str().unwrap(), "--model", "cifar10", "--json"]);
-    assert_eq!((&body["model"], &body["pictures"]), (&Value::from("cifar10"), &Value::from(5)));
+    assert_eq!((&body["model"], &body["images"]), (&Value::from("cifar10"), &Value::from(5)));
     let widths = body["widths"].as_array().unwrap();
     assert_eq!(widths.last().unwrap()["width"], Value::from(1));
     for measured in [&widths[0], &widths[widths.len() / 2], &widths[widths.len() - 1]] {
@@ -69,7 +69,7 @@ fn the_accuracy_is_what_classify_says_picture_by_picture() {
         assert_eq!(measured["correct"], Value::from(right), "{measured}");
         assert_eq!(measured["accuracy"].as_f64(), Some(right as f64 / 5.0), "{measured}");
     }
-    let absent: Vec<_> = body["labels_without_pictures"].as_array().unwrap().iter().collect();
+    let absent: Vec<_> = body["labels_without_images"].as_array().unwrap().iter().collect();
     assert_eq!(absent, ["airplane", "automobile", "bird", "deer", "dog", "horse"]);
 }
 
@@ -84,11 +84,11 @@ fn a_table_names_every_width_and_what_was_left_out() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     for part in [
-        ": 20 pictures\n",
+        ": 20 images\n",
         "\n  1         100.00 % ",
         "100.0 %\n",
         "mean accuracy over widths 0.25 to 1: 100.00 %\n",
-        "labels without a picture: airplane, automobile, bird, cat, deer, dog, frog, horse, truck\n",
+        "labels without an image: airplane, automobile, bird, cat, deer, dog, frog, horse, truck\n",
         "lie in no class: 2\n",
         "broken files, which do not count: 1 of 21\n",
         "torn.png: the PNG image is broken",
@@ -99,10 +99,10 @@ fn a_table_names_every_width_and_what_was_left_out() {
 
 #[test]
 fn many_broken_files_are_an_error_after_the_table() {
-    let root = folder(&[("ship/1.png", SHIP), ("ship/2.png", b"no picture")]);
+    let root = folder(&[("ship/1.png", SHIP), ("ship/2.png", b"no image")]);
     let output = run(&["evaluate", "--data", root.path().to_str().unwrap(), "--json"]);
     let body: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&body["pictures"], &body["broken"]["files"]), (&Value::from(1), &Value::from(1)));
+    assert_eq!((&body["images"], &body["broken"]["files"]), (&Value::from(1), &Value::from(1)));
     assert!(body["broken"]["first"][0].as_str().unwrap().contains("2.png: the image is not a JPEG"), "{body}");
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
@@ -122,8 +122,8 @@ fn what_cannot_be_measured_is_one_line_and_code_1() {
         "the folder \"boat\" is no class of the model; its classes are: airplane,",
     );
     says(&[("1.png", SHIP)], "cifar10", "one per class is expected, and there are 1 files");
-    says(&[("ship/", b""), ("cat/notes.txt", b"")], "cifar10", "there is no picture in the folders of ");
-    says(&[("ship/1.png", b"no picture")], "cifar10", "the first: cannot use ");
+    says(&[("ship/", b""), ("cat/notes.txt", b"")], "cifar10", "there is no image in the folders of ");
+    says(&[("ship/1.png", b"no image")], "cifar10", "the first: cannot use ");
     says(&[("ship/1.png", SHIP)], "cat", "there is no model \"cat\"");
     assert!(fails(&["evaluate", "--data", "/nowhere"]).contains("cannot list /nowhere"));
 }
@@ -131,11 +131,11 @@ fn what_cannot_be_measured_is_one_line_and_code_1() {
 #[test]
 fn the_folders_of_a_model_without_labels_are_its_indices() {
     let model = OnnxFile::lenet([3, 32, 32], 8, 3).bytes();
-    let root = folder(&[("pictures/0/a.png", &png(0)), ("pictures/2/b.png", &png(1)), ("tiny.onnx", &model)]);
+    let root = folder(&[("images/0/a.png", &png(0)), ("images/2/b.png", &png(1)), ("tiny.onnx", &model)]);
     let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
-    let arguments = ["evaluate", "--data", &path("pictures"), "--model", &path("tiny.onnx")];
-    assert_eq!(json(&[&arguments[..], &["--json"]].concat())["pictures"], Value::from(2));
-    fs::rename(path("pictures/2"), path("pictures/3")).unwrap();
+    let arguments = ["evaluate", "--data", &path("images"), "--model", &path("tiny.onnx")];
+    assert_eq!(json(&[&arguments[..], &["--json"]].concat())["images"], Value::from(2));
+    fs::rename(path("images/2"), path("images/3")).unwrap();
     assert!(fails(&arguments).ends_with("the folder \"3\" is no class of the model; its classes are: 0, 1, 2\n"));
 }
 
@@ -153,12 +153,12 @@ fn folders_that_the_model_does_not_know_are_left_out_on_request_and_named() {
     let expected = json(&["evaluate", "--data", known.path().to_str().unwrap(), "--model", "cifar10", "--json"]);
     let skipping = json(&[&arguments[..], &["--skip-unknown", "--json"]].concat());
     assert_eq!(skipping["skipped_folders"], serde_json::json!(["aardvark", "zebra"]));
-    assert_eq!((&skipping["widths"], &skipping["pictures"]), (&expected["widths"], &expected["pictures"]));
+    assert_eq!((&skipping["widths"], &skipping["images"]), (&expected["widths"], &expected["images"]));
     let table = run(&[&arguments[..], &["--skip-unknown"]].concat());
     assert!(String::from_utf8(table.stdout).unwrap().contains("left out: aardvark, zebra"));
     let none = folder(&files[..1]);
     let said = fails(&["evaluate", "--data", none.path().to_str().unwrap(), "--model", "cifar10", "--skip-unknown"]);
-    assert!(said.contains("there is no picture"), "{said}");
+    assert!(said.contains("there is no image"), "{said}");
 }
 
 #[test]

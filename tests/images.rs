@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use anywidth::picture::{Frame, Limits, Picture};
+use anywidth::image::{Image, ImageLimits, InputSpec};
 use support::server::Server;
 
 /// The colors of the four quarters, from the upper left one.
@@ -25,8 +25,8 @@ fn what_can_be_decoded_shows_its_four_colors() {
         "webcam-frame-without-huffman-tables.jpg",
         "no-iend.png",
     ] {
-        let frame = Frame::new(3, 16, 16).unwrap();
-        let pixels = Picture::decode_for(&file(name), &Limits::default(), &frame).unwrap().pixels(&frame);
+        let input = InputSpec::new(3, 16, 16).unwrap();
+        let pixels = Image::decode_for(&file(name), &ImageLimits::default(), &input).unwrap().pixels(&input);
         for ((x, y), color) in [(3, 3), (12, 3), (3, 12), (12, 12)].into_iter().zip(COLORS) {
             let found = [0, 1, 2].map(|channel| pixels[256 * channel + 16 * y + x]);
             let near = found.iter().zip(color).all(|(found, color)| found.abs_diff(color) <= 4);

@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anywidth::picture::{Frame, Limits, Picture, PictureError};
+use anywidth::image::{Image, ImageError, ImageLimits, InputSpec};
 use support::jpeg::{Component, Huffman, Jpeg, Scan, steps};
 
 /// Sampling factors, at least one of each kind: luma's, and those of both chromas.
@@ -239,15 +239,15 @@ fn odd() -> Vec<(String, Jpeg)> {
     files
 }
 
-fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
-    Picture::decode(bytes, &Limits::default())
+fn decode(bytes: &[u8]) -> Result<Image, ImageError> {
+    Image::decode(bytes, &ImageLimits::default())
 }
 
-/// The pixels of a picture, channel by channel: one channel if it is gray.
-fn pixels(picture: &Picture) -> Vec<u8> {
-    let (width, height) = picture.size();
-    let channels = picture.bytes() / (width * height) as usize;
-    picture.pixels(&Frame::new(channels, height as usize, width as usize).unwrap())
+/// The pixels of an image, channel by channel: one channel if it is gray.
+fn pixels(image: &Image) -> Vec<u8> {
+    let (width, height) = image.size();
+    let channels = image.bytes() / (width * height) as usize;
+    image.pixels(&InputSpec::new(channels, height as usize, width as usize).unwrap())
 }
 
 /// Fowler, Noll and Vo's checksum of 64 bits, of an image's size and pixels.
@@ -272,9 +272,9 @@ fn every_file_has_the_checksum_of_djpegs_pixels() {
     let corpus = corpus();
     assert_eq!(known.len(), corpus.len(), "each file has its own name, and its checksum");
     for (name, jpeg) in corpus {
-        let picture = decode(&jpeg.bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(picture.size(), (u32::from(jpeg.size.0), u32::from(jpeg.size.1)), "{name}");
-        assert_eq!(checksum(picture.size(), &pixels(&picture)), known[&name[..]], "{name}: other pixels than djpeg's");
+        let image = decode(&jpeg.bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(image.size(), (u32::from(jpeg.size.0), u32::from(jpeg.size.1)), "{name}");
+        assert_eq!(checksum(image.size(), &pixels(&image)), known[&name[..]], "{name}: other pixels than djpeg's");
     }
 }
 
@@ -283,7 +283,7 @@ fn refusal(change: &dyn Fn(&mut Jpeg)) -> String {
     let mut jpeg = Jpeg::new((20, 20), components(&[(2, 2), (1, 1), (1, 1)]));
     change(&mut jpeg);
     match decode(&jpeg.bytes()) {
-        Err(error @ PictureError::UnsupportedFeature { .. }) => error.to_string(),
+        Err(error @ ImageError::UnsupportedFeature { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -328,7 +328,7 @@ fn what_is_damaged_is_broken() {
         let mut jpeg = Jpeg::new((40, 40), components(&[(2, 2), (1, 1), (1, 1)]));
         change(&mut jpeg);
         match decode(&jpeg.bytes()) {
-            Err(PictureError::Broken { reason, .. }) => reason,
+            Err(ImageError::Broken { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
     };
@@ -375,7 +375,7 @@ fn a_file_without_some_of_its_bytes_is_broken() {
         assert!(decode(&whole).is_ok());
         for length in 2..whole.len() {
             let cut = decode(&whole[..length]);
-            assert!(matches!(cut, Err(PictureError::Broken { .. })), "{length} of {}: {cut:?}", whole.len());
+            assert!(matches!(cut, Err(ImageError::Broken { .. })), "{length} of {}: {cut:?}", whole.len());
         }
     }
 }
@@ -443,16 +443,16 @@ fn large() -> Vec<(String, Jpeg)> {
 /// The oracle is `djpeg -scale`, whose reduced transforms are means of samples as ours are, where a chroma is as coarse
 /// across as down; elsewhere it repeats samples that we compute.
 #[test]
-fn a_reduced_picture_is_that_of_djpeg() {
+fn a_reduced_image_is_that_of_djpeg() {
     let Ok(program) = std::env::var("ANYWIDTH_DJPEG") else {
-        eprintln!("ANYWIDTH_DJPEG names no djpeg: reduced pictures are compared with full ones only");
+        eprintln!("ANYWIDTH_DJPEG names no djpeg: reduced images are compared with full ones only");
         return;
     };
     for (name, jpeg) in large() {
         let bytes = jpeg.bytes();
         for (side, scale) in [(8, "1/8"), (16, "1/4")] {
-            let frame = Frame::new(3, side, side).unwrap();
-            let ours = Picture::decode_for(&bytes, &Limits::default(), &frame).unwrap();
+            let input = InputSpec::new(3, side, side).unwrap();
+            let ours = Image::decode_for(&bytes, &ImageLimits::default(), &input).unwrap();
             let (size, theirs) = djpeg(&program, &["-scale", scale, "-nosmooth"], &bytes).unwrap();
             assert_eq!(ours.size(), size, "{name} at {scale}");
             close(&pixels(&ours), &theirs, &format!("{name} at {scale}"));
@@ -460,10 +460,10 @@ fn a_reduced_picture_is_that_of_djpeg() {
     }
 }
 
-/// Every sampling: the means of squares of the full picture, which is `djpeg`'s. Where a chroma is coarser, the full picture
+/// Every sampling: the means of squares of the full image, which is `djpeg`'s. Where a chroma is coarser, the full image
 /// mixes neighboring samples into a square's edge; slow waves keep that small.
 #[test]
-fn a_reduced_picture_is_the_mean_of_the_full_one() {
+fn a_reduced_image_is_the_mean_of_the_full_one() {
     for sampling in SAMPLINGS {
         for frame in [0xC0, 0xC2] {
             let mut jpeg = Jpeg::new((256, 192), components(&sampling));
@@ -475,8 +475,8 @@ fn a_reduced_picture_is_the_mean_of_the_full_one() {
             let bytes = jpeg.bytes();
             let full = decode(&bytes).unwrap();
             for (side, divisor) in [(8, 8), (16, 4)] {
-                let frame = Frame::new(3, side, side).unwrap();
-                let reduced = Picture::decode_for(&bytes, &Limits::default(), &frame).unwrap();
+                let input = InputSpec::new(3, side, side).unwrap();
+                let reduced = Image::decode_for(&bytes, &ImageLimits::default(), &input).unwrap();
                 if reduced.size() == full.size() {
                     assert!(sampling.iter().any(|&(h, v)| h == 4 || v == 4), "{sampling:?} at 1/{divisor}");
                     continue;

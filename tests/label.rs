@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anywidth::engine::Model;
 use serde_json::{Value, json};
 use support::binary::{fails, run};
+use support::images::png;
 use support::onnx::OnnxFile;
-use support::pictures::png;
 use tempfile::TempDir;
 
 /// A folder with a model of three classes, `model.onnx`.
@@ -33,8 +33,8 @@ impl Folder {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes pictures, one for each path.
-    fn pictures(&self, paths: &[&str]) {
+    /// Writes images, one for each path.
+    fn images(&self, paths: &[&str]) {
         for (at, path) in paths.iter().enumerate() {
             fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
             fs::write(self.path(path), png(at as u32)).unwrap();
@@ -80,7 +80,7 @@ fn json_entry(path: &Path, key: &str) -> Value {
 fn labels_come_from_a_list_a_file_or_a_folder_of_classes() {
     let folder = Folder::new();
     fs::write(folder.path("labels.txt"), "\u{feff}a cat\r\na dog\r\nÆsop, the fox\r\n\r\n").unwrap();
-    folder.pictures(&["photos/b/1.png", "photos/a/1.png", "photos/c/1.png"]);
+    folder.images(&["photos/b/1.png", "photos/a/1.png", "photos/c/1.png"]);
     for (labels, expected) in [
         ("cat, dog,fox".to_owned(), ["cat", "dog", "fox"]),
         (folder.text("labels.txt"), ["a cat", "a dog", "Æsop, the fox"]),
@@ -99,7 +99,7 @@ fn labels_come_from_a_list_a_file_or_a_folder_of_classes() {
 #[test]
 fn the_accuracies_are_those_of_evaluate_and_say_whose_they_are() {
     let folder = Folder::new();
-    folder.pictures(&[
+    folder.images(&[
         "photos/cat/1.png",
         "photos/cat/2.png",
         "photos/dog/1.png",
@@ -108,7 +108,7 @@ fn the_accuracies_are_those_of_evaluate_and_say_whose_they_are() {
     ]);
     let said =
         folder.label(&["--labels", "cat,dog,fox", "--evaluate", &folder.text("photos"), "--split", "validation"]);
-    assert!(said.contains("5 pictures") && said.contains("calibration error"), "{said}");
+    assert!(said.contains("5 images") && said.contains("calibration error"), "{said}");
     let path = folder.path("model.onnx");
     assert_eq!(json_entry(&path, "anywidth.evaluation"), json!({"split": "validation", "images": 5}));
 
@@ -121,7 +121,7 @@ fn the_accuracies_are_those_of_evaluate_and_say_whose_they_are() {
     let temperatures = json_entry(&path, "anywidth.temperature");
     let widths = |curve: &Value| curve.as_array().unwrap().iter().map(|point| point[0].clone()).collect::<Vec<_>>();
     assert_eq!(widths(&temperatures), widths(&measured));
-    // Five pictures say little: nothing becomes certain, or worthless.
+    // Five images say little: nothing becomes certain, or worthless.
     assert!(
         temperatures.as_array().unwrap().iter().all(|t| (0.2..5.0).contains(&t[1].as_f64().unwrap())),
         "{temperatures}"
@@ -131,11 +131,11 @@ fn the_accuracies_are_those_of_evaluate_and_say_whose_they_are() {
 #[test]
 fn any_entry_can_be_set_and_removed() {
     let folder = Folder::new();
-    folder.label(&["--set", r#"picture={"crop": 0.875}"#, "--set", "anywidth.training="]);
-    assert_eq!(entry(&folder.path("model.onnx"), "anywidth.picture").as_deref(), Some(r#"{"crop": 0.875}"#));
+    folder.label(&["--set", r#"preprocessing={"crop": 0.875}"#, "--set", "anywidth.training="]);
+    assert_eq!(entry(&folder.path("model.onnx"), "anywidth.preprocessing").as_deref(), Some(r#"{"crop": 0.875}"#));
     assert_eq!(entry(&folder.path("model.onnx"), "anywidth.training"), None);
     let before = fs::read(folder.path("model.onnx")).unwrap();
-    folder.label(&["--set", r#"picture={"crop": 0.875}"#]);
+    folder.label(&["--set", r#"preprocessing={"crop": 0.875}"#]);
     assert_eq!(fs::read(folder.path("model.onnx")).unwrap(), before);
 }
 
@@ -185,7 +185,7 @@ fn links_and_permissions_stay() {
 #[test]
 fn what_cannot_be_written_changes_nothing_and_is_said() {
     let folder = Folder::new();
-    folder.pictures(&["photos/cow/1.png"]);
+    folder.images(&["photos/cow/1.png"]);
     fs::write(folder.path("gap.txt"), "cat\n\nfox\n").unwrap();
     let (photos, gap) = (folder.text("photos"), folder.text("gap.txt"));
     let cases: [(&[&str], i32, &str); 13] = [
@@ -196,10 +196,10 @@ fn what_cannot_be_written_changes_nothing_and_is_said() {
         (&["--labels", &gap], 1, "label 1 of "),
         (&["--labels", "cat,dog,fox", "--evaluate", &photos], 1, "the folder \"cow\" is no class of the model"),
         (&["--evaluate", "/nowhere"], 1, "cannot list /nowhere"),
-        (&["--set", "pictures={}"], 2, "there is no key \"pictures\", did you mean \"picture\"?"),
-        (&["--set", "picture=centre"], 2, "picture is not JSON"),
-        (&["--set", "picture"], 2, "KEY=JSON is expected"),
-        (&["--set", r#"picture={"crop": 2}"#], 1, "crop is 2"),
+        (&["--set", "preprocesing={}"], 2, "there is no key \"preprocesing\", did you mean \"preprocessing\"?"),
+        (&["--set", "preprocessing=centre"], 2, "preprocessing is not JSON"),
+        (&["--set", "preprocessing"], 2, "KEY=JSON is expected"),
+        (&["--set", r#"preprocessing={"crop": 2}"#], 1, "crop is 2"),
         (&["--split", "test", "--labels", "a,b,c"], 2, "--evaluate"),
         (&["--split", "", "--evaluate", &photos], 2, "--split is a word"),
     ];

@@ -7,7 +7,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anywidth::scheduler::Settings;
-use support::pictures::png;
+use support::images::png;
 use support::server::{Answer, Options, SETTINGS, Server};
 use support::workers::{Gate, Gated, Step};
 

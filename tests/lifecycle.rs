@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::binary::{Running, anywidth, failed, fails, run};
-use support::pictures::png;
+use support::images::png;
 
 /// Longer than any test, in milliseconds.
 const FOREVER: &str = "3600000";

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anywidth::scheduler::Settings;
-use support::pictures::png;
+use support::images::png;
 use support::server::{Options, SETTINGS, Server};
 use support::workers::{FAIL, FAIL_AT_ONCE, Fragile};
 
@@ -43,7 +43,7 @@ fn callers_who_leave_and_workers_that_fail_cost_nobody_else_an_answer() {
                         0 => leave(server, image),
                         1 => drop(server.post(path, FAIL).error(500, "internal")),
                         2 => drop(server.post(path, FAIL_AT_ONCE).error(500, "internal")),
-                        // In one batch with a picture that fails, an image has no answer either.
+                        // In one batch with an image that fails, an image has no answer either.
                         _ => assert!([200, 500].contains(&server.post(path, image).status)),
                     }
                 }

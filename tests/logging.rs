@@ -13,7 +13,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use support::binary::anywidth;
-use support::pictures::png;
+use support::images::png;
 
 /// A pipe that has no room left.
 fn full_pipe() -> (PipeReader, PipeWriter) {

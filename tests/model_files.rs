@@ -123,7 +123,7 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
         ("anywidth.accuracy", "[[1.0, 90]]", "metadata anywidth.accuracy: 90 is not from 0 to 1"),
         ("anywidth.accuracy", "[[1.5, 0.9]]", "metadata anywidth.accuracy: width 1.5: out of range"),
         ("anywidth.accuracy", "[[1, 0.9], [0.5, 0.8]]", "metadata anywidth.accuracy: widths must ascend"),
-        ("anywidth.picture", "centre", "metadata anywidth.picture: is no JSON"),
+        ("anywidth.preprocessing", "centre", "metadata anywidth.preprocessing: is no JSON"),
         ("anywidth.temperature", "[[1, 0]]", "metadata anywidth.temperature: 0 is not between"),
         ("anywidth.evaluation", "2000", "metadata anywidth.evaluation: is not of the form"),
         ("anywidth.evaluation", r#"{"split":"test"}"#, "metadata anywidth.evaluation: is not of the form"),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use support::pictures::png;
+use support::images::png;
 use support::schema::Document;
 use support::server::{Answer, Server};
 

@@ -12,8 +12,8 @@ use anywidth::repository::ServedModel;
 use anywidth::scheduler::Settings;
 use image::{GrayImage, ImageFormat, Luma};
 use serde_json::json;
+use support::images::png;
 use support::onnx::OnnxFile;
-use support::pictures::png;
 use support::server::{DRAIN, Options, SETTINGS, Server};
 use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, Gated, Step};
 
@@ -296,7 +296,7 @@ fn the_models_are_listed_with_what_they_read_and_answer() {
     let tiny = &body["models"][1];
     assert_eq!((&tiny["name"], &tiny["versions"], &tiny["version"]), (&json!("tiny"), &json!(["1", "2"]), &json!("2")));
     assert_eq!(tiny["input"], json!({ "channels": 3, "height": 32, "width": 32 }));
-    assert_eq!(tiny["picture"], json!({ "crop": 1.0, "range": [0.0, 1.0] }));
+    assert_eq!(tiny["preprocessing"], json!({ "crop": 1.0, "range": [0.0, 1.0] }));
     assert_eq!((&tiny["classes"], &tiny["labels"][9]), (&json!(10), &json!("class 9")));
     assert_eq!(tiny["accuracy"], json!([{ "width": 0.5, "accuracy": 0.6 }, { "width": 1, "accuracy": 0.75 }]));
     assert_eq!(tiny["evaluation"], json!({ "split": "validation", "images": 2000 }));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anywidth::config::Drain;
 use serde_json::Value;
-use support::pictures::png;
+use support::images::png;
 use support::server::{Answer, DRAIN, Options, Server};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";

@@ -129,12 +129,12 @@ fn the_example_of_the_documents_is_served_at_every_width() {
         paths.sort();
         paths
     };
-    let classes = sorted(&folder("example/pictures"));
+    let classes = sorted(&folder("example/images"));
     assert_eq!(classes.len(), 10);
     for width in [0.25, 0.5, 1.0] {
         let right = classes.iter().filter(|class| {
-            let picture = fs::read(&sorted(class)[0]).unwrap();
-            let answer = server.post(&format!("/classify?width={width}&top_k=1"), &picture).json();
+            let image = fs::read(&sorted(class)[0]).unwrap();
+            let answer = server.post(&format!("/classify?width={width}&top_k=1"), &image).json();
             assert_eq!((answer["model"].as_str(), answer["width"].as_f64()), (Some("digits"), Some(width)));
             class.file_name().unwrap().to_str() == answer["predictions"][0]["label"].as_str()
         });
@@ -142,8 +142,8 @@ fn the_example_of_the_documents_is_served_at_every_width() {
     }
     // What `anywidth label --evaluate` measured is what callers can ask for.
     let model = &server.get("/models").json()["models"][0];
-    assert_eq!((&model["evaluation"]["split"], &model["picture"]["filter"]), (&"test".into(), &"lanczos".into()));
-    let picture = fs::read(&sorted(&classes[0])[0]).unwrap();
-    assert_eq!(server.post("/classify?min_accuracy=0.9", &picture).json()["width"].as_f64(), Some(1.0));
-    assert_eq!(server.post("/classify?min_accuracy=0.999", &picture).status, 422);
+    assert_eq!((&model["evaluation"]["split"], &model["preprocessing"]["filter"]), (&"test".into(), &"lanczos".into()));
+    let image = fs::read(&sorted(&classes[0])[0]).unwrap();
+    assert_eq!(server.post("/classify?min_accuracy=0.9", &image).json()["width"].as_f64(), Some(1.0));
+    assert_eq!(server.post("/classify?min_accuracy=0.999", &image).status, 422);
 }

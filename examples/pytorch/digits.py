@@ -1,4 +1,4 @@
-"""Writes the handwritten digits that come with scikit-learn as a folder of pictures: 1797 images of 8x8 pixels.
+"""Writes the handwritten digits that come with scikit-learn as a folder of 1797 images of 8x8 pixels.
 
     python digits.py digits
 

@@ -1,4 +1,4 @@
-"""Trains a small triangular network on a folder of pictures, at all widths at once, and exports it.
+"""Trains a small triangular network on a folder of images, at all widths at once, and exports it.
 
     python train.py photos/train --size 32 --output models/photos/1/model.onnx
 
@@ -51,7 +51,7 @@ def load(folder, size, mode):
     images, classes = [], []
     for index, name in enumerate(names):
         for path in sorted((folder / name).iterdir()):
-            # As the server does it: the centre of the picture, scaled to the network's input.
+            # As the server does it: the centre of the image, scaled to the network's input.
             image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.LANCZOS)
             images.append(numpy.asarray(image, dtype=numpy.float32).reshape(size, size, -1) / 255)
             classes.append(index)
@@ -77,7 +77,7 @@ def train(network, images, classes, epochs, batch=32):
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("folder", type=Path, help="one folder of pictures per class")
+    options.add_argument("folder", type=Path, help="one folder of images per class")
     options.add_argument("--size", type=int, default=32, help="pixels a side that the network reads")
     options.add_argument("--grey", action="store_true", help="one channel instead of three")
     options.add_argument("--epochs", type=int, default=30)
@@ -93,7 +93,7 @@ def main():
     network.eval()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(network, (torch.rand(1, *images.shape[1:]),), options.output)
-    print(f"wrote {options.output}, trained on {len(images)} pictures of {len(names)} classes: {', '.join(names)}")
+    print(f"wrote {options.output}, trained on {len(images)} images of {len(names)} classes: {', '.join(names)}")
 
 
 if __name__ == "__main__":

@@ -410,7 +410,7 @@ fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
         ("train mnist --size 40", "cannot be used with"),
         ("train mnist --memory 1", "cannot be used with"),
         ("train mnist --name a", "cannot be used with"),
-        ("train ../photos", "a folder of your own pictures is named with --data: --data=../photos"),
+        ("train ../photos", "a folder of your own images is named with --data: --data=../photos"),
         ("train cifar", "mnist, fashion-mnist, cifar10, cifar100"),
         ("train mnist --start a --copies true", "cannot be used with"),
         ("train mnist --start a --whitened-stem false", "cannot be used with"),

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::TempDir;
 
-use anywidth::picture::Region;
+use anywidth::image::Region;
 use exporter::data::arrival::arrive;
 use exporter::data::cifar::Layout;
 use exporter::data::{Augmentation, Border, DataError, Dataset, Images, Shape, cifar, idx, split};
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_lies_inside_the_picture_and_has_at_least_the_area_that_was_asked_for(
+    fn a_cut_lies_inside_the_image_and_has_at_least_the_area_that_was_asked_for(
         width in 1u32..3000,
         height in 1u32..3000,
         crop in 0.01f64..0.99,
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn jitter_keeps_a_grey_picture_grey_and_an_extent_of_nothing_changes_nothing(
+    fn jitter_keeps_a_grey_image_grey_and_an_extent_of_nothing_changes_nothing(
         level in any::<u8>(),
         jitter in 0.01f64..0.9,
         seed in any::<u64>(),

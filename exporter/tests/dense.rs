@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use anywidth::engine::{Evaluation, LoadError, Model, Width};
-use anywidth::picture::Preparation;
+use anywidth::image::Preprocessing;
 use exporter::data::Dataset;
 use exporter::model::{Architecture, Mode, Network, Normalisation, Weights};
 use exporter::onnx::{self, Metadata};
@@ -60,7 +60,7 @@ fn the_engine_refuses_a_dense_network() {
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
         evaluation: Evaluation { split: "validation".into(), images: 2000 },
-        picture: Preparation::default(),
+        preprocessing: Preprocessing::default(),
         training: None,
     };
     let refusal = |weights| {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anywidth::engine::{Evaluation, Width};
-use anywidth::picture::Preparation;
+use anywidth::image::Preprocessing;
 use prost::Message;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -83,7 +83,7 @@ fn exported(network: &Network, recipe: &Recipe, folder: &Path) -> PathBuf {
         accuracy: widths.clone(),
         temperature: widths,
         evaluation: Evaluation { split: "validation".into(), images: 2000 },
-        picture: Preparation::default(),
+        preprocessing: Preprocessing::default(),
         training: Some(Training { recipe: recipe.clone(), epochs_done: None, exporter_version: "0.1.0" }),
     };
     let path = folder.join("model.onnx");
@@ -302,7 +302,7 @@ fn with_photos(model: &Exported, architecture: Architecture, classes: Vec<String
         classes,
         size,
         shares: [0.15; 2],
-        pictures: [70, 15, 15],
+        images: [70, 15, 15],
         mean: statistics.clone(),
         std: statistics,
         broken: [0; 3],

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
 use anywidth::engine::{Evaluation, Model, Width};
-use anywidth::picture::Preparation;
+use anywidth::image::Preprocessing;
 use common::{TOLERANCE, anywidth, decode, largest_difference, random_images, sliced};
 use exporter::data::Shape;
 use exporter::model::{Architecture, Builder, Graph, Mode, Network, NodeId, Normalisation, Weights, Window};
@@ -137,7 +137,7 @@ fn metadata() -> Metadata {
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
         evaluation: Evaluation { split: "validation".into(), images: 2000 },
-        picture: Preparation::default(),
+        preprocessing: Preprocessing::default(),
         training: None,
     }
 }

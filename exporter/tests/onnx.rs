@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anywidth::engine::{Evaluation, Model, Width, reads};
-use anywidth::picture::Preparation;
+use anywidth::image::Preprocessing;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
@@ -94,7 +94,7 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
         accuracy: widths.clone(),
         temperature: widths,
         evaluation: Evaluation { split: "validation".into(), images: 2000 },
-        picture: Preparation::default(),
+        preprocessing: Preprocessing::default(),
         training: None,
     };
     fs::write(&path, onnx::model(network, &metadata)).expect("the file is written");
@@ -185,7 +185,7 @@ fn metadata_says_what_a_server_needs_as_json() {
         ("anywidth.accuracy", "[[1,0.5]]"),
         ("anywidth.temperature", "[[1,0.5]]"),
         ("anywidth.evaluation", r#"{"split":"validation","images":2000}"#),
-        ("anywidth.picture", r#"{"crop":1.0,"range":[0.0,1.0]}"#),
+        ("anywidth.preprocessing", r#"{"crop":1.0,"range":[0.0,1.0]}"#),
     ];
     assert_eq!(entries, expected);
 }

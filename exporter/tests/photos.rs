@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anywidth::dataset::Labelled;
-use anywidth::picture::{Frame, Limits, Picture, Preparation};
+use anywidth::image::{Image, ImageLimits, InputSpec, Preprocessing};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tch::Tensor;
@@ -32,7 +32,7 @@ fn split(root: &Path) -> Splits {
 }
 
 fn read(splits: &Splits, reading: Reading) -> Album {
-    photos::read(splits, reading, &|| ()).expect("pictures")
+    photos::read(splits, reading, &|| ()).expect("images")
 }
 
 fn of_class(files: &[Labelled], class: usize) -> usize {
@@ -45,7 +45,7 @@ fn put(path: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn every_class_is_split_by_the_seed_and_no_picture_is_lost() {
+fn every_class_is_split_by_the_seed_and_no_image_is_lost() {
     let folder = shapes(20);
     let splits = split(folder.path());
     assert_eq!(splits.classes, shapes::CLASSES);
@@ -115,7 +115,7 @@ fn folders_for_a_purpose_are_known_by_their_usual_names_in_any_case() {
 }
 
 #[test]
-fn train_is_a_class_only_if_it_holds_pictures_and_no_other_purpose_stands_beside_it() {
+fn train_is_a_class_only_if_it_holds_images_and_no_other_purpose_stands_beside_it() {
     let classes = |paths: &[&str]| {
         let folder = files(paths);
         photos::split(folder.path(), SHARES, 1).map(|splits| splits.classes).map_err(|error| error.to_string())
@@ -127,7 +127,7 @@ fn train_is_a_class_only_if_it_holds_pictures_and_no_other_purpose_stands_beside
     let error = classes(&[&vehicles[..], &["test/1.png"]].concat()).expect_err("a folder beside train and test");
     assert!(error.contains("bus is neither"), "{error}");
     let error = classes(&["bus/1.png", "tram/1.png", "Test/bus/1.png"]).expect_err("nothing to train on");
-    assert!(error.contains("Test holds no pictures itself") && error.contains("no train stands beside it"), "{error}");
+    assert!(error.contains("Test holds no images itself") && error.contains("no train stands beside it"), "{error}");
     let tests = ["bus/1.png", "bus/2.png", "bus/3.png", "test/1.png", "test/2.png", "test/3.png"];
     assert_eq!(classes(&tests), Ok(vec!["bus".into(), "test".into()]));
     let error = classes(&["train/1.png", "val/1.png"]).expect_err("no classes");
@@ -137,11 +137,11 @@ fn train_is_a_class_only_if_it_holds_pictures_and_no_other_purpose_stands_beside
 }
 
 #[test]
-fn a_class_without_pictures_says_what_is_there_instead() {
+fn a_class_without_images_says_what_is_there_instead() {
     let telephone: Vec<String> =
         (0..30).flat_map(|number| ["cat", "dog"].map(|class| format!("{class}/{number}.heic"))).collect();
     let folder = files(&telephone.iter().map(String::as_str).collect::<Vec<_>>());
-    let error = photos::split(folder.path(), SHARES, 1).expect_err("no pictures").to_string();
+    let error = photos::split(folder.path(), SHARES, 1).expect_err("no images").to_string();
     assert!(error.contains("of all files, 60 without the extension of a JPEG, PNG or WebP were ignored"), "{error}");
     let folder = files(&["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png", "dog/3.png"]);
     // What a system leaves behind is no class.
@@ -149,7 +149,7 @@ fn a_class_without_pictures_says_what_is_there_instead() {
     assert_eq!(photos::split(folder.path(), SHARES, 1).expect("two classes").classes, ["cat", "dog"]);
     fs::create_dir(folder.path().join("notes")).expect("a folder");
     let error = photos::split(folder.path(), SHARES, 1).expect_err("an empty folder").to_string();
-    assert!(error.contains("\"notes\" has 0 pictures") && error.contains("its folder must go"), "{error}");
+    assert!(error.contains("\"notes\" has 0 images") && error.contains("its folder must go"), "{error}");
 }
 
 #[test]
@@ -160,22 +160,22 @@ fn folders_that_nobody_can_learn_from_are_refused_with_the_reason() {
     put(&folder.path().join("cat/1.png"), b"x");
     assert!(refusal().contains("one class only, \"cat\""), "{}", refusal());
     fs::create_dir(folder.path().join("dog")).expect("a folder");
-    assert!(refusal().contains("class \"cat\" has 1 picture, at least 3"), "{}", refusal());
+    assert!(refusal().contains("class \"cat\" has 1 image, at least 3"), "{}", refusal());
     put(&folder.path().join("cat/2.png"), b"x");
     put(&folder.path().join("cat/3.png"), b"x");
-    assert!(refusal().contains("class \"dog\" has 0 pictures, at least 3"), "{}", refusal());
+    assert!(refusal().contains("class \"dog\" has 0 images, at least 3"), "{}", refusal());
 }
 
 #[test]
-fn pictures_to_measure_with_are_what_a_server_makes_of_them() {
+fn images_to_measure_with_are_what_a_server_makes_of_them() {
     let folder = shapes(6);
     let splits = split(folder.path());
     let album = read(&splits, READING);
-    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
+    let input = InputSpec::new(3, 32, 32).expect("an input").with_preprocessing(Preprocessing::for_training());
     let batch = album.validation.batch(0..album.validation.len());
     for (place, file) in splits.validation.iter().enumerate() {
         let bytes = fs::read(&file.path).expect("a file");
-        let served = Picture::decode(&bytes, &Limits::default()).expect("a picture").input(&frame);
+        let served = Image::decode(&bytes, &ImageLimits::default()).expect("an image").input(&input);
         let seen = Tensor::from_slice(&served).view([3, 32, 32]);
         assert!(batch.images.get(place as i64).equal(&seen), "{}", file.path.display());
         assert_eq!(batch.labels.int64_value(&[place as i64]), file.class as i64);
@@ -202,7 +202,7 @@ fn neither_threads_nor_memory_change_what_is_trained_on() {
         assert!(found.0.iter().zip(&expected.0).all(|(a, b)| a.equal(b)), "{memory} bytes, {threads} threads");
         assert_eq!((&found.1, &found.2, &found.3), (&expected.1, &expected.2, &expected.3));
     }
-    // Each time that it is seen, a picture is another one.
+    // Each time that it is seen, an image is another one.
     assert!(!expected.0[0].get(1).equal(&expected.0[1].get(0)));
 }
 
@@ -211,10 +211,10 @@ fn mean_and_deviation_are_those_of_the_training_pixels() {
     let folder = shapes(5);
     let album = read(&split(folder.path()), READING);
     let indices: Vec<usize> = (0..album.train.labels().len()).collect();
-    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
+    let input = InputSpec::new(3, 32, 32).expect("an input").with_preprocessing(Preprocessing::for_training());
     let splits = split(folder.path());
     let pixels = splits.train.iter().flat_map(|file| {
-        Picture::decode(&fs::read(&file.path).expect("a file"), &Limits::default()).expect("a picture").input(&frame)
+        Image::decode(&fs::read(&file.path).expect("a file"), &ImageLimits::default()).expect("an image").input(&input)
     });
     let pixels = Tensor::from_slice(&pixels.collect::<Vec<f32>>()).view([indices.len() as i64, 3, 32, 32]);
     let pixels = pixels.permute([1, 0, 2, 3]).flatten(1, 3).to_kind(tch::Kind::Double);
@@ -229,13 +229,13 @@ fn mean_and_deviation_are_those_of_the_training_pixels() {
 #[test]
 fn broken_files_are_named_and_left_out_and_many_of_them_end_the_run() {
     let folder = shapes(20);
-    put(&folder.path().join("disc/text.jpg"), b"this is no picture");
+    put(&folder.path().join("disc/text.jpg"), b"this is no image");
     put(&folder.path().join("disc/empty.png"), b"");
     put(&folder.path().join("square/notes.txt"), b"not even by its name");
     let splits = split(folder.path());
     assert_eq!(splits.ignored, 1);
     let looked = AtomicUsize::new(0);
-    let album = photos::read(&splits, READING, &|| _ = looked.fetch_add(1, Ordering::Relaxed)).expect("pictures");
+    let album = photos::read(&splits, READING, &|| _ = looked.fetch_add(1, Ordering::Relaxed)).expect("images");
     assert_eq!(looked.into_inner(), 82);
     let mut broken: Vec<_> = album.broken.iter().map(|one| one.path.file_name().expect("a name")).collect();
     broken.sort();
@@ -247,19 +247,19 @@ fn broken_files_are_named_and_left_out_and_many_of_them_end_the_run() {
         put(&folder.path().join(format!("square/broken{number}.jpg")), b"");
     }
     let error = photos::read(&split(folder.path()), READING, &|| ()).expect_err("too many").to_string();
-    assert!(error.starts_with("6 of 86 pictures are broken, above 5 %: ") && error.contains(".jpg: "), "{error}");
+    assert!(error.starts_with("6 of 86 images are broken, above 5 %: ") && error.contains(".jpg: "), "{error}");
 }
 
 #[test]
-fn a_class_whose_training_pictures_are_all_broken_is_named() {
+fn a_class_whose_training_images_are_all_broken_is_named() {
     let folder = shapes(30);
     (0..3).for_each(|number| put(&folder.path().join(format!("zebra/{number}.png")), b"stripes"));
     let error = photos::read(&split(folder.path()), READING, &|| ()).expect_err("no zebra");
-    assert!(matches!(&error, PhotosError::FewPictures { class, .. } if class == "zebra"), "{error}");
+    assert!(matches!(&error, PhotosError::FewImages { class, .. } if class == "zebra"), "{error}");
 }
 
 #[test]
-fn a_picture_that_is_gone_when_it_is_needed_again_is_named() {
+fn an_image_that_is_gone_when_it_is_needed_again_is_named() {
     let folder = shapes(4);
     let splits = split(folder.path());
     let album = read(&splits, Reading { memory: 0, ..READING });
@@ -270,20 +270,20 @@ fn a_picture_that_is_gone_when_it_is_needed_again_is_named() {
 }
 
 #[test]
-fn pictures_to_measure_with_are_the_same_whether_the_others_are_read_or_not() {
+fn images_to_measure_with_are_the_same_whether_the_others_are_read_or_not() {
     let folder = shapes(20);
     put(&folder.path().join("disc/0.png"), b"broken");
     for seed in 1..4 {
         let splits = photos::split(folder.path(), SHARES, seed).expect("a folder of classes");
         let album = read(&splits, READING);
-        let measured = photos::read_measured(&splits, Reading { threads: 3, ..READING }, &|| ()).expect("pictures");
+        let measured = photos::read_measured(&splits, Reading { threads: 3, ..READING }, &|| ()).expect("images");
         assert_eq!((measured.validation, measured.test), (album.validation, album.test));
         assert_eq!(measured.broken.len() + splits.train.len() - album.train.labels().len(), 1);
     }
 }
 
 #[test]
-fn decoded_pictures_are_kept_as_far_as_memory_may_be_used() {
+fn decoded_images_are_kept_as_far_as_memory_may_be_used() {
     let folder = shapes(8);
     let kept = |memory| read(&split(folder.path()), Reading { memory, ..READING }).train.kept();
     let all = read(&split(folder.path()), READING).train.labels().len();
@@ -292,7 +292,7 @@ fn decoded_pictures_are_kept_as_far_as_memory_may_be_used() {
 }
 
 #[test]
-fn a_picture_that_is_there_twice_is_found_where_it_does_harm() {
+fn an_image_that_is_there_twice_is_found_where_it_does_harm() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = folder.path();
     for (path, bytes) in [
@@ -320,7 +320,7 @@ fn a_picture_that_is_there_twice_is_found_where_it_does_harm() {
     assert!(has("train/b/2.png", "val/b/twin.png", Trouble::Memory), "{found:?}");
     assert!(has("val/a/3.png", "test/a/six.png", Trouble::Chosen), "{found:?}");
     let wrong = found.iter().find(|(_, trouble)| *trouble == Trouble::Contradiction).map(|(paths, _)| paths.clone());
-    let mut wrong = wrong.expect("a picture in two classes");
+    let mut wrong = wrong.expect("an image in two classes");
     wrong.sort();
     assert_eq!(wrong, ["train/a/wrong.png", "train/b/wrong.png"]);
 }

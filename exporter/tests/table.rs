@@ -1,4 +1,4 @@
-//! `exporter table` on drawn pictures: what is missing is trained, what is there is kept, and the page tells both.
+//! `exporter table` on drawn images: what is missing is trained, what is there is kept, and the page tells both.
 
 #[path = "common/shapes.rs"]
 mod shapes;
@@ -41,7 +41,7 @@ widths = [0.5, 1.0]
 train = { method = "dense", rate = 0.02 }
 "#;
 
-/// A folder with drawn pictures and a file of rows.
+/// A folder with drawn images and a file of rows.
 fn place() -> TempDir {
     let place = tempfile::tempdir().expect("a temporary folder");
     shapes::draw(&place.path().join("shapes"), 20, 3);
@@ -117,8 +117,8 @@ fn a_table_trains_what_is_missing_and_shows_what_is_there_beside_the_papers_valu
     }
     assert!(page.contains("- fast-1 diverged: "), "{page}");
     assert!(!page.contains("--only") && page.contains("The paper trains for 7 epochs"), "{page}");
-    let picture = fs::read_to_string(place.path().join("docs/paper/shapes.svg")).expect("a picture");
-    assert!(picture.contains("US-Net, statistics for 3 widths"), "{picture}");
+    let figure = fs::read_to_string(place.path().join("docs/paper/shapes.svg")).expect("a figure");
+    assert!(figure.contains("US-Net, statistics for 3 widths"), "{figure}");
 
     // The page is a function of what is there.
     succeeds(&place, "shapes.toml --no-training");

@@ -1,4 +1,4 @@
-//! From a folder of pictures to an answer: the commands of `docs/your-own-images.md`, read from there and run by a shell.
+//! From a folder of images to an answer: the commands of `docs/your-own-images.md`, read from there and run by a shell.
 //! Only the programs' places and the port are others, and the network is smaller.
 
 #[path = "common/shapes.rs"]
@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use anywidth::dataset;
 use anywidth::engine::{Model, Pass, Width};
-use anywidth::picture::{Frame, Limits, Picture, Preparation};
+use anywidth::image::{Image, ImageLimits, InputSpec, Preprocessing};
 use exporter::data::photos::{self, Reading, Shares};
 use exporter::evaluate::all_logits;
 use exporter::model::Mode;
@@ -42,9 +42,9 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// The pictures that training leaves for the test, in a folder of their own; among them the one that the document asks
+    /// The images that training leaves for the test, in a folder of their own; among them the one that the document asks
     /// about.
-    fn keep_test_pictures(&self, name: &str) {
+    fn keep_test_images(&self, name: &str) {
         let splits = photos::split(&self.path("photos"), SHARES, 1).expect("a folder of classes");
         for (number, file) in splits.test.iter().enumerate() {
             let folder = self.path(name).join(&splits.classes[file.class]);
@@ -53,7 +53,7 @@ impl Files {
             fs::copy(&file.path, folder.join(format!("{number}.{extension}"))).expect("copied");
         }
         let mut ships = fs::read_dir(self.path(name).join("ship")).expect("a folder").flatten();
-        let ship = ships.next().expect("a picture").path();
+        let ship = ships.next().expect("an image").path();
         fs::rename(ship, self.path(name).join("ship/007.png")).expect("renamed");
     }
 }
@@ -62,7 +62,7 @@ impl Files {
 const SHARES: Shares = Shares { validation: 0.15, test: 0.15 };
 
 /// Photographs of each class: with fewer of them, a network this small is not sure to beat chance by far.
-const PICTURES: usize = 600;
+const IMAGES: usize = 600;
 
 /// Photographs of three of CIFAR-10's classes, where that data set is at hand.
 fn cut(records: &[u8], photos: &Path) {
@@ -70,7 +70,7 @@ fn cut(records: &[u8], photos: &Path) {
     let mut seen = [0usize; 3];
     for record in records.chunks_exact(3073) {
         let Some(class) = classes.iter().position(|&(label, _)| label == record[0]) else { continue };
-        if seen[class] == PICTURES {
+        if seen[class] == IMAGES {
             continue;
         }
         let folder = photos.join(classes[class].1);
@@ -164,9 +164,9 @@ fn serve(files: &Files, line: &str) -> (Running, String) {
 }
 
 #[test]
-fn the_commands_of_the_document_lead_from_a_folder_of_pictures_to_answers() {
+fn the_commands_of_the_document_lead_from_a_folder_of_images_to_answers() {
     let files = Files::new();
-    files.keep_test_pictures("more-photos");
+    files.keep_test_images("more-photos");
     let [train, server, ask, evaluate] = commands();
     let train = format!("{train} --channels 16,24,32 --epochs 16");
     let said = run(&files, &train);
@@ -187,13 +187,13 @@ fn the_commands_of_the_document_lead_from_a_folder_of_pictures_to_answers() {
     // The served model beats chance by far.
     let (_running, url) = serve(&files, &server);
     let answer: Value = serde_json::from_str(&run(&files, &ask.replace("http://127.0.0.1:8080", &url))).expect("JSON");
-    let listing = dataset::list(&files.path("more-photos")).expect("a folder of pictures");
+    let listing = dataset::list(&files.path("more-photos")).expect("a folder of images");
     let label = answer["predictions"][0]["label"].as_str().expect("an answer");
     assert!(listing.classes.iter().any(|class| class == label), "{answer}");
     let chance = 1.0 / listing.classes.len() as f64;
     for width in ["0.5", "1"] {
         let right = listing.files.iter().filter(|file| {
-            let bytes = fs::read(&file.path).expect("a picture");
+            let bytes = fs::read(&file.path).expect("an image");
             let mut answer = ureq::post(format!("{url}/classify?width={width}")).send(&bytes[..]).expect("an answer");
             let answer: Value = serde_json::from_reader(answer.body_mut().as_reader()).expect("JSON");
             answer["predictions"][0]["label"] == listing.classes[file.class].as_str()
@@ -223,25 +223,25 @@ fn the_server_computes_what_the_trainer_computes(files: &Files) {
     let run = Run::resume(files.path("runs/photos/checkpoint.safetensors")).expect("the run");
     let file = fs::read(files.path("my-models/photos/1/model.onnx")).expect("the model");
     let served = std::sync::Arc::new(Model::from_onnx(&file).expect("a model"));
-    let frame = Frame::new(3, 32, 32).expect("a frame").prepared(Preparation::for_training());
+    let input = InputSpec::new(3, 32, 32).expect("an input").with_preprocessing(Preprocessing::for_training());
     let widths = run.network().widths();
     shapes::draw(&files.path("odd/train"), 2, 1);
     shapes::draw(&files.path("odd/test"), 3, 2);
-    let flat = fs::read(files.path("odd/test/square/1.jpg")).expect("a picture");
+    let flat = fs::read(files.path("odd/test/square/1.jpg")).expect("an image");
     let turned = shapes::turned(&flat, 6);
-    let size = |bytes: &[u8]| Picture::decode(bytes, &Limits::default()).expect("a picture").size();
+    let size = |bytes: &[u8]| Image::decode(bytes, &ImageLimits::default()).expect("an image").size();
     assert_eq!(size(&turned), (size(&flat).1, size(&flat).0));
     fs::write(files.path("odd/test/square/turned.jpg"), turned).expect("written");
 
     let splits = photos::split(&files.path("odd"), SHARES, 1).expect("a folder of classes");
     let reading = Reading { size: 32, memory: 0, threads: 1 };
-    let images = photos::read_measured(&splits, reading, &|| ()).expect("pictures").test;
+    let images = photos::read_measured(&splits, reading, &|| ()).expect("images").test;
     assert_eq!((images.len(), splits.test.len(), widths.last()), (13, 13, Some(&Width::FULL)));
     let (trained, _) = all_logits(run.network(), &images, Mode::EVALUATION);
     for (place, labelled) in splits.test.iter().enumerate() {
-        let bytes = fs::read(&labelled.path).expect("a picture");
+        let bytes = fs::read(&labelled.path).expect("an image");
         let mut pass = Pass::new(served.clone(), 1);
-        pass.push(&Picture::decode(&bytes, &Limits::default()).expect("a picture").input(&frame));
+        pass.push(&Image::decode(&bytes, &ImageLimits::default()).expect("an image").input(&input));
         for (row, &width) in widths.iter().enumerate() {
             pass.widen(&[width]);
             for (class, &logit) in pass.logits(0).iter().enumerate() {
@@ -276,14 +276,14 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     expect(&["--data", "all", "--size", "16"], "size: 16 is not from 28 to 224");
     expect(&["--data", "all", "--loaders", "0"], "loaders: 0");
 
-    // One of 17 is more than 5 %: a picture of 100 megapixels, refused before it is decoded.
-    let mut huge = fs::read(files.path("all/disc/0.png")).expect("a picture");
+    // One of 17 is more than 5 %: an image of 100 megapixels, refused before it is decoded.
+    let mut huge = fs::read(files.path("all/disc/0.png")).expect("an image");
     huge[16..24].copy_from_slice(&[0, 0, 0x27, 0x10, 0, 0, 0x27, 0x10]);
     fs::write(files.path("all/disc/huge.png"), huge).expect("written");
-    expect(&["--data", "all"], "1 of 17 pictures are broken, above 5 %");
+    expect(&["--data", "all"], "1 of 17 images are broken, above 5 %");
     fs::remove_file(files.path("all/disc/huge.png")).expect("removed");
 
-    // What is wrong with where a model or a run goes is said before a picture is read, though one of them is broken.
+    // What is wrong with where a model or a run goes is said before an image is read, though one of them is broken.
     fs::write(files.path("all/disc/broken.png"), b"").expect("written");
     fs::write(files.path("file"), b"").expect("written");
     expect(&["--data", "all", "--name", "a/b"], "name: \"a/b\" is no name of a model");
@@ -292,7 +292,7 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     expect(&["--data", "all", "--models", "file"], "file/all cannot be written");
     expect(&["--data", "all", "--run", "file/run"], "file/run cannot be written");
     expect(&["--data", "all", "--batch", "100"], "batch: 100 is not between 1 and the");
-    expect(&["--data", "all"], "1 of 17 pictures are broken, above 5 %");
+    expect(&["--data", "all"], "1 of 17 images are broken, above 5 %");
     fs::remove_file(files.path("all/disc/broken.png")).expect("removed");
     fs::rename(files.path("all"), files.path("三角形")).expect("renamed");
     expect(&["--data", "三角形"], "choose --name");
@@ -306,7 +306,7 @@ const SHORT: [&str; 10] =
     ["--network", "lenet-3c1l", "--size", "28", "--channels", "2", "--epochs", "1", "--batch", "4"];
 
 #[test]
-fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not_at_all() {
+fn a_run_goes_on_and_is_measured_with_the_images_that_it_was_begun_with_or_not_at_all() {
     let files = Files(tempfile::tempdir().expect("a temporary folder"));
     shapes::draw(&files.path("all"), 25, 1);
     fs::write(files.path("all/disc/0.png"), b"broken").expect("written");
@@ -320,8 +320,8 @@ fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not
     let first = train(&["--memory", "0"]);
     text(&first);
     let notes = String::from_utf8_lossy(&first.stderr).into_owned();
-    assert!(notes.contains("training pictures do not fit into 0 MiB (--memory)"), "{notes}");
-    assert!(notes.contains("are the same picture, in two classes, of which one is wrong"), "{notes}");
+    assert!(notes.contains("training images do not fit into 0 MiB (--memory)"), "{notes}");
+    assert!(notes.contains("are the same image, in two classes, of which one is wrong"), "{notes}");
     let line = last(&train(&[]));
     assert!(line.contains("a run is there already"), "{line}");
     text(&output(&["evaluate", "runs/all", "--data", "all"]));
@@ -331,7 +331,7 @@ fn a_run_goes_on_and_is_measured_with_the_pictures_that_it_was_begun_with_or_not
     // One more, one less, and one by another name.
     fs::copy(files.path("all/disc/4.png"), files.path("all/disc/more.png")).expect("copied");
     for line in [last(&output(&["evaluate", "runs/all", "--data", "all"])), last(&train(&["--resume"]))] {
-        assert!(line.contains("dataset.pictures: begun with [") && line.contains("], now ["), "{line}");
+        assert!(line.contains("dataset.images: begun with [") && line.contains("], now ["), "{line}");
     }
     fs::remove_file(files.path("all/disc/more.png")).expect("removed");
     fs::rename(files.path("all/disc"), files.path("all/circle")).expect("renamed");

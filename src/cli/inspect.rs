@@ -26,21 +26,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn describe(served: &ServedModel) -> String {
-    let (model, preparation) = (&served.model, served.frame.preparation());
-    let [black, white] = preparation.range();
-    let filter = preparation.filter().name();
+    let (model, preprocessing) = (&served.model, served.input.preprocessing());
+    let [black, white] = preprocessing.range();
+    let filter = preprocessing.filter().name();
     let layers = model.layers();
     let rows = layers
         .iter()
         .map(|layer| vec![layer.name.to_string(), layer.kind.to_string(), shape(layer.input), shape(layer.output)]);
     format!(
         "{name}: {input} to {classes} classes; {packed} of packed weights serve every width\n\
-         pictures: crop {crop}, black {black}, white {white}, filter {filter}\n{notes}\n{layers}\n{widths}",
+         images: crop {crop}, black {black}, white {white}, filter {filter}\n{notes}\n{layers}\n{widths}",
         name = served.name,
         input = shape(model.input()),
         classes = model.classes(),
         packed = bytes(model.packed_bytes() as u64),
-        crop = preparation.crop(),
+        crop = preprocessing.crop(),
         notes = model.notes().iter().map(|note| format!("note: {}\n", printable(note))).collect::<String>(),
         layers = table(&["layer", "kind", "input", "output"], rows.collect()),
         widths = table(

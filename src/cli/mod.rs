@@ -54,11 +54,11 @@ enum Command {
     Classify(classify::Arguments),
     /// Show what a model sees in one image at every width
     Profile(profile::Arguments),
-    /// Measure a model at every width on a folder of labelled pictures
+    /// Measure a model at every width on a folder of labelled images
     Evaluate(evaluate::Arguments),
     /// Show a model's layers, and what each width costs
     Inspect(inspect::Arguments),
-    /// Write labels, and accuracies and temperatures measured on labelled pictures, into a model file
+    /// Write labels, and accuracies and temperatures measured on labelled images, into a model file
     Label(label::Arguments),
 }
 

@@ -117,7 +117,7 @@ async fn listen(
 
 fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<Turns>) -> anyhow::Result<Service> {
     let Counts { registry, metrics } = counts;
-    let (max_batch, limits, counts) = (config.scheduler.max_batch, config.picture, metrics.clone());
+    let (max_batch, limits, counts) = (config.scheduler.max_batch, config.image, metrics.clone());
     let callers = Handle::current();
     let new_worker: NewWorker = Arc::new(move || {
         let worker = EngineWorker::new(max_batch, limits, counts.clone(), callers.clone());

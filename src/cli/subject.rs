@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::find_model;
 use crate::dataset;
 use crate::engine::{Pass, Width};
-use crate::picture::{Limits, Picture};
+use crate::image::{Image, ImageLimits};
 use crate::repository::ServedModel;
 use crate::scheduler::{JobError, Prediction, predict};
 
@@ -59,12 +59,12 @@ impl Chosen {
 
 /// Runs the model on the image in a file, as the only item of `pass`.
 pub(super) fn look(served: &ServedModel, pass: &mut Pass, image: &Path, width: Width) -> anyhow::Result<()> {
-    let limits = Limits::default();
-    ensure!(!image.is_dir(), "{} is a folder; name pictures in it, as in {}/*", image.display(), image.display());
+    let limits = ImageLimits::default();
+    ensure!(!image.is_dir(), "{} is a folder; name images in it, as in {}/*", image.display(), image.display());
     let bytes = dataset::read(image, limits.max_bytes)?;
-    let picture = Picture::decode(&bytes, &limits).with_context(|| format!("cannot use {}", image.display()))?;
+    let decoded = Image::decode(&bytes, &limits).with_context(|| format!("cannot use {}", image.display()))?;
     pass.clear();
-    pass.push(&picture.input(&served.frame));
+    pass.push(&decoded.input(&served.input));
     pass.widen(&[width]);
     let finite = pass.logits(0).iter().all(|score| score.is_finite());
     ensure!(finite, "{}: {}", image.display(), JobError::NonFinite);

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 use crate::engine::Width;
-use crate::picture::Limits;
+use crate::image::ImageLimits;
 use crate::repository::Source;
 use crate::scheduler::Settings;
 use crate::telemetry::{LogFilterError, LogFormat, log_filter};
@@ -44,7 +44,7 @@ pub struct Config {
     /// The narrowest width that load may choose.
     pub narrowest: Width,
     /// What one image may be.
-    pub picture: Limits,
+    pub image: ImageLimits,
     /// What one request may be.
     pub request: RequestLimits,
     /// Whose pages may ask, where they are not the server's own.
@@ -178,7 +178,7 @@ impl Flags {
                 default_budget: Duration::from_secs_f64(self.default_budget_ms / 1e3),
             },
             narrowest: self.narrowest,
-            picture: Limits { max_bytes: self.max_body_bytes, max_pixels: self.max_pixels },
+            image: ImageLimits { max_bytes: self.max_body_bytes, max_pixels: self.max_pixels },
             request: RequestLimits {
                 max_body_bytes: self.max_body_bytes,
                 max_files: self.max_files,
@@ -226,7 +226,7 @@ mod tests {
             (config.address.host.as_str(), config.address.port, config.scheduler.workers),
             ("127.0.0.1", 8080, 4)
         );
-        assert_eq!(config.picture, Limits::default());
+        assert_eq!(config.image, ImageLimits::default());
         assert_eq!(config.source, Source::Embedded);
     }
 

@@ -1,7 +1,7 @@
-//! A folder of labelled pictures, one folder per class: `<folder>/<class>/**/<picture>`.
+//! A folder of labelled images, one folder per class: `<folder>/<class>/**/<image>`.
 //!
 //! Promises the same list for the same folder on every machine, whatever order its file system keeps. Lists paths, and
-//! opens no file before [`read`] is asked to. Knows nothing of models, nor of what pictures are.
+//! opens no file before [`read`] is asked to. Knows nothing of models, nor of what images are.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileType};
@@ -13,18 +13,18 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::system_files::is_system_file;
 
-/// The pictures of a folder, and the classes that they belong to.
+/// The images of a folder, and the classes that they belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The names of the class folders in Unicode's composed form (NFC), sorted; those without a picture are among them.
+    /// The names of the class folders in Unicode's composed form (NFC), sorted; those without an image are among them.
     pub classes: Vec<String>,
-    /// The pictures, by class and then by path.
+    /// The images, by class and then by path.
     pub files: Vec<Labelled>,
-    /// Files that somebody means and that are not listed: without a picture's extension, or beside the class folders.
+    /// Files that somebody means and that are not listed: without an image's extension, or beside the class folders.
     pub ignored: usize,
 }
 
-/// A picture whose class is known.
+/// An image whose class is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labelled {
     /// Where it lies; it begins with the folder that was listed.
@@ -108,7 +108,7 @@ pub enum DatasetError {
     },
 }
 
-/// What the names of pictures end with, in any case.
+/// What the names of images end with, in any case.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"];
 /// The most classes.
 const MAX_CLASSES: usize = 1000;
@@ -119,7 +119,7 @@ const MAX_DEPTH: usize = 8;
 /// The most files and folders.
 const MAX_ENTRIES: usize = 5_000_000;
 
-/// Lists the pictures (`.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png` and `.webp`, in any case) of a folder with one folder per class.
+/// Lists the images (`.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png` and `.webp`, in any case) of a folder with one folder per class.
 ///
 /// A class folder may hold folders, at most 8 in each other. Links are followed. Hidden names and those that systems leave
 /// behind are left alone: see [`is_system_file`]. A link that leads nowhere is listed, so that whoever reads it learns of it.
@@ -207,7 +207,7 @@ impl Walk<'_> {
             let path = folder.join(&name);
             if kind.is_dir() {
                 self.folder(&path, class, depth + 1)?;
-            } else if is_picture(&path, kind) {
+            } else if is_image(&path, kind) {
                 self.files.push(Labelled { path, class });
             } else {
                 self.ignored += 1;
@@ -244,8 +244,8 @@ fn class_name(name: &OsStr) -> Option<String> {
     name.to_str().map(composed).filter(|name| name.len() <= MAX_NAME_BYTES)
 }
 
-/// Is it named as pictures are, and no pipe or device, which might never end?
-fn is_picture(path: &Path, kind: FileType) -> bool {
+/// Is it named as images are, and no pipe or device, which might never end?
+fn is_image(path: &Path, kind: FileType) -> bool {
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     (kind.is_file() || kind.is_symlink()) && EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }

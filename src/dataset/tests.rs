@@ -22,8 +22,8 @@ fn folder<P: AsRef<str>>(paths: impl IntoIterator<Item = P>) -> TempDir {
     root
 }
 
-/// Each picture's path below the folder, with its class's name.
-fn pictures<'a>(root: &TempDir, listing: &'a Listing) -> Vec<(String, &'a str)> {
+/// Each image's path below the folder, with its class's name.
+fn images<'a>(root: &TempDir, listing: &'a Listing) -> Vec<(String, &'a str)> {
     let relative = |path: &Path| path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
     listing.files.iter().map(|file| (relative(&file.path), listing.classes[file.class].as_str())).collect()
 }
@@ -35,7 +35,7 @@ fn error(root: &Path) -> String {
 }
 
 #[test]
-fn pictures_are_listed_by_class_and_path_with_every_class_folder() {
+fn images_are_listed_by_class_and_path_with_every_class_folder() {
     let root = folder([
         "tabby cat/b.JPG",
         "tabby cat/a/2.webp",
@@ -62,8 +62,8 @@ fn pictures_are_listed_by_class_and_path_with_every_class_folder() {
         ("tabby cat/c.JFIF", "tabby cat"),
         ("tabby cat/d.jpe", "tabby cat"),
     ];
-    assert_eq!(pictures(&root, &listing), expected.map(|(path, class)| (path.to_owned(), class)));
-    // notes.txt, png, README.md, and the picture that has no class.
+    assert_eq!(images(&root, &listing), expected.map(|(path, class)| (path.to_owned(), class)));
+    // notes.txt, png, README.md, and the image that has no class.
     assert_eq!(listing.ignored, 4);
 }
 
@@ -75,7 +75,7 @@ fn links_are_followed_and_one_that_leads_nowhere_is_listed() {
     symlink("/nowhere", root.path().join("cat/2.png")).unwrap();
     let listing = list(root.path()).unwrap();
     let expected = [("cat/1.png", "cat"), ("cat/2.png", "cat"), ("dog/1.png", "dog")];
-    assert_eq!(pictures(&root, &listing), expected.map(|(path, class)| (path.to_owned(), class)));
+    assert_eq!(images(&root, &listing), expected.map(|(path, class)| (path.to_owned(), class)));
     assert!(matches!(read(&listing.files[1].path, 9), Err(DatasetError::Unread { .. })));
 }
 
@@ -86,7 +86,7 @@ fn a_loop_of_links_ends_as_an_error_that_names_the_place() {
     let said = error(root.path());
     assert!(said.contains("cat/up/cat/up") && said.ends_with("at most 8 folders may lie in each other"), "{said}");
 
-    let deepest = folder(["1/2/3/4/5/6/7/8/picture.png"]);
+    let deepest = folder(["1/2/3/4/5/6/7/8/image.png"]);
     assert_eq!(list(deepest.path()).unwrap().files.len(), 1);
     let deeper = folder(["1/2/3/4/5/6/7/8/9/"]);
     assert!(error(deeper.path()).contains("1/2/3/4/5/6/7/8/9 lies too deep"));
@@ -140,14 +140,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn a_listing_is_every_picture_in_the_order_of_paths(
+    fn a_listing_is_every_image_in_the_order_of_paths(
         paths in proptest::collection::btree_set("[ab-]{1,2}(/[ab-]{1,2}){0,2}/f[ab]?\\.(png|JPEG|txt)", 1..20),
     ) {
         let root = folder(&paths);
         let listing = list(root.path()).unwrap();
-        let (ignored, pictures): (Vec<_>, Vec<_>) = paths.iter().partition(|path| path.ends_with("txt"));
+        let (ignored, images): (Vec<_>, Vec<_>) = paths.iter().partition(|path| path.ends_with("txt"));
         let mut expected: Vec<_> =
-            pictures.iter().map(|path| (Path::new(path), path.split('/').next().unwrap_or_default())).collect();
+            images.iter().map(|path| (Path::new(path), path.split('/').next().unwrap_or_default())).collect();
         expected.sort();
         let listed: Vec<_> = listing
             .files
@@ -160,7 +160,7 @@ proptest! {
 }
 
 #[test]
-fn what_systems_leave_behind_is_neither_class_nor_picture_nor_ignored() {
+fn what_systems_leave_behind_is_neither_class_nor_image_nor_ignored() {
     let left =
         ["lost+found", "__pycache__", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", ".Trash-0"];
     let beside = left.map(|name| format!("{name}/1.png"));
@@ -169,7 +169,7 @@ fn what_systems_leave_behind_is_neither_class_nor_picture_nor_ignored() {
     let root = folder(beside.iter().chain(&inside).map(String::as_str).chain(files));
     let listing = list(root.path()).unwrap();
     assert_eq!((listing.classes.as_slice(), listing.ignored), (&["cat".to_owned()][..], 0));
-    assert_eq!(pictures(&root, &listing), [("cat/1.png".to_owned(), "cat")]);
+    assert_eq!(images(&root, &listing), [("cat/1.png".to_owned(), "cat")]);
 }
 
 #[test]

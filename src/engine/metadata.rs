@@ -24,9 +24,9 @@ pub struct Metadata {
     pub temperature: Vec<(Width, f64)>,
     /// Whose images the accuracies and temperatures are of, `anywidth.evaluation`: `{"split": "validation", "images": 2000}`.
     pub evaluation: Option<Evaluation>,
-    /// How a picture becomes the input, `anywidth.picture`: `{"crop": 0.875, "range": [0, 1]}`. The engine knows no
-    /// pictures; `crate::picture::Preparation` says what it means.
-    pub picture: Option<serde_json::Value>,
+    /// How an image becomes the input, `anywidth.preprocessing`: `{"crop": 0.875, "range": [0, 1]}`. The engine knows no
+    /// images; `crate::image::Preprocessing` says what it means.
+    pub preprocessing: Option<serde_json::Value>,
     /// Data set, method, epochs, seed and version of the trainer, as the trainer wrote them.
     pub training: Option<serde_json::Value>,
 }
@@ -85,7 +85,7 @@ impl Metadata {
             accuracy: entries.curve("anywidth.accuracy", |accuracy| (0.0..=1.0).contains(&accuracy), "from 0 to 1")?,
             temperature: entries.curve("anywidth.temperature", |t| t > 1e-3 && t < 1e3, "between 0.001 and 1000")?,
             evaluation: entries.json(EVALUATION)?.map(check_evaluation).transpose()?,
-            picture: entries.json("anywidth.picture")?,
+            preprocessing: entries.json("anywidth.preprocessing")?,
             training: entries.json("anywidth.training")?,
         })
     }

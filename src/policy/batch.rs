@@ -1,4 +1,4 @@
-//! What a free worker takes: pictures to decode, or a batch to run.
+//! What a free worker takes: images to decode, or a batch to run.
 
 use std::time::Duration;
 
@@ -93,10 +93,10 @@ pub(super) fn form(
     (batch, Duration::from_nanos(setup + items))
 }
 
-/// Nanoseconds of a group of pictures, however long the budgets in use are: whoever comes meanwhile waits for its end.
+/// Nanoseconds of a group of images, however long the budgets in use are: whoever comes meanwhile waits for its end.
 const LONGEST_GROUP: u64 = 2_000_000;
 
-/// The most urgent pictures that wait to be decoded and that `may` be, as many as a batch takes, unless a decoded job is
+/// The most urgent images that wait to be decoded and that `may` be, as many as a batch takes, unless a decoded job is
 /// more urgent; and how long that takes. A long one is alone.
 ///
 /// Idle workers get their share.

@@ -1,6 +1,6 @@
-//! How long a picture takes to decode, told from the length of its file.
+//! How long an image takes to decode, told from the length of its file.
 //!
-//! A running average for each power of two of the length: formats and contents differ, but pictures of one length are
+//! A running average for each power of two of the length: formats and contents differ, but images of one length are
 //! alike often enough for a plan, and what is wrong in it is learned soon.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CLASSES: usize = 32;
 const WEIGHT: f64 = 0.1;
 /// One decoding counts as at most this many times the average: it may have been held up.
 const MOST: f64 = 4.0;
-/// Nothing is known yet: nanoseconds for a picture, and for each byte of it, as JPEG takes them on slow processors.
+/// Nothing is known yet: nanoseconds for an image, and for each byte of it, as JPEG takes them on slow processors.
 const UNKNOWN: (f64, f64) = (50_000.0, 25.0);
 
 impl DecodeTimes {
@@ -97,7 +97,7 @@ mod tests {
         assert!(times.estimate(usize::MAX) > Duration::from_secs(3600));
         times.record(1000, us(60));
         assert_eq!((times.estimate(2000), times.estimate(300)), (us(90), us(45)));
-        // One slow picture of a few bytes says little of large ones.
+        // One slow image of a few bytes says little of large ones.
         assert_eq!(times.estimate(16_000_000), us(400_050));
     }
 }

@@ -72,11 +72,11 @@ pub struct Demand {
     pub deadline_kind: DeadlineKind,
     /// Whom overload hits first.
     pub priority: Priority,
-    /// How far its picture is.
+    /// How far its image is.
     pub stage: Stage,
 }
 
-/// A job's picture, on its way to the network. Until it is decoded, a job counts in every plan but runs in no batch.
+/// A job's image, on its way to the network. Until it is decoded, a job counts in every plan but runs in no batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// As it came.
@@ -140,7 +140,7 @@ pub enum Unsatisfiable {
 pub const MAX_BUDGET: Duration = Duration::from_secs(3600);
 
 impl Demand {
-    /// The demand of a request for the model at place `model`, whose profile is given, and whose picture is at `stage`. Its
+    /// The demand of a request for the model at place `model`, whose profile is given, and whose image is at `stage`. Its
     /// deadline is firm.
     /// What decoding takes is a guess, and nobody is refused for that.
     ///

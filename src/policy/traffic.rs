@@ -33,7 +33,7 @@ const SHORT_SHARE: f64 = 0.05;
 const SHORT_LEAST: usize = 20;
 
 impl Traffic {
-    /// `decoding` is what decoding its picture will take.
+    /// `decoding` is what decoding its image will take.
     pub(super) fn arrived(&mut self, at: Instant, budget: Duration, decoding: Duration) {
         let old = |arrival: &Arrival| at.saturating_duration_since(arrival.at) > FORGOTTEN_AFTER;
         while self.latest.len() == REMEMBERED || self.latest.front().is_some_and(old) {

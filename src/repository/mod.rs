@@ -1,6 +1,6 @@
 //! The models that are served, by name and version.
 //!
-//! Promises that every [`ServedModel`] loads, reads pictures and has a name that is safe in a URL and in a metric's
+//! Promises that every [`ServedModel`] loads, reads images and has a name that is safe in a URL and in a metric's
 //! label; that a folder with a bad model serves the good ones and keeps the bad one's reason; and that there is
 //! at least one good model. Knows nothing of requests.
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::engine::{DataFiles, LoadError, MAX_FILE_BYTES, MetadataError, Model, Width};
-use crate::picture::{Frame, FrameError, Preparation};
+use crate::image::{InputSpec, InputSpecError, Preprocessing};
 
 /// A model under the name and version that callers know it by.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub struct ServedModel {
     pub version: u64,
     /// The network.
     pub model: Arc<Model>,
-    /// The picture that it reads, prepared as the file asks.
-    pub frame: Frame,
+    /// The image that it reads, with the preprocessing that the file asks for.
+    pub input: InputSpec,
 }
 
 /// All models that are served.
@@ -85,12 +85,12 @@ pub enum ModelError {
     /// The file is not a model that the engine runs.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The model does not read pictures.
+    /// The model does not read images.
     #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// The file asks for a picture that cannot be made.
+    Input(#[from] InputSpecError),
+    /// The file asks for an image that cannot be made.
     #[error(transparent)]
-    Picture(MetadataError),
+    Preprocessing(MetadataError),
     /// The model answers a plain image with infinity or NaN.
     #[error(
         "its scores are not finite: at width {width} class {class} scores {score} for {image} image; the weights are too large \
@@ -287,18 +287,19 @@ impl ServedModel {
 
     fn new(name: &str, version: u64, model: Model) -> Result<ServedModel, ModelError> {
         let shape = model.input();
-        let frame = Frame::new(shape.channels, shape.height, shape.width)?.prepared(preparation(&model)?);
+        let input =
+            InputSpec::new(shape.channels, shape.height, shape.width)?.with_preprocessing(preprocessing(&model)?);
         let model = Arc::new(model);
-        warm_up::warm_up(&model, frame.preparation().range())?;
-        Ok(ServedModel { name: name.to_owned(), version, model, frame })
+        warm_up::warm_up(&model, input.preprocessing().range())?;
+        Ok(ServedModel { name: name.to_owned(), version, model, input })
     }
 }
 
-/// How the file wants pictures prepared: see [`crate::engine::Metadata::picture`].
-fn preparation(model: &Model) -> Result<Preparation, ModelError> {
-    let Some(entry) = &model.metadata().picture else { return Ok(Preparation::default()) };
-    Preparation::from_json(entry)
-        .map_err(|cause| ModelError::Picture(MetadataError::new("anywidth.picture", &cause.to_string())))
+/// The preprocessing that the file asks for: see [`crate::engine::Metadata::preprocessing`].
+fn preprocessing(model: &Model) -> Result<Preprocessing, ModelError> {
+    let Some(entry) = &model.metadata().preprocessing else { return Ok(Preprocessing::default()) };
+    Preprocessing::from_json(entry)
+        .map_err(|cause| ModelError::Preprocessing(MetadataError::new("anywidth.preprocessing", &cause.to_string())))
 }
 
 fn load_file(path: &Path) -> Result<ServedModel, RepositoryError> {

@@ -3,7 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::picture::Filter;
+use crate::image::Filter;
 use crate::test_onnx::OnnxFile;
 
 fn digits() -> Vec<u8> {
@@ -99,40 +99,40 @@ fn one_file_is_served_under_its_own_name() {
     assert!(matches!(load("missing.onnx"), Err(RepositoryError::File { reason: ModelError::Unreadable(_), .. })));
 }
 
-fn served(picture: &str) -> Result<ServedModel, ModelError> {
+fn served(preprocessing: &str) -> Result<ServedModel, ModelError> {
     ServedModel::from_onnx(
         "tiny",
         1,
-        &OnnxFile::lenet([1, 28, 28], 8, 10).metadata("anywidth.picture", picture).bytes(),
+        &OnnxFile::lenet([1, 28, 28], 8, 10).metadata("anywidth.preprocessing", preprocessing).bytes(),
     )
 }
 
 #[test]
-fn a_model_gets_its_pictures_as_its_file_asks() {
-    let whole = Preparation::default();
-    assert_eq!(ServedModel::from_onnx("tiny", 1, &digits()).unwrap().frame.preparation(), whole);
-    for (picture, crop, range) in [
+fn a_model_gets_its_images_as_its_file_asks() {
+    let whole = Preprocessing::default();
+    assert_eq!(ServedModel::from_onnx("tiny", 1, &digits()).unwrap().input.preprocessing(), whole);
+    for (preprocessing, crop, range) in [
         ("{}", 1.0, [0.0, 1.0]),
         (r#"{"crop": 0.875}"#, 0.875, [0.0, 1.0]),
         (r#"{"range": [-1, 1]}"#, 1.0, [-1.0, 1.0]),
         (r#"{"range": [255, 0], "crop": 0.5}"#, 0.5, [255.0, 0.0]),
     ] {
-        let expected = Preparation::new(crop, range).unwrap();
-        assert_eq!(served(picture).unwrap().frame.preparation(), expected, "{picture}");
+        let expected = Preprocessing::new(crop, range).unwrap();
+        assert_eq!(served(preprocessing).unwrap().input.preprocessing(), expected, "{preprocessing}");
         // What is read can be written, and is read as the same again.
-        assert_eq!(served(&serde_json::to_string(&expected).unwrap()).unwrap().frame.preparation(), expected);
+        assert_eq!(served(&serde_json::to_string(&expected).unwrap()).unwrap().input.preprocessing(), expected);
     }
     for filter in Filter::ALL {
-        let found = served(&format!(r#"{{"filter": "{}"}}"#, filter.name())).unwrap().frame.preparation();
+        let found = served(&format!(r#"{{"filter": "{}"}}"#, filter.name())).unwrap().input.preprocessing();
         assert_eq!(found, whole.filtered(filter));
-        assert_eq!(served(&serde_json::to_string(&found).unwrap()).unwrap().frame.preparation(), found);
+        assert_eq!(served(&serde_json::to_string(&found).unwrap()).unwrap().input.preprocessing(), found);
     }
     assert_eq!(whole.filter(), Filter::Bilinear, "as files were served that name none");
 }
 
 #[test]
-fn a_file_that_asks_for_an_impossible_picture_is_refused_by_name() {
-    for (picture, what) in [
+fn a_file_that_asks_for_an_impossible_image_is_refused_by_name() {
+    for (preprocessing, what) in [
         (r#"{"crop": 0}"#, "crop is 0; it must be from 0.01 to 1"),
         (r#"{"crop": 1.01}"#, "crop is 1.01; it must be"),
         (r#"{"crop": 0.009}"#, "crop is 0.009; it must be"),
@@ -146,8 +146,8 @@ fn a_file_that_asks_for_an_impossible_picture_is_refused_by_name() {
         (r#"{"filter": 3}"#, r#""filter" is 3; there may be"#),
         ("7", "it must be an object"),
     ] {
-        let said = served(picture).unwrap_err().to_string();
-        assert!(said.starts_with(&format!("metadata anywidth.picture: {what}")), "{picture}: {said}");
+        let said = served(preprocessing).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("metadata anywidth.preprocessing: {what}")), "{preprocessing}: {said}");
     }
 }
 

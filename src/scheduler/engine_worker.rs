@@ -9,7 +9,7 @@ use super::climb::Climb;
 use super::job::answer_all;
 use super::{Answer, Batch, Encoded, Execute, JobError, Ran, Timing, predict};
 use crate::engine::{Model, Pass, Width};
-use crate::picture::{Limits, Picture, PictureError};
+use crate::image::{Image, ImageError, ImageLimits};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, observe};
 
@@ -17,7 +17,7 @@ use crate::telemetry::{Metrics, observe};
 pub struct EngineWorker {
     passes: Vec<Pass>,
     max_batch: usize,
-    limits: Limits,
+    limits: ImageLimits,
     metrics: Arc<Metrics>,
     callers: Handle,
 }
@@ -25,7 +25,7 @@ pub struct EngineWorker {
 impl EngineWorker {
     /// A worker for batches of up to `max_batch` images, each within `limits`, whose answers are awaited in the runtime of
     /// `callers`.
-    pub fn new(max_batch: usize, limits: Limits, metrics: Arc<Metrics>, callers: Handle) -> EngineWorker {
+    pub fn new(max_batch: usize, limits: ImageLimits, metrics: Arc<Metrics>, callers: Handle) -> EngineWorker {
         EngineWorker { passes: Vec::new(), max_batch, limits, metrics, callers }
     }
 }
@@ -33,7 +33,7 @@ impl EngineWorker {
 impl Execute for EngineWorker {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         for served in models {
-            let blank = vec![0.0; served.frame.len()];
+            let blank = vec![0.0; served.input.len()];
             let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
             for _ in 0..self.max_batch {
                 pass.push(&blank);
@@ -42,9 +42,9 @@ impl Execute for EngineWorker {
         }
     }
 
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
-        let frame = &picture.model.frame;
-        Ok(Picture::decode_for(&picture.image, &self.limits, frame)?.pixels(frame))
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, ImageError> {
+        let input = &picture.model.input;
+        Ok(Image::decode_for(&picture.image, &self.limits, input)?.pixels(input))
     }
 
     fn run(&mut self, batch: Batch) -> Ran {
@@ -57,7 +57,7 @@ impl Execute for EngineWorker {
                 self.metrics.jobs_abandoned.inc();
                 continue;
             }
-            pass.push(&served.frame.values(&job.queued.pixels));
+            pass.push(&served.input.values(&job.queued.pixels));
             climbs.push(Some(Climb::new(job, served.model.grid())));
         }
         if climbs.is_empty() {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Prediction;
 use crate::engine::Width;
-use crate::picture::PictureError;
+use crate::image::ImageError;
 use crate::policy::{Demand, Overload, WidthReason, Wish};
 use crate::repository::ServedModel;
 
@@ -69,7 +69,7 @@ pub struct Timing {
 pub enum JobError {
     /// The image is at fault.
     #[error(transparent)]
-    Picture(#[from] PictureError),
+    Image(#[from] ImageError),
     /// The deadline that its caller set came while it waited.
     #[error("the deadline passed while the image waited, or was too near for the narrowest width")]
     Late,

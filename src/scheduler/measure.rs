@@ -72,7 +72,7 @@ impl Sheet<'_> {
     fn fill(mut self, allowance: Duration) -> Self {
         let largest = self.batches.iter().copied().max().unwrap_or(1);
         let mut pass = Pass::new(self.served.model.clone(), largest);
-        let image = vec![0.5; self.served.frame.len()];
+        let image = vec![0.5; self.served.input.len()];
         let began = Instant::now();
         loop {
             for point in &mut self.points {

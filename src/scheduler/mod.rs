@@ -45,7 +45,7 @@ use run_delay::RunDelay;
 pub struct Settings {
     /// Worker threads; a core each is best. They decode and they run, whichever is more urgent.
     pub workers: usize,
-    /// How many of them may be at large pictures at once, those that take longer than the budgets in use have to spare.
+    /// How many of them may be at large images at once, those that take longer than the budgets in use have to spare.
     pub decoders: usize,
     /// The most images that run together.
     pub max_batch: usize,

@@ -264,7 +264,7 @@ impl Planner {
         }
     }
 
-    /// Is the caller of this picture still there?
+    /// Is the caller of this image still there?
     pub(super) fn is_wanted(&self, picture: &Encoded) -> bool {
         self.place_of(picture).is_some_and(|place| !self.queue[place].is_abandoned())
     }
@@ -274,7 +274,7 @@ impl Planner {
         Some(first + self.queue.range(first..).position(|queued| queued.id == picture.id)?)
     }
 
-    /// A picture is decoded; its job runs as soon as a worker takes it. What is broken leaves the queue, and is returned to
+    /// An image is decoded; its job runs as soon as a worker takes it. What is broken leaves the queue, and is returned to
     /// be told so. Nothing is left to do where the job has left meanwhile.
     pub(super) fn decoded(
         &mut self,
@@ -282,9 +282,9 @@ impl Planner {
         pixels: Result<Vec<u8>, JobError>,
         took: Duration,
     ) -> Option<(QueuedJob, JobError)> {
-        // What is soon found to be no picture says nothing of pictures.
+        // What is soon found to be no image says nothing of images.
         let long = took > self.decode_times.estimate(picture.image.len());
-        if pixels.is_ok() || (long && matches!(pixels, Err(JobError::Picture(_)))) {
+        if pixels.is_ok() || (long && matches!(pixels, Err(JobError::Image(_)))) {
             self.decode_times.record(picture.image.len(), took);
         }
         let place = self.place_of(picture)?;

@@ -154,12 +154,12 @@ impl Queue {
         }
     }
 
-    /// Is somebody still there who waits for this picture? Others of its group may have taken a while.
+    /// Is somebody still there who waits for this image? Others of its group may have taken a while.
     pub(super) fn is_wanted(&self, picture: &Encoded) -> bool {
         self.lock().planner.is_wanted(picture)
     }
 
-    /// A picture is decoded, or it is none.
+    /// An image is decoded, or it is none.
     pub(super) fn decoded(&self, picture: &Encoded, pixels: Result<Vec<u8>, JobError>, took: Duration) {
         let mut state = self.lock();
         let broken = state.planner.decoded(picture, pixels, took);

@@ -13,13 +13,13 @@ use crate::repository::ServedModel;
 /// The work of a free worker.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// Pictures, the most urgent first.
+    /// Images, the most urgent first.
     Decode(Vec<Encoded>),
     /// Jobs that run together.
     Run(Batch),
 }
 
-/// A picture to decode. Its job stays in the queue meanwhile.
+/// An image to decode. Its job stays in the queue meanwhile.
 #[derive(Debug, Clone)]
 pub struct Encoded {
     /// Its job.

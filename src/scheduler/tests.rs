@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::engine::{Model, Pass, Width};
-use crate::picture::{Frame, Limits, Picture, PictureError};
+use crate::image::{Image, ImageError, ImageLimits, InputSpec};
 use crate::policy::{WidthReason, Wish};
 use crate::test_onnx::OnnxFile;
 use crate::test_workers::{FAIL, Fragile, Gate, Gated, Step};
@@ -50,7 +50,7 @@ fn start(
 ) -> Scheduler {
     let (counts, callers) = (metrics.clone(), Handle::current());
     let new_worker: NewWorker = Arc::new(move || {
-        wrap(EngineWorker::new(settings.max_batch, Limits::default(), counts.clone(), callers.clone()))
+        wrap(EngineWorker::new(settings.max_batch, ImageLimits::default(), counts.clone(), callers.clone()))
     });
     let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
     let models = vec![(model.clone(), profile.unwrap().remove(0))];
@@ -73,7 +73,7 @@ async fn an_answer_is_what_the_engine_says_at_that_width() {
         let answer = ticket.answer().await.unwrap();
         let width: Width = width.parse().unwrap();
         let mut pass = Pass::new(model.model.clone(), 1);
-        pass.push(&Picture::decode(&png(shade * 50), &Limits::default()).unwrap().input(&model.frame));
+        pass.push(&Image::decode(&png(shade * 50), &ImageLimits::default()).unwrap().input(&model.input));
         pass.widen(&[width]);
         let expected = predict(pass.logits(0), width, model.model.metadata(), 3);
         assert_eq!((answer.width, answer.reason, answer.predictions.len()), (width, WidthReason::Requested, 3));
@@ -103,7 +103,7 @@ impl Execute for Niceness {
         self.0.warm_up(models);
     }
 
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, ImageError> {
         self.0.decode(picture)
     }
 
@@ -201,7 +201,7 @@ async fn a_broken_image_spoils_no_other_of_its_batch() {
         outcomes.push(ticket.answer().await);
     }
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
-    assert!(matches!(outcomes[1], Err(JobError::Picture(PictureError::Unsupported { .. }))));
+    assert!(matches!(outcomes[1], Err(JobError::Image(ImageError::Unsupported { .. }))));
 }
 
 #[tokio::test]
@@ -209,9 +209,9 @@ async fn scores_that_are_no_numbers_are_an_error_and_no_answer() {
     let path = format!("{}/tests/data/onnx/overflows-to-nan.onnx", env!("CARGO_MANIFEST_DIR"));
     let model = Model::from_onnx(&std::fs::read(path).unwrap()).unwrap();
     let shape = model.input();
-    let frame = Frame::new(shape.channels, shape.height, shape.width).unwrap();
+    let input = InputSpec::new(shape.channels, shape.height, shape.width).unwrap();
     // As a model that fails at some images alone: those of a warm-up are not among them.
-    let model = Arc::new(ServedModel { name: "tiny".into(), version: 1, model: Arc::new(model), frame });
+    let model = Arc::new(ServedModel { name: "tiny".into(), version: 1, model: Arc::new(model), input });
     let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
     for profile in [false, true] {
         let job = Job { profile, confidence: Some(0.5), ..job(&model, png(200), "1") };

@@ -14,7 +14,7 @@ use super::task::Task;
 use super::turns::Turns;
 use super::{Batch, Encoded, JobError};
 use crate::engine::Width;
-use crate::picture::PictureError;
+use crate::image::ImageError;
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, observe};
 
@@ -23,11 +23,11 @@ pub trait Execute: Send {
     /// Makes ready for these models, so that the first request is as fast as the next.
     fn warm_up(&mut self, models: &[Arc<ServedModel>]);
 
-    /// The pixels that the model reads of a picture, `[C, H, W]`.
+    /// The pixels that the model reads of an image, `[C, H, W]`.
     ///
     /// # Errors
-    /// When the bytes are no picture.
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError>;
+    /// When the bytes are no image.
+    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, ImageError>;
 
     /// Replies to every job of the batch. A job that is dropped without a reply is answered with [`JobError::WorkerFailed`].
     fn run(&mut self, batch: Batch) -> Ran;

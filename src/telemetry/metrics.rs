@@ -148,7 +148,7 @@ impl Metrics {
                 .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had left.")?,
             worker_panics: table.counter(
                 "worker_panics_total",
-                "Failures of workers: at warming up, at taking work, or at a batch or picture, which is answered with an error.",
+                "Failures of workers: at warming up, at taking work, or at a batch or image, which is answered with an error.",
             )?,
             worker_run_delay: table.seconds(
                 "worker_run_delay_seconds_total",

@@ -36,8 +36,8 @@ cp "$root"/examples/pytorch/*.py "$work"
 cd "$work"
 "$python" digits.py digits
 "$python" train.py digits/train --size 8 --grey --output example/models/digits/1/model.onnx
-anywidth label example/models/digits/1/model.onnx --labels digits/train --set 'picture={"filter": "lanczos"}' --evaluate digits/test
-cp -r digits/test example/pictures
+anywidth label example/models/digits/1/model.onnx --labels digits/train --set 'preprocessing={"filter": "lanczos"}' --evaluate digits/test
+cp -r digits/test example/images
 
 if [ "${1:-}" = --write ]; then
     rm -rf "$here/models" "$here/example"
@@ -45,8 +45,8 @@ if [ "${1:-}" = --write ]; then
     cp -r example "$here/example"
     PYTHONPATH=$here "$python" -c 'import pathlib, sys, generate; generate.forget_where(pathlib.Path(sys.argv[1]))' \
         "$here/example/models/digits/1/model.onnx"
-    # One picture of each class is enough.
-    for class in "$here"/example/pictures/*; do
+    # One image of each class is enough.
+    for class in "$here"/example/images/*; do
         find "$class" -type f | sort | tail -n +2 | xargs rm
     done
 fi

@@ -3,9 +3,9 @@
 
 pub mod binary;
 pub mod documents;
+pub mod images;
 pub mod jpeg;
 pub mod onnx;
-pub mod pictures;
 pub mod random;
 pub mod schema;
 pub mod server;

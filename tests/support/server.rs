@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anywidth::config::{CorsOrigin, Drain, RequestLimits};
 use anywidth::engine::Width;
-use anywidth::picture::Limits;
+use anywidth::image::ImageLimits;
 use anywidth::repository::{Repository, ServedModel};
 use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
 use anywidth::server::{Service, serve};
@@ -108,7 +108,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&registry).unwrap());
         let first = options.models[0].name.clone();
         let repository = Repository::new(options.models, vec![], Some(&first)).unwrap();
-        let limits = Limits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
+        let limits = ImageLimits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
         let turns = Arc::new(Turns::new(1, 1));
         let (parked, unparked) = (turns.clone(), turns.clone());
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -196,7 +196,7 @@ impl Server {
 impl Answer {
     fn read(response: Response<ureq::Body>) -> Answer {
         let (parts, mut body) = response.into_parts();
-        // A picture is no text, and is not looked at as one.
+        // An image is no text, and is not looked at as one.
         let text = String::from_utf8_lossy(&body.read_to_vec().unwrap()).into_owned();
         Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }

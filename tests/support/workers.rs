@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anywidth::picture::PictureError;
+use anywidth::image::ImageError;
 use anywidth::repository::ServedModel;
 use anywidth::scheduler::{Batch, Encoded, EngineWorker, Execute, Ran};
 
@@ -20,9 +20,9 @@ impl Execute for Fragile {
         self.0.warm_up(models);
     }
 
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
-        assert!(picture.image != FAIL_AT_ONCE, "asked to fail at once");
-        if picture.image == FAIL { Ok(vec![]) } else { self.0.decode(picture) }
+    fn decode(&mut self, encoded: &Encoded) -> Result<Vec<u8>, ImageError> {
+        assert!(encoded.image != FAIL_AT_ONCE, "asked to fail at once");
+        if encoded.image == FAIL { Ok(vec![]) } else { self.0.decode(encoded) }
     }
 
     fn run(&mut self, batch: Batch) -> Ran {
@@ -76,8 +76,8 @@ impl Execute for Gated {
         self.inner.warm_up(models);
     }
 
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, PictureError> {
-        self.inner.decode(picture)
+    fn decode(&mut self, encoded: &Encoded) -> Result<Vec<u8>, ImageError> {
+        self.inner.decode(encoded)
     }
 
     fn run(&mut self, batch: Batch) -> Ran {

@@ -91,7 +91,7 @@ impl Card<'_> {
         text.extend(self.dense.map(Dense::text));
         text.push_str(&self.as_sent());
         text.push_str(&self.early_exits());
-        text.push_str(&self.pictures());
+        text.push_str(&self.figures());
         text.push_str(&self.how());
         text
     }
@@ -222,7 +222,7 @@ impl Card<'_> {
         text + "\n![Accuracy and cost by confidence](confidence.svg)\n\n"
     }
 
-    fn pictures(&self) -> String {
+    fn figures(&self) -> String {
         let mut text = String::from(
             "![Accuracy by width](accuracy.svg)\n\n![What the test images are taken for](confusion.svg)\n\n",
         );
@@ -295,7 +295,7 @@ impl Card<'_> {
         let narrowest = recipe.method.narrowest();
         let held_out = match &recipe.dataset {
             Source::Known(_) => format!("{} training images, chosen by the seed,", recipe.held_out),
-            Source::Photos(photos) => counted(photos.pictures[1], "picture"),
+            Source::Photos(photos) => counted(photos.images[1], "image"),
         };
         let mut text = format!(
             "Parameters count what is held (nothing above the triangles, BatchNorm folded), multiply-adds what one \

@@ -120,7 +120,7 @@ mod tests {
             classes: vec!["a b".into(), "c".into()],
             size: 48,
             shares: [0.2, 0.1],
-            pictures: [700, 200, 100],
+            images: [700, 200, 100],
             mean: vec![0.5; 3],
             std: vec![0.25; 3],
             broken: [0; 3],

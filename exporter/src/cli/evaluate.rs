@@ -15,7 +15,7 @@ use super::material::Measures;
 pub(crate) struct Args {
     /// A run's folder.
     run: PathBuf,
-    /// Folder with the data set's files [default: data/<DATASET>], or the pictures that the run was trained with.
+    /// Folder with the data set's files [default: data/<DATASET>], or the images that the run was trained with.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Measure on the test set, which no choice may depend on, instead of the validation split.

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// learning rate falls to its end.
     #[arg(long, conflicts_with = "dense")]
     unfinished: bool,
-    /// Folder with the data set's files [default: data/<DATASET>], or the pictures that the run was trained with.
+    /// Folder with the data set's files [default: data/<DATASET>], or the images that the run was trained with.
     #[arg(long)]
     data: Option<PathBuf>,
     #[command(flatten)]

@@ -22,16 +22,16 @@ use super::target::Target;
 #[command(group = clap::ArgGroup::new("images").args(["dataset", "data"]).required(true).multiple(true))]
 pub(crate) struct Args {
     /// A data set with a name: mnist, fashion-mnist, cifar10 or cifar100; without it, --data names a folder of your own
-    /// pictures.
+    /// images.
     #[arg(conflicts_with_all = ABOUT_PHOTOS, value_parser = dataset)]
     pub(super) dataset: Option<Dataset>,
-    /// Folder with the data set's files [default: data/<DATASET>]; or your own pictures, in a folder for each class, or
+    /// Folder with the data set's files [default: data/<DATASET>]; or your own images, in a folder for each class, or
     /// in such folders below train, val and test.
     #[arg(long)]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) photos: PhotoFlags,
-    /// Folder for the run's checkpoint [default: runs/<DATASET>, or runs/ and the name of the folder of pictures].
+    /// Folder for the run's checkpoint [default: runs/<DATASET>, or runs/ and the name of the folder of images].
     #[arg(long)]
     pub(super) run: Option<PathBuf>,
     /// Go on where the run's checkpoint stands; the other flags must be those that it was begun with.
@@ -54,11 +54,11 @@ pub(crate) struct Args {
     /// others the published ones, with triangular weights times the root of 2, because half of those do not exist].
     #[arg(long, value_delimiter = ',', value_parser = channels)]
     pub(super) channels: Vec<usize>,
-    /// Times that every image is seen; more is better, with less and less gain [default for pictures of your own: as
+    /// Times that every image is seen; more is better, with less and less gain [default for images of your own: as
     /// many as make 4000 steps, from 10 to 100; with --start 800 steps, from 10 to 30].
     #[arg(long)]
     pub(super) epochs: Option<usize>,
-    /// Images in a step [default: 128, less for fewer than 2048 pictures of your own].
+    /// Images in a step [default: 128, less for fewer than 2048 images of your own].
     #[arg(long)]
     pub(super) batch: Option<usize>,
     /// The highest learning rate [default: 0.1 for 128 images in a step, 0.01 for methods that add the losses of several
@@ -101,10 +101,10 @@ pub(crate) struct Args {
     /// add losses].
     #[arg(long)]
     pub(super) average: Option<f64>,
-    /// Smallest share of a picture's area that is cut out, for pictures of your own [default: 0.3].
+    /// Smallest share of an image's area that is cut out, for images of your own [default: 0.3].
     #[arg(long)]
     pub(super) crop: Option<f64>,
-    /// Brightness, contrast and saturation change by up to this much [default: 0, for pictures of your own 0.2].
+    /// Brightness, contrast and saturation change by up to this much [default: 0, for images of your own 0.2].
     #[arg(long)]
     pub(super) jitter: Option<f64>,
     /// Share of the images that come as users send them: larger, and compressed as JPEG [default: 0.3].
@@ -129,7 +129,7 @@ pub(crate) struct Args {
     /// Training images of a data set with a name that are kept for validation.
     #[arg(long, default_value_t = 5000, requires = "dataset")]
     pub(super) held_out: usize,
-    /// Let the images of rare classes count for no more than others [default for pictures of your own: they count so that
+    /// Let the images of rare classes count for no more than others [default for images of your own: they count so that
     /// all classes count alike, each at most ten times as much as the mean image].
     #[arg(long)]
     pub(super) unbalanced: bool,
@@ -142,10 +142,10 @@ pub(crate) struct Args {
     pub(super) precision: Option<Precision>,
 }
 
-/// Flags for pictures of one's own.
+/// Flags for images of one's own.
 #[derive(Debug, clap::Args)]
 pub(super) struct PhotoFlags {
-    /// Sides of the square that pictures of your own become, in pixels, from 28 to 128, for mobilenet-v2 from 32 to 224: larger
+    /// Sides of the square that images of your own become, in pixels, from 28 to 128, for mobilenet-v2 from 32 to 224: larger
     /// shows more, and takes longer.
     #[arg(long, default_value_t = 64)]
     pub(super) size: usize,
@@ -165,7 +165,7 @@ pub(super) struct PhotoFlags {
 const ABOUT_PHOTOS: [&str; 11] =
     ["crop", "size", "validation", "test", "memory", "name", "models", "version", "note", "commit", "unbalanced"];
 
-/// Sides of pictures that a network can be made for.
+/// Sides of images that a network can be made for.
 const SIZES: RangeInclusive<usize> = 28..=224;
 
 impl Args {
@@ -174,7 +174,7 @@ impl Args {
         let PhotoFlags { size, resources, target, .. } = &self.photos;
         ensure!(
             SIZES.contains(size),
-            "size: {size} is not from {} to {}, what the networks here are made for; pictures of any size are scaled to it: a \
+            "size: {size} is not from {} to {}, what the networks here are made for; images of any size are scaled to it: a \
              large one shows the most, and the default of 64 is much faster",
             SIZES.start(),
             SIZES.end(),
@@ -201,7 +201,7 @@ fn dataset(text: &str) -> Result<Dataset, String> {
     Dataset::from_str(text, false).map_err(|_| {
         let known = Dataset::value_variants().iter().map(|dataset| dataset.name()).collect::<Vec<&str>>().join(", ");
         format!(
-            "the data sets with a name are {known}; a folder of your own pictures is named with --data: --data={}",
+            "the data sets with a name are {known}; a folder of your own images is named with --data: --data={}",
             quoted(text)
         )
     })

@@ -10,7 +10,7 @@ use exporter::data::{Dataset, Examples, Images, Source, split};
 use exporter::train::Recipe;
 use exporter::train::difference::differences;
 
-use super::pictures::{Album, Pictures};
+use super::photos::{Album, PhotoFolder};
 
 /// The images of a run.
 pub(super) struct Material {
@@ -34,10 +34,10 @@ enum Test {
 /// What making batches may take.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Resources {
-    /// Memory for decoded training pictures, in MiB; those beyond it are decoded again in each epoch.
+    /// Memory for decoded training images, in MiB; those beyond it are decoded again in each epoch.
     #[arg(long, default_value_t = 1024, value_name = "MIB")]
     pub(super) memory: usize,
-    /// Threads that decode and change pictures beside training; more if training waits for images [default: the
+    /// Threads that decode and change images beside training; more if training waits for images [default: the
     /// processors that training leaves, at least 1].
     #[arg(long)]
     pub(super) loaders: Option<u16>,
@@ -71,9 +71,9 @@ impl Material {
         Ok(Material { source: dataset.into(), train: Box::new(train), measures })
     }
 
-    /// The pictures of a folder, of which decoded ones to train on may take `memory` MiB.
-    pub(super) fn photos(pictures: Pictures, memory: usize) -> anyhow::Result<Material> {
-        let Album { set, train, validation, test } = pictures.read(memory)?;
+    /// The images of a folder, of which decoded ones to train on may take `memory` MiB.
+    pub(super) fn photos(folder: PhotoFolder, memory: usize) -> anyhow::Result<Material> {
+        let Album { set, train, validation, test } = folder.read(memory)?;
         let measures = Measures { validation, test: Test::Here(test) };
         Ok(Material { source: Source::Photos(set), train: Box::new(train), measures })
     }
@@ -91,20 +91,20 @@ impl Measures {
             (Source::Photos(photos), None) => bail!("--data is needed: the folder {:?} of the run", photos.folder),
         };
         let [validation, test] = photos.shares;
-        let mut pictures = Pictures::list(root, photos.size, Shares { validation, test }, recipe.seed)?;
+        let mut folder = PhotoFolder::list(root, photos.size, Shares { validation, test }, recipe.seed)?;
         // It may have been moved.
-        pictures.folder.clone_from(&photos.folder);
-        let mut now = pictures.described(Some(photos));
+        folder.folder.clone_from(&photos.folder);
+        let mut now = folder.described(Some(photos));
         if now == *photos {
-            let [validation, test] = pictures.read_measured()?;
-            (now.pictures[1], now.pictures[2]) = (validation.len(), test.len());
+            let [validation, test] = folder.read_measured()?;
+            (now.images[1], now.images[2]) = (validation.len(), test.len());
             if now == *photos {
                 return Ok(Measures { validation, test: Test::Here(test) });
             }
         }
         let now = Recipe { dataset: Source::Photos(now), ..recipe.clone() };
         let text = super::in_words(&differences(recipe, &now));
-        bail!("{}: the pictures are not those that the run was begun with: {text}", root.display())
+        bail!("{}: the images are not those that the run was begun with: {text}", root.display())
     }
 
     /// How many images there are to test with, if that is known before they are read.

@@ -8,7 +8,7 @@ mod finished;
 mod flags;
 mod material;
 mod method;
-mod pictures;
+mod photos;
 mod recipe;
 mod say;
 mod ship;
@@ -71,7 +71,7 @@ fn checkpoint(run: &std::path::Path) -> PathBuf {
     run.join("checkpoint.safetensors")
 }
 
-/// What a run was begun with, and what its pictures now are or the flags now say.
+/// What a run was begun with, and what its images now are or the flags now say.
 fn in_words(differences: &[Difference]) -> String {
     let text = |Difference { field, values: [begun, now] }: &Difference| {
         let says = if field.starts_with("dataset.") { "now" } else { "the flags now say" };

@@ -1,10 +1,10 @@
-//! A trained network becomes a model folder: `<models>/<name>/` with `<version>/model.onnx`, a card and its pictures.
+//! A trained network becomes a model folder: `<models>/<name>/` with `<version>/model.onnx`, a card and its figures.
 
 use std::path::Path;
 
 use anyhow::Context;
 use anywidth::engine::{Evaluation, Model, Width};
-use anywidth::picture::Preparation;
+use anywidth::image::Preprocessing;
 use tch::Tensor;
 
 use exporter::card::{Arrival, Card, Dense};
@@ -27,7 +27,7 @@ use super::material::Measures;
 use super::say::{note, printable};
 use super::target::{Place, Target};
 
-/// Test pictures whose accuracy is not known to ten points in one direction.
+/// Test images whose accuracy is not known to ten points in one direction.
 const FEW: usize = 100;
 /// Mistakes that are told.
 const MISTAKES: usize = 5;
@@ -66,7 +66,7 @@ pub(super) fn ship(
         accuracy: Metadata::by_width(&validation),
         temperature: Metadata::by_width(&temperature),
         evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
-        picture: Preparation::for_training(),
+        preprocessing: Preprocessing::for_training(),
         training: Some(Training { recipe: recipe.clone(), epochs_done, exporter_version: env!("CARGO_PKG_VERSION") }),
     };
     let bytes = onnx::model(network, &metadata);
@@ -174,7 +174,7 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyh
             accuracy: vec![(Width::FULL, accuracies_of(&logits, &labels)[0])],
             temperature: vec![(Width::FULL, temperatures(&logits, &labels)[0])],
             evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
-            picture: Preparation::for_training(),
+            preprocessing: Preprocessing::for_training(),
             training: None,
         };
         let path = place.folder().join(format!("{method}-width-{width}.onnx"));
@@ -224,22 +224,22 @@ fn curve(name: &str, network: &Network, [validation, test]: [Measured<'_>; 2]) -
 
 fn tell(file: &Path, widths: &[Width], test: &[f64], images: usize, confusion: &Confusion) {
     let file = printable(&file.display().to_string());
-    println!("wrote {file}, its card README.md and the pictures in it");
+    println!("wrote {file}, its card README.md and the figures in it");
     let quarter = super::quarter();
     let area = 100.0 * area_under_curve(widths, test, quarter);
     println!("test accuracy {}; {area:.2} over all widths from {quarter} to 1", by_width(widths, test));
     println!("test accuracy at full width, every class counting alike: {:.2}", 100.0 * confusion.mean_recall());
     let (low, high) = interval(test[test.len() - 1], images);
     let [low, high] = [low, high].map(|share| 100.0 * share);
-    println!("of {}: the 95 % interval at full width is {low:.1} to {high:.1} %", counted(images, "test picture"));
+    println!("of {}: the 95 % interval at full width is {low:.1} to {high:.1} %", counted(images, "test image"));
     if images < FEW {
         note(&format!(
             "{} say little: a folder test with some hundred does, or a larger share with --test",
-            counted(images, "test picture")
+            counted(images, "test image")
         ));
     }
     for (count, of, class, taken_for) in confusion.worst(MISTAKES) {
-        println!("  {count} of {} of {class:?} {} taken for {taken_for:?}", counted(of, "picture"), were(count));
+        println!("  {count} of {} of {class:?} {} taken for {taken_for:?}", counted(of, "image"), were(count));
     }
 }
 

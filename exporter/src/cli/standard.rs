@@ -54,7 +54,7 @@ impl Standard {
         let standard = if method.adds_losses() { standard.of_literature(source) } else { standard };
         match source {
             Source::Photos(photos) if from_model => {
-                let per_epoch = (photos.pictures[0] / standard.batch).max(1);
+                let per_epoch = (photos.images[0] / standard.batch).max(1);
                 Standard { epochs: (MORE_STEPS / per_epoch).clamp(10, MOST_MORE_EPOCHS), ..standard }
             }
             _ => standard,
@@ -118,7 +118,7 @@ const ARRIVAL: f64 = 0.3;
 fn augmentation(source: &Source) -> Augmentation {
     let shifted = |pad, flip| Augmentation { pad, flip, arrival: ARRIVAL, ..Augmentation::default() };
     match source {
-        // Light on dark in the data sets, dark on light from most who send a picture.
+        // Light on dark in the data sets, dark on light from most who send an image.
         Source::Known(Dataset::Mnist) => Augmentation { inverted: 0.5, ..shifted(2, false) },
         Source::Known(Dataset::FashionMnist) => Augmentation { inverted: 0.5, ..shifted(2, true) },
         Source::Known(Dataset::Cifar10 | Dataset::Cifar100) => shifted(4, true),
@@ -132,7 +132,7 @@ fn epochs(source: &Source, batch: usize, [mnist, fashion, cifar]: [usize; 3]) ->
         Source::Known(Dataset::Mnist) => mnist,
         Source::Known(Dataset::FashionMnist) => fashion,
         Source::Known(Dataset::Cifar10 | Dataset::Cifar100) => cifar,
-        Source::Photos(photos) => (STEPS / (photos.pictures[0] / batch).max(1)).clamp(10, 100),
+        Source::Photos(photos) => (STEPS / (photos.images[0] / batch).max(1)).clamp(10, 100),
     }
 }
 
@@ -141,7 +141,7 @@ fn batch(source: &Source) -> usize {
     match source {
         Source::Known(_) => BATCH,
         Source::Photos(photos) => {
-            let count = photos.pictures[0].max(1);
+            let count = photos.images[0].max(1);
             let most = (count / LEAST_STEPS).clamp(LEAST_BATCH, BATCH).min(count);
             1 << most.ilog2()
         }

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Folder for the checkpoints of runs under way.
     #[arg(long, default_value = "runs/table")]
     runs: PathBuf,
-    /// The page. What came of each run, and the pictures of the curves, are in the folder beside it with the same name.
+    /// The page. What came of each run, and the figures of the curves, are in the folder beside it with the same name.
     #[arg(long, default_value = "docs/paper.md")]
     page: PathBuf,
     /// Train only this file's runs, this row's, or this run: lenet-cifar10, lenet-cifar10/us-net or lenet-cifar10/us-net-1;
@@ -147,7 +147,7 @@ impl<'a> Job<'a> {
     fn check_same(&self, args: &Args, trained: &Trained, recipe: &Recipe) -> anyhow::Result<()> {
         let mut found = trained.recipe.clone();
         if let Source::Photos(_) = recipe.dataset {
-            // What is known of pictures only once they are read.
+            // What is known of images only once they are read.
             found.dataset.clone_from(&recipe.dataset);
         }
         let mut text = super::in_words(&differences(&found, recipe));
@@ -291,7 +291,7 @@ fn costs(network: &Network, recipe: &Recipe, narrowest: f64) -> Vec<(f64, u64, u
     [recipe.method.narrowest().max(compared), Width::FULL].map(at).into()
 }
 
-/// Writes the page and the pictures from what there is.
+/// Writes the page and the figures from what there is.
 fn write_page(args: &Args, configs: &[Config], jobs: &[Job<'_>]) -> anyhow::Result<()> {
     let sections: Vec<Section> = configs.iter().map(|config| section(config, jobs)).collect();
     let write =

@@ -1,4 +1,4 @@
-//! `exporter train`: whatever can be wrong is found before a picture is read; then a run is trained, and shipped.
+//! `exporter train`: whatever can be wrong is found before an image is read; then a run is trained, and shipped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::finished::{check_dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
 use super::method::Kind;
-use super::pictures::Pictures;
+use super::photos::PhotoFolder;
 use super::say::{note, printable};
 use super::ship::{ship, word};
 use super::target::Place;
@@ -76,7 +76,7 @@ pub(super) fn lessons<'a>(args: &Args, material: &'a Material) -> Lessons<'a> {
     Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device }
 }
 
-/// What is about to be done, and possible as far as can be told without reading a picture.
+/// What is about to be done, and possible as far as can be told without reading an image.
 pub(super) struct Plan {
     images: Images,
     past: Past,
@@ -121,7 +121,7 @@ impl Taught {
 /// Images that are not read yet.
 pub(super) enum Images {
     Known(Dataset),
-    Photos(Pictures),
+    Photos(PhotoFolder),
 }
 
 impl Plan {
@@ -137,9 +137,7 @@ impl Plan {
         let recipe = past.recipe(args, &material.source)?;
         eprintln!("{}", printable(&summary(&recipe, &material)));
         if gains_by_a_start(&recipe, material.train.labels().len()) && past.begun.is_none() {
-            note(
-                "with so few pictures, --start models/cifar10/1/model.onnx usually gives a better network in less time",
-            );
+            note("with so few images, --start models/cifar10/1/model.onnx usually gives a better network in less time");
         }
         let run = past.run(recipe, &material)?;
         Ok((run, material))
@@ -161,7 +159,7 @@ impl Plan {
         let source = images.source(past.before().map(Run::recipe));
         let recipe = past.recipe(args, &source)?;
         if let Source::Photos(photos) = &source {
-            recipe.check_count(photos.pictures[0]).map_err(anyhow::Error::msg)?;
+            recipe.check_count(photos.images[0]).map_err(anyhow::Error::msg)?;
         }
         if let Some(model) = &past.start {
             // Found out on a network that is thrown away.
@@ -214,16 +212,16 @@ impl Images {
             (Some(dataset), _) => Ok(Images::Known(dataset)),
             (None, Some(root)) => {
                 let PhotoFlags { size, validation, test, .. } = args.photos;
-                Ok(Images::Photos(Pictures::list(root, size, Shares { validation, test }, args.seed)?))
+                Ok(Images::Photos(PhotoFolder::list(root, size, Shares { validation, test }, args.seed)?))
             }
-            (None, None) => bail!("a data set, or --data with a folder of pictures"),
+            (None, None) => bail!("a data set, or --data with a folder of images"),
         }
     }
 
     fn name(&self) -> &str {
         match self {
             Images::Known(dataset) => dataset.name(),
-            Images::Photos(pictures) => &pictures.folder,
+            Images::Photos(folder) => &folder.folder,
         }
     }
 
@@ -231,10 +229,8 @@ impl Images {
     pub(super) fn source(&self, begun: Option<&Recipe>) -> Source {
         match (self, begun.map(|recipe| &recipe.dataset)) {
             (Images::Known(dataset), _) => (*dataset).into(),
-            (Images::Photos(pictures), Some(Source::Photos(photos))) => {
-                Source::Photos(pictures.described(Some(photos)))
-            }
-            (Images::Photos(pictures), _) => Source::Photos(pictures.described(None)),
+            (Images::Photos(folder), Some(Source::Photos(photos))) => Source::Photos(folder.described(Some(photos))),
+            (Images::Photos(folder), _) => Source::Photos(folder.described(None)),
         }
     }
 
@@ -243,7 +239,7 @@ impl Images {
             Images::Known(dataset) => {
                 Material::known(dataset, super::data_folder(args.data.as_ref(), dataset), args.held_out, args.seed)
             }
-            Images::Photos(pictures) => Material::photos(pictures, args.photos.resources.memory),
+            Images::Photos(folder) => Material::photos(folder, args.photos.resources.memory),
         }
     }
 }
@@ -324,14 +320,14 @@ fn next(args: &Args, folder: &Path) -> String {
     }
 }
 
-/// Would a network that has seen many pictures, as it is shipped, be a better start for so few photographs?
-fn gains_by_a_start(recipe: &Recipe, pictures: usize) -> bool {
+/// Would a network that has seen many images, as it is shipped, be a better start for so few photographs?
+fn gains_by_a_start(recipe: &Recipe, images: usize) -> bool {
     let shipped = recipe.architecture == Architecture::Vgg8 { channels: [64, 128, 256] };
     let photos = matches!(recipe.dataset, Source::Photos(_));
-    photos && shipped && recipe.start.model.is_none() && pictures < FEW
+    photos && shipped && recipe.start.model.is_none() && images < FEW
 }
 
-/// Pictures to train on with which another network's weights are a better start than random ones.
+/// PhotoFolder to train on with which another network's weights are a better start than random ones.
 const FEW: usize = 2000;
 
 /// What can be done with a run that was stopped.

@@ -1,9 +1,9 @@
-//! What happens to an image on its way to a server, as training imitates it: it is a larger picture, it is compressed as JPEG, and
+//! What happens to an image on its way to a server, as training imitates it: it is larger, it is compressed as JPEG, and
 //! the server prepares it.
 //!
 //! Decoding and scaling are the server's own code, so that what a network learns is what it will be served.
 
-use anywidth::picture::{Filter, Frame, Limits, Picture, Preparation};
+use anywidth::image::{Filter, Image, ImageLimits, InputSpec, Preprocessing};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -21,7 +21,7 @@ pub struct Sending {
     pub sampling: SamplingFactor,
 }
 
-/// What is measured and told of a network: each in one picture that is sent, from the best to the worst.
+/// What is measured and told of a network: each in one image that is sent, from the best to the worst.
 pub const MEASURED: [Sending; 6] = [
     Sending::plain(95),
     Sending::plain(90),
@@ -55,7 +55,7 @@ impl Sending {
 /// The image `[C, H, W]`, of one channel or three, as a server that was sent it at random gives it to the network.
 ///
 /// # Panics
-/// If `image` does not have `shape`, or that is none of a picture.
+/// If `image` does not have `shape`, or that is none of an image.
 pub fn arrive(image: &[u8], shape: Shape, random: &mut impl Rng) -> Vec<u8> {
     sent(image, shape, Sending::random(random))
 }
@@ -63,15 +63,15 @@ pub fn arrive(image: &[u8], shape: Shape, random: &mut impl Rng) -> Vec<u8> {
 /// The image `[C, H, W]`, of one channel or three, as a server that was sent it in this way gives it to the network.
 ///
 /// # Panics
-/// If `image` does not have `shape`, or that is none of a picture.
+/// If `image` does not have `shape`, or that is none of an image.
 pub fn sent(image: &[u8], shape: Shape, sending: Sending) -> Vec<u8> {
     assert_eq!(image.len(), shape.len(), "an image of {shape:?}");
-    let picture = picture(image, shape);
-    let picture = if sending.enlarged > 1.0 { enlarged(&picture, shape, sending.enlarged) } else { picture };
-    let frame = frame(shape, Preparation::for_training());
-    let file = jpeg(&picture, shape.channels, sending);
-    let arrived = Picture::decode_for(&file, &Limits::default(), &frame).expect("a JPEG file that was just written");
-    arrived.pixels(&frame)
+    let original = to_image(image, shape);
+    let original = if sending.enlarged > 1.0 { enlarged(&original, shape, sending.enlarged) } else { original };
+    let input = input_spec(shape, Preprocessing::for_training());
+    let file = jpeg(&original, shape.channels, sending);
+    let arrived = Image::decode_for(&file, &ImageLimits::default(), &input).expect("a JPEG file that was just written");
+    arrived.pixels(&input)
 }
 
 /// The images to measure with, of which the same shares arrive as JPEGs, and are inverted, as of those to train on: the
@@ -99,33 +99,33 @@ pub fn invert(image: &mut [u8]) {
     image.iter_mut().for_each(|byte| *byte = 255 - *byte);
 }
 
-fn picture(planes: &[u8], shape: Shape) -> Picture {
+fn to_image(planes: &[u8], shape: Shape) -> Image {
     let (width, height) = (shape.width as u32, shape.height as u32);
-    let picture = match shape.channels {
-        1 => Picture::from_grey(width, height, planes.to_vec()),
-        _ => Picture::from_rgb(width, height, interleaved(planes, shape)),
+    let image = match shape.channels {
+        1 => Image::from_grey(width, height, planes.to_vec()),
+        _ => Image::from_rgb(width, height, interleaved(planes, shape)),
     };
-    picture.expect("as many values as its shape says")
+    image.expect("as many values as its shape says")
 }
 
-/// The picture with sides `factor` times as long.
-fn enlarged(picture: &Picture, shape: Shape, factor: f64) -> Picture {
+/// The image with sides `factor` times as long.
+fn enlarged(image: &Image, shape: Shape, factor: f64) -> Image {
     let longer = |side: usize| (side as f64 * factor).round() as usize;
     let larger = Shape { height: longer(shape.height), width: longer(shape.width), ..shape };
-    let bicubic = Preparation::default().filtered(Filter::Bicubic);
-    self::picture(&picture.pixels(&frame(larger, bicubic)), larger)
+    let bicubic = Preprocessing::default().filtered(Filter::Bicubic);
+    to_image(&image.pixels(&input_spec(larger, bicubic)), larger)
 }
 
-fn jpeg(picture: &Picture, channels: usize, sending: Sending) -> Vec<u8> {
-    let (width, height) = picture.size();
+fn jpeg(image: &Image, channels: usize, sending: Sending) -> Vec<u8> {
+    let (width, height) = image.size();
     let shape = Shape { channels, height: height as usize, width: width as usize };
-    let planes = picture.pixels(&frame(shape, Preparation::default()));
+    let planes = image.pixels(&input_spec(shape, Preprocessing::default()));
     let pixels = interleaved(&planes, shape);
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, sending.quality);
     encoder.set_sampling_factor(sending.sampling);
     let color = if channels == 1 { ColorType::Luma } else { ColorType::Rgb };
-    encoder.encode(&pixels, width as u16, height as u16, color).expect("a picture of some hundred pixels a side");
+    encoder.encode(&pixels, width as u16, height as u16, color).expect("an image of some hundred pixels a side");
     file
 }
 
@@ -135,7 +135,7 @@ fn interleaved(planes: &[u8], shape: Shape) -> Vec<u8> {
     (0..area).flat_map(|pixel| planes[pixel..].iter().step_by(area).copied()).collect()
 }
 
-fn frame(shape: Shape, preparation: Preparation) -> Frame {
-    let frame = Frame::new(shape.channels, shape.height, shape.width).expect("the shape of a picture");
-    frame.prepared(preparation)
+fn input_spec(shape: Shape, preprocessing: Preprocessing) -> InputSpec {
+    let input = InputSpec::new(shape.channels, shape.height, shape.width).expect("the shape of an image");
+    input.with_preprocessing(preprocessing)
 }

@@ -1,6 +1,6 @@
 //! Random cuts, shifts, mirror images, covered squares and colours, which make a training set larger than it is.
 
-use anywidth::picture::Region;
+use anywidth::image::Region;
 use clap::ValueEnum;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};

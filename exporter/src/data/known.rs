@@ -13,7 +13,7 @@ use super::{DataError, Images, Shape, cifar, idx};
 pub enum Dataset {
     /// Handwritten digits, 28x28 grey.
     Mnist,
-    /// Pictures of clothing, 28x28 grey.
+    /// Images of clothing, 28x28 grey.
     FashionMnist,
     /// Photographs of ten kinds of things, 32x32 RGB.
     Cifar10,

@@ -24,12 +24,12 @@ pub struct PhotoSet {
     pub folder: String,
     /// The names of the folders in it, which are the classes.
     pub classes: Vec<String>,
-    /// Sides of the square that a picture becomes, in pixels.
+    /// Sides of the square that an image becomes, in pixels.
     pub size: usize,
-    /// Shares of each class to validate on and to test with, where folders do not say which pictures are.
+    /// Shares of each class to validate on and to test with, where folders do not say which images are.
     pub shares: [f64; 2],
-    /// Pictures to train on, to validate on and to test with.
-    pub pictures: [usize; 3],
+    /// Images to train on, to validate on and to test with.
+    pub images: [usize; 3],
     /// Mean of the training pixels (0..1), for each image channel.
     pub mean: Vec<f64>,
     /// Their standard deviation.
@@ -56,8 +56,8 @@ impl Source {
     pub fn title(&self) -> String {
         match self {
             Source::Known(dataset) => dataset.title().into(),
-            Source::Photos(PhotoSet { folder, pictures: [train, ..], .. }) => {
-                format!("{} in the folder \"{folder}\"", counted(*train, "picture"))
+            Source::Photos(PhotoSet { folder, images: [train, ..], .. }) => {
+                format!("{} in the folder \"{folder}\"", counted(*train, "image"))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the file says about itself, as JSON strings; a server trusts none of it.
 
 use anywidth::engine::{Evaluation, Width};
-use anywidth::picture::Preparation;
+use anywidth::image::Preprocessing;
 use serde::Serialize;
 
 use crate::train::Recipe;
@@ -17,8 +17,8 @@ pub struct Metadata {
     pub temperature: Vec<(Width, f64)>,
     /// Whose images those are.
     pub evaluation: Evaluation,
-    /// What was done to pictures before the network saw them.
-    pub picture: Preparation,
+    /// What was done to images before the network saw them.
+    pub preprocessing: Preprocessing,
     /// How the network came to be, if it was trained.
     pub training: Option<Training>,
 }
@@ -64,7 +64,7 @@ impl Metadata {
             ("anywidth.accuracy", json(&self.accuracy)),
             ("anywidth.temperature", json(&self.temperature)),
             ("anywidth.evaluation", json(&self.evaluation)),
-            ("anywidth.picture", json(&self.picture)),
+            ("anywidth.preprocessing", json(&self.preprocessing)),
         ];
         entries.extend(self.training.as_ref().map(|training| (TRAINING, json(training))));
         entries

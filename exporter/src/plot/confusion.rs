@@ -55,7 +55,7 @@ impl Confusion {
         recalls.iter().sum::<f64>() / recalls.len() as f64
     }
 
-    /// A table as a picture: a row for each class, a column for each class that it was taken for, darker for a larger
+    /// A table as a figure: a row for each class, a column for each class that it was taken for, darker for a larger
     /// share of the row.
     pub fn svg(&self, title: &str) -> String {
         let classes = self.labels.len();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn both_axes_say_what_they_are_and_long_names_leave_the_cells_as_much_room_as_they_take() {
-        let labels = ["a class with a long name", "another class of pictures"].map(String::from);
+        let labels = ["a class with a long name", "another class of images"].map(String::from);
         let svg = Confusion::count(&labels, [(0, 1)]).svg("mistakes");
         assert!(svg.contains(">taken for</text>") && svg.contains(">true class</text>"), "{svg}");
         let (_, rest) = svg.split_once("viewBox=\"0 0 ").expect("a size");
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_has_a_cell_for_each_pair_that_was_seen() {
+    fn a_figure_has_a_cell_for_each_pair_that_was_seen() {
         let labels = ["a & b", "c"].map(String::from);
         let svg = Confusion::count(&labels, [(0, 1), (1, 1), (1, 1)]).svg("mistakes");
         assert_eq!(svg.matches("fill-opacity").count(), 2);

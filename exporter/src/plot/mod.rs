@@ -1,4 +1,4 @@
-//! Pictures for model cards, as SVG files: black on white, no script, no font of their own.
+//! Figures for model cards, as SVG files: black on white, no script, no font of their own.
 //!
 //! Knows numbers and names only, not where they come from.
 

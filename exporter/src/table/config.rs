@@ -20,7 +20,7 @@ pub struct Config {
     /// A data set with a name.
     #[serde(default)]
     pub dataset: Option<String>,
-    /// A folder of pictures, instead.
+    /// A folder of images, instead.
     #[serde(default)]
     pub data: Option<PathBuf>,
     /// Where the area under the accuracy-width curve begins.

@@ -1,4 +1,4 @@
-//! The page of all tables, as Markdown, and a picture of the curves for each of them.
+//! The page of all tables, as Markdown, and a figure of the curves for each of them.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::words::{counted, thousands};
 pub struct Section {
     /// The heading.
     pub title: String,
-    /// The file's name without its extension, which is also the picture's.
+    /// The file's name without its extension, which is also the figure's.
     pub name: String,
     /// Where the area begins.
     pub narrowest: f64,

@@ -2,7 +2,7 @@
 
 /// What an image of each of `classes` classes counts so that all classes count alike: the inverse of how often the class
 /// stands in `labels`, with mean 1 over the images. No image counts for more than ten, which leaves more to the others: a
-/// handful of pictures, seen again and again, teaches noise.
+/// handful of images, seen again and again, teaches noise.
 pub fn class_weights(labels: &[u16], classes: usize) -> Vec<f64> {
     let mut counts = vec![0usize; classes];
     labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
@@ -42,7 +42,7 @@ mod tests {
         let mean = labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64;
         assert_close(&[mean], &[1.0]);
         assert_close(&class_weights(&[0, 1, 1, 0], 2), &[1.0, 1.0]);
-        // One picture among a thousand does not count for five hundred.
+        // One image among a thousand does not count for five hundred.
         let rare = class_weights(&[vec![0u16; 999], vec![1]].concat(), 2);
         assert!(rare[1] / rare[0] < 20.0, "{rare:?}");
     }

@@ -1,4 +1,4 @@
-//! Drawn pictures of shapes, in folders, for whoever has no photographs at hand.
+//! Drawn images of shapes, in folders, for whoever has no photographs at hand.
 
 #![allow(dead_code)] // each test file uses its part
 
@@ -12,8 +12,8 @@ use rand::{RngExt, SeedableRng};
 /// The classes; the names are what folders may be called.
 pub(crate) const CLASSES: [&str; 4] = ["disc", "gestreifte Fläche", "square", "三角形"];
 
-/// A picture of class `class`: a bright shape of random colour, place and size on dark noise.
-pub(crate) fn picture(class: usize, size: (u32, u32), random: &mut ChaCha8Rng) -> RgbImage {
+/// An image of class `class`: a bright shape of random colour, place and size on dark noise.
+pub(crate) fn image(class: usize, size: (u32, u32), random: &mut ChaCha8Rng) -> RgbImage {
     let (width, height) = (size.0 as f32, size.1 as f32);
     let radius = width.min(height) * random.random_range(0.25..0.4);
     let x0 = random.random_range(radius..width - radius);
@@ -31,7 +31,7 @@ pub(crate) fn picture(class: usize, size: (u32, u32), random: &mut ChaCha8Rng) -
     })
 }
 
-/// Writes `count` pictures of each class, as files of all types and many sizes, below `folder/<class>/`.
+/// Writes `count` images of each class, as files of all types and many sizes, below `folder/<class>/`.
 pub(crate) fn draw(folder: &Path, count: usize, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for (class, name) in CLASSES.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(crate) fn draw(folder: &Path, count: usize, seed: u64) {
             let size = (random.random_range(40..90), random.random_range(40..90));
             let extension = ["png", "jpg", "webp", "JPEG"][number % 4];
             let path = folder.join(format!("{number}.{extension}"));
-            picture(class, size, &mut random).save(path).expect("written");
+            image(class, size, &mut random).save(path).expect("written");
         }
     }
 }

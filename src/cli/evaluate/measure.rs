@@ -1,4 +1,4 @@
-//! A model run on every picture of a list, on several threads. The result is that of one thread.
+//! A model run on every image of a list, on several threads. The result is that of one thread.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,18 +16,18 @@ use crate::scheduler::predict;
 pub(super) struct Measured {
     /// One for each width.
     pub(super) tallies: Vec<Tally>,
-    /// How many files are no picture that can be used.
+    /// How many files are no image that can be used.
     pub(super) broken: usize,
     /// What is wrong with the first of them, after their place in the list.
     pub(super) first_broken: Vec<(usize, String)>,
-    /// The scores of the pictures whose scores were to be kept, in the order of the list.
+    /// The scores of the images whose scores were to be kept, in the order of the list.
     pub(super) scored: Vec<Scored>,
 }
 
-/// What a model said of one picture.
+/// What a model said of one image.
 #[derive(Debug)]
 pub(in crate::cli) struct Scored {
-    /// The picture's place in the list.
+    /// The image's place in the list.
     index: usize,
     /// Its class, of the model's.
     pub(in crate::cli) class: usize,
@@ -40,7 +40,7 @@ pub(in crate::cli) struct Scored {
 pub(in crate::cli) enum Keep {
     /// They are only counted.
     Nothing,
-    /// Those of all pictures, or where these are too many, of evenly chosen ones.
+    /// Those of all images, or where these are too many, of evenly chosen ones.
     Scores,
 }
 
@@ -97,7 +97,7 @@ impl Measured {
         }
     }
 
-    /// Counts the answers to one picture at every width.
+    /// Counts the answers to one image at every width.
     fn add(&mut self, served: &ServedModel, class: usize, scores: &[(Width, Vec<f32>)]) {
         for (tally, (width, logits)) in self.tallies.iter_mut().zip(scores) {
             for answer in predict(logits, *width, served.model.metadata(), 1) {

@@ -1,4 +1,4 @@
-//! `anywidth evaluate`: what a model is worth at every width, on a folder of labelled pictures.
+//! `anywidth evaluate`: what a model is worth at every width, on a folder of labelled images.
 
 mod labels;
 mod measure;
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What there is to say of a model on a folder of labelled pictures.
+/// What there is to say of a model on a folder of labelled images.
 pub(super) struct Report {
     served: ServedModel,
     labels: Vec<String>,
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = Report::new(chosen.find()?, data, *skip_unknown, Keep::Nothing)?;
     if trained_on(&report.served, data) {
         eprintln!(
-            "note: {} was trained on a folder of this name: if it is the same, most of its pictures are learnt by heart, and \
+            "note: {} was trained on a folder of this name: if it is the same, most of its images are learnt by heart, and \
              the accuracy on them says nothing; measure on others",
             printable(&report.served.name)
         );
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(report.check()?)
 }
 
-/// Is `data`, by its name, the folder of pictures that the model was trained on, or the part of it that was learnt?
+/// Is `data`, by its name, the folder of images that the model was trained on, or the part of it that was learnt?
 fn trained_on(served: &ServedModel, data: &Path) -> bool {
     let training = served.model.metadata().training.as_ref();
     let Some(folder) = training.and_then(|training| training["dataset"]["folder"].as_str()) else { return false };
@@ -94,14 +94,14 @@ fn widths(served: &ServedModel) -> Vec<Width> {
 }
 
 impl Report {
-    /// Runs the model on every picture in the folder `data`. Folders that are no class of the model are left out or an error.
+    /// Runs the model on every image in the folder `data`. Folders that are no class of the model are left out or an error.
     pub(super) fn new(served: ServedModel, data: &Path, skip: bool, keep: Keep) -> anyhow::Result<Report> {
         let mut listing = dataset::list(data)?;
         let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
         let skipped = if skip { skip_unknown(&mut listing, &labels) } else { Vec::new() };
         let unknown = "not all folders are classes (--skip-unknown leaves out those that are none)";
         let classes = classes(&listing.classes, &labels).context(unknown)?;
-        ensure!(!listing.files.is_empty(), "there is no picture in the folders of {}", data.display());
+        ensure!(!listing.files.is_empty(), "there is no image in the folders of {}", data.display());
         let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
         let widths = widths(&served);
         let measured = measure(&served, &widths, &listing.files, &classes, threads, keep);
@@ -123,8 +123,8 @@ impl Report {
         &self.widths
     }
 
-    /// How many pictures counted.
-    pub(super) fn pictures(&self) -> usize {
+    /// How many images counted.
+    pub(super) fn images(&self) -> usize {
         self.listing.files.len() - self.measured.broken
     }
 
@@ -133,7 +133,7 @@ impl Report {
         self.measured.tallies.iter().map(Tally::accuracy)
     }
 
-    /// What the model said of the pictures whose scores were to be kept.
+    /// What the model said of the images whose scores were to be kept.
     pub(super) fn scored(&self) -> &[Scored] {
         &self.measured.scored
     }
@@ -178,10 +178,10 @@ impl Report {
         let answer = json!({
             "model": self.served.name,
             "version": self.served.version.to_string(),
-            "pictures": self.pictures(),
+            "images": self.images(),
             "widths": self.rows().map(row).collect::<Vec<_>>(),
             "mean_accuracy": { "from": narrowest, "accuracy": mean },
-            "labels_without_pictures": self.absent(),
+            "labels_without_images": self.absent(),
             "skipped_folders": self.skipped,
             "ignored": self.listing.ignored,
             "broken": { "files": self.measured.broken, "first": reasons },
@@ -204,23 +204,23 @@ impl Report {
         let (narrowest, mean) = self.mean_accuracy();
         let (broken, all) = (self.measured.broken, self.listing.files.len());
         let mut text = format!(
-            "{} on {}: {} pictures\n\n{}\nmean accuracy over widths {narrowest} to 1: {}\n",
+            "{} on {}: {} images\n\n{}\nmean accuracy over widths {narrowest} to 1: {}\n",
             self.served.name,
             printable(&data.display().to_string()),
-            self.pictures(),
+            self.images(),
             table(&head, self.rows().map(row).collect()),
             percent(mean),
         );
         let absent = self.absent();
         if !absent.is_empty() {
-            text += &format!("labels without a picture: {}\n", first(absent.into_iter(), LISTED));
+            text += &format!("labels without an image: {}\n", first(absent.into_iter(), LISTED));
         }
         if !self.skipped.is_empty() {
             let skipped = first(self.skipped.iter().map(String::as_str), LISTED);
             text += &format!("folders that are no class of the model, left out: {skipped}\n");
         }
         if self.listing.ignored > 0 {
-            text += &format!("files that are not named as pictures, or lie in no class: {}\n", self.listing.ignored);
+            text += &format!("files that are not named as images, or lie in no class: {}\n", self.listing.ignored);
         }
         if broken > 0 {
             text += &format!("broken files, which do not count: {broken} of {all}\n");

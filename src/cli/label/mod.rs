@@ -31,16 +31,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE|FOLDER|A,B,...")]
     labels: Option<String>,
 
-    /// Folder of labelled pictures that the network was not trained on, as of `evaluate`: accuracies and temperatures are
+    /// Folder of labelled images that the network was not trained on, as of `evaluate`: accuracies and temperatures are
     /// measured on them and written
     #[arg(long, value_name = "FOLDER")]
     evaluate: Option<PathBuf>,
 
-    /// What the pictures of --evaluate are, such as `test` or `validation`: written beside the accuracies
+    /// What the images of --evaluate are, such as `test` or `validation`: written beside the accuracies
     #[arg(long, value_name = "WORD", default_value = "test", requires = "evaluate")]
     split: String,
 
-    /// Another entry, such as picture='{"crop": 0.875}'; without a value, the entry is removed. Can be repeated
+    /// Another entry, such as preprocessing='{"crop": 0.875}'; without a value, the entry is removed. Can be repeated
     #[arg(long, value_name = "KEY=JSON", value_parser = entry)]
     set: Vec<Change>,
 
@@ -55,7 +55,7 @@ type Change = (String, Option<String>);
 /// What every key begins with.
 const PREFIX: &str = "anywidth.";
 /// The keys that are read, without what they begin with.
-const KEYS: [&str; 7] = ["format", "labels", "accuracy", "temperature", "evaluation", "picture", "training"];
+const KEYS: [&str; 7] = ["format", "labels", "accuracy", "temperature", "evaluation", "preprocessing", "training"];
 /// Which version of the keys this is.
 const FORMAT: (&str, &str) = ("anywidth.format", "1");
 /// Longest word for --split, in bytes.
@@ -97,13 +97,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The entries that state what was measured.
 fn measured(report: &Report, split: &str) -> [Change; 3] {
     let temperature = |width: usize| {
-        let pictures = report.scored().iter().map(|picture| (picture.scores[width].as_slice(), picture.class));
-        fit(&pictures.collect::<Vec<_>>())
+        let images = report.scored().iter().map(|image| (image.scores[width].as_slice(), image.class));
+        fit(&images.collect::<Vec<_>>())
     };
     [
         text("accuracy", curve(report.widths(), report.accuracies())),
         text("temperature", curve(report.widths(), (0..report.widths().len()).map(temperature))),
-        text("evaluation", json!({ "split": split, "images": report.pictures() })),
+        text("evaluation", json!({ "split": split, "images": report.images() })),
     ]
 }
 

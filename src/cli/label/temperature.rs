@@ -1,12 +1,12 @@
-//! The temperature that makes a model's probabilities honest: fitted on labelled pictures, as the trainer does.
+//! The temperature that makes a model's probabilities honest: fitted on labelled images, as the trainer does.
 //!
 //! After Guo et al., *On Calibration of Modern Neural Networks*, 2017. Pure.
 
-/// The scores of a picture at one width, and its class.
+/// The scores of an image at one width, and its class.
 pub(super) type Scored<'a> = (&'a [f32], usize);
 
-/// What a temperature is thought to be before a picture is seen: its logarithm is normal around 0, with this deviation, so
-/// that 19 of 20 lie between 0.37 and 2.7. A handful of pictures, all of them right, would otherwise ask for certainty;
+/// What a temperature is thought to be before an image is seen: its logarithm is normal around 0, with this deviation, so
+/// that 19 of 20 lie between 0.37 and 2.7. A handful of images, all of them right, would otherwise ask for certainty;
 /// with thousands of them it moves the temperature by less than a hundredth.
 const DEVIATION: f64 = 0.5;
 /// Where a temperature is looked for.
@@ -14,27 +14,27 @@ const RANGE: [f64; 2] = [0.05, 20.0];
 /// How exactly its logarithm is found.
 const PRECISION: f64 = 1e-5;
 
-/// What to divide the scores by so that the pictures' classes are most probable, drawn towards 1 where there are few
-/// pictures; 1 where there are none.
-pub(super) fn fit(pictures: &[Scored<'_>]) -> f64 {
-    if pictures.is_empty() {
+/// What to divide the scores by so that the images' classes are most probable, drawn towards 1 where there are few
+/// images; 1 where there are none.
+pub(super) fn fit(images: &[Scored<'_>]) -> f64 {
+    if images.is_empty() {
         return 1.0;
     }
     let loss = |logarithm: f64| {
-        let prior = (logarithm / DEVIATION).powi(2) / (2.0 * pictures.len() as f64);
-        cross_entropy(pictures, logarithm.exp()) + prior
+        let prior = (logarithm / DEVIATION).powi(2) / (2.0 * images.len() as f64);
+        cross_entropy(images, logarithm.exp()) + prior
     };
     minimum(RANGE[0].ln(), RANGE[1].ln(), loss).exp()
 }
 
-/// The mean of `-ln(probability of the picture's class)`.
-fn cross_entropy(pictures: &[Scored<'_>], temperature: f64) -> f64 {
-    let of_picture = |&(scores, class): &Scored<'_>| {
+/// The mean of `-ln(probability of the image's class)`.
+fn cross_entropy(images: &[Scored<'_>], temperature: f64) -> f64 {
+    let of_image = |&(scores, class): &Scored<'_>| {
         let largest = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let scaled = |score: f32| (f64::from(score) - largest) / temperature;
         scores.iter().map(|&score| scaled(score).exp()).sum::<f64>().ln() - scaled(scores[class])
     };
-    pictures.iter().map(of_picture).sum::<f64>() / pictures.len() as f64
+    images.iter().map(of_image).sum::<f64>() / images.len() as f64
 }
 
 /// Where a function that falls and then rises is smallest: golden-section search.
@@ -61,30 +61,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scored(pictures: &[(Vec<f32>, usize)]) -> Vec<Scored<'_>> {
-        pictures.iter().map(|(scores, class)| (scores.as_slice(), *class)).collect()
+    fn scored(images: &[(Vec<f32>, usize)]) -> Vec<Scored<'_>> {
+        images.iter().map(|(scores, class)| (scores.as_slice(), *class)).collect()
     }
 
-    fn pictures() -> impl Strategy<Value = Vec<(Vec<f32>, usize)>> {
+    fn images() -> impl Strategy<Value = Vec<(Vec<f32>, usize)>> {
         prop::collection::vec((prop::collection::vec(-9f32..9.0, 4), 0..4usize), 1..40)
     }
 
     proptest! {
         #[test]
-        fn no_other_temperature_makes_the_classes_more_probable(pictures in pictures(), other in 0.05f64..20.0) {
-            let pictures = scored(&pictures);
-            let loss = |t: f64| cross_entropy(&pictures, t) + (t.ln() / DEVIATION).powi(2) / (2.0 * pictures.len() as f64);
-            prop_assert!(loss(fit(&pictures)) <= loss(other) + 1e-6);
+        fn no_other_temperature_makes_the_classes_more_probable(images in images(), other in 0.05f64..20.0) {
+            let images = scored(&images);
+            let loss = |t: f64| cross_entropy(&images, t) + (t.ln() / DEVIATION).powi(2) / (2.0 * images.len() as f64);
+            prop_assert!(loss(fit(&images)) <= loss(other) + 1e-6);
         }
     }
 
-    /// Scores of ±ln(9) say 90 %; of ten pictures nine are right, or seven.
+    /// Scores of ±ln(9) say 90 %; of ten images nine are right, or seven.
     #[test]
     fn the_temperature_makes_a_probability_the_share_of_right_answers() {
         for right in [9, 7] {
             let score = 9f32.ln();
-            let pictures: Vec<_> = (0..1000).map(|n| (vec![score, 0.0], usize::from(n % 10 >= right))).collect();
-            let temperature = fit(&scored(&pictures));
+            let images: Vec<_> = (0..1000).map(|n| (vec![score, 0.0], usize::from(n % 10 >= right))).collect();
+            let temperature = fit(&scored(&images));
             let probability = 1.0 / (1.0 + (-f64::from(score) / temperature).exp());
             assert!((probability - right as f64 / 10.0).abs() < 0.005, "{probability}");
         }
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_handful_of_right_answers_does_not_ask_for_certainty() {
-        let pictures = vec![(vec![0.0, 2.0], 1); 6];
-        assert!((0.5..1.0).contains(&fit(&scored(&pictures))));
+        let images = vec![(vec![0.0, 2.0], 1); 6];
+        assert!((0.5..1.0).contains(&fit(&scored(&images))));
         assert_eq!(fit(&[]), 1.0);
     }
 }

@@ -13,8 +13,8 @@ use utoipa::{IntoResponses, ToSchema};
 use super::PATHS;
 use super::inflate::MAX_ENCODINGS;
 use super::retry::retry_after;
+use crate::image::ImageError;
 use crate::nearest::did_you_mean;
-use crate::picture::PictureError;
 use crate::policy::Overload;
 use crate::repository::NotFound;
 use crate::scheduler::{JobError, Refused};
@@ -59,7 +59,7 @@ pub(super) enum ApiError {
     #[error("the form has more than {max_files} files, the most that is allowed")]
     TooManyFiles { max_files: usize },
     #[error("{}{error}{}", of_file(.file), if *.stripped { STRIPPED } else { "" })]
-    Picture { file: Option<File>, error: PictureError, stripped: bool },
+    Image { file: Option<File>, error: ImageError, stripped: bool },
     #[error("{}{}", of_file(.file), JobError::Late)]
     Late { file: Option<File> },
     #[error("{}{}", of_file(.file), JobError::NonFinite)]
@@ -165,7 +165,7 @@ impl ApiError {
     /// it on its way.
     pub(super) fn of_job(error: JobError, file: Option<File>, stripped: bool) -> ApiError {
         match error {
-            JobError::Picture(error) => ApiError::Picture { file, stripped: stripped && is_content(&error), error },
+            JobError::Image(error) => ApiError::Image { file, stripped: stripped && is_content(&error), error },
             JobError::Late => ApiError::Late { file },
             JobError::Shed(overload) => ApiError::Refused(overload.into()),
             JobError::NonFinite => ApiError::NonFinite { file },
@@ -193,7 +193,7 @@ impl ApiError {
             ApiError::UnsupportedEncoding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding"),
             ApiError::BadEncoding { .. } => (StatusCode::BAD_REQUEST, "bad_encoding"),
             ApiError::TooManyFiles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_files"),
-            ApiError::Picture { error, .. } => picture_kind(error),
+            ApiError::Image { error, .. } => image_kind(error),
             ApiError::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
             ApiError::Refused(refused) => refused_kind(refused),
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
@@ -216,7 +216,7 @@ impl ApiError {
 
     fn file(&self) -> Option<&File> {
         match self {
-            ApiError::Picture { file, .. } | ApiError::Late { file } | ApiError::NonFinite { file } => file.as_ref(),
+            ApiError::Image { file, .. } | ApiError::Late { file } | ApiError::NonFinite { file } => file.as_ref(),
             _ => None,
         }
     }
@@ -321,22 +321,22 @@ fn refused_kind(refused: &Refused) -> (StatusCode, &'static str) {
     }
 }
 
-fn picture_kind(error: &PictureError) -> (StatusCode, &'static str) {
+fn image_kind(error: &ImageError) -> (StatusCode, &'static str) {
     match error {
-        PictureError::Empty => (StatusCode::BAD_REQUEST, "empty_image"),
-        PictureError::TooManyBytes { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "image_too_large"),
-        PictureError::TooManyPixels { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels"),
-        PictureError::Unsupported { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
-        PictureError::UnsupportedFeature { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_feature"),
-        PictureError::Broken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "broken_image"),
+        ImageError::Empty => (StatusCode::BAD_REQUEST, "empty_image"),
+        ImageError::TooManyBytes { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "image_too_large"),
+        ImageError::TooManyPixels { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_pixels"),
+        ImageError::Unsupported { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type"),
+        ImageError::UnsupportedFeature { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_feature"),
+        ImageError::Broken { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "broken_image"),
     }
 }
 
 /// May the image have been another one before its line breaks were taken? Not one whose type is known.
-fn is_content(error: &PictureError) -> bool {
+fn is_content(error: &ImageError) -> bool {
     match error {
-        PictureError::Unsupported { looks_like } => !looks_like.starts_with("it looks like"),
-        PictureError::Broken { .. } => true,
+        ImageError::Unsupported { looks_like } => !looks_like.starts_with("it looks like"),
+        ImageError::Broken { .. } => true,
         _ => false,
     }
 }

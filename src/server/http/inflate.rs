@@ -1,7 +1,7 @@
 //! Bodies that came compressed: `Content-Encoding`.
 //!
 //! Inflating is computation, so it is done on threads of its own, never in async code; on no more of them at once than may
-//! decode large pictures. Whatever is sent, a body's every stage is within the limit of a body and within the memory of all.
+//! decode large images. Whatever is sent, a body's every stage is within the limit of a body and within the memory of all.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::{Arc, Weak};

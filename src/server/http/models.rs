@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::{self, Width};
-use crate::picture::Preparation;
+use crate::image::Preprocessing;
 use crate::repository::{Rejected, ServedModel};
 use crate::server::Service;
 
@@ -41,8 +41,8 @@ struct Listed {
     /// Every version, ascending.
     versions: Vec<String>,
     input: Input,
-    /// How a picture becomes the input.
-    picture: Preparation,
+    /// How an image becomes the input.
+    preprocessing: Preprocessing,
     classes: usize,
     labels: Vec<String>,
     /// Any width above 0 and up to 1 can be asked for; these are the steps at which the work changes.
@@ -103,15 +103,15 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Listing>
 impl Listed {
     /// `None` only without any version.
     fn of(versions: &[Arc<ServedModel>]) -> Option<Listed> {
-        let ServedModel { name, version, model, frame } = versions.last()?.as_ref();
-        let (input, metadata) = (model.input(), model.metadata());
+        let ServedModel { name, version, model, input } = versions.last()?.as_ref();
+        let (shape, metadata) = (model.input(), model.metadata());
         let accuracy = metadata.accuracy.iter().map(|&(width, accuracy)| Accuracy { width, accuracy });
         Some(Listed {
             name: name.clone(),
             version: version.to_string(),
             versions: versions.iter().map(|served| served.version.to_string()).collect(),
-            input: Input { channels: input.channels, height: input.height, width: input.width },
-            picture: frame.preparation(),
+            input: Input { channels: shape.channels, height: shape.height, width: shape.width },
+            preprocessing: input.preprocessing(),
             classes: model.classes(),
             labels: (0..model.classes()).map(|class| metadata.label(class)).collect(),
             widths: model.grid().to_vec(),

@@ -11,7 +11,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use super::error::{self, ApiError};
 use super::{classify, events, health, metrics, models, profile};
 use crate::engine::Width;
-use crate::picture::{Filter, Preparation};
+use crate::image::{Filter, Preprocessing};
 
 // Schemas come with the paths, but for that of errors.
 #[derive(OpenApi)]
@@ -55,7 +55,7 @@ impl PartialSchema for Width {
 
 impl ToSchema for Width {}
 
-impl PartialSchema for Preparation {
+impl PartialSchema for Preprocessing {
     fn schema() -> RefOr<Schema> {
         let number = || Object::builder().schema_type(Type::Number);
         let crop = number().description(Some("The share of the shorter side that is kept, at the centre."));
@@ -64,8 +64,8 @@ impl PartialSchema for Preparation {
         let filter = Object::builder().schema_type(Type::String).enum_values(Some(Filter::ALL.map(Filter::name)));
         let filter = filter.description(Some("How it is scaled; bilinear where this is missing."));
         let all = Object::builder().property("crop", crop).property("range", range).property("filter", filter);
-        all.required("crop").required("range").description(Some("How a picture becomes the input.")).into()
+        all.required("crop").required("range").description(Some("How an image becomes the input.")).into()
     }
 }
 
-impl ToSchema for Preparation {}
+impl ToSchema for Preprocessing {}

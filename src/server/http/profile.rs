@@ -32,7 +32,7 @@ struct Profiled {
     version: String,
     /// How many times longer batches take now than was measured at start-up.
     correction: f64,
-    /// Mean time that decoding a picture took of late; null before the first.
+    /// Mean time that decoding an image took of late; null before the first.
     #[schema(required)]
     decode_us: Option<f64>,
     /// Images per second of all workers together, decoding included.

@@ -24,7 +24,7 @@ struct File {
     bytes: &'static [u8],
 }
 
-/// What a browser lets the page do: its own scripts, styles and pictures, pictures that it was given, and calls of this
+/// What a browser lets the page do: its own scripts, styles and images, images that it was given, and calls of this
 /// server. No script or style within the HTML, no text that becomes HTML, no other page around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
@@ -54,7 +54,7 @@ const ASSETS: &[File] = &files!(
         "live.js",
         "network.js",
         "numbers.js",
-        "picture.js",
+        "image.js",
         "result.js",
         "server.js",
         "snippets.js",

@@ -182,13 +182,13 @@ impl Browser {
     ///
     /// # Errors
     /// When the browser does not draw it.
-    pub async fn picture(&self, height: Option<f64>) -> Result<Vec<u8>> {
+    pub async fn screenshot(&self, height: Option<f64>) -> Result<Vec<u8>> {
         let page = self.script("return [innerWidth, document.documentElement.scrollHeight, scrollY]").await?;
         let (top, height) = height.map_or((json!(0), page[1].clone()), |height| (page[2].clone(), json!(height)));
         let clip = json!({ "x": 0, "y": top, "width": page[0], "height": height, "scale": 1 });
         let shot =
             self.chrome("Page.captureScreenshot", json!({ "captureBeyondViewport": true, "clip": clip })).await?;
-        Ok(base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().context("a picture is text")?)?)
+        Ok(base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().context("a screenshot is text")?)?)
     }
 
     /// A command of Chromium's own protocol.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use anywidth::config::{Drain, RequestLimits};
 use anywidth::engine::Width;
-use anywidth::picture::Limits;
+use anywidth::image::ImageLimits;
 use anywidth::repository::{Repository, Source};
 use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
 use anywidth::server::{Service, serve};
@@ -86,7 +86,7 @@ fn service() -> Result<Service> {
     let registry = Registry::new();
     let metrics = Arc::new(Metrics::new(&registry)?);
     let repository = Repository::load(&Source::Embedded, None)?;
-    let (limits, counts, callers) = (Limits::default(), metrics.clone(), Handle::current());
+    let (limits, counts, callers) = (ImageLimits::default(), metrics.clone(), Handle::current());
     let new_worker: NewWorker = Arc::new(move || {
         let worker = EngineWorker::new(SETTINGS.max_batch, limits, counts.clone(), callers.clone());
         Box::new(worker) as Box<dyn Execute>

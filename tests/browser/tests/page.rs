@@ -1,9 +1,9 @@
 //! What the page promises to a person, in a real browser.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../support/pictures.rs"]
+#[path = "../../support/images.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "written for the server's tests")]
-mod pictures;
+mod images;
 
 use std::fs;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ const ANSWERED: &str = "document.getElementById('answer-classes').children.lengt
 /// Each test has the machine to itself: a burst tells times, and two browsers would spoil them.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// A server and a browser at its page, which has answered its first picture; once it is this test's turn.
+/// A server and a browser at its page, which has answered its first image; once it is this test's turn.
 async fn open(look: Look) -> Result<(MutexGuard<'static, ()>, Server, Browser)> {
     let turn = ONE_AT_A_TIME.lock().await;
     let server = Server::start().await?;
@@ -63,7 +63,7 @@ fn shell(line: &str, folder: &std::path::Path) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_look_shows_a_picture_that_is_answered_and_nothing_is_complained_of() -> Result<()> {
+async fn a_first_look_shows_an_image_that_is_answered_and_nothing_is_complained_of() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     browser.until("document.querySelectorAll('#curve path.line').length > 1").await?;
     browser.until("document.querySelectorAll('#cost-latency path.line').length === 1").await?;
@@ -95,11 +95,11 @@ async fn the_policy_refuses_scripts_that_are_not_the_pages_own() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_that_is_shown_first_is_named_right_at_every_width() -> Result<()> {
     let (_turn, server, browser) = open(Look::Light).await?;
-    let shown = browser.text("#picture-name").await?;
+    let shown = browser.text("#image-name").await?;
     let (name, least) = (shown.trim_end_matches(".png"), browser.script("return width.min").await?);
     browser.until(&label_is(name)).await?;
     browser
-        .until(&format!("document.getElementById('picture-widths').textContent === 'Every width says {name}.'"))
+        .until(&format!("document.getElementById('image-widths').textContent === 'Every width says {name}.'"))
         .await?;
     let least: f64 = least.as_str().unwrap().parse()?;
     // Each width that the page can ask for.
@@ -119,7 +119,7 @@ async fn moving_the_width_changes_the_answer() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     browser.click(".thumb[data-sample='frog.png']").await?;
     // The page says itself where width matters.
-    browser.until("document.getElementById('picture-widths').textContent.endsWith('on frog. Move the width.')").await?;
+    browser.until("document.getElementById('image-widths').textContent.endsWith('on frog. Move the width.')").await?;
     browser.type_into("#width", key::END).await?;
     browser.until(&label_is("frog")).await?;
     assert_eq!(browser.text("#width-value").await?, "1");
@@ -198,18 +198,18 @@ async fn text_is_told_from_its_ground_in_light_and_dark() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_classified_and_the_lines_shown_do_the_same() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
-    let (folder, path) = file("my ship's picture.png", &fs::read(samples().join("ship.png"))?)?;
+    let (folder, path) = file("my ship's image.png", &fs::read(samples().join("ship.png"))?)?;
     browser.type_into("#file", &path).await?;
     browser.until(&label_is("ship")).await?;
-    assert_eq!(browser.text("#picture-name").await?, "my ship's picture.png");
+    assert_eq!(browser.text("#image-name").await?, "my ship's image.png");
     let answer: Value = serde_json::from_str(&shell(&browser.text("#code-text").await?, folder.path())?)?;
     assert_eq!((&answer["predictions"][0]["label"], &answer["width"]), (&json!("ship"), &json!(0.25)));
     browser.click("#tab-python").await?;
     fs::write(folder.path().join("same.py"), browser.text("#code-text").await?)?;
     let printed = shell("python3 same.py", folder.path())?;
     assert!(printed.starts_with("0.25 ") && printed.contains("'label': 'ship'"), "{printed}");
-    // What is no picture ends it with the server's own words.
-    fs::write(&path, "no picture")?;
+    // What is no image ends it with the server's own words.
+    fs::write(&path, "no image")?;
     let failed = Command::new("python3").arg("same.py").current_dir(folder.path()).output()?;
     let said = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert!(!failed.status.success() && said.starts_with("415: {") && said.contains("unsupported_type"), "{said}");
@@ -322,9 +322,9 @@ async fn times_and_accuracies_say_whose_they_are() -> Result<()> {
     let said = described("{ split: 'validation', images: 2000 }").await?;
     // The time is the one that was measured; what the machine is like now stands apart from it.
     assert!(said.starts_with("An image took 3.0 ms in the network when the server started."), "{said}");
-    assert!(said.ends_with("% of 2,000 validation pictures."), "{said}");
+    assert!(said.ends_with("% of 2,000 validation images."), "{said}");
     assert_eq!(browser.text("#width-now").await?, "Of late, batches took 2.0 times as long as that.");
-    assert!(browser.text("#cost-accuracy-title").await?.contains("2,000 validation pictures"));
+    assert!(browser.text("#cost-accuracy-title").await?.contains("2,000 validation images"));
     let said = described("null").await?;
     assert!(said.contains("Accuracy stated by the file: "), "{said}");
     Ok(())
@@ -347,7 +347,7 @@ async fn what_a_model_can_answer_is_said() -> Result<()> {
     browser.until(&label_is("7")).await?;
     assert_eq!(
         browser.text("#model-knows").await?,
-        "It knows only 10 classes, and answers with one of them whatever the picture shows: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
+        "It knows only 10 classes, and answers with one of them whatever the image shows: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
     );
     Ok(())
 }
@@ -365,7 +365,7 @@ async fn a_burst_can_be_stopped() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_picture_or_too_large_is_refused_with_the_reason() -> Result<()> {
+async fn what_is_no_image_or_too_large_is_refused_with_the_reason() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     let trouble = |word: &str| format!("document.getElementById('trouble').textContent.includes({word:?})");
 
@@ -378,7 +378,7 @@ async fn what_is_no_picture_or_too_large_is_refused_with_the_reason() -> Result<
     browser.type_into("#file", &photograph).await?;
     browser.until(&trouble("The file has 20.0 MB, and this server takes up to 16.8 MB.")).await?;
 
-    let (_folder, bomb) = file("bomb.png", &pictures::bomb())?;
+    let (_folder, bomb) = file("bomb.png", &images::bomb())?;
     browser.type_into("#file", &bomb).await?;
     browser.until(&trouble("pixels")).await?;
     assert!(browser.text("#trouble").await?.starts_with("That is too large"));
@@ -416,9 +416,9 @@ async fn a_phone_shows_all_of_it_without_scrolling_sideways() -> Result<()> {
     let small = "return [...document.querySelectorAll('button, select, .button')].filter(it => it.offsetParent) \
                  .filter(it => it.offsetHeight < 40).map(it => it.id)";
     assert_eq!(browser.script(small).await?, json!([]), "fingers need room");
-    // The answer stands between picture and width, links are there, and lines are not cut off.
+    // The answer stands between image and width, links are there, and lines are not cut off.
     let tops =
-        "return ['.card.picture', '.card.answer', '.card.width'].map(css => document.querySelector(css).offsetTop)";
+        "return ['.card.image', '.card.answer', '.card.width'].map(css => document.querySelector(css).offsetTop)";
     let tops: Vec<f64> = serde_json::from_value(browser.script(tops).await?)?;
     assert!(tops.is_sorted() && tops[0] < tops[1], "{tops:?}");
     assert_eq!(browser.text("nav").await?.split_whitespace().collect::<Vec<_>>(), ["models", "profile", "metrics"]);

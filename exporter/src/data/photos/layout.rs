@@ -23,7 +23,7 @@ const TEST: [&str; 2] = ["test", "testing"];
 
 impl Layout {
     /// That of `root`. Its folders are purposes where `train` stands beside another one, or holds folders alone; one that
-    /// holds pictures itself is a class, of pictures of trains.
+    /// holds images itself is a class, of images of trains.
     ///
     /// # Errors
     /// [`PhotosError`] names a folder beside the purposes that is none of them, two with the same one, or one to measure
@@ -35,7 +35,7 @@ impl Layout {
         let (train, measured) = (folders.iter().any(trains), folders.iter().any(measures));
         if !(train && measured) {
             let named: Vec<&PathBuf> = folders.iter().filter(|folder| trains(folder) || measures(folder)).collect();
-            match without_pictures(root, &named)? {
+            match without_images(root, &named)? {
                 None => return Ok(Layout { train: root.into(), validation: None, test: None }),
                 Some(path) if !train => return Err(PhotosError::NoTrain { path }),
                 Some(_) => {}
@@ -63,8 +63,8 @@ fn is_named(folder: &Path, names: &[&str]) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The first of these `folders` that holds no pictures but those in its own folders.
-fn without_pictures(root: &Path, folders: &[&PathBuf]) -> Result<Option<PathBuf>, PhotosError> {
+/// The first of these `folders` that holds no images but those in its own folders.
+fn without_images(root: &Path, folders: &[&PathBuf]) -> Result<Option<PathBuf>, PhotosError> {
     if folders.is_empty() {
         return Ok(None);
     }

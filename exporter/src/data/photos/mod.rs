@@ -1,6 +1,6 @@
 //! Somebody's own photographs as a data set: a folder for each class, read once, decoded again only where memory ends.
 //!
-//! What is measured on is made by the server's own code ([`anywidth::picture`]), so that a model is served what it was
+//! What is measured on is made by the server's own code ([`anywidth::image`]), so that a model is served what it was
 //! measured on. Knows nothing of networks.
 
 mod album;
@@ -34,12 +34,12 @@ pub enum PhotosError {
         /// The class.
         class: String,
     },
-    /// A class has too few pictures.
+    /// A class has too few images.
     #[error("class {class:?} has {found}, at least {needed} needed: {purpose}{hint}")]
-    FewPictures {
+    FewImages {
         /// The class.
         class: String,
-        /// How many pictures it has, in words.
+        /// How many images it has, in words.
         found: String,
         /// How many it should have.
         needed: usize,
@@ -55,7 +55,7 @@ pub enum PhotosError {
         path: PathBuf,
     },
     /// A folder is named for a measurement, and there is none to train on.
-    #[error("{} holds no pictures itself, so it is no class, and no train stands beside it", path.display())]
+    #[error("{} holds no images itself, so it is no class, and no train stands beside it", path.display())]
     NoTrain {
         /// The folder.
         path: PathBuf,
@@ -78,8 +78,8 @@ pub enum PhotosError {
         /// The folder to train on.
         train: PathBuf,
     },
-    /// Too many pictures do not decode.
-    #[error("{count} of {of} pictures are broken, above {percent} %: {first}")]
+    /// Too many images do not decode.
+    #[error("{count} of {of} images are broken, above {percent} %: {first}")]
     Broken {
         /// How many.
         count: usize,
@@ -90,9 +90,4 @@ pub enum PhotosError {
         /// The first of them, with reasons.
         first: String,
     },
-}
-
-/// `1 picture`, `2 pictures`.
-fn pictures(count: usize) -> String {
-    if count == 1 { "1 picture".into() } else { format!("{count} pictures") }
 }

@@ -1,23 +1,24 @@
-//! The first look at every picture: which ones decode, what they are on average, and as much of them as memory may hold.
+//! The first look at every image: which ones decode, what they are on average, and as much of them as memory may hold.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 
 use anywidth::dataset::Labelled;
-use anywidth::picture::{Frame, Preparation};
+use anywidth::image::{InputSpec, Preprocessing};
 
 use super::album::{Photos, decode};
 use super::statistics::{CHANNELS, Sums};
-use super::{PhotosError, Splits, pictures};
+use super::{PhotosError, Splits};
 use crate::data::{Images, Shape};
+use crate::words::counted;
 
-/// How pictures are read.
+/// How images are read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    /// Sides of the square that a picture becomes, in pixels.
+    /// Sides of the square that an image becomes, in pixels.
     pub size: usize,
-    /// Bytes of decoded training pictures that may be kept.
+    /// Bytes of decoded training images that may be kept.
     pub memory: usize,
     /// Threads that decode.
     pub threads: usize,
@@ -40,7 +41,7 @@ pub struct Album {
     pub broken: Vec<Broken>,
 }
 
-/// The pictures of a folder that are measured with.
+/// The images of a folder that are measured with.
 #[derive(Debug)]
 pub struct Measured {
     /// To validate on, as a server would see them.
@@ -51,7 +52,7 @@ pub struct Measured {
     pub broken: Vec<Broken>,
 }
 
-/// A file that is no picture.
+/// A file that is no image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The file.
@@ -65,16 +66,16 @@ const MOST_BROKEN_PERCENT: usize = 5;
 /// Broken files that an error names.
 const NAMED: usize = 3;
 
-/// Reads all pictures of `splits`; `done` hears after each one.
+/// Reads all images of `splits`; `done` hears after each one.
 ///
 /// # Errors
-/// [`PhotosError`] if more than 5 % of the pictures are broken, or all of a class that is trained.
+/// [`PhotosError`] if more than 5 % of the images are broken, or all of a class that is trained.
 ///
 /// # Panics
 /// If the size is none that a network reads, or there is no thread.
 pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Result<Album, PhotosError> {
     let (paths, labels) = splits.train.iter().map(|file| (file.path.clone(), file.class as u16)).unzip();
-    let photos = Photos::new(paths, labels, reading.frame(), reading.size, reading.memory);
+    let photos = Photos::new(paths, labels, reading.input(), reading.size, reading.memory);
     let (good, sums, mut broken) = look(&photos, &splits.train, reading, done);
     let [(validation, of_validation), (test, of_test)] =
         [&splits.validation, &splits.test].map(|files| images(files, reading, done));
@@ -88,7 +89,7 @@ pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Resu
     }
     for (class, name) in splits.classes.iter().enumerate() {
         if !good.iter().any(|&index| splits.train[index].class == class) {
-            return Err(few(name.clone(), "no picture that decodes", "to train on"));
+            return Err(few(name.clone(), "no image that decodes", "to train on"));
         }
     }
     check_not_empty(splits, [&validation, &test])?;
@@ -96,7 +97,7 @@ pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Resu
     Ok(Album { train: photos.select(&good), validation, test, mean, std, broken })
 }
 
-/// Reads the pictures of `splits` that are measured with, and none of those that are trained on; `done` hears after each.
+/// Reads the images of `splits` that are measured with, and none of those that are trained on; `done` hears after each.
 ///
 /// # Errors
 /// [`PhotosError`] if none is left of a purpose.
@@ -112,24 +113,24 @@ pub fn read_measured(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)
 }
 
 impl Reading {
-    fn frame(self) -> Frame {
-        let frame = Frame::new(CHANNELS, self.size, self.size).expect("a size that was checked");
-        frame.prepared(Preparation::for_training())
+    fn input(self) -> InputSpec {
+        let input = InputSpec::new(CHANNELS, self.size, self.size).expect("a size that was checked");
+        input.with_preprocessing(Preprocessing::for_training())
     }
 }
 
-/// The first look at pictures to train on: which ones are good, what their pixels are, and what is broken.
+/// The first look at images to train on: which ones are good, what their pixels are, and what is broken.
 fn look(
     photos: &Photos,
     files: &[Labelled],
     reading: Reading,
     done: &(dyn Fn() + Sync),
 ) -> (Vec<usize>, Sums, Vec<Broken>) {
-    let frame = reading.frame();
+    let input = reading.input();
     let look = |(index, file): (usize, &Labelled)| {
-        let picture = decode(&file.path)?;
-        photos.keep(index, &picture);
-        Ok(Sums::of(&picture.pixels(&frame)))
+        let photo = decode(&file.path)?;
+        photos.keep(index, &photo);
+        Ok(Sums::of(&photo.pixels(&input)))
     };
     let (mut good, mut sums, mut broken) = (Vec::new(), Sums::default(), Vec::new());
     let seen = on_threads(files.iter().enumerate(), reading.threads, look, done);
@@ -145,12 +146,12 @@ fn look(
     (good, sums, broken)
 }
 
-/// Pictures to measure with, which are decoded into their place in memory, and what is broken.
+/// Images to measure with, which are decoded into their place in memory, and what is broken.
 fn images(files: &[Labelled], reading: Reading, done: &(dyn Fn() + Sync)) -> (Images, Vec<Broken>) {
-    let (frame, shape) = (reading.frame(), Shape { channels: CHANNELS, height: reading.size, width: reading.size });
+    let (input, shape) = (reading.input(), Shape { channels: CHANNELS, height: reading.size, width: reading.size });
     let mut pixels = vec![0; files.len() * shape.len()];
     let look = |(file, place): (&Labelled, &mut [u8])| {
-        decode(&file.path).map(|picture| place.copy_from_slice(&picture.pixels(&frame)))
+        decode(&file.path).map(|photo| place.copy_from_slice(&photo.pixels(&input)))
     };
     let seen = on_threads(files.iter().zip(pixels.chunks_exact_mut(shape.len())), reading.threads, look, done);
     let (mut labels, mut broken) = (Vec::new(), Vec::new());
@@ -171,14 +172,14 @@ fn images(files: &[Labelled], reading: Reading, done: &(dyn Fn() + Sync)) -> (Im
 fn check_not_empty(splits: &Splits, measured: [&Images; 2]) -> Result<(), PhotosError> {
     for (images, purpose) in measured.into_iter().zip(["to validate on", "to test with"]) {
         if images.is_empty() {
-            return Err(few(splits.classes.join(", "), &pictures(0), purpose));
+            return Err(few(splits.classes.join(", "), &counted(0, "image"), purpose));
         }
     }
     Ok(())
 }
 
 fn few(class: String, found: &str, purpose: &'static str) -> PhotosError {
-    PhotosError::FewPictures { class, found: found.into(), needed: 1, purpose, hint: String::new() }
+    PhotosError::FewImages { class, found: found.into(), needed: 1, purpose, hint: String::new() }
 }
 
 /// What `look` makes of each job, in their order, by several threads.
@@ -200,7 +201,7 @@ fn on_threads<T, U: Send>(
     };
     let mut seen: Vec<(usize, U)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a thread that decodes pictures")).collect()
+        workers.into_iter().flat_map(|worker| worker.join().expect("a thread that decodes images")).collect()
     });
     seen.sort_by_key(|&(place, _)| place);
     seen.into_iter().map(|(_, value)| value).collect()

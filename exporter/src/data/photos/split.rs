@@ -1,4 +1,4 @@
-//! Which pictures train, which choose and which judge.
+//! Which images train, which choose and which judge.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,11 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
+use super::PhotosError;
 use super::layout::Layout;
-use super::{PhotosError, pictures};
+use crate::words::counted;
 
-/// The share of each class that is kept from training, where folders do not say which pictures are.
+/// The share of each class that is kept from training, where folders do not say which images are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shares {
     /// To validate on, in 0..1.
@@ -19,7 +20,7 @@ pub struct Shares {
     pub test: f64,
 }
 
-/// The pictures of a folder by their purpose.
+/// The images of a folder by their purpose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Splits {
     /// Class names, by label.
@@ -30,16 +31,16 @@ pub struct Splits {
     pub validation: Vec<Labelled>,
     /// To test with.
     pub test: Vec<Labelled>,
-    /// Files that are no pictures by their names.
+    /// Files that are no images by their names.
     pub ignored: usize,
 }
 
-/// Lists the pictures below `root`, which is either a folder of class folders, or has the folders `train` and, if it
+/// Lists the images below `root`, which is either a folder of class folders, or has the folders `train` and, if it
 /// likes, `val` (or `valid`, `validation`) and `test`, each of them such a folder. What is missing is taken from what
 /// there is by `shares`, class by class, as `seed` says.
 ///
 /// # Errors
-/// [`PhotosError`] if there are not two classes, a class has too few pictures for its purposes, or a folder stands beside
+/// [`PhotosError`] if there are not two classes, a class has too few images for its purposes, or a folder stands beside
 /// `train`, `val` and `test`.
 pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosError> {
     let parts = Layout::of(root)?;
@@ -72,7 +73,7 @@ pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosErr
                 _ => "one each to train on, to validate on and to test with",
             };
             let (class, hint) = (splits.classes[class].clone(), hint(count, train.ignored));
-            return Err(PhotosError::FewPictures { class, found: pictures(count), needed, purpose, hint });
+            return Err(PhotosError::FewImages { class, found: counted(count, "image"), needed, purpose, hint });
         }
         files.shuffle(&mut random);
         let taken = |share: f64, left: usize| ((count as f64 * share).round() as usize).clamp(1, left);
@@ -91,7 +92,7 @@ pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosErr
     Ok(splits)
 }
 
-/// Why a class may have fewer pictures than its folder has files.
+/// Why a class may have fewer images than its folder has files.
 fn hint(found: usize, ignored: usize) -> String {
     match (found, ignored) {
         (0, 0) => "; if it is no class, its folder must go".into(),
@@ -100,7 +101,7 @@ fn hint(found: usize, ignored: usize) -> String {
     }
 }
 
-/// The pictures below `folder`, with the labels that their classes have in training.
+/// The images below `folder`, with the labels that their classes have in training.
 fn relabelled(folder: &Path, classes: &[String], train: &Path) -> Result<Listing, PhotosError> {
     let mut listing = dataset::list(folder)?;
     let label = |class: &String| {

@@ -1,4 +1,4 @@
-//! Mean and deviation of pixels, exact whatever the order in which pictures are seen.
+//! Mean and deviation of pixels, exact whatever the order in which images are seen.
 
 /// Red, green, blue.
 pub(super) const CHANNELS: usize = 3;
@@ -11,7 +11,7 @@ pub(super) struct Sums {
     squares: [u64; CHANNELS],
 }
 
-/// Deviations below this are those of pictures that are all alike.
+/// Deviations below this are those of images that are all alike.
 const SMALLEST_DEVIATION: f64 = 1e-3;
 
 impl Sums {

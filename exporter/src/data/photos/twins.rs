@@ -1,10 +1,10 @@
-//! Pictures that are there twice where they should not be: in two splits, or in two classes.
+//! Images that are there twice where they should not be: in two splits, or in two classes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anywidth::picture::Limits;
+use anywidth::image::ImageLimits;
 use md5::{Digest, Md5};
 
 use super::Splits;
@@ -18,12 +18,12 @@ pub struct Twins {
     pub trouble: Trouble,
 }
 
-/// What is wrong with a picture that is there twice.
+/// What is wrong with an image that is there twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
     /// It is trained on and measured with: what is measured is memory.
     Memory,
-    /// It is validated on and tested with: the test pictures decide something.
+    /// It is validated on and tested with: the test images decide something.
     Chosen,
     /// It is of two classes, of which one is wrong, wherever it lies.
     Contradiction,
@@ -35,7 +35,7 @@ type Place = (usize, usize);
 /// Pairs of files with the same bytes in different splits or classes. Only files of equal length are read; those that
 /// cannot be read are nobody's twins.
 pub fn twins(splits: &Splits) -> Vec<Twins> {
-    let most = Limits::default().max_bytes as u64;
+    let most = ImageLimits::default().max_bytes as u64;
     let mut by_length: HashMap<u64, Vec<(Place, &Path)>> = HashMap::new();
     for (part, files) in [&splits.train, &splits.validation, &splits.test].into_iter().enumerate() {
         for file in files {

@@ -1,4 +1,4 @@
-// The page: which picture, which model and which width are looked at, and who is told when one of them changes.
+// The page: which image, which model and which width are looked at, and who is told when one of them changes.
 
 import * as burst from "./burst-view.js";
 import { listen } from "./connection.js";
@@ -9,7 +9,7 @@ import * as drawing from "./drawing.js";
 import * as live from "./live.js";
 import * as network from "./network.js";
 import { count, width as written } from "./numbers.js";
-import * as picture from "./picture.js";
+import * as image from "./image.js";
 import * as result from "./result.js";
 import * as server from "./server.js";
 import * as snippets from "./snippets.js";
@@ -26,14 +26,14 @@ const PAUSE_MS = 700;
 const PROFILE_MS = 5000;
 const NAMED = 10;
 
-const looked = { picture: null, model: null, at: 0.25, auto: false };
+const looked = { image: null, model: null, at: 0.25, auto: false };
 let served = null;
 let profiles = null;
 
 /** Asks for an answer; while one is on its way, only the last of further wishes is kept. */
 const ask = latest(async () => {
-  if (!looked.picture || !looked.model) return;
-  const { picture: { blob, name }, model, at: chosen, auto } = looked;
+  if (!looked.image || !looked.model) return;
+  const { image: { blob, name }, model, at: chosen, auto } = looked;
   const parameters = { model: model.name, top_k: Math.min(TOP.answer, model.classes) };
   if (!auto) parameters.width = written(chosen);
   snippets.tell(name, parameters);
@@ -44,8 +44,8 @@ const ask = latest(async () => {
 
 /** Asks for all widths at once, then for the one that is looked at. */
 const askAll = latest(async () => {
-  if (!looked.picture || !looked.model) return;
-  const { picture: { blob }, model } = looked;
+  if (!looked.image || !looked.model) return;
+  const { image: { blob }, model } = looked;
   const parameters = { model: model.name, profile: true, top_k: Math.min(TOP.curve, model.classes) };
   const { profile } = await server.classify(blob, parameters);
   curve.draw(profile);
@@ -91,17 +91,17 @@ function fail(error) {
 async function look(given) {
   if (given.model) choose(given.model);
   if (given.drawn) choose(DIGITS);
-  looked.picture = given;
-  picture.mark(given.drawn ? "draw" : given.name);
+  looked.image = given;
+  image.mark(given.drawn ? "draw" : given.name);
   if (!given.drawn) {
-    // What is still there is of another picture.
+    // What is still there is of another image.
     result.clear();
     curve.clear();
-    await picture.show(given);
+    await image.show(given);
   }
   const most = served?.limits.max_body_bytes ?? Infinity;
   if (given.blob.size > most) {
-    looked.picture = null;
+    looked.image = null;
     result.clear();
     curve.clear();
     trouble.tooLarge(given.blob.size, most);
@@ -112,8 +112,8 @@ async function look(given) {
 
 /** There is nothing to look at until something is drawn. */
 function blank() {
-  looked.picture = null;
-  picture.mark("draw");
+  looked.image = null;
+  image.mark("draw");
   choose(DIGITS);
   result.clear();
   curve.clear();
@@ -136,7 +136,7 @@ function choose(name) {
 function knows({ classes, labels }) {
   const named = labels.slice(0, NAMED).join(", ");
   const rest = labels.length > NAMED ? ` and ${count(labels.length - NAMED)} more` : "";
-  return `It knows only ${count(classes)} classes, and answers with one of them whatever the picture shows: ${named}${rest}.`;
+  return `It knows only ${count(classes)} classes, and answers with one of them whatever the image shows: ${named}${rest}.`;
 }
 
 /** Asks again what the widths take on this machine, for that changes with what else the machine does. */
@@ -184,7 +184,7 @@ async function meet() {
 async function found() {
   status("ready", "connected");
   await meet().then(trouble.clear, fail);
-  if (looked.picture) await askAll();
+  if (looked.image) await askAll();
   else await begin();
 }
 
@@ -192,7 +192,7 @@ async function found() {
 async function begin() {
   const fitting = document.querySelector(`[data-model="${looked.model?.name}"]`) ?? document.querySelector("[data-sample]");
   const name = fitting.dataset.sample;
-  await look({ blob: await picture.fetchSample(name), name });
+  await look({ blob: await image.fetchSample(name), name });
 }
 
 function status(state, text) {
@@ -210,7 +210,7 @@ function build() {
   curve.clear();
   live.build();
   snippets.build();
-  picture.offer(look);
+  image.offer(look);
   drawing.offer(look, blank);
   burst.build(() => ({
     model: looked.model,

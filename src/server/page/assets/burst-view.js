@@ -3,7 +3,7 @@
 import * as burst from "./burst.js";
 import { at, element } from "./dom.js";
 import { count, percent, width } from "./numbers.js";
-import { fetchSample } from "./picture.js";
+import { fetchSample } from "./image.js";
 import * as server from "./server.js";
 
 const FATES = [
@@ -64,10 +64,10 @@ async function correct(image, model, signal) {
   }
 }
 
-/** A picture in the size that a model reads: a burst is to load the network, not the connection and the decoder. */
-async function shrunk(picture, { width, height }) {
+/** An image in the size that a model reads: a burst is to load the network, not the connection and the decoder. */
+async function shrunk(image, { width, height }) {
   const canvas = element("canvas", { width, height });
-  canvas.getContext("2d").drawImage(await createImageBitmap(picture), 0, 0, width, height);
+  canvas.getContext("2d").drawImage(await createImageBitmap(image), 0, 0, width, height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 

@@ -64,15 +64,15 @@ export function describe(width) {
   // A model does not always say how accurate it is.
   if (accuracies.length === 0) return `${time}.`;
   const right = percent(between(accuracies, width));
-  return `${time}. ${evaluation ? `Right in ${right} of ${pictures()}.` : `Accuracy stated by the file: ${right}.`}`;
+  return `${time}. ${evaluation ? `Right in ${right} of ${images()}.` : `Accuracy stated by the file: ${right}.`}`;
 }
 
 function accuracyTitle(known) {
   if (known.length === 0) return "Accuracy: the file states none";
-  return `Accuracy ${evaluation ? `on ${pictures()}` : "stated by the file"}; the axis begins at ${whole(charts[0].y.from)}`;
+  return `Accuracy ${evaluation ? `on ${images()}` : "stated by the file"}; the axis begins at ${whole(charts[0].y.from)}`;
 }
 
-const pictures = () => `${count(evaluation.images)} ${evaluation.split} pictures`;
+const images = () => `${count(evaluation.images)} ${evaluation.split} images`;
 
 /** An axis that shows differences of a few points: from the tens below the least accuracy to those above the best. */
 function accuracyAxis(known) {

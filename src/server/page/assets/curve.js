@@ -25,7 +25,7 @@ export function draw(profile) {
     label,
   }));
   chart.draw(lines, describe(profile));
-  say(at("picture-widths"), whereItChanges(profile));
+  say(at("image-widths"), whereItChanges(profile));
   const key = ({ kind, label }) => element("li", { class: kind }, label);
   at("curve-key").replaceChildren(...lines.map(key));
 }
@@ -34,7 +34,7 @@ export function draw(profile) {
 export function clear() {
   chart.draw([], "Probabilities over all widths: none yet");
   at("curve-key").replaceChildren();
-  say(at("picture-widths"), "\u00a0");
+  say(at("image-widths"), "\u00a0");
 }
 
 export const mark = (value) => chart.mark(value);
@@ -62,7 +62,7 @@ function changesOf(profile) {
   return steps.filter(({ index }, step) => step === 0 || steps[step - 1].index !== index);
 }
 
-/** Whether width matters for this picture, for who has not moved it yet. */
+/** Whether width matters for this image, for who has not moved it yet. */
 function whereItChanges(profile) {
   const changes = changesOf(profile);
   const last = changes.at(-1);

@@ -9,7 +9,7 @@ const FILLED = 20 / 28;
 const SIDE = 112;
 const PAUSE_MS = 150;
 
-/** Opens the canvas at its button; calls `given` with the picture after every stroke. */
+/** Opens the canvas at its button; calls `given` with the image after every stroke. */
 export function offer(given, opened) {
   const canvas = at("drawing");
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -36,7 +36,7 @@ export function offer(given, opened) {
   for (const end of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(end, () => {
       last = null;
-      timer = setTimeout(async () => given({ blob: await picture(context), name: "digit.png", drawn: true }), PAUSE_MS);
+      timer = setTimeout(async () => given({ blob: await digit(context), name: "digit.png", drawn: true }), PAUSE_MS);
     });
   }
 
@@ -45,7 +45,7 @@ export function offer(given, opened) {
     clear(context);
     for (const id of ["preview", "invitation"]) at(id).hidden = true;
     for (const id of ["drawing", "clear"]) at(id).hidden = false;
-    say(at("picture-name"), "Draw a digit from 0 to 9 on the black.");
+    say(at("image-name"), "Draw a digit from 0 to 9 on the black.");
     opened();
   });
 }
@@ -66,7 +66,7 @@ function line(context, [fromX, fromY], [toX, toY]) {
 }
 
 /** The digit alone, scaled to fill as much as MNIST's do, its centre of mass in the middle. */
-function picture(context) {
+function digit(context) {
   const { left, top, right, bottom, x, y } = extent(context);
   const scale = (SIDE * FILLED) / Math.max(right - left, bottom - top, 1);
   const canvas = document.createElement("canvas");

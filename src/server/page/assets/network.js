@@ -1,4 +1,4 @@
-// The picture of a network at a width: the channels of its layers, the active ones lit, and what each of them reads.
+// The drawing of a network at a width: the channels of its layers, the active ones lit, and what each of them reads.
 
 import { at, svg } from "./dom.js";
 
@@ -7,7 +7,7 @@ const CHANNELS = 16;
 const CELL = { width: 34, height: 9, apart: 3.4 };
 /** From one layer's left to the next one's. */
 const STRIDE = 118;
-/** Lit channels take the colours of the width that first needs them, as in the project's pictures. */
+/** Lit channels take the colours of the width that first needs them, as in the project's figures. */
 const BANDS = 4;
 
 /** Draws the network once. */

@@ -1,4 +1,4 @@
-// The answer to one picture: its likeliest classes, and what it took.
+// The answer to one image: its likeliest classes, and what it took.
 
 import { at, element, say } from "./dom.js";
 import { duration, percent, width } from "./numbers.js";

@@ -1,4 +1,4 @@
-// Calls of the server: what it serves, what widths take, what a picture shows. Knows nothing of the page.
+// Calls of the server: what it serves, what widths take, what an image shows. Knows nothing of the page.
 
 /** The server's own word on why it did not do what it was asked. */
 export class Refusal extends Error {
@@ -16,7 +16,7 @@ export const models = () => call("models");
 
 export const profile = () => call("profile");
 
-/** Classifies a body: a picture, or a form of several. */
+/** Classifies a body: an image, or a form of several. */
 export const classify = (body, parameters, options = {}) =>
   call(`classify?${new URLSearchParams(parameters)}`, { method: "POST", body, ...options });
 

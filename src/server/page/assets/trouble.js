@@ -10,7 +10,7 @@ const ADVICE = {
   too_many_pixels: "Send a smaller copy.",
   body_too_large: "Send a smaller copy.",
   unsupported_type: "Choose a photograph or drawing: JPEG, PNG or WebP.",
-  broken_image: "Save the picture again with another program, or choose another one.",
+  broken_image: "Save the image again with another program, or choose another one.",
   overloaded: "The server is busy. This page asks again.",
   queue_full: "The server is busy. This page asks again.",
   deadline: "The server is busy. This page asks again.",
@@ -19,7 +19,7 @@ const ADVICE = {
 
 const TITLES = {
   413: "That is too large",
-  415: "That is no picture this server knows",
+  415: "That is no image this server knows",
   422: "That cannot be done",
   503: "Not now",
   504: "Not in time",

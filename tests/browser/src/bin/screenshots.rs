@@ -1,11 +1,11 @@
-//! Draws the pictures of page and terminal that the documents show: `screenshots docs/pictures`, beside the program itself.
+//! Takes the screenshots of page and terminal that the documents show: `screenshots docs/images`, beside the program itself.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use anywidth_browser_tests::{Browser, Look, Server, terminal};
 
-/// The most that a picture may take of the repository.
+/// The most that a screenshot may take of the repository.
 const MOST_BYTES: usize = 350_000;
 /// Of a phone's page, what its screen shows at once.
 const PHONE_HEIGHT: f64 = 844.0;
@@ -22,35 +22,35 @@ async fn main() -> Result<()> {
     desktop.click("#burst").await?;
     desktop.until("document.getElementById('burst').textContent === 'Stop'").await?;
     desktop.until("document.getElementById('burst').textContent === 'Play a burst'").await?;
-    write(folder.join("page.png"), &desktop.picture(None).await?)?;
+    write(folder.join("page.png"), &desktop.screenshot(None).await?)?;
 
     let phone = Browser::open(&server.url(), Look::Phone).await?;
     show_frog(&phone).await?;
     phone.script("document.querySelector('.card.width').scrollIntoView()").await?;
-    write(folder.join("page-phone.png"), &phone.picture(Some(PHONE_HEIGHT)).await?)?;
+    write(folder.join("page-phone.png"), &phone.screenshot(Some(PHONE_HEIGHT)).await?)?;
     server.stop().await?;
 
     let program = std::env::current_exe()?.with_file_name("anywidth");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let shell = Browser::open(&terminal::page(&program, &root, &COMMANDS)?, Look::Light).await?;
     let height = shell.script("return document.querySelector('pre').offsetHeight").await?;
-    write(folder.join("terminal.png"), &shell.picture(height.as_f64()).await?)
+    write(folder.join("terminal.png"), &shell.screenshot(height.as_f64()).await?)
 }
 
 /// Shows the sample for which width matters, at a width at which the network knows it.
 async fn show_frog(browser: &Browser) -> Result<()> {
     browser.until("document.getElementById('answer-label').textContent === 'ship'").await?;
     browser.script("document.querySelector('[data-sample=\"frog.png\"]').click()").await?;
-    browser.until("document.getElementById('picture-widths').textContent.endsWith('Move the width.')").await?;
+    browser.until("document.getElementById('image-widths').textContent.endsWith('Move the width.')").await?;
     browser
         .script("const it = document.getElementById('width'); it.value = 0.5; it.dispatchEvent(new Event('input'))")
         .await?;
     browser.until("document.getElementById('answer-label').textContent === 'frog'").await
 }
 
-fn write(path: PathBuf, picture: &[u8]) -> Result<()> {
-    ensure!(picture.len() <= MOST_BYTES, "{} would have {} bytes", path.display(), picture.len());
-    std::fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}: {} bytes", path.display(), picture.len());
+fn write(path: PathBuf, screenshot: &[u8]) -> Result<()> {
+    ensure!(screenshot.len() <= MOST_BYTES, "{} would have {} bytes", path.display(), screenshot.len());
+    std::fs::write(&path, screenshot).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}: {} bytes", path.display(), screenshot.len());
     Ok(())
 }

@@ -1,4 +1,4 @@
-"""Draws a dashboard from what a real Prometheus has seen of a server under load: picture.py FILE.png"""
+"""Draws a dashboard from what a real Prometheus has seen of a server under load: dashboard.py FILE.png"""
 
 import json
 import sys

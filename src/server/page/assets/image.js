@@ -1,8 +1,8 @@
-// Pictures that a person gives: chosen, dropped, pasted, or one of the samples.
+// Images that a person gives: chosen, dropped, pasted, or one of the samples.
 
 import { at, say } from "./dom.js";
 
-/** Calls `given` with each picture, as `{ blob, name, model }`; a sample names the model that it is made for. */
+/** Calls `given` with each image, as `{ blob, name, model }`; a sample names the model that it is made for. */
 export function offer(given) {
   chosen(given);
   dropped(given);
@@ -10,7 +10,7 @@ export function offer(given) {
   samples(given);
 }
 
-/** Shows a picture as the one that is looked at; a file that is none shows its name alone. */
+/** Shows an image as the one that is looked at; a file that is none shows its name alone. */
 export async function show({ blob, name }) {
   const preview = at("preview");
   if (preview.src) URL.revokeObjectURL(preview.src);
@@ -18,12 +18,12 @@ export async function show({ blob, name }) {
   preview.alt = name;
   at("drawing").hidden = true;
   at("clear").hidden = true;
-  say(at("picture-name"), name);
-  const isPicture = await preview.decode().then(() => true, () => false);
+  say(at("image-name"), name);
+  const isImage = await preview.decode().then(() => true, () => false);
   // Small ones are made of visible pixels, not of blur.
   preview.classList.toggle("pixels", preview.naturalWidth <= 64);
-  preview.hidden = !isPicture;
-  at("invitation").hidden = isPicture;
+  preview.hidden = !isImage;
+  at("invitation").hidden = isImage;
 }
 
 /** Marks the button of what is looked at, if it is one of them. */
@@ -42,7 +42,7 @@ function chosen(given) {
 }
 
 function dropped(given) {
-  const card = at("picture");
+  const card = at("image");
   const over = (is) => card.classList.toggle("over", is);
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
@@ -73,4 +73,4 @@ export async function fetchSample(name) {
   return response.blob();
 }
 
-const of = (file) => ({ blob: file, name: file.name || "picture" });
+const of = (file) => ({ blob: file, name: file.name || "image" });

@@ -4,7 +4,7 @@
 //! whatever length a chunk claims. So every chunk must lie within the file, also those of frames that are not decoded and
 //! those that say nothing of pixels; and every frame must be as large as was announced.
 
-use super::PictureError;
+use super::ImageError;
 
 const FORMAT: &str = "WebP";
 
@@ -14,7 +14,7 @@ const KNOWN: [&[u8; 4]; 8] = [b"VP8 ", b"VP8L", b"ANIM", b"ANMF", b"ALPH", b"ICC
 type Sides = (u32, u32);
 
 /// Refuses a file that claims what it has not, or holds more than it says.
-pub(super) fn check(file: &[u8]) -> Result<(), PictureError> {
+pub(super) fn check(file: &[u8]) -> Result<(), ImageError> {
     // What has no more than this is left to the decoder to judge.
     let (Some(size), Some(body)) = (file.get(4..8), file.get(12..)) else { return Ok(()) };
     // The decoder looks for chunks as far as this, a little beyond the end that the file names.
@@ -32,9 +32,9 @@ pub(super) fn check(file: &[u8]) -> Result<(), PictureError> {
 }
 
 /// One frame of an animation: where it lies, how large it is, and chunks of its own.
-fn animated(payload: &[u8], canvas: Sides) -> Result<(), PictureError> {
+fn animated(payload: &[u8], canvas: Sides) -> Result<(), ImageError> {
     let (Some(sides), Some(body)) = (three_bytes(payload, 6).zip(three_bytes(payload, 9)), payload.get(16..)) else {
-        return Err(PictureError::broken(FORMAT, "a frame of the animation ends early"));
+        return Err(ImageError::broken(FORMAT, "a frame of the animation ends early"));
     };
     let sides = (sides.0 + 1, sides.1 + 1);
     if sides.0 > canvas.0 || sides.1 > canvas.1 {
@@ -53,7 +53,7 @@ fn animated(payload: &[u8], canvas: Sides) -> Result<(), PictureError> {
 }
 
 /// Is the frame of a `VP8 ` chunk as large as was announced?
-fn same(payload: &[u8], announced: Sides) -> Result<(), PictureError> {
+fn same(payload: &[u8], announced: Sides) -> Result<(), ImageError> {
     // Three bytes of flags, three that are always the same, and two sides of 14 bits.
     let side = |at: usize| Some(u32::from(u16::from_le_bytes(payload.get(at..at + 2)?.try_into().ok()?) & 0x3FFF));
     match side(6).zip(side(8)) {
@@ -63,10 +63,10 @@ fn same(payload: &[u8], announced: Sides) -> Result<(), PictureError> {
 }
 
 /// The canvas of an extended file. The decoder takes ten bytes for it, whatever length the chunk has.
-fn extended(payload: &[u8]) -> Result<Sides, PictureError> {
+fn extended(payload: &[u8]) -> Result<Sides, ImageError> {
     match (payload.len(), three_bytes(payload, 4).zip(three_bytes(payload, 7))) {
         (10, Some((width, height))) => Ok((width + 1, height + 1)),
-        (length, _) => Err(PictureError::broken(FORMAT, format!("its VP8X chunk has {length} bytes, not 10"))),
+        (length, _) => Err(ImageError::broken(FORMAT, format!("its VP8X chunk has {length} bytes, not 10"))),
     }
 }
 
@@ -75,9 +75,9 @@ fn three_bytes(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
 
-fn another_size(found: Sides, announced: Sides) -> PictureError {
+fn another_size(found: Sides, announced: Sides) -> ImageError {
     let ((width, height), (columns, rows)) = (found, announced);
-    PictureError::broken(FORMAT, format!("a frame of {width} x {height} pixels where {columns} x {rows} are announced"))
+    ImageError::broken(FORMAT, format!("a frame of {width} x {height} pixels where {columns} x {rows} are announced"))
 }
 
 /// Chunks one after another: four letters, a length, as many bytes, and one more where that is odd.
@@ -90,7 +90,7 @@ struct Chunks<'a> {
 }
 
 impl<'a> Iterator for Chunks<'a> {
-    type Item = Result<(&'a [u8; 4], &'a [u8]), PictureError>;
+    type Item = Result<(&'a [u8; 4], &'a [u8]), ImageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, rest) = self.rest.split_first_chunk::<4>().filter(|_| self.at < self.end)?;
@@ -98,7 +98,7 @@ impl<'a> Iterator for Chunks<'a> {
         let length = u32::from_le_bytes(*length) as usize;
         let Some((payload, rest)) = rest.split_at_checked(length) else {
             self.rest = &[];
-            let broken = || Err(PictureError::broken(FORMAT, "a part of it is longer than the file"));
+            let broken = || Err(ImageError::broken(FORMAT, "a part of it is longer than the file"));
             return KNOWN.contains(&name).then(broken);
         };
         self.rest = rest.get(length % 2..).unwrap_or_default();

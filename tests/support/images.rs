@@ -1,20 +1,20 @@
-//! Pictures, good and bad, made on the spot.
+//! Images, good and bad, made on the spot.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-/// A colourful picture, another one for each `seed`.
-pub fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
+/// A colourful image, another one for each `seed`.
+pub fn image(width: u32, height: u32, seed: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb([(x * 7 + seed * 40) as u8, (y * 5 + seed * 90) as u8, (x * y + seed) as u8])
     })
 }
 
-/// A picture as a file.
+/// An image as a file.
 pub fn file(width: u32, height: u32, seed: u32, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::from(picture(width, height, seed)).write_to(&mut bytes, format).unwrap();
+    DynamicImage::from(image(width, height, seed)).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 

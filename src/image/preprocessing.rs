@@ -1,21 +1,21 @@
-//! How much of a picture a model sees, how it is scaled, and which values the model sees black and white as.
+//! How much of an image a model sees, how it is scaled, and which values the model sees black and white as.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What the maker of a model did to pictures before the model saw them, so that a server can do the same.
+/// What the maker of a model did to images before the model saw them, so that a server can do the same.
 ///
-/// In JSON `{"crop": 0.875, "range": [-1, 1], "filter": "lanczos"}`; what is left out is as in [`Preparation::default`].
+/// In JSON `{"crop": 0.875, "range": [-1, 1], "filter": "lanczos"}`; what is left out is as in [`Preprocessing::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
-pub struct Preparation {
+pub struct Preprocessing {
     crop: f32,
     range: [f32; 2],
     #[serde(skip_serializing_if = "Filter::is_default")]
     filter: Filter,
 }
 
-/// How the pixels of a picture of another size are weighted, under the names that Pillow and PyTorch know. When a picture
+/// How the pixels of an image of another size are weighted, under the names that Pillow and PyTorch know. When an image
 /// shrinks, each of them takes all pixels into account (PyTorch's `antialias=True`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,9 +32,9 @@ pub enum Filter {
     Lanczos,
 }
 
-/// Why pictures cannot be prepared so.
+/// Why a preprocessing is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
-pub enum PreparationError {
+pub enum PreprocessingError {
     /// It is no JSON object.
     #[error("it must be an object, such as {{\"crop\": 0.875, \"filter\": \"lanczos\"}}")]
     NoObject,
@@ -48,10 +48,10 @@ pub enum PreparationError {
         /// As JSON.
         value: String,
     },
-    /// Next to nothing would be left of the picture, or more than there is.
+    /// Next to nothing would be left of the image, or more than there is.
     #[error("crop is {0}; it must be from {LEAST_CROP} to 1")]
     Crop(f32),
-    /// No picture could be told from another, or not by finite numbers.
+    /// No image could be told from another, or not by finite numbers.
     #[error("range is from {} to {}; it must be from one finite number to another", .0[0], .0[1])]
     Range([f32; 2]),
 }
@@ -67,52 +67,52 @@ struct Unchecked {
 /// The scaler fails on parts that are many orders smaller than a pixel.
 const LEAST_CROP: f32 = 0.01;
 
-impl Preparation {
-    /// Keeps the share `crop` of a picture's shorter side, at the centre, and makes black and white the values `range`.
+impl Preprocessing {
+    /// Keeps the share `crop` of an image's shorter side, at the centre, and makes black and white the values `range`.
     ///
     /// # Errors
-    /// [`PreparationError`] unless `crop` is from 0.01 to 1, and `range` from one finite number to another.
-    pub fn new(crop: f32, range: [f32; 2]) -> Result<Preparation, PreparationError> {
+    /// [`PreprocessingError`] unless `crop` is from 0.01 to 1, and `range` from one finite number to another.
+    pub fn new(crop: f32, range: [f32; 2]) -> Result<Preprocessing, PreprocessingError> {
         if !(LEAST_CROP..=1.0).contains(&crop) {
-            return Err(PreparationError::Crop(crop));
+            return Err(PreprocessingError::Crop(crop));
         }
         if !(range[1] - range[0]).is_normal() {
-            return Err(PreparationError::Range(range));
+            return Err(PreprocessingError::Range(range));
         }
-        Ok(Preparation { crop, range, filter: Filter::default() })
+        Ok(Preprocessing { crop, range, filter: Filter::default() })
     }
 
     /// Reads what a model file says.
     ///
     /// # Errors
-    /// [`PreparationError`] names the part that is wrong.
-    pub fn from_json(value: &serde_json::Value) -> Result<Preparation, PreparationError> {
+    /// [`PreprocessingError`] names the part that is wrong.
+    pub fn from_json(value: &serde_json::Value) -> Result<Preprocessing, PreprocessingError> {
         const LONGEST: usize = 40;
-        for (key, part) in value.as_object().ok_or(PreparationError::NoObject)? {
+        for (key, part) in value.as_object().ok_or(PreprocessingError::NoObject)? {
             if Unchecked::deserialize(serde_json::json!({ key: part })).is_err() {
                 let cut = |text: &str| text.chars().take(LONGEST).collect();
-                return Err(PreparationError::Part { key: cut(key), value: cut(&part.to_string()) });
+                return Err(PreprocessingError::Part { key: cut(key), value: cut(&part.to_string()) });
             }
         }
-        Unchecked::deserialize(value).map_err(|_| PreparationError::NoObject)?.try_into()
+        Unchecked::deserialize(value).map_err(|_| PreprocessingError::NoObject)?.try_into()
     }
 
-    /// How pictures are prepared for a network that is trained now, as its file will say.
-    pub fn for_training() -> Preparation {
-        Preparation::default().filtered(Filter::Lanczos)
+    /// The preprocessing of a network that is trained now, as its file will say.
+    pub fn for_training() -> Preprocessing {
+        Preprocessing::default().filtered(Filter::Lanczos)
     }
 
-    /// The same preparation, with pictures scaled by this filter.
-    pub fn filtered(self, filter: Filter) -> Preparation {
-        Preparation { filter, ..self }
+    /// The same preprocessing, with images scaled by this filter.
+    pub fn filtered(self, filter: Filter) -> Preprocessing {
+        Preprocessing { filter, ..self }
     }
 
-    /// How pictures are scaled.
+    /// How images are scaled.
     pub fn filter(&self) -> Filter {
         self.filter
     }
 
-    /// The share of the picture's shorter side that is kept, at the centre.
+    /// The share of the image's shorter side that is kept, at the centre.
     pub fn crop(&self) -> f32 {
         self.crop
     }
@@ -129,10 +129,10 @@ impl Preparation {
     }
 }
 
-impl Default for Preparation {
-    /// All that fits the frame is kept, values are from 0 to 1, and the filter is that of a file that names none.
-    fn default() -> Preparation {
-        Preparation { crop: 1.0, range: [0.0, 1.0], filter: Filter::default() }
+impl Default for Preprocessing {
+    /// All that fits the input is kept, values are from 0 to 1, and the filter is that of a file that names none.
+    fn default() -> Preprocessing {
+        Preprocessing { crop: 1.0, range: [0.0, 1.0], filter: Filter::default() }
     }
 }
 
@@ -155,12 +155,12 @@ impl Filter {
     }
 }
 
-impl TryFrom<Unchecked> for Preparation {
-    type Error = PreparationError;
+impl TryFrom<Unchecked> for Preprocessing {
+    type Error = PreprocessingError;
 
-    fn try_from(unchecked: Unchecked) -> Result<Preparation, PreparationError> {
-        let usual = Preparation::default();
-        let checked = Preparation::new(unchecked.crop.unwrap_or(usual.crop), unchecked.range.unwrap_or(usual.range))?;
+    fn try_from(unchecked: Unchecked) -> Result<Preprocessing, PreprocessingError> {
+        let usual = Preprocessing::default();
+        let checked = Preprocessing::new(unchecked.crop.unwrap_or(usual.crop), unchecked.range.unwrap_or(usual.range))?;
         Ok(checked.filtered(unchecked.filter.unwrap_or_default()))
     }
 }

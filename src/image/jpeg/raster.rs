@@ -3,7 +3,7 @@
 //! To the bit as libjpeg does it by default: a chroma of half the resolution is interpolated with weights of 3/4 and 1/4
 //! ("fancy upsampling"), one of a quarter is repeated, and colors are converted with 16-bit constants.
 
-use image::{DynamicImage, GrayImage, RgbImage};
+use ::image::{DynamicImage, GrayImage, RgbImage};
 
 use super::frame::{Component, FrameHeader};
 use super::header::Colors;

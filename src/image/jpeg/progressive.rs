@@ -5,7 +5,7 @@ use super::frame::FrameHeader;
 use super::header::{Reader, ScanHeader, broken, unsupported};
 use super::plane::{Plane, Sink, Source};
 use super::scan::{Coder, walk};
-use crate::picture::PictureError;
+use crate::image::ImageError;
 
 /// All coefficients read so far, by component.
 pub(super) struct Progress(Vec<Coefficients>);
@@ -40,7 +40,7 @@ impl Progress {
         reader: &Reader,
         frame: &FrameHeader,
         header: &ScanHeader,
-    ) -> Result<(usize, usize), PictureError> {
+    ) -> Result<(usize, usize), ImageError> {
         let (bytes, at, tables) = reader.tables();
         let (first, low) = (header.bits.0 == 0, header.bits.1);
         let mut codes = Vec::new();
@@ -70,7 +70,7 @@ impl Progress {
     }
 
     /// The planes, once all scans were read. Coefficients are given up as soon as they are used.
-    pub(super) fn planes(self, frame: &FrameHeader, blocks: &[(usize, usize)]) -> Result<Vec<Plane>, PictureError> {
+    pub(super) fn planes(self, frame: &FrameHeader, blocks: &[(usize, usize)]) -> Result<Vec<Plane>, ImageError> {
         let complete = |of: &Coefficients| of.known[..NEEDED].iter().all(|known| *known == Some(0));
         if !self.0.iter().all(complete) {
             return Err(unsupported("progressive scans that leave out a part of the image"));

@@ -5,8 +5,8 @@
 use super::bits::Codes;
 use super::frame::{Component, FrameHeader};
 use super::{FORMAT, standard};
-use crate::picture::PictureError;
-use crate::picture::error::ENDS_EARLY;
+use crate::image::ImageError;
+use crate::image::error::ENDS_EARLY;
 
 /// A file, read up to some place.
 pub(super) struct Reader<'a> {
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The frame; there is one once a scan was found.
-    pub(super) fn frame(&self) -> Result<&FrameHeader, PictureError> {
+    pub(super) fn frame(&self) -> Result<&FrameHeader, ImageError> {
         self.frame.as_ref().ok_or_else(|| broken("it has no frame header"))
     }
 
@@ -84,14 +84,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes on behind a scan's data, where the marker `at` is next, but for `stray` bytes that nothing needed.
-    pub(super) fn scanned(&mut self, (at, stray): (usize, usize)) -> Result<(), PictureError> {
+    pub(super) fn scanned(&mut self, (at, stray): (usize, usize)) -> Result<(), ImageError> {
         self.stray = MOST_STRAY.checked_sub(stray).ok_or_else(|| broken("a scan has more data than its blocks"))?;
         self.at = at;
         Ok(())
     }
 
     /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image.
-    pub(super) fn next_scan(&mut self) -> Result<Option<ScanHeader>, PictureError> {
+    pub(super) fn next_scan(&mut self) -> Result<Option<ScanHeader>, ImageError> {
         loop {
             let marker = self.marker()?;
             match marker {
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How the samples stand for colors, by the rules that libjpeg's users know: JFIF, else Adobe, else the components' names.
-    pub(super) fn colors(&self) -> Result<Colors, PictureError> {
+    pub(super) fn colors(&self) -> Result<Colors, ImageError> {
         let components = &self.frame()?.components;
         let names: Vec<u8> = components.iter().map(|component| component.name).collect();
         match (components.len(), self.adobe) {
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The code of the next marker. Bytes that belong to nothing are passed over, as other programs do.
-    fn marker(&mut self) -> Result<u8, PictureError> {
+    fn marker(&mut self) -> Result<u8, ImageError> {
         loop {
             match *self.bytes.get(self.at..).unwrap_or_default() {
                 // Any number of `FF` may precede a marker's own.
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What belongs to the marker that was just read.
-    fn segment(&mut self) -> Result<&'a [u8], PictureError> {
+    fn segment(&mut self) -> Result<&'a [u8], ImageError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let length =
             rest.first_chunk().map(|&length| usize::from(u16::from_be_bytes(length))).ok_or_else(ends_early)?;
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         Ok(segment)
     }
 
-    fn scan_header(&self, segment: &[u8]) -> Result<ScanHeader, PictureError> {
+    fn scan_header(&self, segment: &[u8]) -> Result<ScanHeader, ImageError> {
         let invalid = || broken("a scan header is invalid");
         let frame = self.frame()?;
         let (&count, rest) = segment.split_first().ok_or_else(invalid)?;
@@ -258,7 +258,7 @@ impl Tables {
 }
 
 /// What a marker means that no baseline or progressive image has.
-fn other_process(marker: u8) -> PictureError {
+fn other_process(marker: u8) -> ImageError {
     match marker {
         0xC3 => unsupported("lossless compression"),
         0xC5..=0xC7 | 0xDE | 0xDF => unsupported("hierarchical compression"),
@@ -270,15 +270,15 @@ fn other_process(marker: u8) -> PictureError {
     }
 }
 
-pub(super) fn broken(reason: impl ToString) -> PictureError {
-    PictureError::broken(FORMAT, reason)
+pub(super) fn broken(reason: impl ToString) -> ImageError {
+    ImageError::broken(FORMAT, reason)
 }
 
-pub(super) fn ends_early() -> PictureError {
+pub(super) fn ends_early() -> ImageError {
     broken(ENDS_EARLY)
 }
 
-pub(super) fn unsupported(feature: impl Into<String>) -> PictureError {
+pub(super) fn unsupported(feature: impl Into<String>) -> ImageError {
     let advice = "save it as a baseline or progressive JPEG with 8 bits per channel";
-    PictureError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice }
+    ImageError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice }
 }

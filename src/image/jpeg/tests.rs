@@ -1,11 +1,11 @@
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use ::image::codecs::jpeg::JpegEncoder;
+use ::image::{ExtendedColorType, ImageEncoder, RgbImage};
 use proptest::prelude::*;
 
-use super::super::{Picture, Preparation};
+use super::super::{Image, Preprocessing};
 use super::*;
 
-/// A picture of 128 x 128 pixels, colour at half the resolution both ways; this and the others were written by Pillow.
+/// An image of 128 x 128 pixels, colour at half the resolution both ways; this and the others were written by Pillow.
 const HALVED: &[u8] = include_bytes!("../fixtures/ship-420.jpg");
 /// Colour at half the resolution across, with restart markers.
 const RESTARTS: &[u8] = include_bytes!("../fixtures/ship-422-restarts.jpg");
@@ -14,16 +14,16 @@ const GREY: &[u8] = include_bytes!("../fixtures/ship-grey.jpg");
 const PROGRESSIVE: &[u8] = include_bytes!("../fixtures/ship-progressive.jpg");
 const CMYK: &[u8] = include_bytes!("../fixtures/ship-cmyk.jpg");
 
-fn frame(side: usize) -> Frame {
-    Frame::new(3, side, side).unwrap()
+fn spec(side: usize) -> InputSpec {
+    InputSpec::new(3, side, side).unwrap()
 }
 
-fn full(bytes: &[u8]) -> Result<Picture, PictureError> {
-    Picture::decode(bytes, &Limits::default())
+fn full(bytes: &[u8]) -> Result<Image, ImageError> {
+    Image::decode(bytes, &ImageLimits::default())
 }
 
-fn decode_for(bytes: &[u8], frame: &Frame) -> Result<Picture, PictureError> {
-    Picture::decode_for(bytes, &Limits::default(), frame)
+fn decode_for(bytes: &[u8], spec: &InputSpec) -> Result<Image, ImageError> {
+    Image::decode_for(bytes, &ImageLimits::default(), spec)
 }
 
 fn encoded(image: &RgbImage, orientation: u8) -> Vec<u8> {
@@ -40,11 +40,11 @@ fn waves(width: u32, height: u32) -> RgbImage {
     let wave = |at: f64| (128.0 + 90.0 * at.sin()) as u8;
     RgbImage::from_fn(width, height, |x, y| {
         let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
-        image::Rgb([wave(7.0 * x), wave(9.0 * y), wave(5.0 * (x + y))])
+        ::image::Rgb([wave(7.0 * x), wave(9.0 * y), wave(5.0 * (x + y))])
     })
 }
 
-/// The picture with its sides divided so.
+/// The image with its sides divided so.
 fn divided(bytes: &[u8], divisor: u32) -> DynamicImage {
     let mut reader = Reader::new(bytes);
     let scan = reader.next_scan().unwrap().unwrap();
@@ -62,7 +62,7 @@ fn difference(one: &[u8], other: &[u8]) -> (f64, u8) {
 }
 
 #[test]
-fn what_a_model_reads_of_a_reduced_picture_is_much_the_same() {
+fn what_a_model_reads_of_a_reduced_image_is_much_the_same() {
     for (bytes, side, size) in [
         (HALVED, 8, (32, 32)),
         (HALVED, 6, (16, 16)),
@@ -72,65 +72,65 @@ fn what_a_model_reads_of_a_reduced_picture_is_much_the_same() {
         (PROGRESSIVE, 12, (32, 32)),
         (PROGRESSIVE, 4, (16, 16)),
     ] {
-        let reduced = decode_for(bytes, &frame(side)).unwrap();
+        let reduced = decode_for(bytes, &spec(side)).unwrap();
         assert_eq!(reduced.size(), size);
-        let (mean, most) = difference(&full(bytes).unwrap().pixels(&frame(side)), &reduced.pixels(&frame(side)));
+        let (mean, most) = difference(&full(bytes).unwrap().pixels(&spec(side)), &reduced.pixels(&spec(side)));
         assert!(mean < 2.0 && most <= 11, "{side}: {mean}, {most}");
     }
 }
 
 #[test]
-fn what_is_not_linear_or_not_large_is_exactly_as_without_a_frame() {
-    assert_eq!(decode_for(CMYK, &frame(4)), full(CMYK));
+fn what_is_not_linear_or_not_large_is_exactly_as_without_an_input() {
+    assert_eq!(decode_for(CMYK, &spec(4)), full(CMYK));
     for bytes in [HALVED, RESTARTS, GREY, PROGRESSIVE] {
-        assert_eq!(decode_for(bytes, &frame(28)), full(bytes));
+        assert_eq!(decode_for(bytes, &spec(28)), full(bytes));
     }
     for (width, height) in [(1, 1), (7, 9), (17, 3000), (3000, 17)] {
         let bytes = encoded(&waves(width, height), 1);
-        assert_eq!(decode_for(&bytes, &frame(28)), full(&bytes));
+        assert_eq!(decode_for(&bytes, &spec(28)), full(&bytes));
     }
 }
 
 #[test]
-fn the_frame_is_compared_to_the_picture_as_it_is_turned() {
-    let upright = Frame::new(3, 24, 4).unwrap();
+fn the_input_is_compared_to_the_image_as_it_is_turned() {
+    let upright = InputSpec::new(3, 24, 4).unwrap();
     for (orientation, stored) in [(1, (48, 256)), (3, (48, 256)), (6, (256, 48)), (8, (256, 48)), (5, (256, 48))] {
         let bytes = encoded(&waves(stored.0, stored.1), orientation);
         let reduced = decode_for(&bytes, &upright).unwrap();
         assert_eq!(reduced.size(), (12, 64), "{orientation}");
         let (_, most) = difference(&full(&bytes).unwrap().pixels(&upright), &reduced.pixels(&upright));
         assert!(most <= 4, "{orientation}: {most}");
-        // Lying, it covers this frame with hardly more pixels than are read.
-        assert_eq!(decode_for(&bytes, &Frame::new(3, 4, 24).unwrap()), full(&bytes));
+        // Lying, it covers this input with hardly more pixels than are read.
+        assert_eq!(decode_for(&bytes, &InputSpec::new(3, 4, 24).unwrap()), full(&bytes));
     }
 }
 
 #[test]
 fn the_limits_are_those_of_the_files_size() {
-    let limits = Limits { max_bytes: 1 << 20, max_pixels: 128 * 128 - 1 };
-    let outcome = Picture::decode_for(HALVED, &limits, &frame(4));
-    assert_eq!(outcome, Err(PictureError::TooManyPixels { width: 128, height: 128, max_pixels: limits.max_pixels }));
+    let limits = ImageLimits { max_bytes: 1 << 20, max_pixels: 128 * 128 - 1 };
+    let outcome = Image::decode_for(HALVED, &limits, &spec(4));
+    assert_eq!(outcome, Err(ImageError::TooManyPixels { width: 128, height: 128, max_pixels: limits.max_pixels }));
 }
 
 #[test]
 fn a_file_cut_short_is_broken_at_every_size() {
     for bytes in [HALVED, RESTARTS, GREY, PROGRESSIVE] {
         for length in (16..bytes.len()).step_by(13) {
-            let cut = decode_for(&bytes[..length], &frame(1));
-            assert!(matches!(cut, Err(PictureError::Broken { .. })), "{length} of {}", bytes.len());
+            let cut = decode_for(&bytes[..length], &spec(1));
+            assert!(matches!(cut, Err(ImageError::Broken { .. })), "{length} of {}", bytes.len());
             let ended = [&bytes[..length], &[0xFF, 0xD9]].concat();
-            assert_eq!(decode_for(&ended, &frame(1)).is_ok(), full(&ended).is_ok(), "{length} of {}", bytes.len());
+            assert_eq!(decode_for(&ended, &spec(1)).is_ok(), full(&ended).is_ok(), "{length} of {}", bytes.len());
         }
     }
 }
 
 proptest! {
     #[test]
-    fn what_is_left_has_more_pixels_than_are_read_and_ends_where_the_picture_does(
+    fn what_is_left_has_more_pixels_than_are_read_and_ends_where_the_image_does(
         size in (1u32..6000, 1u32..6000), side in (1usize..300, 1usize..300), crop in 0.1f32..=1.0,
     ) {
-        let frame = Frame::new(3, side.0, side.1).unwrap().prepared(Preparation::new(crop, [0.0, 1.0]).unwrap());
-        let room = fit::room(size, &frame);
+        let spec = InputSpec::new(3, side.0, side.1).unwrap().with_preprocessing(Preprocessing::new(crop, [0.0, 1.0]).unwrap());
+        let room = resize::room(size, &spec);
         let divisor = reduced::divisor(size, room);
         let good = |divisor: u32| {
             let off = |side: u32| f64::from((side % divisor).min(divisor - side % divisor)) / room;
@@ -140,11 +140,11 @@ proptest! {
         prop_assert_eq!(divisor, expected);
         if divisor > 1 {
             let rounded = |side: u32| (f64::from(side) / f64::from(divisor)).round() as u32;
-            prop_assert!(fit::room((rounded(size.0), rounded(size.1)), &frame) > 2.0);
+            prop_assert!(resize::room((rounded(size.0), rounded(size.1)), &spec) > 2.0);
         }
     }
 
-    /// The oracle is the full picture, of which each square is averaged.
+    /// The oracle is the full image, of which each square is averaged.
     #[test]
     fn every_pixel_is_the_mean_of_those_it_stands_for(
         (width, height, values) in (4u32..40, 4u32..40).prop_flat_map(|(width, height)| {
@@ -156,12 +156,12 @@ proptest! {
         let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
         let (colours, channels) = if grey { (ExtendedColorType::L8, 1) } else { (ExtendedColorType::Rgb8, 3) };
         encoder.write_image(&values[..(width * height * channels) as usize], width, height, colours).unwrap();
-        let (whole, _) = decode(&bytes, &Limits::default(), None).unwrap();
+        let (whole, _) = decode(&bytes, &ImageLimits::default(), None).unwrap();
         let (whole, reduced) = (whole.into_rgb8(), divided(&bytes, divisor).into_rgb8());
         for (x, y, pixel) in reduced.enumerate_pixels() {
-            // The last squares may have pixels that the picture has not.
+            // The last squares may have pixels that the image has not.
             if (x + 1) * divisor <= width && (y + 1) * divisor <= height {
-                let square = image::imageops::crop_imm(&whole, x * divisor, y * divisor, divisor, divisor).to_image();
+                let square = ::image::imageops::crop_imm(&whole, x * divisor, y * divisor, divisor, divisor).to_image();
                 for channel in 0..3 {
                     let sum: u32 = square.pixels().map(|pixel| u32::from(pixel[channel])).sum();
                     let mean = f64::from(sum) / f64::from(divisor * divisor);
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_file_is_judged_as_without_a_frame(
+    fn a_damaged_file_is_judged_as_without_an_input(
         file in 0..4usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = [HALVED, RESTARTS, GREY, PROGRESSIVE][file].to_vec();
@@ -181,9 +181,9 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let limits = Limits { max_bytes: 1 << 20, max_pixels: 100_000 };
-        let reduced = Picture::decode_for(&bytes, &limits, &frame(1));
-        prop_assert_eq!(reduced.err(), Picture::decode(&bytes, &limits).err());
+        let limits = ImageLimits { max_bytes: 1 << 20, max_pixels: 100_000 };
+        let reduced = Image::decode_for(&bytes, &limits, &spec(1));
+        prop_assert_eq!(reduced.err(), Image::decode(&bytes, &limits).err());
     }
 }
 

@@ -5,108 +5,20 @@ use std::f64::consts::PI;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{CropBox, FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
-use thiserror::Error;
 
-use super::{Filter, Pixels, Preparation, Region};
+use super::input_spec::Colour;
+use super::{Filter, InputSpec, Pixels, Region};
 
-/// The colours that a model reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Colour {
-    /// One channel.
-    Grey,
-    /// Three channels: red, green, blue.
-    Rgb,
+pub(super) fn pixels(pixels: &Pixels, spec: &InputSpec) -> Vec<u8> {
+    resized(pixels, kept(pixels.size(), spec), spec)
 }
 
-/// What a model reads: a picture of this size and these colours, prepared in this way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Frame {
-    colour: Colour,
-    height: u32,
-    width: u32,
-    preparation: Preparation,
+/// `region` of the image, as [`pixels`] makes it of what it keeps; what lies outside of the image is left off.
+pub(super) fn cut(pixels: &Pixels, region: Region, spec: &InputSpec) -> Vec<u8> {
+    resized(pixels, inside(region, pixels.size()), spec)
 }
 
-/// Why a model's input is not a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum FrameError {
-    /// Neither grey nor colour.
-    #[error("the model's input has {0} channels; a picture has 1 (grey) or 3 (colour)")]
-    Channels(usize),
-    /// Sides of nothing, or far beyond any model.
-    #[error("the model's input is {height} x {width} pixels; each side must be from 1 to {MAX_SIDE}")]
-    Size {
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-    },
-}
-
-/// The longest side of a model's input.
-const MAX_SIDE: usize = 4096;
-
-impl Frame {
-    /// The frame of an input `[channels, height, width]`, with the usual [`Preparation`].
-    ///
-    /// # Errors
-    /// [`FrameError`] unless there are 1 or 3 channels and sides of 1 to 4096 pixels.
-    pub fn new(channels: usize, height: usize, width: usize) -> Result<Frame, FrameError> {
-        let colour = match channels {
-            1 => Colour::Grey,
-            3 => Colour::Rgb,
-            _ => return Err(FrameError::Channels(channels)),
-        };
-        let sides = 1..=MAX_SIDE;
-        if !sides.contains(&height) || !sides.contains(&width) {
-            return Err(FrameError::Size { height, width });
-        }
-        Ok(Frame { colour, height: height as u32, width: width as u32, preparation: Preparation::default() })
-    }
-
-    /// The same frame, for pictures that are prepared so.
-    pub fn prepared(self, preparation: Preparation) -> Frame {
-        Frame { preparation, ..self }
-    }
-
-    /// How pictures are prepared.
-    pub fn preparation(&self) -> Preparation {
-        self.preparation
-    }
-
-    /// Number of values: channels times height times width.
-    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
-    pub fn len(&self) -> usize {
-        self.channels() * self.area()
-    }
-
-    /// A picture's pixels ([`Picture::pixels`](super::Picture::pixels)) as the numbers that the model reads: `[C, H, W]`.
-    pub fn values(&self, pixels: &[u8]) -> Vec<f32> {
-        pixels.iter().map(|&byte| self.preparation.value(byte)).collect()
-    }
-
-    fn channels(&self) -> usize {
-        match self.colour {
-            Colour::Grey => 1,
-            Colour::Rgb => 3,
-        }
-    }
-
-    fn area(&self) -> usize {
-        self.height as usize * self.width as usize
-    }
-}
-
-pub(super) fn pixels(pixels: &Pixels, frame: &Frame) -> Vec<u8> {
-    framed(pixels, kept(pixels.size(), frame), frame)
-}
-
-/// `region` of the picture, as [`pixels`] makes it of what it keeps; what lies outside of the picture is left off.
-pub(super) fn cut(pixels: &Pixels, region: Region, frame: &Frame) -> Vec<u8> {
-    framed(pixels, inside(region, pixels.size()), frame)
-}
-
-/// The picture with `side` pixels on its shorter side; `None` if it has no more than that already.
+/// The image with `side` pixels on its shorter side; `None` if it has no more than that already.
 pub(super) fn reduced(pixels: &Pixels, side: u32, filter: Filter) -> Option<Pixels> {
     let (width, height) = pixels.size();
     let shorter = width.min(height);
@@ -118,19 +30,19 @@ pub(super) fn reduced(pixels: &Pixels, side: u32, filter: Filter) -> Option<Pixe
     Some(scale(pixels, whole, (scaled(width), scaled(height)), filter))
 }
 
-/// Pixels, per side, that are kept of a picture of this size for one that the frame reads.
-pub(super) fn room(size: (u32, u32), frame: &Frame) -> f64 {
-    let kept = kept(size, frame);
-    (kept.width / f64::from(frame.width)).min(kept.height / f64::from(frame.height))
+/// Pixels, per side, that are kept of an image of this size for one that the model reads.
+pub(super) fn room(size: (u32, u32), spec: &InputSpec) -> f64 {
+    let kept = kept(size, spec);
+    (kept.width / f64::from(spec.width)).min(kept.height / f64::from(spec.height))
 }
 
-fn framed(pixels: &Pixels, kept: CropBox, frame: &Frame) -> Vec<u8> {
-    let scaled = scale(pixels, kept, (frame.width, frame.height), frame.preparation.filter());
-    match (&scaled, frame.colour) {
+fn resized(pixels: &Pixels, kept: CropBox, spec: &InputSpec) -> Vec<u8> {
+    let scaled = scale(pixels, kept, (spec.width, spec.height), spec.preprocessing.filter());
+    match (&scaled, spec.colour) {
         (Pixels::Grey(image), Colour::Grey) => planes::<1>(image),
         (Pixels::Rgb(image), Colour::Rgb) => planes::<3>(image),
         (Pixels::Grey(image), Colour::Rgb) => planes::<1>(image).repeat(3),
-        (Pixels::Rgb(image), Colour::Grey) => planes::<1>(&image::imageops::grayscale(image)),
+        (Pixels::Rgb(image), Colour::Grey) => planes::<1>(&::image::imageops::grayscale(image)),
     }
 }
 
@@ -145,24 +57,24 @@ fn planes<const CHANNELS: usize>(interleaved: &[u8]) -> Vec<u8> {
     planes
 }
 
-/// Brings a part of the picture to a size, in the picture's own colours: few pixels are left to convert afterwards.
+/// Brings a part of the image to a size, in the image's own colours: few pixels are left to convert afterwards.
 fn scale(pixels: &Pixels, kept: CropBox, (width, height): (u32, u32), filter: Filter) -> Pixels {
     let message = "as many pixels as the size says";
     match pixels {
         Pixels::Grey(image) => {
             let scaled = resize::<U8>(image, image.dimensions(), kept, (width, height), filter);
-            Pixels::Grey(image::GrayImage::from_raw(width, height, scaled).expect(message))
+            Pixels::Grey(::image::GrayImage::from_raw(width, height, scaled).expect(message))
         }
         Pixels::Rgb(image) => {
             let scaled = resize::<U8x3>(image, image.dimensions(), kept, (width, height), filter);
-            Pixels::Rgb(image::RgbImage::from_raw(width, height, scaled).expect(message))
+            Pixels::Rgb(::image::RgbImage::from_raw(width, height, scaled).expect(message))
         }
     }
 }
 
 /// Typed, because the form that takes any pixel would compile the code of all seventeen kinds: three megabytes.
 fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32, u32), filter: Filter) -> Vec<u8> {
-    let message = "a picture has as many bytes as its size says";
+    let message = "an image has as many bytes as its size says";
     let source = TypedImageRef::<P>::from_buffer(from.0, from.1, bytes).expect(message);
     let mut scaled = vec![0; to.0 as usize * to.1 as usize * P::size()];
     let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
@@ -182,7 +94,7 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
         .use_alpha(false);
     Resizer::new()
         .resize_typed(&source, &mut target, &options)
-        .expect("the cut lies inside the picture, and the types agree");
+        .expect("the cut lies inside the image, and the types agree");
     scaled
 }
 
@@ -212,7 +124,7 @@ const LANCZOS_SUPPORT: f64 = 3.0;
 
 /// Lanczos' filter, `sinc(x) sinc(x/3)` (Duchon, 1979).
 ///
-/// A picture takes some thousand weights, and with the library's two sines each they took a third of the time of scaling a small
+/// An image takes some thousand weights, and with the library's two sines each they took a third of the time of scaling a small
 /// one: here both come from one, by `sin 3t = 3 sin t - 4 sin^3 t`.
 fn lanczos(x: f64) -> f64 {
     let x = x.abs();
@@ -239,7 +151,7 @@ fn sine(angle: f64) -> f64 {
 /// Pixels of a side below which a region is nothing: the scaling has no weights for it.
 const LEAST: f64 = 0.01;
 
-/// `region` without what lies outside of a picture of this size; the whole picture where nothing would be left.
+/// `region` without what lies outside of an image of this size; the whole image where nothing would be left.
 fn inside(region: Region, (width, height): (u32, u32)) -> CropBox {
     let clipped = |start: f64, length: f64, most: u32| {
         let (from, to) = (start.max(0.0), (start + length).min(f64::from(most)));
@@ -251,10 +163,10 @@ fn inside(region: Region, (width, height): (u32, u32)) -> CropBox {
     }
 }
 
-/// The part of a picture that becomes the input: the largest of the frame's proportions, less what the crop takes off.
-fn kept((width, height): (u32, u32), frame: &Frame) -> CropBox {
-    let fit = CropBox::fit_src_into_dst_size(width, height, frame.width, frame.height, Some((0.5, 0.5)));
-    let crop = f64::from(frame.preparation.crop());
+/// The part of an image that becomes the input: the largest of the same proportions, less what the crop takes off.
+fn kept((width, height): (u32, u32), spec: &InputSpec) -> CropBox {
+    let fit = CropBox::fit_src_into_dst_size(width, height, spec.width, spec.height, Some((0.5, 0.5)));
+    let crop = f64::from(spec.preprocessing.crop());
     let shrunk = |start: f64, length: f64| (start + (length - length * crop) / 2.0, length * crop);
     let ((left, width), (top, height)) = (shrunk(fit.left, fit.width), shrunk(fit.top, fit.height));
     CropBox { left, top, width, height }

@@ -1,8 +1,8 @@
-//! JPEG: decoded right, or refused. A file that ends early or is damaged is an error, not a picture with a gray half.
+//! JPEG: decoded right, or refused. A file that ends early or is damaged is an error, not an image with a gray half.
 //!
 //! Baseline, extended and progressive files of 8 bits, with Huffman codes and any scans, at full size or at 1/4 or 1/8 of
 //! it. At full size every pixel is, to the bit, what libjpeg-turbo's `djpeg` makes of it by default; `tests/jpeg.rs`
-//! compares. A reduced picture's pixels are the means of the pixels that they stand for.
+//! compares. A reduced image's pixels are the means of the pixels that they stand for.
 //!
 //! `header` reads segments, `scan` and `progressive` the coefficients between them, which become samples in `plane`, by
 //! `idct` or `means`; `raster` makes an image of the planes.
@@ -19,20 +19,20 @@ mod reduced;
 mod scan;
 mod standard;
 
-use image::DynamicImage;
-use image::metadata::Orientation;
+use ::image::DynamicImage;
+use ::image::metadata::Orientation;
 
 use self::header::{Colors, Reader, broken};
-use super::{Frame, Limits, PictureError, fit};
+use super::{ImageError, ImageLimits, InputSpec, resize};
 
 const FORMAT: &str = "JPEG";
 
-/// The picture as it is stored, at its full size unless less is enough for the frame, and how to turn it.
+/// The image as it is stored, at its full size unless less is enough for the input, and how to turn it.
 pub(super) fn decode(
     bytes: &[u8],
-    limits: &Limits,
-    frame: Option<&Frame>,
-) -> Result<(DynamicImage, Orientation), PictureError> {
+    limits: &ImageLimits,
+    spec: Option<&InputSpec>,
+) -> Result<(DynamicImage, Orientation), ImageError> {
     let mut reader = Reader::new(bytes);
     let scan = reader.next_scan()?.ok_or_else(|| broken("it has no scan"))?;
     let (header, colors) = (reader.frame()?.clone(), reader.colors()?);
@@ -41,7 +41,7 @@ pub(super) fn decode(
 
     let exif = reader.exif().and_then(Orientation::from_exif_chunk);
     let orientation = exif.unwrap_or(Orientation::NoTransforms);
-    let room = frame.map_or(1.0, |frame| fit::room(upright(size, orientation), frame));
+    let room = spec.map_or(1.0, |spec| resize::room(upright(size, orientation), spec));
     let image = match reduction(&header, colors, reduced::divisor(size, room)) {
         Some((divisor, blocks)) => {
             let size = (reduced::divided(size.0, divisor), reduced::divided(size.1, divisor));
@@ -63,7 +63,7 @@ fn reduction(header: &frame::FrameHeader, colors: Colors, divisor: u32) -> Optio
     if divisor > 1 && linear { reduced::blocks(header, divisor).map(|blocks| (divisor, blocks)) } else { None }
 }
 
-/// The size of a picture once it is turned.
+/// The size of an image once it is turned.
 fn upright((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
     match orientation {
         Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {

@@ -1,4 +1,4 @@
-//! Somebody's folder of pictures: listed first, so that what is wrong with it is known before a picture is decoded.
+//! Somebody's folder of images: listed first, so that what is wrong with it is known before an image is decoded.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use exporter::data::{Examples, Images, PhotoSet};
 
 use super::say::{note, notes};
 
-/// A folder of pictures that was listed.
+/// A folder of images that was listed.
 #[derive(Debug)]
-pub(super) struct Pictures {
+pub(super) struct PhotoFolder {
     root: PathBuf,
     /// The folder's own name.
     pub(super) folder: String,
     splits: Splits,
-    /// Sides of the square that a picture becomes, in pixels.
+    /// Sides of the square that an image becomes, in pixels.
     size: usize,
     shares: Shares,
 }
 
-/// Pictures that were read, and what is known of them.
+/// PhotoFolder that were read, and what is known of them.
 pub(super) struct Album {
     pub(super) set: PhotoSet,
     pub(super) train: Photos,
@@ -30,16 +30,16 @@ pub(super) struct Album {
     pub(super) test: Images,
 }
 
-impl Pictures {
-    /// Lists the pictures below `root`.
-    pub(super) fn list(root: &Path, size: usize, shares: Shares, seed: u64) -> anyhow::Result<Pictures> {
+impl PhotoFolder {
+    /// Lists the images below `root`.
+    pub(super) fn list(root: &Path, size: usize, shares: Shares, seed: u64) -> anyhow::Result<PhotoFolder> {
         let whole = root.canonicalize().with_context(|| root.display().to_string())?;
         let folder = whole.file_name().map_or("photos".into(), |name| name.to_string_lossy().into_owned());
         let splits = photos::split(root, shares, seed)?;
-        Ok(Pictures { root: root.into(), folder, splits, size, shares })
+        Ok(PhotoFolder { root: root.into(), folder, splits, size, shares })
     }
 
-    /// What is known before a picture is decoded; the rest is as it was when a run was `begun`.
+    /// What is known before an image is decoded; the rest is as it was when a run was `begun`.
     pub(super) fn described(&self, begun: Option<&PhotoSet>) -> PhotoSet {
         let broken = begun.map_or([0; 3], |begun| begun.broken);
         let listed = self.counts();
@@ -48,7 +48,7 @@ impl Pictures {
             classes: self.splits.classes.clone(),
             size: self.size,
             shares: [self.shares.validation, self.shares.test],
-            pictures: [0, 1, 2].map(|part| listed[part].saturating_sub(broken[part])),
+            images: [0, 1, 2].map(|part| listed[part].saturating_sub(broken[part])),
             mean: begun.map_or_else(Vec::new, |begun| begun.mean.clone()),
             std: begun.map_or_else(Vec::new, |begun| begun.std.clone()),
             broken,
@@ -67,12 +67,12 @@ impl Pictures {
         if beyond > 0 {
             let of = train.labels().len();
             note(&format!(
-                "{beyond} of {of} training pictures do not fit into {memory} MiB (--memory): decoded again in each epoch"
+                "{beyond} of {of} training images do not fit into {memory} MiB (--memory): decoded again in each epoch"
             ));
         }
-        let (listed, pictures) = (self.counts(), [train.labels().len(), validation.len(), test.len()]);
-        let broken = [0, 1, 2].map(|part| listed[part] - pictures[part]);
-        let set = PhotoSet { pictures, mean, std, broken, ..self.described(None) };
+        let (listed, images) = (self.counts(), [train.labels().len(), validation.len(), test.len()]);
+        let broken = [0, 1, 2].map(|part| listed[part] - images[part]);
+        let set = PhotoSet { images, mean, std, broken, ..self.described(None) };
         Ok(Album { set, train, validation, test })
     }
 
@@ -106,12 +106,12 @@ impl Pictures {
         let measured = ((validation + test) * 3 * self.size * self.size) >> 20;
         if measured > memory {
             note(&format!(
-                "the {} pictures to measure with take {measured} MiB, besides the {memory} of --memory",
+                "the {} images to measure with take {measured} MiB, besides the {memory} of --memory",
                 validation + test
             ));
         }
         let twins: Vec<String> = photos::twins(&self.splits).iter().map(in_words).collect();
-        notes(&twins, "more pictures are there twice");
+        notes(&twins, "more images are there twice");
     }
 }
 
@@ -122,15 +122,15 @@ fn in_words(Twins { paths: [one, other], trouble }: &Twins) -> String {
         Trouble::Contradiction => "in two classes, of which one is wrong",
     };
     let (one, other) = (one.display(), other.display());
-    format!("{one} and {other} are the same picture, {trouble}; both are used: delete one")
+    format!("{one} and {other} are the same image, {trouble}; both are used: delete one")
 }
 
 fn say_what_is_broken(broken: &[Broken]) {
     let line = |one: &Broken| format!("{}: {}; skipped", one.path.display(), one.reason);
-    notes(&broken.iter().map(line).collect::<Vec<_>>(), "more broken pictures, skipped");
+    notes(&broken.iter().map(line).collect::<Vec<_>>(), "more broken images, skipped");
 }
 
 fn bar(count: usize) -> anyhow::Result<ProgressBar> {
-    let style = "reading pictures {bar:30} {pos}/{len}  {elapsed} gone, {eta} left";
+    let style = "reading images {bar:30} {pos}/{len}  {elapsed} gone, {eta} left";
     Ok(ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(style)?))
 }

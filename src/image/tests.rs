@@ -1,9 +1,9 @@
 use std::io::Cursor;
 
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::codecs::webp::WebPEncoder;
-use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage};
+use ::image::codecs::jpeg::JpegEncoder;
+use ::image::codecs::png::PngEncoder;
+use ::image::codecs::webp::WebPEncoder;
+use ::image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage};
 use proptest::prelude::*;
 
 use super::*;
@@ -16,8 +16,8 @@ fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
-    Picture::decode(bytes, &Limits::default())
+fn decode(bytes: &[u8]) -> Result<Image, ImageError> {
+    Image::decode(bytes, &ImageLimits::default())
 }
 
 /// Something with detail in every corner, so that no block of an encoding is empty.
@@ -53,16 +53,16 @@ fn exif(orientation: u8) -> Vec<u8> {
 fn lossless_types_keep_every_pixel() {
     let image = checkered(13, 7);
     for format in [ImageFormat::Png, ImageFormat::WebP] {
-        let picture = decode(&encoded(&image.clone().into(), format)).unwrap();
-        assert_eq!(Some(picture), Picture::from_rgb(13, 7, image.as_raw().clone()), "{format:?}");
+        let decoded = decode(&encoded(&image.clone().into(), format)).unwrap();
+        assert_eq!(Some(decoded), Image::from_rgb(13, 7, image.as_raw().clone()), "{format:?}");
     }
 }
 
 #[test]
 fn a_jpeg_comes_back_much_as_it_was() {
     let image = RgbImage::from_fn(32, 24, |x, _| if x < 16 { Rgb([200, 30, 60]) } else { Rgb([20, 90, 220]) });
-    let Picture(Pixels::Rgb(decoded)) = decode(&encoded(&image.clone().into(), ImageFormat::Jpeg)).unwrap() else {
-        panic!("a colour picture");
+    let Image(Pixels::Rgb(decoded)) = decode(&encoded(&image.clone().into(), ImageFormat::Jpeg)).unwrap() else {
+        panic!("a colour image");
     };
     for (at, before, after) in [(2, 2), (29, 20)].map(|at: (u32, u32)| (at, image[at], decoded[at])) {
         assert!(before.0.iter().zip(after.0).all(|(a, b)| a.abs_diff(b) < 12), "{at:?}: {before:?} became {after:?}");
@@ -72,15 +72,15 @@ fn a_jpeg_comes_back_much_as_it_was() {
 #[test]
 fn a_grey_jpeg_stays_grey() {
     let image = GrayImage::from_pixel(9, 9, Luma([77]));
-    let picture = decode(&encoded(&image.into(), ImageFormat::Jpeg)).unwrap();
-    assert!(matches!(picture.0, Pixels::Grey(_)));
+    let decoded = decode(&encoded(&image.into(), ImageFormat::Jpeg)).unwrap();
+    assert!(matches!(decoded.0, Pixels::Grey(_)));
 }
 
 #[test]
 fn a_cmyk_jpeg_is_converted() {
     // One colour, 8 x 8, written by Pillow: cyan 0, magenta 255, yellow 255, key 0 is red.
-    let picture = decode(include_bytes!("fixtures/red-cmyk.jpg")).unwrap();
-    let Pixels::Rgb(image) = picture.0 else { panic!("a colour picture") };
+    let decoded = decode(include_bytes!("fixtures/red-cmyk.jpg")).unwrap();
+    let Pixels::Rgb(image) = decoded.0 else { panic!("a colour image") };
     let [red, green, blue] = image[(4, 4)].0;
     assert!(red > 230 && green < 25 && blue < 25, "{:?}", image[(4, 4)]);
 }
@@ -88,18 +88,18 @@ fn a_cmyk_jpeg_is_converted() {
 #[test]
 fn transparency_is_laid_on_white_and_sixteen_bits_become_eight() {
     let pixels = [0u8, 0, 0, 0, /**/ 255, 0, 0, 255, /**/ 0, 0, 0, 128];
-    let rgba = DynamicImage::ImageRgba8(image::RgbaImage::from_raw(3, 1, pixels.to_vec()).unwrap());
-    let white_red_grey = Picture::from_rgb(3, 1, vec![255, 255, 255, 255, 0, 0, 127, 127, 127]);
+    let rgba = DynamicImage::ImageRgba8(::image::RgbaImage::from_raw(3, 1, pixels.to_vec()).unwrap());
+    let white_red_grey = Image::from_rgb(3, 1, vec![255, 255, 255, 255, 0, 0, 127, 127, 127]);
     assert_eq!(decode(&encoded(&rgba, ImageFormat::Png)).ok(), white_red_grey);
     assert_eq!(decode(&encoded(&rgba, ImageFormat::WebP)).ok(), white_red_grey);
 
-    let deep = DynamicImage::ImageLumaA16(image::ImageBuffer::from_raw(2, 1, vec![0, 0, 0x8080, 0xFFFF]).unwrap());
-    assert_eq!(decode(&encoded(&deep, ImageFormat::Png)).ok(), Picture::from_grey(2, 1, vec![255, 0x80]));
+    let deep = DynamicImage::ImageLumaA16(::image::ImageBuffer::from_raw(2, 1, vec![0, 0, 0x8080, 0xFFFF]).unwrap());
+    assert_eq!(decode(&encoded(&deep, ImageFormat::Png)).ok(), Image::from_grey(2, 1, vec![255, 0x80]));
 }
 
 #[test]
 fn every_exif_orientation_is_honoured_in_every_type() {
-    // The upright picture is red on the left, and taller than wide.
+    // The upright image is red on the left, and taller than wide.
     let upright = RgbImage::from_fn(16, 24, |x, _| if x < 8 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
     let undo = [
         (1, DynamicImage::from(upright.clone())),
@@ -135,9 +135,9 @@ fn every_exif_orientation_is_honoured_in_every_type() {
             }),
         ];
         for (file, format) in files.iter().zip(FORMATS) {
-            let picture = decode(file).unwrap();
-            assert_eq!(picture.size(), (16, 24), "{format:?}, orientation {orientation}");
-            let Pixels::Rgb(image) = picture.0 else { panic!("a colour picture") };
+            let decoded = decode(file).unwrap();
+            assert_eq!(decoded.size(), (16, 24), "{format:?}, orientation {orientation}");
+            let Pixels::Rgb(image) = decoded.0 else { panic!("a colour image") };
             assert!(image[(1, 12)][0] > 200 && image[(14, 12)][2] > 200, "{format:?}, orientation {orientation}");
         }
     }
@@ -157,7 +157,7 @@ fn a_file_cut_anywhere_is_broken_in_every_type() {
         };
         for length in 16..whole.len() {
             match decode(&whole[..length]) {
-                Err(PictureError::Broken { .. }) => {}
+                Err(ImageError::Broken { .. }) => {}
                 decoded => {
                     assert_eq!(decoded, decode(&whole), "{format:?}: {length} of {} bytes", whole.len());
                     assert!(length >= whole.len() - silent, "{format:?}: {length} of {} bytes", whole.len());
@@ -167,7 +167,7 @@ fn a_file_cut_anywhere_is_broken_in_every_type() {
     }
 }
 
-/// The PNG file of a picture, and where its chunks begin.
+/// The PNG file of an image, and where its chunks begin.
 fn chunks(file: &[u8]) -> Vec<usize> {
     let mut starts = vec![8];
     while let Some(length) = file.get(starts[starts.len() - 1]..).and_then(|rest| rest.first_chunk()) {
@@ -202,11 +202,11 @@ fn a_png_needs_all_its_pixels_and_no_more() {
     // A comment costs no memory that pixels could need, however long it is.
     let long = [b"tEXta\0", &vec![b'x'; 20_000_000][..]].concat();
     let text = [&(long.len() as u32 - 4).to_be_bytes(), &long[..], &crc32(&long).to_be_bytes()].concat();
-    let limits = Limits { max_bytes: 1 << 30, max_pixels: 10_000 };
+    let limits = ImageLimits { max_bytes: 1 << 30, max_pixels: 10_000 };
     let commented = [&file[..last], &text, &file[last..]].concat();
-    assert_eq!(Picture::decode(&commented, &limits), Ok(whole.clone()));
+    assert_eq!(Image::decode(&commented, &limits), Ok(whole.clone()));
     let commented = [&file[..starts[1]], &text, &file[starts[1]..]].concat();
-    assert_eq!(Picture::decode(&commented, &limits), Ok(whole));
+    assert_eq!(Image::decode(&commented, &limits), Ok(whole));
 }
 
 #[test]
@@ -271,64 +271,64 @@ fn a_jpeg_may_be_followed_by_something_else() {
 #[test]
 fn other_types_are_unsupported_and_the_error_says_what_they_look_like() {
     let says = |bytes: &[u8]| match decode(bytes) {
-        Err(error @ PictureError::Unsupported { .. }) => error.to_string(),
+        Err(error @ ImageError::Unsupported { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
     let gif = "the image is not a JPEG, PNG or WebP file: it looks like GIF, which is not supported; save one of its frames as PNG";
     assert_eq!(says(b"GIF89a\x01\0\x01\0"), gif);
     assert!(says(b"{\"width\": 1}").ends_with(r#"it begins with the text "{\"width\": 1}""#));
     assert!(says(&[0xFE, 0xED]).ends_with("it begins with the bytes fe ed"));
-    assert_eq!(decode(b""), Err(PictureError::Empty));
+    assert_eq!(decode(b""), Err(ImageError::Empty));
 }
 
 #[test]
 fn the_limits_hold_before_anything_is_decoded() {
-    let limits = Limits { max_bytes: 300, max_pixels: 99 };
+    let limits = ImageLimits { max_bytes: 300, max_pixels: 99 };
     let png = bomb(10, 10);
-    let too_many = PictureError::TooManyPixels { width: 10, height: 10, max_pixels: 99 };
-    assert_eq!(Picture::decode(&png, &limits), Err(too_many));
+    let too_many = ImageError::TooManyPixels { width: 10, height: 10, max_pixels: 99 };
+    assert_eq!(Image::decode(&png, &limits), Err(too_many));
     let large = vec![0; 301];
-    assert_eq!(Picture::decode(&large, &limits), Err(PictureError::TooManyBytes { bytes: 301, max_bytes: 300 }));
+    assert_eq!(Image::decode(&large, &limits), Err(ImageError::TooManyBytes { bytes: 301, max_bytes: 300 }));
     for side in [60_000, 0x7FFF_FFFF] {
         let outcome = decode(&bomb(side, side));
-        assert!(matches!(outcome, Err(PictureError::TooManyPixels { .. })), "{side}: {outcome:?}");
+        assert!(matches!(outcome, Err(ImageError::TooManyPixels { .. })), "{side}: {outcome:?}");
     }
-    assert!(matches!(decode(&bomb(0, 7)), Err(PictureError::Broken { .. })));
+    assert!(matches!(decode(&bomb(0, 7)), Err(ImageError::Broken { .. })));
 }
 
 #[test]
-fn a_frame_is_grey_or_colour_and_of_a_sensible_size() {
-    assert_eq!(Frame::new(2, 8, 8), Err(FrameError::Channels(2)));
-    assert_eq!(Frame::new(3, 0, 8), Err(FrameError::Size { height: 0, width: 8 }));
-    assert_eq!(Frame::new(3, 8, 5000), Err(FrameError::Size { height: 8, width: 5000 }));
-    assert_eq!(Frame::new(3, 8, 9).unwrap().len(), 216);
+fn an_input_is_grey_or_colour_and_of_a_sensible_size() {
+    assert_eq!(InputSpec::new(2, 8, 8), Err(InputSpecError::Channels(2)));
+    assert_eq!(InputSpec::new(3, 0, 8), Err(InputSpecError::Size { height: 0, width: 8 }));
+    assert_eq!(InputSpec::new(3, 8, 5000), Err(InputSpecError::Size { height: 8, width: 5000 }));
+    assert_eq!(InputSpec::new(3, 8, 9).unwrap().len(), 216);
 }
 
 #[test]
 fn the_cut_keeps_the_centre() {
-    // Three stripes, each as wide as the picture is high: only the middle one is left.
+    // Three stripes, each as wide as the image is high: only the middle one is left.
     let stripes = RgbImage::from_fn(90, 30, |x, _| match x / 30 {
         1 => Rgb([0, 255, 0]),
         _ => Rgb([255, 0, 0]),
     });
-    let input = Picture::from_rgb(90, 30, stripes.into_raw()).unwrap().input(&Frame::new(3, 10, 10).unwrap());
+    let input = Image::from_rgb(90, 30, stripes.into_raw()).unwrap().input(&InputSpec::new(3, 10, 10).unwrap());
     // The filter mixes in what lies just outside at the border columns.
     let inner = |plane: usize| (0..100).filter(|at| (1..9).contains(&(at % 10))).map(move |at| plane * 100 + at);
     assert!(inner(0).all(|at| input[at] < 0.01) && inner(1).all(|at| input[at] > 0.99));
 }
 
 #[test]
-fn a_part_of_a_picture_is_what_lies_there_and_nothing_outside() {
+fn a_part_of_an_image_is_what_lies_there_and_nothing_outside() {
     // Four quarters of their own grey.
-    let quarters = image::GrayImage::from_fn(40, 40, |x, y| image::Luma([(x / 20 * 100 + y / 20 * 50) as u8]));
-    let picture = Picture::from_grey(40, 40, quarters.into_raw()).unwrap();
-    let frame = Frame::new(1, 8, 8).unwrap();
-    let cut = |left, top, width, height| picture.cut(Region { left, top, width, height }, &frame);
+    let quarters = ::image::GrayImage::from_fn(40, 40, |x, y| ::image::Luma([(x / 20 * 100 + y / 20 * 50) as u8]));
+    let image = Image::from_grey(40, 40, quarters.into_raw()).unwrap();
+    let spec = InputSpec::new(1, 8, 8).unwrap();
+    let cut = |left, top, width, height| image.cut(Region { left, top, width, height }, &spec);
     assert_eq!(cut(22.0, 2.0, 16.0, 16.0), [100; 64]);
     assert_eq!(cut(2.0, 25.0, 10.0, 5.0), [50; 64]);
     assert_eq!(cut(25.5, 25.5, 500.0, 500.0), [150; 64]);
     assert_eq!(cut(-10.0, -10.0, 25.0, 25.0), [0; 64]);
-    let whole = picture.pixels(&frame);
+    let whole = image.pixels(&spec);
     assert_eq!(cut(0.0, 0.0, 40.0, 40.0), whole);
     for nothing in [[60.0, 60.0], [-9.0, 3.0], [3.0, 40.0], [f64::NAN, 3.0]] {
         let found = cut(nothing[0], nothing[1], 5.0, 5.0);
@@ -337,81 +337,81 @@ fn a_part_of_a_picture_is_what_lies_there_and_nothing_outside() {
 }
 
 #[test]
-fn a_reduced_picture_has_its_shape_and_a_small_one_stays_as_it_is() {
-    let picture = Picture::from_rgb(90, 60, vec![7; 90 * 60 * 3]).unwrap();
-    let reduced = picture.reduced(20, Filter::Lanczos);
+fn a_reduced_image_has_its_shape_and_a_small_one_stays_as_it_is() {
+    let image = Image::from_rgb(90, 60, vec![7; 90 * 60 * 3]).unwrap();
+    let reduced = image.reduced(20, Filter::Lanczos);
     assert_eq!((reduced.size(), reduced.bytes()), ((30, 20), 1800));
-    assert_eq!(reduced, Picture::from_rgb(30, 20, vec![7; 1800]).unwrap());
-    assert_eq!(picture.reduced(60, Filter::Lanczos), picture);
-    assert_eq!(picture.reduced(500, Filter::Lanczos), picture);
+    assert_eq!(reduced, Image::from_rgb(30, 20, vec![7; 1800]).unwrap());
+    assert_eq!(image.reduced(60, Filter::Lanczos), image);
+    assert_eq!(image.reduced(500, Filter::Lanczos), image);
 }
 
 #[test]
 fn colour_becomes_grey_by_luma_and_grey_fills_all_three_channels() {
-    let green = Picture::from_rgb(1, 1, vec![0, 255, 0]).unwrap();
-    let luma = green.input(&Frame::new(1, 1, 1).unwrap())[0];
+    let green = Image::from_rgb(1, 1, vec![0, 255, 0]).unwrap();
+    let luma = green.input(&InputSpec::new(1, 1, 1).unwrap())[0];
     assert!((luma - 0.7152).abs() < 0.004, "{luma}");
-    let grey = Picture::from_grey(2, 1, vec![0, 51]).unwrap();
-    assert_eq!(grey.input(&Frame::new(3, 1, 2).unwrap()), [0.0, 0.2, 0.0, 0.2, 0.0, 0.2]);
+    let grey = Image::from_grey(2, 1, vec![0, 51]).unwrap();
+    assert_eq!(grey.input(&InputSpec::new(3, 1, 2).unwrap()), [0.0, 0.2, 0.0, 0.2, 0.0, 0.2]);
 }
 
 proptest! {
     #[test]
-    fn a_picture_of_the_frames_size_keeps_every_pixel_exactly(
+    fn an_image_of_the_inputs_size_keeps_every_pixel_exactly(
         (width, height, bytes) in (1u32..20, 1u32..20).prop_flat_map(|(width, height)| {
             (Just(width), Just(height), proptest::collection::vec(any::<u8>(), (width * height * 3) as usize))
         }),
         filter in 0..4usize,
     ) {
-        let frame = Frame::new(3, height as usize, width as usize).unwrap();
-        let whole = Preparation::default().filtered(Filter::ALL[filter]);
-        let input = Picture::from_rgb(width, height, bytes.clone()).unwrap().input(&frame.prepared(whole));
+        let spec = InputSpec::new(3, height as usize, width as usize).unwrap();
+        let whole = Preprocessing::default().filtered(Filter::ALL[filter]);
+        let input = Image::from_rgb(width, height, bytes.clone()).unwrap().input(&spec.with_preprocessing(whole));
         let area = (width * height) as usize;
         for (at, value) in input.into_iter().enumerate() {
             prop_assert_eq!(value, f32::from(bytes[(at % area) * 3 + at / area]) / 255.0);
         }
     }
 
-    /// A picture of 16 by 16 squares, of which a crop of 7/8 keeps 14 by 14.
+    /// An image of 16 by 16 squares, of which a crop of 7/8 keeps 14 by 14.
     #[test]
-    fn a_crop_that_leaves_the_frames_size_keeps_the_centre_exactly(
+    fn a_crop_that_leaves_the_inputs_size_keeps_the_centre_exactly(
         (rows, columns, bytes) in (1usize..4, 1usize..4).prop_flat_map(|(rows, columns)| {
             (Just(rows), Just(columns), proptest::collection::vec(any::<u8>(), 16 * rows * 16 * columns))
         }),
     ) {
-        let frame = Frame::new(1, 14 * rows, 14 * columns).unwrap();
-        let frame = frame.prepared(Preparation::new(0.875, [0.0, 1.0]).unwrap());
-        let picture = Picture::from_grey(16 * columns as u32, 16 * rows as u32, bytes.clone()).unwrap();
+        let spec = InputSpec::new(1, 14 * rows, 14 * columns).unwrap();
+        let spec = spec.with_preprocessing(Preprocessing::new(0.875, [0.0, 1.0]).unwrap());
+        let image = Image::from_grey(16 * columns as u32, 16 * rows as u32, bytes.clone()).unwrap();
         let centre = bytes.chunks(16 * columns).skip(rows).take(14 * rows).map(|row| &row[columns..][..14 * columns]);
-        prop_assert_eq!(picture.pixels(&frame), centre.flatten().copied().collect::<Vec<_>>());
+        prop_assert_eq!(image.pixels(&spec), centre.flatten().copied().collect::<Vec<_>>());
     }
 
     #[test]
     fn black_and_white_become_the_ends_of_the_range(low in -300f32..300.0, high in -300f32..300.0, bytes: [u8; 12]) {
         prop_assume!(low != high);
-        let frame = Frame::new(3, 2, 2).unwrap().prepared(Preparation::new(1.0, [low, high]).unwrap());
-        let picture = Picture::from_rgb(2, 2, bytes.to_vec()).unwrap();
-        for (value, byte) in picture.input(&frame).into_iter().zip(picture.pixels(&frame)) {
+        let spec = InputSpec::new(3, 2, 2).unwrap().with_preprocessing(Preprocessing::new(1.0, [low, high]).unwrap());
+        let image = Image::from_rgb(2, 2, bytes.to_vec()).unwrap();
+        for (value, byte) in image.input(&spec).into_iter().zip(image.pixels(&spec)) {
             let expected = (f64::from(low) * f64::from(255 - byte) + f64::from(high) * f64::from(byte)) / 255.0;
             prop_assert!((f64::from(value) - expected).abs() < 1e-4, "{byte} became {value}, not {expected}");
         }
     }
 
     #[test]
-    fn any_size_fits_any_frame_and_one_colour_stays_that_colour(
-        size in (1u32..300, 1u32..300), frame in (1usize..70, 1usize..70), value: u8, colour: bool,
+    fn any_size_fits_any_input_and_one_colour_stays_that_colour(
+        size in (1u32..300, 1u32..300), sides in (1usize..70, 1usize..70), value: u8, colour: bool,
         crop in prop_oneof![Just(1.0), 0.01f32..1.0, Just(0.01)], filter in 0..4usize,
     ) {
-        let picture = if colour {
-            Picture::from_rgb(size.0, size.1, vec![value; (size.0 * size.1 * 3) as usize]).unwrap()
+        let image = if colour {
+            Image::from_rgb(size.0, size.1, vec![value; (size.0 * size.1 * 3) as usize]).unwrap()
         } else {
-            Picture::from_grey(size.0, size.1, vec![value; (size.0 * size.1) as usize]).unwrap()
+            Image::from_grey(size.0, size.1, vec![value; (size.0 * size.1) as usize]).unwrap()
         };
-        let frame = Frame::new(if colour { 3 } else { 1 }, frame.0, frame.1).unwrap();
-        let preparation = Preparation::new(crop, [0.0, 1.0]).unwrap().filtered(Filter::ALL[filter]);
-        let frame = frame.prepared(preparation);
-        let input = picture.input(&frame);
-        prop_assert_eq!(input.len(), frame.len());
+        let spec = InputSpec::new(if colour { 3 } else { 1 }, sides.0, sides.1).unwrap();
+        let preprocessing = Preprocessing::new(crop, [0.0, 1.0]).unwrap().filtered(Filter::ALL[filter]);
+        let spec = spec.with_preprocessing(preprocessing);
+        let input = image.input(&spec);
+        prop_assert_eq!(input.len(), spec.len());
         prop_assert!(input.iter().all(|&pixel| (pixel - f32::from(value) / 255.0).abs() < 0.005));
     }
 
@@ -424,29 +424,29 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let limits = Limits { max_bytes: 1 << 20, max_pixels: 10_000 };
-        if let Ok(picture) = Picture::decode(&bytes, &limits) {
-            let (width, height) = picture.size();
+        let limits = ImageLimits { max_bytes: 1 << 20, max_pixels: 10_000 };
+        if let Ok(image) = Image::decode(&bytes, &limits) {
+            let (width, height) = image.size();
             prop_assert!(u64::from(width) * u64::from(height) <= limits.max_pixels);
         }
     }
 }
 
-/// Whole pixels of a picture in the centres of the frame's, where filters have zeros: the library read beyond its buffers.
+/// Whole pixels of an image in the centres of the input's, where filters have zeros: the library read beyond its buffers.
 #[test]
-fn frames_whose_pixels_meet_those_of_the_picture_are_filled() {
+fn inputs_whose_pixels_meet_those_of_the_image_are_filled() {
     for ((width, height), (rows, columns)) in
         [((37, 23), (69, 49)), ((116, 12), (56, 43)), ((115, 20), (30, 64)), ((9, 9), (27, 27))]
     {
         let shades: Vec<u8> = (0..width * height).map(|at| (at * 7) as u8).collect();
-        let picture = Picture::from_grey(width, height, shades.clone()).unwrap();
-        let colour = Picture::from_rgb(width, height, shades.iter().flat_map(|&shade| [shade; 3]).collect()).unwrap();
+        let image = Image::from_grey(width, height, shades.clone()).unwrap();
+        let colour = Image::from_rgb(width, height, shades.iter().flat_map(|&shade| [shade; 3]).collect()).unwrap();
         for filter in Filter::ALL {
-            let prepared = |channels| {
-                let frame = Frame::new(channels, rows, columns).unwrap();
-                frame.prepared(Preparation::default().filtered(filter))
+            let input = |channels| {
+                let spec = InputSpec::new(channels, rows, columns).unwrap();
+                spec.with_preprocessing(Preprocessing::default().filtered(filter))
             };
-            let (grey, rgb) = (picture.pixels(&prepared(1)), colour.pixels(&prepared(3)));
+            let (grey, rgb) = (image.pixels(&input(1)), colour.pixels(&input(3)));
             assert_eq!(rgb, [&grey[..]; 3].concat(), "{filter:?}, {width} x {height}");
         }
     }

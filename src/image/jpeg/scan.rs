@@ -9,7 +9,7 @@ use super::frame::FrameHeader;
 use super::header::{Reader, ScanHeader, broken};
 use super::plane::{Plane, Sink, Source};
 use super::progressive::Progress;
-use crate::picture::PictureError;
+use crate::image::ImageError;
 
 /// More scans than these are refused: each may cost a look at every block, but takes only a few bytes.
 const MOST_SCANS: usize = 100;
@@ -28,7 +28,7 @@ pub(super) fn planes(
     reader: &mut Reader,
     first: ScanHeader,
     blocks: &[(usize, usize)],
-) -> Result<Vec<Plane>, PictureError> {
+) -> Result<Vec<Plane>, ImageError> {
     let frame = reader.frame()?.clone();
     let mut planes: Vec<Option<Plane>> = frame.components.iter().map(|_| None).collect();
     let mut progress = frame.progressive.then(|| Progress::new(&frame));
@@ -58,7 +58,7 @@ fn sequential(
     header: &ScanHeader,
     blocks: &[(usize, usize)],
     planes: &mut [Option<Plane>],
-) -> Result<(usize, usize), PictureError> {
+) -> Result<(usize, usize), ImageError> {
     let (bytes, at, tables) = reader.tables();
     let mut channels = Vec::new();
     for &(index, dc, ac) in &header.components {
@@ -83,8 +83,8 @@ pub(super) fn walk(
     header: &ScanHeader,
     restart: u32,
     mut bits: Bits,
-) -> Result<(usize, usize), PictureError> {
-    let damaged = || PictureError::broken(FORMAT, "its compressed data are damaged or end early");
+) -> Result<(usize, usize), ImageError> {
+    let damaged = || ImageError::broken(FORMAT, "its compressed data are damaged or end early");
     let components: Vec<_> = header.components.iter().map(|&(index, ..)| &frame.components[index]).collect();
     let (units, alone) = match components[..] {
         [alone] => (alone.blocks, true),

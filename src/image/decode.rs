@@ -2,22 +2,21 @@
 
 use std::io::Cursor;
 
-use image::codecs::png::PngDecoder;
-use image::codecs::webp::WebPDecoder;
-use image::metadata::Orientation;
-use image::{
-    ColorType, DynamicImage, GrayAlphaImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Pixel, RgbImage,
-    RgbaImage,
+use ::image::codecs::png::PngDecoder;
+use ::image::codecs::webp::WebPDecoder;
+use ::image::metadata::Orientation;
+use ::image::{
+    ColorType, DynamicImage, GrayAlphaImage, GrayImage, ImageDecoder, ImageFormat, Pixel, RgbImage, RgbaImage,
 };
 
 use super::error::ENDS_EARLY;
-use super::{Frame, Limits, PictureError, Pixels, jpeg, kind, png, webp};
+use super::{ImageError, ImageLimits, InputSpec, Pixels, format, jpeg, png, webp};
 
-/// The picture at its full size, or at a smaller one that is enough for the frame.
-pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Result<Pixels, PictureError> {
+/// The image at its full size, or at a smaller one that is enough for the input.
+pub(super) fn decode(bytes: &[u8], limits: &ImageLimits, spec: Option<&InputSpec>) -> Result<Pixels, ImageError> {
     limits.check_bytes(bytes.len())?;
-    let (image, orientation) = match image::guess_format(bytes) {
-        _ if bytes.starts_with(&[0xFF, 0xD8]) => jpeg::decode(bytes, limits, frame)?,
+    let (image, orientation) = match ::image::guess_format(bytes) {
+        _ if bytes.starts_with(&[0xFF, 0xD8]) => jpeg::decode(bytes, limits, spec)?,
         Ok(ImageFormat::Png) => {
             let png::Checked { file, orientation } = png::check(bytes, limits)?;
             let decoder = PngDecoder::with_limits(Cursor::new(&file), allocation(limits));
@@ -29,7 +28,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
             let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken("WebP", error))?;
             finish("WebP", decoder, limits)?
         }
-        _ => return Err(PictureError::Unsupported { looks_like: kind::looks_like(bytes) }),
+        _ => return Err(ImageError::Unsupported { looks_like: format::looks_like(bytes) }),
     };
     // Turning makes a copy, so it comes when the pixels are smallest.
     Ok(upright(opaque(image), orientation))
@@ -38,32 +37,32 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, frame: Option<&Frame>) -> Re
 fn finish(
     format: &'static str,
     mut decoder: impl ImageDecoder,
-    limits: &Limits,
-) -> Result<(DynamicImage, Orientation), PictureError> {
+    limits: &ImageLimits,
+) -> Result<(DynamicImage, Orientation), ImageError> {
     limits.check_size(format, decoder.dimensions())?;
     decoder.set_limits(allocation(limits)).map_err(|error| broken(format, error))?;
-    // A damaged EXIF block is no reason to refuse a picture that decodes.
+    // A damaged EXIF block is no reason to refuse an image that decodes.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))?;
     Ok((image, orientation))
 }
 
 /// The decoders' own memory limit: RGBA at 16 bits of every pixel allowed, and as much again for their scratch.
-fn allocation(limits: &Limits) -> image::Limits {
-    let mut allocation = image::Limits::no_limits();
+fn allocation(limits: &ImageLimits) -> ::image::Limits {
+    let mut allocation = ::image::Limits::no_limits();
     allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(1 << 20));
     allocation
 }
 
-fn broken(format: &'static str, error: ImageError) -> PictureError {
+fn broken(format: &'static str, error: ::image::ImageError) -> ImageError {
     let said = match &error {
         // The format is named already; what matters is the cause below it.
-        ImageError::Decoding(error) => {
+        ::image::ImageError::Decoding(error) => {
             std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
         }
         other => other.to_string(),
     };
-    PictureError::broken(format, in_words(&said))
+    ImageError::broken(format, in_words(&said))
 }
 
 /// What the decoders say in the terms of their code, in words.
@@ -108,7 +107,7 @@ fn upright(pixels: Pixels, orientation: Orientation) -> Pixels {
 fn grey_on_white(image: &GrayAlphaImage) -> GrayImage {
     GrayImage::from_fn(image.width(), image.height(), |x, y| {
         let [grey, alpha] = image.get_pixel(x, y).0;
-        image::Luma([on_white(grey, alpha)])
+        ::image::Luma([on_white(grey, alpha)])
     })
 }
 

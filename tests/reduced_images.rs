@@ -1,10 +1,10 @@
-//! A large JPEG is decoded at a part of its size; the answer is that of the whole picture.
+//! A large JPEG is decoded at a part of its size; the answer is that of the whole image.
 
 use std::path::Path;
 
 use anyhow::Context;
 use anywidth::engine::{Pass, Width};
-use anywidth::picture::{Limits, Picture};
+use anywidth::image::{Image, ImageLimits};
 use anywidth::repository::{Repository, ServedModel, Source};
 use anywidth::scheduler::predict;
 use image::codecs::jpeg::JpegEncoder;
@@ -25,9 +25,9 @@ fn a_sample_as_a_large_jpeg_gets_the_answer_of_its_full_decoding() -> anyhow::Re
         let small = image::open(path)?;
         for (width, height, quality) in [(520, 400, 92), (640, 480, 85), (1024, 1536, 75)] {
             let file = photograph(&small, width, height, quality)?;
-            let reduced = Picture::decode_for(&file, &Limits::default(), &served.frame)?;
+            let reduced = Image::decode_for(&file, &ImageLimits::default(), &served.input)?;
             assert!(reduced.size().0 < width, "{sample} at {width}x{height} is decoded at full size");
-            let whole = Picture::decode(&file, &Limits::default())?;
+            let whole = Image::decode(&file, &ImageLimits::default())?;
             same_answers(served, &whole, &reduced).with_context(|| format!("{sample} at {width}x{height}"))?;
         }
     }
@@ -48,11 +48,11 @@ fn photograph(small: &DynamicImage, width: u32, height: u32, quality: u8) -> any
 }
 
 /// At every width the same class first, and every class about as likely.
-fn same_answers(served: &ServedModel, whole: &Picture, reduced: &Picture) -> anyhow::Result<()> {
+fn same_answers(served: &ServedModel, whole: &Image, reduced: &Image) -> anyhow::Result<()> {
     let model = &served.model;
     let mut pass = Pass::new(model.clone(), 2);
-    pass.push(&whole.input(&served.frame));
-    pass.push(&reduced.input(&served.frame));
+    pass.push(&whole.input(&served.input));
+    pass.push(&reduced.input(&served.input));
     pass.widen(&[Width::FULL; 2]);
     let [whole, reduced] = [0, 1].map(|item| pass.profile(item, model.grid()));
     for ((width, whole), (_, reduced)) in whole.into_iter().zip(reduced) {

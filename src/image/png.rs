@@ -1,14 +1,14 @@
 //! PNG files, looked through before they are decoded.
 //!
 //! The decoder wants the chunk that ends a file, also where all pixels came before; takes a size from wherever the first
-//! chunk should have it; counts comments as memory that the picture needs; and looks for EXIF before the pixels only.
+//! chunk should have it; counts comments as memory that the image needs; and looks for EXIF before the pixels only.
 
 use std::borrow::Cow;
 
-use image::metadata::Orientation;
+use ::image::metadata::Orientation;
 
 use super::error::ENDS_EARLY;
-use super::{Limits, PictureError};
+use super::{ImageError, ImageLimits};
 
 const FORMAT: &str = "PNG";
 /// Bytes before the first chunk.
@@ -21,21 +21,21 @@ const LONG: usize = 1 << 16;
 /// A file as the decoder reads it.
 pub(super) struct Checked<'a> {
     pub(super) file: Cow<'a, [u8]>,
-    /// How to turn the picture.
+    /// How to turn the image.
     pub(super) orientation: Orientation,
 }
 
 /// Refuses a file of a kind that is not PNG, and one that claims too many pixels: the decoder would answer an absurd size with
 /// its memory limit.
-pub(super) fn check<'a>(file: &'a [u8], limits: &Limits) -> Result<Checked<'a>, PictureError> {
+pub(super) fn check<'a>(file: &'a [u8], limits: &ImageLimits) -> Result<Checked<'a>, ImageError> {
     match file.get(SIGNATURE + 4..SIGNATURE + 8) {
         Some(b"IHDR") => {}
         Some(b"CgBI") => {
             let (feature, advice) = ("Apple's CgBI variant, as apps for iOS contain it", "convert it to a usual PNG");
-            return Err(PictureError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice });
+            return Err(ImageError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice });
         }
-        Some(_) => return Err(PictureError::broken(FORMAT, "its first chunk is not IHDR")),
-        None => return Err(PictureError::broken(FORMAT, ENDS_EARLY)),
+        Some(_) => return Err(ImageError::broken(FORMAT, "its first chunk is not IHDR")),
+        None => return Err(ImageError::broken(FORMAT, ENDS_EARLY)),
     }
     let side = |at: usize| Some(u32::from_be_bytes(file.get(at..at + 4)?.try_into().ok()?));
     if let Some(size) = side(SIGNATURE + 8).zip(side(SIGNATURE + 12)) {

@@ -1,7 +1,7 @@
 //! The frame header: an image's size, its components and how finely each is sampled.
 
 use super::header::{broken, unsupported};
-use crate::picture::PictureError;
+use crate::image::ImageError;
 
 /// What the whole file is about.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub(super) struct Component {
 }
 
 impl FrameHeader {
-    pub(super) fn read(segment: &[u8], progressive: bool) -> Result<FrameHeader, PictureError> {
+    pub(super) fn read(segment: &[u8], progressive: bool) -> Result<FrameHeader, ImageError> {
         let invalid = || broken("its frame header is invalid");
         let (&[precision, h1, h0, w1, w0, count], rest) = segment.split_first_chunk().ok_or_else(invalid)?;
         let (height, width) = (u32::from(u16::from_be_bytes([h1, h0])), u32::from(u16::from_be_bytes([w1, w0])));
@@ -88,7 +88,7 @@ impl Component {
 }
 
 /// Pixels for each sample of a component, where the finest one has `most` blocks per unit and it has `blocks`.
-fn ratio(most: usize, blocks: usize) -> Result<usize, PictureError> {
+fn ratio(most: usize, blocks: usize) -> Result<usize, ImageError> {
     match (most / blocks, most % blocks) {
         (ratio @ (1 | 2 | 4), 0) => Ok(ratio),
         _ => Err(unsupported(format!("chroma subsampling by {most}:{blocks}"))),

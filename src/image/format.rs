@@ -1,12 +1,12 @@
-//! What a file that is no picture for us is instead, by its first bytes.
+//! The format of a file that is not supported, by its first bytes.
 
-/// How a file of some type begins, at some place, the type's name, and what to do with it.
-type Kind = (usize, &'static [u8], &'static str, &'static str);
+/// Where and how a file of some format begins, the format's name, and what to do with it.
+type Format = (usize, &'static [u8], &'static str, &'static str);
 
 const CONVERT: &str = "convert it to JPEG or PNG";
 
-/// Types that people send, the more telling beginnings first.
-const KINDS: [Kind; 29] = [
+/// Formats that people send, the more telling beginnings first.
+const FORMATS: [Format; 29] = [
     (0, b"GIF8", "GIF", "save one of its frames as PNG"),
     (0, b"II*\0", "TIFF", CONVERT),
     (0, b"MM\0*", "TIFF", CONVERT),
@@ -57,8 +57,8 @@ pub(super) fn looks_like(bytes: &[u8]) -> String {
 }
 
 fn named(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    let begins = |&&(at, start, ..): &&Kind| bytes.get(at..).is_some_and(|rest| rest.starts_with(start));
-    let known = KINDS.iter().find(begins).map(|&(.., name, advice)| (name, advice));
+    let begins = |&&(at, start, ..): &&Format| bytes.get(at..).is_some_and(|rest| rest.starts_with(start));
+    let known = FORMATS.iter().find(begins).map(|&(.., name, advice)| (name, advice));
     let others = [bitmap, cursor, boxed, form, markup];
     known.or_else(|| others.iter().find_map(|of| of(bytes)))
 }

@@ -1,10 +1,10 @@
-//! What can be wrong with a stranger's picture.
+//! What can be wrong with a stranger's image.
 
 use thiserror::Error;
 
-/// Why some bytes are not a picture that can be classified.
+/// Why some bytes are not an image that can be classified.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PictureError {
+pub enum ImageError {
     /// There are no bytes.
     #[error("the image is empty")]
     Empty,
@@ -22,7 +22,7 @@ pub enum PictureError {
         /// What the bytes look like instead.
         looks_like: String,
     },
-    /// The picture claims more pixels than the limit.
+    /// The image claims more pixels than the limit.
     #[error("the image has {width} x {height} pixels, at most {max_pixels} pixels are allowed")]
     TooManyPixels {
         /// Pixels per row.
@@ -55,12 +55,12 @@ pub enum PictureError {
 /// The reason where data are missing at the end.
 pub(super) const ENDS_EARLY: &str = "the file ends before the image does";
 
-impl PictureError {
+impl ImageError {
     /// A broken file of the type `format`, with the decoder's reason cut to a readable length.
-    pub(super) fn broken(format: &'static str, reason: impl ToString) -> PictureError {
+    pub(super) fn broken(format: &'static str, reason: impl ToString) -> ImageError {
         const LONGEST: usize = 200;
         let reason = reason.to_string();
         let reason = reason.lines().next().unwrap_or_default().trim_end_matches('.');
-        PictureError::Broken { format, reason: reason.chars().take(LONGEST).collect() }
+        ImageError::Broken { format, reason: reason.chars().take(LONGEST).collect() }
     }
 }
