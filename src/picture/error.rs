@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// Why some bytes are not a picture that can be classified.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PictureError {
     /// There are no bytes.
     #[error("the image is empty")]

@@ -29,6 +29,7 @@ pub struct Frame {
 
 /// Why a model's input is not a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// Neither grey nor colour.
     #[error("the model's input has {0} channels; a picture has 1 (grey) or 3 (colour)")]

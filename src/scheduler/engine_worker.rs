@@ -137,7 +137,7 @@ fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -
     };
     let predictions = at(climb.width(), pass.logits(item))?;
     let steps = || {
-        let steps = pass.profile(item, pass.model().grid()).into_iter();
+        let steps = pass.logits_by_width(item, pass.model().grid()).into_iter();
         steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
     };
     let profile = job.profile.then(steps).transpose()?;
