@@ -32,7 +32,7 @@ fn as_json(seen: &Seen, steps: &[(Width, Vec<Prediction>)]) -> String {
     let answer = json!({
         "model": seen.served.name,
         "version": seen.served.version.to_string(),
-        "profile": steps.iter().map(step).collect::<Vec<_>>(),
+        "all_widths": steps.iter().map(step).collect::<Vec<_>>(),
     });
     format!("{answer}\n")
 }
