@@ -30,7 +30,7 @@ fn other_bad_parameters_are_named_as_well() {
     assert!(error("top_k=0", 400, "bad_value").ends_with("a whole number from 1 to 10"));
     assert!(error("top_k=11", 400, "bad_value").ends_with("a whole number from 1 to 10"));
     assert!(error("model=grey&top_k=5", 400, "bad_value").ends_with("a whole number from 1 to 4"));
-    assert!(error("profile=maybe", 400, "bad_value").ends_with("true or false"));
+    assert!(error("all_widths=maybe", 400, "bad_value").ends_with("true or false"));
     assert!(error("width=1&width=1", 400, "repeated_parameter").contains("\"width\""));
     assert!(error("widht=1", 400, "unknown_parameter").contains("did you mean \"width\"?"));
     assert!(error("colour=5", 400, "unknown_parameter").contains("known: width"));
@@ -60,7 +60,7 @@ fn what_can_never_be_met_is_refused_with_what_could() {
     let both = error("min_accuracy=0.7&width=0.5", 422, "cannot_be_met");
     assert_eq!(both, "width 0.5 and an accuracy of 0.7 contradict: that width has 0.6");
     error("confidence=0.9&width=0.5", 400, "contradiction");
-    error("confidence=0.9&profile=true", 400, "contradiction");
+    error("confidence=0.9&all_widths=true", 400, "contradiction");
     assert!(error("priority=urgent", 400, "bad_value").ends_with("low, normal or high"));
     let header = server.send("POST", "/classify", &[("X-Latency-Budget-Ms", "soon")], &png(0));
     assert!(header.error(400, "bad_value").contains("the header x-latency-budget-ms"));

@@ -100,15 +100,15 @@ fn model_version_and_number_of_classes_can_be_chosen() {
 fn a_profile_names_the_classes_at_every_step_up_to_the_width() {
     let server = Server::start();
     let image = png(4);
-    let body = server.post("/classify?profile=true&top_k=1&width=0.5", &image).json();
-    let profile = body["profile"].as_array().unwrap();
-    assert!(!profile.is_empty());
-    for step in profile {
+    let body = server.post("/classify?all_widths=true&top_k=1&width=0.5", &image).json();
+    let widths = body["all_widths"].as_array().unwrap();
+    assert!(!widths.is_empty());
+    for step in widths {
         let width = step["width"].to_string();
         assert!(step["width"].as_f64() <= Some(0.5));
         assert_predictions(&step["predictions"], &expected("tiny", &image, &width)[..1]);
     }
-    assert_eq!(server.post("/classify?profile=false", &image).json().get("profile"), None);
+    assert_eq!(server.post("/classify?all_widths=false", &image).json().get("all_widths"), None);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn an_image_is_shown_as_the_model_sees_it_at_every_width() {
     let (model, image) = (files.path("tiny.onnx"), files.path("image.png"));
     let output = run(&["profile", &image, "--model", &model, "--json"]);
     let body: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let steps = body["profile"].as_array().unwrap();
+    let steps = body["all_widths"].as_array().unwrap();
     assert_eq!(steps.last().unwrap()["width"].as_f64(), Some(1.0));
     let text = String::from_utf8(run(&["profile", &image, "--model", &model]).stdout).unwrap();
     // The name, an empty line, the head, and one line for each step.

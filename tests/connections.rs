@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use support::images::png;
 use support::server::{Options, Server};
-use support::workers::{Gated, Step};
+use support::workers::{GateStep, Gated};
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -115,18 +115,18 @@ fn who_ends_its_own_direction_and_waits_long_is_answered_once() {
     for lines in ["", "Expect: 100-continue\r\n"] {
         let (gate, wrap) = Gated::behind_gate();
         let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
-        assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+        assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
         gate.open.send(()).unwrap();
         server.await_ready();
         let mut stream = connect(&server, &[classify(lines), classify("")].concat());
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+        assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
         // The server may ask whether somebody is there, in no other way than by the answer's beginning.
         let mut began = [0; 7];
         stream.read_exact(&mut began).unwrap();
         assert_eq!(&began, b"HTTP/1.");
         gate.open.send(()).unwrap();
-        assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+        assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
         gate.open.send(()).unwrap();
         let answers = format!("HTTP/1.{}", rest(stream));
         let each: Vec<_> = answers.matches("HTTP/1.1 ").collect();
@@ -140,11 +140,11 @@ fn who_ends_its_own_direction_and_waits_long_is_answered_once() {
 fn who_is_gone_is_not_answered_in_whatever_way_it_went() {
     let (gate, wrap) = Gated::behind_gate();
     let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     server.await_ready();
     let first = connect(&server, &classify("Connection: close\r\n"));
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let in_flight = |count| server.until(|| server.metric("anywidth_requests_in_flight") == Some(f64::from(count)));
     // One closes its connection.
     let closed = connect(&server, &classify(""));

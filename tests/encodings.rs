@@ -11,7 +11,7 @@ use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 use support::images::png;
 use support::server::{Answer, Options, Server, form};
-use support::workers::{Gated, Step};
+use support::workers::{GateStep, Gated};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -156,12 +156,12 @@ fn what_is_inflated_counts_as_memory() {
     // What is compressed and what came out of it fit in once, and what came out of another one does not beside it.
     options.limits.max_bytes_in_flight = (body.len() + image.len()).next_multiple_of(1024);
     let server = Server::with(options);
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     server.await_ready();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| send(&server, "gzip", &body).status);
-        assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+        assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
         let waiting = scope.spawn(|| send(&server, "gzip", &body).status);
         server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
         send(&server, "gzip", &body).error(503, "memory_full");

@@ -30,8 +30,8 @@ impl Instruction {
             true => name.starts_with('j'),
             false => name.starts_with("b.") || ["b", "cbz", "cbnz", "tbz", "tbnz"].contains(&name),
         };
-        let place = operands.split(" <").next()?.rsplit([',', ' ']).next()?.trim().trim_start_matches("0x");
-        u64::from_str_radix(place, 16).ok().filter(|_| jumps)
+        let address = operands.split(" <").next()?.rsplit([',', ' ']).next()?.trim().trim_start_matches("0x");
+        u64::from_str_radix(address, 16).ok().filter(|_| jumps)
     }
 
     /// Whether it multiplies and adds whole vectors.
@@ -72,11 +72,11 @@ impl Instruction {
     }
 }
 
-/// The innermost loops of a function: places of instructions.
+/// The innermost loops of a function: indices of instructions.
 fn innermost(function: &[Instruction]) -> Vec<RangeInclusive<usize>> {
-    let place = |address: u64| function.binary_search_by_key(&address, |instruction| instruction.address).ok();
+    let index_of = |address: u64| function.binary_search_by_key(&address, |instruction| instruction.address).ok();
     let back = |(end, instruction): (usize, &Instruction)| {
-        let start = place(instruction.target()?)?;
+        let start = index_of(instruction.target()?)?;
         (start <= end).then_some(start..=end)
     };
     let loops: Vec<_> = function.iter().enumerate().filter_map(back).collect();

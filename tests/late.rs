@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anywidth::scheduler::Settings;
 use support::images::png;
 use support::server::{Answer, Options, SETTINGS, Server};
-use support::workers::{Gate, Gated, Step};
+use support::workers::{Gate, GateStep, Gated};
 
 /// One worker behind a gate that has let it warm up, and a default budget that is over before anything runs, but for four
 /// times what the images take.
@@ -17,7 +17,7 @@ fn hurried(queue_limit: usize) -> (Server, Gate) {
     let (gate, wrap) = Gated::behind_gate();
     let scheduler = Settings { default_budget: Duration::from_nanos(1), queue_limit, ..SETTINGS };
     let server = Server::with(Options { scheduler, wrap: Box::new(wrap), ..Options::default() });
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     server.await_ready();
     (server, gate)
@@ -27,7 +27,7 @@ fn hurried(queue_limit: usize) -> (Server, Gate) {
 fn hold_up(server: &Server, gate: Gate, wait: Duration, callers: &[&(dyn Fn() -> Answer + Sync)]) -> Vec<Answer> {
     std::thread::scope(|scope| {
         let first = scope.spawn(|| server.post("/classify", &png(0)));
-        assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+        assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
         let waiting: Vec<ScopedJoinHandle<Answer>> = callers.iter().map(|caller| scope.spawn(caller)).collect();
         server.until(|| server.metric("anywidth_requests_in_flight") == Some((1 + callers.len()) as f64));
         let until = Instant::now() + wait;

@@ -44,7 +44,7 @@ fn every_answer_is_as_described() {
         "",
         "?width=0.5&top_k=1",
         "?width=auto&budget_ms=60000",
-        "?profile=true&top_k=2",
+        "?all_widths=true&top_k=2",
         "?min_accuracy=0.7&priority=high",
         "?confidence=0.2",
         "?model=grey&version=1",
@@ -53,7 +53,7 @@ fn every_answer_is_as_described() {
         assert_eq!(answer.status, 200, "{query}");
         check(&document, "post", "/classify", &answer);
     }
-    let several = server.post_files("/classify?profile=true", &[("a", &image), ("b", &image)]);
+    let several = server.post_files("/classify?all_widths=true", &[("a", &image), ("b", &image)]);
     assert_eq!(several.json()["results"].as_array().unwrap().len(), 2);
     check(&document, "post", "/classify", &several);
 
@@ -82,7 +82,7 @@ fn what_is_not_as_described_is_found_out() {
     let server = Server::start();
     let document = Document::new(server.get("/openapi.json").json());
     let schema = &document.answer("post", "/classify", 200)["content"]["application/json"]["schema"];
-    let answer = server.post("/classify?profile=true", &png(1)).json();
+    let answer = server.post("/classify?all_widths=true", &png(1)).json();
     assert_eq!(document.validate(schema, &answer), Ok(()));
     for (pointer, wrong) in [
         ("/width", Value::from(0)),
@@ -90,7 +90,7 @@ fn what_is_not_as_described_is_found_out() {
         ("/reason", Value::Null),
         ("/predictions/0/probability", Value::from(1.5)),
         ("/predictions/0/index", Value::from(0.5)),
-        ("/profile/0/predictions", Value::from(1)),
+        ("/all_widths/0/predictions", Value::from(1)),
         ("/timing_ms", Value::from(1)),
     ] {
         let mut answer = answer.clone();

@@ -15,7 +15,7 @@ use serde_json::json;
 use support::images::png;
 use support::onnx::OnnxFile;
 use support::server::{DRAIN, Options, SETTINGS, Server};
-use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, Gated, Step};
+use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, GateStep, Gated};
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -26,7 +26,7 @@ fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
     let mut options = Options { wrap: Box::new(wrap), ..Options::default() };
     change(&mut options);
     let server = Server::with(options);
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     server.await_ready();
     (server, gate)
@@ -55,7 +55,7 @@ fn answer_of(mut stream: TcpStream) -> String {
 fn the_server_is_ready_only_when_its_workers_are_warm() {
     let (gate, wrap) = Gated::behind_gate();
     let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     assert_eq!(server.get("/livez").status, 200);
     let answer = server.get("/readyz");
     assert_eq!((answer.status, &answer.json()["ready"]), (503, &json!(false)));
@@ -70,7 +70,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
         options.scheduler = Settings { max_batch: 1, queue_limit: 2, ..SETTINGS };
     });
     let mut waiting = vec![send_only(&server)];
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     waiting.extend([send_only(&server), send_only(&server)]);
     server.until(|| server.metric("anywidth_queue_length") == Some(2.0));
 
@@ -100,7 +100,7 @@ fn more_bytes_at_once_than_the_limit_are_refused() {
     });
     // What is decoded gives its bytes back, also before it has run.
     let running = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let waiting = send_only(&server);
     server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
     server.post("/classify", &png(1)).error(503, "memory_full");
@@ -141,7 +141,7 @@ fn callers_who_leave_give_no_bytes_back_that_are_still_there() {
         options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
     });
     let running = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let waiting = send_only(&server);
     server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
     drop((running, waiting));
@@ -161,7 +161,7 @@ fn callers_who_leave_give_no_bytes_back_that_are_still_there() {
 fn a_caller_who_leaves_costs_nothing() {
     let (server, gate) = gated(|_| {});
     let first = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let second = send_only(&server);
     server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
     drop(second);
@@ -212,7 +212,7 @@ fn scores_that_are_no_numbers_are_a_fault_and_no_answer() {
     let form = server.post_files("/classify", &[("even.png", &even), ("edge.png", &edge)]);
     assert_eq!(form.json()["file"], json!({"index": 1, "name": "edge.png"}));
     assert_eq!(form.status, 500);
-    assert_eq!(server.post("/classify?profile=true", &edge).status, 500);
+    assert_eq!(server.post("/classify?all_widths=true", &edge).status, 500);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn demand_and_capacity_are_told_and_what_never_happened_is_zero() {
     }
     assert_eq!(server.metric("anywidth_width_ceiling"), Some(1.0));
     let mut waiting = vec![send_only(&server)];
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     waiting.push(send_only(&server));
     server.until(|| server.metric("anywidth_queue_length") == Some(1.0));
     server.post("/classify", &png(1)).error(503, "queue_full");
@@ -281,7 +281,7 @@ fn demand_and_capacity_are_told_and_what_never_happened_is_zero() {
 fn readiness_is_a_metric_as_well() {
     let (gate, wrap) = Gated::behind_gate();
     let server = Server::with(Options { wrap: Box::new(wrap), ..Options::default() });
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     assert_eq!(server.metric("anywidth_ready"), Some(0.0));
     gate.open.send(()).unwrap();
     server.await_ready();
@@ -328,7 +328,7 @@ fn every_answer_has_a_request_id_the_callers_own_where_it_can_be_logged() {
 fn at_the_end_requests_under_way_are_answered() {
     let (mut server, gate) = gated(|_| {});
     let under_way = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     server.stop();
     server.until(|| TcpStream::connect(server.address).is_err());
     gate.open.send(()).unwrap();
@@ -353,7 +353,7 @@ fn what_the_system_has_accepted_is_answered_at_the_end() {
     // One connection is for the metrics, and stays open; one is left, and the second request waits with the system.
     let (mut server, gate) = gated(|options| options.limits.max_connections = 2);
     let first = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let second = send_only(&server);
     server.stop();
     server.until(|| TcpStream::connect(server.address).is_err());
@@ -382,14 +382,14 @@ fn at_the_bound_new_connections_wait_until_one_ends() {
     // One is for the metrics, and stays open; one is left.
     let (server, gate) = gated(|options| options.limits.max_connections = 2);
     let first = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let second = send_only(&server);
     for _ in 0..100 {
         assert_eq!(server.metric("anywidth_requests_in_flight"), Some(1.0));
     }
     gate.open.send(()).unwrap();
     assert!(answer_of(first).starts_with("HTTP/1.1 200 "));
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     gate.open.send(()).unwrap();
     assert!(answer_of(second).starts_with("HTTP/1.1 200 "));
 }
@@ -412,7 +412,7 @@ fn the_end_does_not_wait_for_callers_who_ask_nothing() {
 fn the_end_does_not_wait_longer_than_it_may() {
     let (mut server, gate) = gated(|options| options.drain.timeout = Duration::ZERO);
     let _under_way = send_only(&server);
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     server.stop();
     server.stopped();
 }

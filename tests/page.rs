@@ -23,21 +23,22 @@ fn named<'a>(text: &'a str, before: &'a str, after: char) -> impl Iterator<Item 
     text.split(before).skip(1).filter_map(move |rest| rest.split(after).next())
 }
 
-/// A listener of `/events` that has read its answer's head.
-struct Listener(BufReader<TcpStream>);
+/// A subscriber of `/events` that has read its answer's head.
+struct Subscriber(BufReader<TcpStream>);
 
-impl Listener {
-    fn of(server: &Server) -> Listener {
+impl Subscriber {
+    fn of(server: &Server) -> Subscriber {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(b"GET /events HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
-        let mut listener = Listener(BufReader::new(stream));
-        let head: Vec<String> = std::iter::from_fn(|| Some(listener.line()).filter(|line| !line.is_empty())).collect();
+        let mut subscriber = Subscriber(BufReader::new(stream));
+        let head: Vec<String> =
+            std::iter::from_fn(|| Some(subscriber.line()).filter(|line| !line.is_empty())).collect();
         assert_eq!(head[0], "HTTP/1.1 200 OK");
         for header in ["content-type: text/event-stream", "cache-control: no-store", "x-accel-buffering: no"] {
             assert!(head.iter().any(|line| line == header), "{header} in {head:?}");
         }
-        listener
+        subscriber
     }
 
     fn line(&mut self) -> String {
@@ -162,36 +163,36 @@ fn the_listing_says_what_a_request_may_be() {
 #[test]
 fn events_tell_what_the_server_is_doing() {
     let server = Server::start();
-    let mut listener = Listener::of(&server);
-    let idle = listener.event();
+    let mut subscriber = Subscriber::of(&server);
+    let idle = subscriber.event();
     assert_eq!((&idle["ready"], &idle["width"], &idle["latency_ms"]), (&true.into(), &Value::Null, &Value::Null));
     assert_eq!(server.post("/classify?width=0.5", &png(1)).status, 200);
-    let busy = std::iter::repeat_with(|| listener.event()).take(100).find(|event| !event["width"].is_null()).unwrap();
+    let busy = std::iter::repeat_with(|| subscriber.event()).take(100).find(|event| !event["width"].is_null()).unwrap();
     assert_eq!(busy["width"], 0.5, "{busy}");
     for rate in ["answered_per_s", "images_per_s"] {
         assert!(busy[rate].as_f64().unwrap() > 0.0, "{busy}");
     }
     assert!(busy["latency_ms"]["p50"].as_f64().unwrap() <= busy["latency_ms"]["p99"].as_f64().unwrap(), "{busy}");
     // A second later nothing of it is left.
-    let calm = std::iter::repeat_with(|| listener.event()).take(100).find(|event| event["width"].is_null()).unwrap();
+    let calm = std::iter::repeat_with(|| subscriber.event()).take(100).find(|event| event["width"].is_null()).unwrap();
     assert_eq!((&calm["answered_per_s"], &calm["queue_length"]), (&0.0.into(), &0.into()));
 }
 
 #[test]
-fn listeners_are_bounded_and_a_place_is_free_again_when_one_leaves() {
+fn subscribers_are_bounded_and_a_permit_is_free_again_when_one_leaves() {
     let mut options = Options::default();
     options.limits.max_connections = 12;
     let server = Server::with(options);
     server.await_ready();
     // A quarter of the connections.
-    let mut listeners: Vec<_> = (0..3).map(|_| Listener::of(&server)).collect();
+    let mut subscribers: Vec<_> = (0..3).map(|_| Subscriber::of(&server)).collect();
     let refused = server.get("/events");
     assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(refused.error(503, "too_many_listeners"), "3 listen already, the most that may at once");
-    listeners.pop();
+    assert_eq!(refused.error(503, "too_many_subscribers"), "too many event subscribers (limit 3)");
+    subscribers.pop();
     let freed = || TcpStream::connect(server.address).is_ok_and(|mut stream| answers(&mut stream));
     server.until(freed);
-    listeners.iter_mut().for_each(|listener| assert_eq!(listener.event()["ready"], true));
+    subscribers.iter_mut().for_each(|subscriber| assert_eq!(subscriber.event()["ready"], true));
 }
 
 /// Does the server let this connection listen?
@@ -206,9 +207,9 @@ fn no_drain_waits_for_those_who_listen() {
     let mut server =
         Server::with(Options { drain: Drain { timeout: Duration::from_secs(3600), ..DRAIN }, ..Options::default() });
     server.await_ready();
-    let mut listener = Listener::of(&server);
-    listener.event();
+    let mut subscriber = Subscriber::of(&server);
+    subscriber.event();
     server.stop();
-    assert!(listener.rest().contains("event: stopping\n"));
+    assert!(subscriber.rest().contains("event: stopping\n"));
     server.stopped();
 }

@@ -38,7 +38,7 @@ fn a_sample_as_a_large_jpeg_gets_the_answer_of_its_full_decoding() -> anyhow::Re
 fn photograph(small: &DynamicImage, width: u32, height: u32, quality: u8) -> anyhow::Result<Vec<u8>> {
     let mut large: RgbImage = resize(&small.to_rgb8(), width, height, FilterType::CatmullRom);
     for (x, y, pixel) in large.enumerate_pixels_mut() {
-        // Some hash of the place.
+        // Some hash of the index.
         let grain = (x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77)).wrapping_mul(0xC2B2_AE3D) >> 28;
         pixel.0 = pixel.0.map(|value| value.saturating_add(grain as u8).saturating_sub(8));
     }
@@ -54,7 +54,7 @@ fn same_answers(served: &ServedModel, whole: &Image, reduced: &Image) -> anyhow:
     pass.push(&whole.input(&served.input));
     pass.push(&reduced.input(&served.input));
     pass.widen(&[Width::FULL; 2]);
-    let [whole, reduced] = [0, 1].map(|item| pass.profile(item, model.grid()));
+    let [whole, reduced] = [0, 1].map(|item| pass.logits_by_width(item, model.grid()));
     for ((width, whole), (_, reduced)) in whole.into_iter().zip(reduced) {
         let [whole, reduced] =
             [whole, reduced].map(|logits| predict(&logits, width, model.metadata(), model.classes()));

@@ -1,6 +1,6 @@
 //! Where a network starts: rows that pass a channel through, and a first layer that whitens patches.
 
-use anywidth::engine::limit;
+use anywidth::engine::Triangle;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
@@ -57,7 +57,7 @@ fn a_row_that_passes_a_channel_through_reads_the_last_one_that_it_may_and_others
                     assert_eq!(values(&now), values(&before.weight.values.get(row)), "convolution {index} row {row}");
                     continue;
                 }
-                let last = limit(row as usize, c_in as usize, c_out as usize) as i64 - 1;
+                let last = Triangle::new(c_in as usize, c_out as usize).fan_in(row as usize) as i64 - 1;
                 let one = ((last * side + side / 2) * side + side / 2) as usize;
                 let expected: Vec<f64> = (0..now.numel()).map(|place| if place == one { 1.0 } else { 0.0 }).collect();
                 assert_eq!(values(&now), expected, "convolution {index} row {row}");

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`arrivals`] | when requests come | all else |
 //! | [`mix`] | values that requests carry, by shares | |
-//! | [`wishes`] | which request goes out when, from one seed | clocks, connections |
+//! | [`workload`] | which request goes out when, from one seed | clocks, connections |
 //! | [`target`], [`images`] | where the load goes, and what is sent | |
 //! | [`pace`] | hands on what is due | what becomes of it |
 //! | [`client`] | connections, answers | schedules |
@@ -44,4 +44,4 @@ pub mod simulate;
 pub mod target;
 pub mod units;
 pub mod warnings;
-pub mod wishes;
+pub mod workload;

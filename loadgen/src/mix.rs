@@ -91,8 +91,8 @@ impl<T> Mix<T> {
         &self.values
     }
 
-    /// The place of the value whose share holds `at`, a number from 0 up to 1 (without it).
-    pub fn place(&self, at: f64) -> usize {
+    /// The index of the value whose share holds `at`, a number from 0 up to 1 (without it).
+    pub fn index_at(&self, at: f64) -> usize {
         self.ends.partition_point(|&end| end <= at).min(self.values.len() - 1)
     }
 }
@@ -140,7 +140,7 @@ mod tests {
             let sum: u32 = shares.iter().sum();
             let mut drawn = vec![0; shares.len()];
             // The middle of each part when 0..1 is cut into `sum` equal ones.
-            (0..sum).for_each(|part| drawn[mix.place((f64::from(part) + 0.5) / f64::from(sum))] += 1);
+            (0..sum).for_each(|part| drawn[mix.index_at((f64::from(part) + 0.5) / f64::from(sum))] += 1);
             prop_assert_eq!(drawn, shares);
         }
     }

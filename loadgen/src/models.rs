@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// The share of right answers at one width, as whoever made the model measured it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct WidthAccuracy {
     /// At this width.
     #[serde(deserialize_with = "width")]
     pub width: Width,
@@ -17,7 +17,7 @@ pub struct Measured {
 /// The accuracy of one model by width, narrowest first; empty where it is not known.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Accuracy(Vec<Measured>);
+pub struct Accuracy(Vec<WidthAccuracy>);
 
 /// A model that the server has.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ pub enum ModelsError {
 }
 
 #[derive(Deserialize)]
-struct Listing {
+struct ModelsAnswer {
     default: String,
     models: Vec<Listed>,
 }
@@ -54,12 +54,12 @@ struct Listing {
 struct Listed {
     name: String,
     #[serde(default)]
-    accuracy: Vec<Measured>,
+    accuracy: Vec<WidthAccuracy>,
 }
 
 impl Accuracy {
     /// From measurements in any order.
-    pub fn new(mut measured: Vec<Measured>) -> Accuracy {
+    pub fn new(mut measured: Vec<WidthAccuracy>) -> Accuracy {
         measured.sort_by_key(|measured| measured.width);
         Accuracy(measured)
     }
@@ -87,7 +87,7 @@ impl Model {
     /// # Errors
     /// [`ModelsError`]
     pub fn find(listing: &[u8], name: Option<&str>) -> Result<Model, ModelsError> {
-        let Listing { default, models } =
+        let ModelsAnswer { default, models } =
             serde_json::from_slice(listing).map_err(|error| ModelsError::NotAListing(error.to_string()))?;
         let name = name.unwrap_or(&default);
         match models.iter().find(|model| model.name == name) {
@@ -139,16 +139,16 @@ mod tests {
     fn a_measurement_at_no_width_is_refused() {
         for number in ["0", "-0.5", "1.00001", "1e-7", "null", "\"wide\""] {
             let text = format!("{{\"width\":{number},\"accuracy\":0.5}}");
-            assert!(serde_json::from_str::<Measured>(&text).is_err(), "{number}");
+            assert!(serde_json::from_str::<WidthAccuracy>(&text).is_err(), "{number}");
         }
     }
 
     proptest! {
         #[test]
         fn a_width_survives_being_written(millionths in 1u32..=1_000_000) {
-            let measured = Measured { width: Width::from_millionths(millionths).unwrap(), accuracy: 0.5 };
+            let measured = WidthAccuracy { width: Width::from_millionths(millionths).unwrap(), accuracy: 0.5 };
             let text = serde_json::to_string(&measured).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Measured>(&text).unwrap(), measured);
+            prop_assert_eq!(serde_json::from_str::<WidthAccuracy>(&text).unwrap(), measured);
         }
     }
 }

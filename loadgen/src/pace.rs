@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::wishes::Planned;
+use crate::workload::Planned;
 
 /// The longest sleep: so soon it is noticed that nobody wants more.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);

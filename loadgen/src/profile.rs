@@ -16,12 +16,12 @@ pub struct Profile {
     /// Images per second that all workers together answer at full width, decoding included.
     pub capacity_at_full_width: f64,
     /// Its widths, ascending.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ProfileStep>,
 }
 
 /// A model at one width.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Step {
+pub struct ProfileStep {
     /// The width.
     #[serde(deserialize_with = "crate::models::width")]
     pub width: Width,

@@ -10,9 +10,9 @@ use anywidth_load::mix::Mix;
 use anywidth_load::models::{Accuracy, Model};
 use anywidth_load::record::{Recorded, Recorder};
 use anywidth_load::results::Counts;
-use anywidth_load::run::{Played, Progress, Settings, play};
+use anywidth_load::run::{Played, Progress, RunSettings, play};
 use anywidth_load::target::Target;
-use anywidth_load::wishes::Wishes;
+use anywidth_load::workload::Workload;
 use bytes::Bytes;
 use support::{MODELS, Reply, Server};
 use tokio::runtime::LocalRuntime;
@@ -35,8 +35,8 @@ impl Default for Options {
     }
 }
 
-fn wishes(deadline: Option<Duration>) -> Wishes {
-    Wishes {
+fn workload(deadline: Option<Duration>) -> Workload {
+    Workload {
         budgets_ms: Mix::one(Some(50.0)),
         widths: Mix::one(None),
         model: Some("tiny".to_owned()),
@@ -58,17 +58,17 @@ struct Hand {
 
 /// Plays while `server_side` does the server's part.
 fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut Server, Hand)) -> Played {
-    let wishes = wishes(options.deadline);
-    let settings = Settings {
+    let workload = workload(options.deadline);
+    let settings = RunSettings {
         target: Target::find(&server.url(), false).unwrap(),
-        kinds: wishes.kinds(),
+        kinds: workload.kinds(),
         images: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
         max_outstanding: options.max_outstanding,
         timeout: options.timeout,
         look_every: Duration::from_millis(5),
         ask_queue: true,
     };
-    let plan = wishes.plan(options.due_ms.into_iter().map(Duration::from_millis), 2, 1);
+    let plan = workload.plan(options.due_ms.into_iter().map(Duration::from_millis), 2, 1);
     let recorder = Recorder::new(Duration::from_millis(10), accuracy());
     let ((stop, stops), (seen, counts)) = (mpsc::channel(2), watch::channel(Counts::default()));
     LocalRuntime::new().unwrap().block_on(async {
@@ -114,7 +114,7 @@ fn requests_go_out_on_schedule_while_no_answer_comes_back() {
 }
 
 #[test]
-fn a_request_carries_what_was_wished_and_an_image_in_turn() {
+fn a_request_carries_its_options_and_a_image_in_turn() {
     let mut server = Server::start();
     run(&mut server, Options::default(), async |server, _| {
         let mut bodies = Vec::new();

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let seen = arguments.subject.see(Width::FULL)?;
-    let steps = seen.pass.profile(0, seen.served.model.grid());
+    let steps = seen.pass.logits_by_width(0, seen.served.model.grid());
     let steps: Vec<_> = steps.iter().map(|(width, logits)| (*width, seen.predict(logits, *width, 2))).collect();
     let text = if arguments.json { as_json(&seen, &steps) } else { as_text(&seen, &steps) };
     Ok(print(&text)?)
@@ -32,7 +32,7 @@ fn as_json(seen: &Seen, steps: &[(Width, Vec<Prediction>)]) -> String {
     let answer = json!({
         "model": seen.served.name,
         "version": seen.served.version.to_string(),
-        "profile": steps.iter().map(step).collect::<Vec<_>>(),
+        "all_widths": steps.iter().map(step).collect::<Vec<_>>(),
     });
     format!("{answer}\n")
 }

@@ -62,7 +62,7 @@ fn run_until_stopped(config: Config, counts: Counts, output: &Output, signals: &
     }
     let repository = Repository::load(&config.source, config.default_model.as_deref())?;
     for rejected in repository.rejected() {
-        warn!(model = rejected.place, reason = %rejected.reason, "a model is not served");
+        warn!(model = rejected.path, reason = %rejected.reason, "a model is not served");
     }
     log_panics();
     let cores = available_parallelism().map_or(1, usize::from);
@@ -83,8 +83,8 @@ fn run_until_stopped(config: Config, counts: Counts, output: &Output, signals: &
 /// A panic is a line of the log: what the standard library writes would wait for whoever reads it.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        error!(place, panic = panic.payload_as_str().unwrap_or("of another kind"), "a thread panicked");
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(location, panic = panic.payload_as_str().unwrap_or("of another kind"), "a thread panicked");
     }));
 }
 
@@ -170,7 +170,7 @@ fn greeting(url: &str, repository: &Repository) -> String {
         }
     }
     for rejected in repository.rejected() {
-        text += &format!("  not served: {}: {}\n", rejected.place, rejected.reason);
+        text += &format!("  not served: {}: {}\n", rejected.path, rejected.reason);
     }
     let sample = match repository.default_name() {
         "mnist" => "samples/seven.png",

@@ -35,6 +35,7 @@ pub struct Labelled {
 
 /// Why a folder, or a file in it, cannot be used.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DatasetError {
     /// A folder is missing, is none, or may not be read.
     #[error("cannot list {path}: {reason}", path = path.display())]

@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use super::graph::{Conv, Linear};
-use super::width::limit;
+use super::triangle::Triangle;
 
 /// How many input channels each output channel reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Reach {
+pub(crate) struct FanIn {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     /// Only those that exist with it; otherwise all (the first layer reads the whole image).
@@ -19,10 +19,10 @@ pub(crate) struct Reach {
 
 /// A convolution's weights, in panels of a few output channels.
 #[derive(Debug)]
-pub(crate) struct Panels {
+pub(crate) struct PackedConv {
     /// Output channels of a panel, at most [`MAX_ROWS`].
     pub(crate) rows: usize,
-    reach: Reach,
+    fan_in: FanIn,
     /// Panel after panel, each `[input channels][taps][rows]`.
     weights: Vec<f32>,
     /// Where each panel begins.
@@ -33,10 +33,10 @@ pub(crate) struct Panels {
 
 /// A matrix in blocks of [`BLOCK`] outputs, each `[features][BLOCK]`.
 #[derive(Debug)]
-pub(crate) struct Blocks {
+pub(crate) struct PackedLinear {
     /// Features that belong to one input channel.
     pub(crate) features_per_channel: usize,
-    reach: Reach,
+    fan_in: FanIn,
     weights: Vec<f32>,
     starts: Vec<usize>,
     /// `[blocks][BLOCK]`
@@ -46,10 +46,10 @@ pub(crate) struct Blocks {
 /// Outputs of a block of a linear layer.
 pub(crate) const BLOCK: usize = 16;
 
-impl Reach {
+impl FanIn {
     /// How many input channels output channel `row` reads.
     pub(crate) fn of(&self, row: usize) -> usize {
-        if self.triangular { limit(row, self.inputs, self.outputs) } else { self.inputs }
+        if self.triangular { Triangle::new(self.inputs, self.outputs).fan_in(row) } else { self.inputs }
     }
 
     /// How many pairs of an input and one of the first `active` output channels there are.
@@ -58,21 +58,21 @@ impl Reach {
     }
 }
 
-impl Panels {
+impl PackedConv {
     /// Packs a convolution in panels of `rows` rows.
-    pub(crate) fn new(conv: &Conv, reach: Reach, rows: usize) -> Panels {
+    pub(crate) fn new(conv: &Conv, fan_in: FanIn, rows: usize) -> PackedConv {
         let taps = conv.window.area();
         let (mut weights, mut starts) = (vec![], vec![]);
-        for first in (0..reach.outputs).step_by(rows) {
+        for first in (0..fan_in.outputs).step_by(rows) {
             starts.push(weights.len());
-            let last = (first + rows).min(reach.outputs) - 1;
-            for k in 0..reach.of(last) * taps {
-                let of_row = |row: usize| conv.weights.get(row * reach.inputs * taps + k).copied().unwrap_or(0.0);
+            let last = (first + rows).min(fan_in.outputs) - 1;
+            for k in 0..fan_in.of(last) * taps {
+                let of_row = |row: usize| conv.weights.get(row * fan_in.inputs * taps + k).copied().unwrap_or(0.0);
                 weights.extend((first..first + rows).map(of_row));
             }
         }
         let bias = conv.bias.clone();
-        Panels { rows, reach, weights, starts, bias }
+        PackedConv { rows, fan_in, weights, starts, bias }
     }
 
     /// The panels that hold any of the rows `from..to`.
@@ -88,7 +88,7 @@ impl Panels {
 
     /// How many input channels row `row` reads.
     pub(crate) fn channels(&self, row: usize) -> usize {
-        self.reach.of(row)
+        self.fan_in.of(row)
     }
 
     /// The weights of panel `index` from row `row` of the layer on: the next input channel's are `rows * taps` further.
@@ -107,28 +107,28 @@ impl Panels {
     }
 }
 
-impl Blocks {
+impl PackedLinear {
     /// Packs a linear layer.
-    pub(crate) fn new(linear: &Linear, reach: Reach) -> Blocks {
-        let features = linear.weights.len() / reach.outputs;
-        let features_per_channel = features / reach.inputs;
+    pub(crate) fn new(linear: &Linear, fan_in: FanIn) -> PackedLinear {
+        let features = linear.weights.len() / fan_in.outputs;
+        let features_per_channel = features / fan_in.inputs;
         let (mut weights, mut starts) = (vec![], vec![]);
-        for first in (0..reach.outputs).step_by(BLOCK) {
+        for first in (0..fan_in.outputs).step_by(BLOCK) {
             starts.push(weights.len());
-            let last = (first + BLOCK).min(reach.outputs) - 1;
-            for k in 0..reach.of(last) * features_per_channel {
+            let last = (first + BLOCK).min(fan_in.outputs) - 1;
+            for k in 0..fan_in.of(last) * features_per_channel {
                 let of_row = |row: usize| linear.weights.get(row * features + k).copied().unwrap_or(0.0);
                 weights.extend((first..first + BLOCK).map(of_row));
             }
         }
         let mut bias = linear.bias.clone();
         bias.resize(starts.len() * BLOCK, 0.0);
-        Blocks { features_per_channel, reach, weights, starts, bias }
+        PackedLinear { features_per_channel, fan_in, weights, starts, bias }
     }
 
     /// How many features the first `end` rows of block `index` read.
     pub(crate) fn features(&self, index: usize, end: usize) -> usize {
-        self.reach.of(index * BLOCK + end - 1) * self.features_per_channel
+        self.fan_in.of(index * BLOCK + end - 1) * self.features_per_channel
     }
 
     /// The weights of block `index` for features `from..to`.

@@ -1,11 +1,11 @@
 //! A batch under way: its items' activations, and the one primitive that computes them.
 //!
-//! A plain run, a batch of mixed widths, an answer that is widened until it is sure, and a profile of all widths are four
+//! A plain run, a batch of mixed widths, an answer that is widened until it is sure, and the scores of all widths are four
 //! ways to call [`Pass::widen`]. Memory is taken when an item is first pushed and reused from batch to batch.
 
 use std::sync::Arc;
 
-use super::kernel::dense::accumulate;
+use super::kernel::linear::accumulate;
 use super::kernel::simd::InstructionSet;
 use super::model::Model;
 use super::pack::BLOCK;
@@ -27,9 +27,9 @@ pub struct Pass {
 #[derive(Debug)]
 struct Item {
     width: Option<Width>,
-    /// Every value of the plan, at its place.
+    /// Every value of the plan, in its buffer.
     values: Vec<f32>,
-    /// Running sums of the head, in blocks: the class scores at `width`.
+    /// Running sums of the head, in packed: the class scores at `width`.
     sums: Vec<[f32; BLOCK]>,
 }
 
@@ -79,7 +79,7 @@ impl Pass {
         }
         let item = &mut self.items[self.len];
         item.width = None;
-        for (sums, bias) in item.sums.iter_mut().zip(plan.head.blocks.bias.as_chunks::<BLOCK>().0) {
+        for (sums, bias) in item.sums.iter_mut().zip(plan.head.packed.bias.as_chunks::<BLOCK>().0) {
             *sums = *bias;
         }
         for (index, row) in image.chunks_exact(shape.width).enumerate() {
@@ -136,12 +136,12 @@ impl Pass {
     ///
     /// # Panics
     /// If there is no such item.
-    pub fn profile(&self, item: usize, widths: &[Width]) -> Vec<(Width, Vec<f32>)> {
+    pub fn logits_by_width(&self, item: usize, widths: &[Width]) -> Vec<(Width, Vec<f32>)> {
         let item = self.item(item);
         let head = &self.model.plan.head;
         let Some(own) = item.width else { return vec![] };
         debug_assert!(widths.is_sorted(), "running sums only grow");
-        let mut sums = head.blocks.bias.as_chunks::<BLOCK>().0.to_vec();
+        let mut sums = head.packed.bias.as_chunks::<BLOCK>().0.to_vec();
         let mut features = vec![];
         let mut from = 0;
         let narrower = widths.iter().copied().take_while(|&width| width < own);
@@ -171,9 +171,9 @@ fn add_channels(
 ) {
     let head = &model.plan.head;
     head.input.flatten(values, from, to, features);
-    let per_channel = head.blocks.features_per_channel;
+    let per_channel = head.packed.features_per_channel;
     for (index, sums) in sums.iter_mut().enumerate() {
-        accumulate(set, sums, features, head.blocks.weights(index, from * per_channel, to * per_channel));
+        accumulate(set, sums, features, head.packed.weights(index, from * per_channel, to * per_channel));
     }
 }
 
@@ -183,16 +183,16 @@ impl Pass {
     pub(crate) fn poison(&mut self) {
         let plan = &self.model.plan;
         for item in &mut self.items[..self.len] {
-            for place in plan.steps.iter().map(|step| step.output()) {
-                if !place.border {
-                    let end = place.start + place.shape.channels * place.plane;
-                    item.values[place.start..end].fill(f32::NAN);
+            for buffer in plan.steps.iter().map(|step| step.output()) {
+                if !buffer.border {
+                    let end = buffer.start + buffer.shape.channels * buffer.plane;
+                    item.values[buffer.start..end].fill(f32::NAN);
                     continue;
                 }
-                for c in 0..place.shape.channels {
-                    for y in 0..place.shape.height {
-                        let at = place.start + place.row(c, y);
-                        item.values[at..at + place.shape.width].fill(f32::NAN);
+                for c in 0..buffer.shape.channels {
+                    for y in 0..buffer.shape.height {
+                        let at = buffer.start + buffer.row(c, y);
+                        item.values[at..at + buffer.shape.width].fill(f32::NAN);
                     }
                 }
             }

@@ -5,17 +5,17 @@
 mod fuse;
 mod layout;
 
+use super::buffer::BufferLayout;
 use super::graph::{Conv, Graph, Linear, Op, Pool, Shape};
 use super::kernel::conv::{ConvStep, Filters, Geometry};
-use super::kernel::dense::DenseStep;
-use super::kernel::gather::GatherStep;
-use super::kernel::map::MapStep;
+use super::kernel::elementwise::ElementwiseStep;
+use super::kernel::linear::LinearStep;
 use super::kernel::pool::PoolStep;
+use super::kernel::repack::RepackStep;
 use super::kernel::simd::InstructionSet;
-use super::pack::{Blocks, Panels, Reach, panel_rows_for};
-use super::place::Place;
+use super::pack::{FanIn, PackedConv, PackedLinear, panel_rows_for};
 use fuse::{Fused, fuse};
-use layout::{Layout, Source};
+use layout::{ItemLayout, Source};
 
 /// A network, ready to run.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) head: HeadStep,
     /// Where the image goes.
-    pub(crate) image: Place,
+    pub(crate) image: BufferLayout,
     /// Floats of an item's memory.
     pub(crate) item_len: usize,
 }
@@ -32,58 +32,58 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) enum Step {
     Conv(ConvStep),
-    Dense(DenseStep),
-    Gather(GatherStep),
+    Linear(LinearStep),
+    Repack(RepackStep),
     Pool(PoolStep),
-    Map(MapStep),
+    Elementwise(ElementwiseStep),
 }
 
 /// The last linear layer.
 #[derive(Debug)]
 pub(crate) struct HeadStep {
-    pub(crate) blocks: Blocks,
-    pub(crate) input: Place,
+    pub(crate) packed: PackedLinear,
+    pub(crate) input: BufferLayout,
     pub(crate) classes: usize,
 }
 
 impl Plan {
     /// Plans a network and packs its weights.
     pub(crate) fn new(graph: &Graph) -> Plan {
-        let (layers, places) = fuse(graph);
-        let layout = Layout::new(&layers);
+        let (layers, layer_of) = fuse(graph);
+        let layout = ItemLayout::new(&layers);
         let mut steps = vec![];
         for (index, layer) in layers.iter().enumerate() {
-            if let Some(gather) = &layout.gathers[index] {
-                steps.push(Step::Gather(GatherStep {
-                    input: layout.places[layer.inputs[0]],
-                    output: gather.place,
-                    gathered: gather.gathered,
+            if let Some(repack) = &layout.repacks[index] {
+                steps.push(Step::Repack(RepackStep {
+                    input: layout.buffers[layer.inputs[0]],
+                    output: repack.buffer,
+                    plane: repack.plane,
                 }));
             }
             steps.extend(step(layer, index, &layout));
         }
-        let input = layout.places[places[graph.head.source]];
+        let input = layout.buffers[layer_of[graph.head.source]];
         let classes = graph.head.linear.bias.len();
-        let reach = Reach { inputs: input.shape.channels, outputs: classes, triangular: false };
-        let head = HeadStep { blocks: Blocks::new(&graph.head.linear, reach), input, classes };
-        Plan { steps, head, image: layout.places[0], item_len: layout.item_len }
+        let fan_in = FanIn { inputs: input.shape.channels, outputs: classes, triangular: false };
+        let head = HeadStep { packed: PackedLinear::new(&graph.head.linear, fan_in), input, classes };
+        Plan { steps, head, image: layout.buffers[0], item_len: layout.item_len }
     }
 
     /// Bytes of all packed weights: the one copy that serves every width.
     pub(crate) fn packed_bytes(&self) -> usize {
-        self.steps.iter().map(Step::packed_bytes).sum::<usize>() + self.head.blocks.bytes()
+        self.steps.iter().map(Step::packed_bytes).sum::<usize>() + self.head.packed.bytes()
     }
 }
 
 impl Step {
     /// Where the step's value goes.
-    pub(crate) fn output(&self) -> &Place {
+    pub(crate) fn output(&self) -> &BufferLayout {
         match self {
             Step::Conv(step) => &step.output,
-            Step::Dense(step) => &step.output,
-            Step::Gather(step) => &step.output,
+            Step::Linear(step) => &step.output,
+            Step::Repack(step) => &step.output,
             Step::Pool(step) => &step.output,
-            Step::Map(step) => &step.output,
+            Step::Elementwise(step) => &step.output,
         }
     }
 
@@ -91,29 +91,29 @@ impl Step {
     pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
         match self {
             Step::Conv(step) => step.run(set, item, from, to),
-            Step::Dense(step) => step.run(set, item, features, from, to),
-            Step::Gather(step) => step.run(item, from, to),
+            Step::Linear(step) => step.run(set, item, features, from, to),
+            Step::Repack(step) => step.run(item, from, to),
             Step::Pool(step) => step.run(set, item, from, to),
-            Step::Map(step) => step.run(set, item, from, to),
+            Step::Elementwise(step) => step.run(set, item, from, to),
         }
     }
 
     fn packed_bytes(&self) -> usize {
         match self {
-            Step::Conv(ConvStep { filters: Filters::Panels(panels), .. }) => panels.bytes(),
+            Step::Conv(ConvStep { filters: Filters::Packed(packed), .. }) => packed.bytes(),
             Step::Conv(ConvStep { filters: Filters::Depthwise { weights, bias }, .. }) => {
                 (weights.len() + bias.len()) * size_of::<f32>()
             }
-            Step::Dense(step) => step.blocks.bytes(),
-            Step::Gather(_) | Step::Pool(_) | Step::Map(_) => 0,
+            Step::Linear(step) => step.packed.bytes(),
+            Step::Repack(_) | Step::Pool(_) | Step::Elementwise(_) => 0,
         }
     }
 }
 
 /// The step of one layer; the image has none.
-fn step(layer: &Fused<'_>, index: usize, layout: &Layout) -> Option<Step> {
-    let output = layout.places[index];
-    let input = |at: usize| layout.places[layer.inputs[at]];
+fn step(layer: &Fused<'_>, index: usize, layout: &ItemLayout) -> Option<Step> {
+    let output = layout.buffers[index];
+    let input = |at: usize| layout.buffers[layer.inputs[at]];
     let (affine, clamp) = (layer.affine.cloned(), layer.clamp);
     Some(match layer.op {
         Op::Input => return None,
@@ -123,48 +123,48 @@ fn step(layer: &Fused<'_>, index: usize, layout: &Layout) -> Option<Step> {
                 Op::Conv(_) => {
                     let lanes = InstructionSet::best().lanes();
                     let rows = panel_rows_for(output.shape.channels, geometry.pixels, lanes);
-                    Filters::Panels(Panels::new(conv, reach(&input(0), output.shape), rows))
+                    Filters::Packed(PackedConv::new(conv, fan_in(&input(0), output.shape), rows))
                 }
                 _ => Filters::Depthwise { weights: conv.weights.clone(), bias: conv.bias.clone() },
             };
             Step::Conv(ConvStep { filters, geometry, output, clamp })
         }
-        Op::Linear(linear) => Step::Dense(dense(linear, input(0), output, layer)),
+        Op::Linear(linear) => Step::Linear(linear_step(linear, input(0), output, layer)),
         &Op::Pool(pool) => Step::Pool(pool_step(pool, input(0), output, layer)),
         Op::Affine(_) | Op::Clamp(_) | Op::Add => {
-            let b = layer.inputs.get(1).map(|&at| layout.places[at]);
-            Step::Map(MapStep { a: input(0), b, output, affine, clamp })
+            let b = layer.inputs.get(1).map(|&at| layout.buffers[at]);
+            Step::Elementwise(ElementwiseStep { a: input(0), b, output, affine, clamp })
         }
     })
 }
 
-fn dense(linear: &Linear, input: Place, output: Place, layer: &Fused<'_>) -> DenseStep {
-    DenseStep { blocks: Blocks::new(linear, reach(&input, output.shape)), input, output, clamp: layer.clamp }
+fn linear_step(linear: &Linear, input: BufferLayout, output: BufferLayout, layer: &Fused<'_>) -> LinearStep {
+    LinearStep { packed: PackedLinear::new(linear, fan_in(&input, output.shape)), input, output, clamp: layer.clamp }
 }
 
-fn pool_step(pool: Pool, input: Place, output: Place, layer: &Fused<'_>) -> PoolStep {
+fn pool_step(pool: Pool, input: BufferLayout, output: BufferLayout, layer: &Fused<'_>) -> PoolStep {
     PoolStep { pool, input, output, affine: layer.affine.cloned(), clamp: layer.clamp }
 }
 
-fn reach(input: &Place, output: Shape) -> Reach {
-    Reach { inputs: input.shape.channels, outputs: output.channels, triangular: input.sliced }
+fn fan_in(input: &BufferLayout, output: Shape) -> FanIn {
+    FanIn { inputs: input.shape.channels, outputs: output.channels, triangular: input.sliced }
 }
 
 /// Where the taps of a convolution lie in what it reads, and how long the axis of pixels is.
-fn geometry(conv: &Conv, source: Source<'_>, output: &Place) -> Geometry {
+fn geometry(conv: &Conv, source: Source<'_>, output: &BufferLayout) -> Geometry {
     let [kernel_rows, kernel_columns] = conv.window.kernel;
     let positions = (0..kernel_rows).flat_map(|ky| (0..kernel_columns).map(move |kx| (ky, kx)));
     let Shape { height, width, .. } = output.shape;
     let pixels = (height - 1) * output.pitch + width;
     match source {
-        Source::Direct(place) => {
-            let corner = place.origin - conv.window.before[0] * place.pitch - conv.window.before[1];
-            let taps = positions.map(|(ky, kx)| ky * place.pitch + kx).collect();
-            Geometry { start: place.start + corner, plane: place.plane, taps, pixels }
+        Source::Direct(buffer) => {
+            let corner = buffer.origin - conv.window.before[0] * buffer.pitch - conv.window.before[1];
+            let taps = positions.map(|(ky, kx)| ky * buffer.pitch + kx).collect();
+            Geometry { start: buffer.start + corner, plane: buffer.plane, taps, pixels }
         }
-        Source::Gathered(gather) => {
-            let taps = positions.map(|(ky, kx)| gather.gathered.tap(ky, kx)).collect();
-            Geometry { start: gather.place.start, plane: gather.place.plane, taps, pixels }
+        Source::Repacked(repack) => {
+            let taps = positions.map(|(ky, kx)| repack.plane.tap(ky, kx)).collect();
+            Geometry { start: repack.buffer.start, plane: repack.buffer.plane, taps, pixels }
         }
     }
 }

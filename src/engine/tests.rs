@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::graph::{Affine, Clamp, Conv, Graph, Head, Linear, Node, Op, Pool, PoolKind, Shape, Window};
 use super::kernel::simd::InstructionSet;
 use super::metadata::Metadata;
-use super::width::{Width, reads};
-use super::{LoadError, Model, Pass, reference};
+use super::width::Width;
+use super::{LoadError, Model, Pass, Triangle, reference};
 
 /// A layer to put on top of a network, where it fits.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ impl Builder {
         let mut weights = vec![];
         for i in 0..outputs {
             for j in 0..inputs {
-                let allowed = !sliced || reads(i, j, inputs, outputs);
+                let allowed = !sliced || Triangle::new(inputs, outputs).connects(i, j);
                 weights.extend((0..per_input).map(|_| if allowed { scale * self.numbers.next() } else { 0.0 }));
             }
         }
@@ -265,15 +265,15 @@ proptest! {
 
     /// One pass holds the scores of every narrower width.
     #[test]
-    fn a_profile_equals_separate_runs((graph, seed) in networks(), width in any_width()) {
+    fn the_logits_by_width_equal_separate_runs((graph, seed) in networks(), width in any_width()) {
         let model = model(&graph);
         let image = &images(&graph, seed, 1)[0];
         let mut pass = Pass::new(model.clone(), 1);
         pass.push(image);
         pass.widen(&[width]);
-        let profile = pass.profile(0, model.grid());
-        prop_assert_eq!(profile.last().map(|(width, _)| *width), Some(width));
-        for (width, logits) in profile {
+        let by_width = pass.logits_by_width(0, model.grid());
+        prop_assert_eq!(by_width.last().map(|(width, _)| *width), Some(width));
+        for (width, logits) in by_width {
             prop_assert_eq!(run(&model, InstructionSet::best(), image, &[width]), logits);
         }
     }
@@ -303,9 +303,9 @@ proptest! {
     }
 }
 
-/// Puts a weight where a zero must be, in a random hidden layer that has such a place; returns where.
+/// Puts a weight where a zero must be, in a random hidden layer that has one; returns where.
 fn plant(graph: &mut Graph, pick: prop::sample::Index) -> Option<(usize, usize, usize)> {
-    let mut places = vec![];
+    let mut zeros = vec![];
     for (id, node) in graph.nodes.iter().enumerate() {
         let Some(&source) = node.inputs.first().filter(|&&source| graph.nodes[source].sliced) else { continue };
         let (inputs, outputs) = (graph.nodes[source].shape, node.shape.channels);
@@ -314,15 +314,16 @@ fn plant(graph: &mut Graph, pick: prop::sample::Index) -> Option<(usize, usize, 
             Op::Linear(_) => inputs.pixels(),
             _ => continue,
         };
+        let triangle = Triangle::new(inputs.channels, outputs);
         for row in 0..outputs {
-            let columns = (0..inputs.channels).filter(|&j| !reads(row, j, inputs.channels, outputs));
-            places.extend(columns.map(|j| (id, row, j * features)));
+            let columns = (0..inputs.channels).filter(|&j| !triangle.connects(row, j));
+            zeros.extend(columns.map(|j| (id, row, j * features)));
         }
     }
-    if places.is_empty() {
+    if zeros.is_empty() {
         return None;
     }
-    let (id, row, column) = *pick.get(&places);
+    let (id, row, column) = *pick.get(&zeros);
     let outputs = graph.nodes[id].shape.channels;
     let (weights, per_column) = match &mut graph.nodes[id].op {
         Op::Conv(conv) => (&mut conv.weights, conv.window.area()),

@@ -5,13 +5,13 @@
 use thiserror::Error;
 
 use super::graph::{Graph, Node, Op};
-use super::width::limit;
+use super::triangle::Triangle;
 
 /// A weight above the triangle that is not zero.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error(
     "layer {layer} is not triangular: row {row}, column {column} is {value}, but output channel {row} may read only the \
-     first {limit} of {inputs} input channels; ordinary and slimmable networks (S-Net, US-Net, MutualNet) have such weights, and \
+     first {fan_in} of {inputs} input channels; ordinary and slimmable networks (S-Net, US-Net, MutualNet) have such weights, and \
      cannot run at any width from one file"
 )]
 pub struct NotTriangular {
@@ -24,7 +24,7 @@ pub struct NotTriangular {
     /// The weight (the first of its kernel that is not zero).
     pub value: f32,
     /// How many input channels the row may read.
-    pub limit: usize,
+    pub fan_in: usize,
     /// Input channels.
     pub inputs: usize,
 }
@@ -48,14 +48,14 @@ fn prove_node(graph: &Graph, node: &Node) -> Result<(), NotTriangular> {
         return Ok(());
     }
     let (inputs, outputs) = (source.shape.channels, node.shape.channels);
-    let row_len = weights.len() / outputs;
+    let (triangle, row_len) = (Triangle::new(inputs, outputs), weights.len() / outputs);
     for (row, weights) in weights.chunks_exact(row_len).enumerate() {
-        let limit = limit(row, inputs, outputs);
-        let allowed = limit * (row_len / inputs);
+        let fan_in = triangle.fan_in(row);
+        let allowed = fan_in * (row_len / inputs);
         if let Some(beyond) = weights[allowed..].iter().position(|&weight| weight != 0.0) {
             let at = allowed + beyond;
             let (layer, column, value) = (node.name.clone(), at / weights_per_column, weights[at]);
-            return Err(NotTriangular { layer, row, column, value, limit, inputs });
+            return Err(NotTriangular { layer, row, column, value, fan_in, inputs });
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ pub struct Width(u32);
 
 /// Why a text or a number is not a [`Width`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum WidthError {
     /// The text is not a plain decimal number.
     #[error("not a decimal number")]
@@ -66,20 +67,6 @@ impl Width {
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / f64::from(MILLION)
     }
-}
-
-/// How many input channels output channel `i` of a triangular layer may read: those that exist at the narrowest
-/// width at which `i` itself exists.
-///
-/// For `c_in == c_out` this is `i + 1`: the lower triangle with its diagonal.
-pub const fn limit(i: usize, c_in: usize, c_out: usize) -> usize {
-    let readable = i * c_in / c_out + 1;
-    if readable < c_in { readable } else { c_in }
-}
-
-/// May output channel `i` of a triangular layer read input channel `j`? (`j * c_out <= i * c_in`)
-pub const fn reads(i: usize, j: usize, c_in: usize, c_out: usize) -> bool {
-    j * c_out <= i * c_in
 }
 
 const MILLION: u32 = 1_000_000;
@@ -197,21 +184,6 @@ mod tests {
         fn the_width_of_n_channels_has_n_channels(channels in 1usize..2000, pick in any::<proptest::sample::Index>()) {
             let active = pick.index(channels) + 1;
             prop_assert_eq!(Width::of_channels(active, channels).active(channels), active);
-        }
-
-        /// The promise that everything rests on: an active channel reads active channels only.
-        #[test]
-        fn active_channels_read_only_active_channels(width in any_width(), c_in in 1usize..200, c_out in 1usize..200) {
-            for i in 0..width.active(c_out) {
-                prop_assert!(limit(i, c_in, c_out) <= width.active(c_in));
-            }
-        }
-
-        #[test]
-        fn the_limit_counts_the_channels_that_may_be_read(c_in in 1usize..200, c_out in 1usize..200) {
-            for i in 0..c_out {
-                prop_assert_eq!(limit(i, c_in, c_out), (0..c_in).filter(|&j| reads(i, j, c_in, c_out)).count());
-            }
         }
     }
 }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// Why some bytes are not an image that can be classified.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ImageError {
     /// There are no bytes.
     #[error("the image is empty")]

@@ -23,6 +23,7 @@ pub struct InputSpec {
 }
 
 /// Why a model's input is not an image.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InputSpecError {
     /// Neither grey nor colour.

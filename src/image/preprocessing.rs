@@ -19,6 +19,7 @@ pub struct Preprocessing {
 /// shrinks, each of them takes all pixels into account (PyTorch's `antialias=True`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Filter {
     /// The mean of the pixels that a new one stands for; enlarged, the nearest pixel.
     Box,
@@ -34,6 +35,7 @@ pub enum Filter {
 
 /// Why a preprocessing is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum PreprocessingError {
     /// It is no JSON object.
     #[error("it must be an object, such as {{\"crop\": 0.875, \"filter\": \"lanczos\"}}")]

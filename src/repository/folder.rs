@@ -31,7 +31,7 @@ pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), Rep
 }
 
 fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejected: &mut Vec<Rejected>) {
-    let mut reject = |place: String, reason| rejected.push(Rejected { place, reason });
+    let mut reject = |path: String, reason| rejected.push(Rejected { path, reason });
     if !is_name(name) {
         // It is written into lines of a terminal and of the log.
         return reject(name.replace(char::is_control, "\u{fffd}"), ModelError::BadName);

@@ -43,8 +43,8 @@ pub struct Repository {
 /// A model of the folder that is not served.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Its place in the folder, such as `digits/3`.
-    pub place: String,
+    /// Path in the folder, such as `digits/3`.
+    pub path: String,
     /// What is wrong with it.
     pub reason: ModelError,
 }
@@ -63,6 +63,7 @@ pub enum Source {
 
 /// Why one model cannot be served.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
@@ -110,6 +111,7 @@ pub enum ModelError {
 
 /// Why there is nothing to serve.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum RepositoryError {
     /// A model that was asked for by name does not load.
     #[error("{path}: {reason}", path = path.display())]
@@ -339,7 +341,7 @@ fn list(rejected: &[Rejected]) -> String {
     const LONGEST: usize = 180;
     let share = LONGEST / rejected.len().clamp(1, LISTED);
     let cut = |model: &Rejected| {
-        let text = format!("; {}: {}", model.place, model.reason);
+        let text = format!("; {}: {}", model.path, model.reason);
         if text.chars().count() <= share { text } else { text.chars().take(share - 3).chain("...".chars()).collect() }
     };
     let mut text: String = rejected.iter().take(LISTED).map(cut).collect();

@@ -75,8 +75,8 @@ fn a_bad_model_leaves_the_good_ones_served_and_keeps_its_reason() {
     ]);
     let repository = load(&root, None).unwrap();
     assert_eq!(repository.find(Some("good"), None).unwrap().version, 1);
-    let places: Vec<_> = repository.rejected().iter().map(|model| model.place.as_str()).collect();
-    assert_eq!(places, ["bad name", "empty", "fileless/1", "good/007", "good/2", "good/latest"]);
+    let paths: Vec<_> = repository.rejected().iter().map(|model| model.path.as_str()).collect();
+    assert_eq!(paths, ["bad name", "empty", "fileless/1", "good/007", "good/2", "good/latest"]);
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn a_link_that_leads_nowhere_is_told_and_a_name_is_one_line() {
     std::os::unix::fs::symlink("gone", root.path().join("bee")).unwrap();
     fs::create_dir(root.path().join("c\nd")).unwrap();
     let repository = load(&root, None).unwrap();
-    let places: Vec<&str> = repository.rejected().iter().map(|rejected| rejected.place.as_str()).collect();
-    assert_eq!(places, ["bee", "c\u{fffd}d"]);
+    let paths: Vec<&str> = repository.rejected().iter().map(|rejected| rejected.path.as_str()).collect();
+    assert_eq!(paths, ["bee", "c\u{fffd}d"]);
 }
 
 #[test]
@@ -308,5 +308,5 @@ fn a_model_whose_scores_are_no_numbers_is_refused_at_load() {
     let bytes = fs::read(path).unwrap();
     let root = folder(&[("ant/1/model.onnx", &bytes), ("bee/1/model.onnx", &digits())]);
     assert!(refusal(&root).contains("its scores are not finite: at width"), "{}", refusal(&root));
-    assert_eq!(load(&root, None).unwrap().rejected()[0].place, "ant/1");
+    assert_eq!(load(&root, None).unwrap().rejected()[0].path, "ant/1");
 }

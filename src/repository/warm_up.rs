@@ -26,7 +26,7 @@ pub(super) fn warm_up(model: &Arc<Model>, [black, white]: [f32; 2]) -> Result<()
         pass.clear();
         pass.push(&image);
         pass.widen(&[crate::engine::Width::FULL]);
-        for (width, logits) in pass.profile(0, model.grid()) {
+        for (width, logits) in pass.logits_by_width(0, model.grid()) {
             if let Some(class) = logits.iter().position(|score| !score.is_finite()) {
                 return Err(ModelError::NonFinite { class, score: logits[class], width, image: name });
             }

@@ -64,7 +64,7 @@ impl Execute for EngineWorker {
             return ran;
         }
         self.metrics.batch_size.with_label_values(&[&served.name]).observe(climbs.len() as f64);
-        let profiled = climbs.iter().flatten().any(|climb| climb.job.queued.job.profile);
+        let all_widths = climbs.iter().flatten().any(|climb| climb.job.queued.job.all_widths);
         while climbs.iter().any(Option::is_some) {
             // Who has the answer already is as wide as it will be.
             let wanted = |(item, climb): (usize, &mut Option<Climb>)| match climb {
@@ -74,8 +74,8 @@ impl Execute for EngineWorker {
             let widths: Vec<Width> = climbs.iter_mut().enumerate().map(wanted).collect();
             pass.widen(&widths);
             let mut answered = Vec::with_capacity(climbs.len());
-            for (item, place) in climbs.iter_mut().enumerate() {
-                if let Some(climb) = place.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
+            for (item, slot) in climbs.iter_mut().enumerate() {
+                if let Some(climb) = slot.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
                     let (answer, late) = conclude(&self.metrics, &served, pass, item, &climb, began);
                     *(if late { &mut ran.late } else { &mut ran.in_time }) += 1;
                     answered.push((climb.job.queued, answer));
@@ -83,8 +83,8 @@ impl Execute for EngineWorker {
             }
             answer_all(answered, &self.callers);
         }
-        // A profile of all widths is work that no plan knows: such a batch says nothing of what the widths take.
-        if !profiled {
+        // The answers at all widths are work that no plan knows: such a batch says nothing of what the widths take.
+        if !all_widths {
             ran.widths = (0..pass.len()).filter_map(|item| pass.width(item)).collect();
         }
         ran
@@ -137,9 +137,9 @@ fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -
     };
     let predictions = at(climb.width(), pass.logits(item))?;
     let steps = || {
-        let steps = pass.profile(item, pass.model().grid()).into_iter();
+        let steps = pass.logits_by_width(item, pass.model().grid()).into_iter();
         steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
     };
-    let profile = job.profile.then(steps).transpose()?;
-    Ok(Answer { width: climb.width(), reason: climb.reason(), late, predictions, profile, timing })
+    let all_widths = job.all_widths.then(steps).transpose()?;
+    Ok(Answer { width: climb.width(), reason: climb.reason(), late, predictions, all_widths, timing })
 }

@@ -33,7 +33,7 @@ pub struct Job {
     /// How many classes the answer names.
     pub top_k: usize,
     /// Also answer for every narrower step of the model's grid.
-    pub profile: bool,
+    pub all_widths: bool,
 }
 
 /// The classes that an image most likely shows.
@@ -48,7 +48,7 @@ pub struct Answer {
     /// Most likely first.
     pub predictions: Vec<Prediction>,
     /// Predictions at every step of the grid up to the width, ascending, where they were asked for.
-    pub profile: Option<Vec<(Width, Vec<Prediction>)>>,
+    pub all_widths: Option<Vec<(Width, Vec<Prediction>)>>,
     /// Where the time went.
     pub timing: Timing,
 }

@@ -10,7 +10,7 @@ use crate::engine::{Model, Pass, Width};
 use crate::image::{Image, ImageError, ImageLimits, InputSpec};
 use crate::policy::{WidthReason, Wish};
 use crate::test_onnx::OnnxFile;
-use crate::test_workers::{FAIL, Fragile, Gate, Gated, Step};
+use crate::test_workers::{FAIL, Fragile, Gate, GateStep, Gated};
 
 fn tiny() -> Arc<ServedModel> {
     let bytes = OnnxFile::lenet([1, 28, 28], 8, 10).bytes();
@@ -38,7 +38,7 @@ fn job(model: &Arc<ServedModel>, image: Bytes, width: &str) -> Job {
         arrived: Instant::now(),
         budget: None,
         top_k: 3,
-        profile: false,
+        all_widths: false,
     }
 }
 
@@ -145,7 +145,7 @@ async fn the_time_that_workers_wait_for_a_core_is_counted() {
 async fn hurried(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler, Gate) {
     let (gate, wrap) = Gated::behind_gate();
     let scheduler = start(Settings { default_budget: Duration::from_nanos(1), ..ONE_WORKER }, model, metrics, wrap);
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     scheduler.ready().await;
     (scheduler, gate)
@@ -157,7 +157,7 @@ async fn a_job_without_a_budget_is_answered_however_long_it_waited_and_says_so()
     let (scheduler, gate) = hurried(&model, &metrics).await;
     let auto = || Job { wish: Wish::default(), ..job(&model, png(1), "1") };
     let mut tickets = scheduler.submit(vec![auto()]).unwrap();
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     // While the worker is held up, the target of those who wait passes.
     tickets.extend((0..3).flat_map(|_| scheduler.submit(vec![auto()]).unwrap()));
     let budgeted = Job { budget: Some(Duration::from_secs(3600)), ..auto() };
@@ -184,11 +184,11 @@ async fn a_job_without_a_budget_is_answered_however_long_it_waited_and_says_so()
 async fn a_profile_has_every_step_up_to_the_width() {
     let model = tiny();
     let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
-    let job = Job { profile: true, ..job(&model, png(1), "1") };
+    let job = Job { all_widths: true, ..job(&model, png(1), "1") };
     let answer = scheduler.submit(vec![job]).unwrap().remove(0).answer().await.unwrap();
-    let profile = answer.profile.unwrap();
-    assert_eq!(profile.iter().map(|(width, _)| *width).collect::<Vec<_>>(), model.model.grid());
-    assert_eq!(profile.last().unwrap().1[0].index, answer.predictions[0].index);
+    let widths = answer.all_widths.unwrap();
+    assert_eq!(widths.iter().map(|(width, _)| *width).collect::<Vec<_>>(), model.model.grid());
+    assert_eq!(widths.last().unwrap().1[0].index, answer.predictions[0].index);
 }
 
 #[tokio::test]
@@ -213,8 +213,8 @@ async fn scores_that_are_no_numbers_are_an_error_and_no_answer() {
     // As a model that fails at some images alone: those of a warm-up are not among them.
     let model = Arc::new(ServedModel { name: "tiny".into(), version: 1, model: Arc::new(model), input });
     let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
-    for profile in [false, true] {
-        let job = Job { profile, confidence: Some(0.5), ..job(&model, png(200), "1") };
+    for all_widths in [false, true] {
+        let job = Job { all_widths, confidence: Some(0.5), ..job(&model, png(200), "1") };
         let answer = scheduler.submit(vec![job]).unwrap().remove(0).answer().await;
         assert_eq!(answer, Err(JobError::NonFinite));
     }
@@ -243,7 +243,7 @@ async fn a_panic_fails_every_job_of_its_batch_and_the_next_batch_is_served() {
 async fn gated(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler, Gate) {
     let (gate, wrap) = Gated::behind_gate();
     let scheduler = start(ONE_WORKER, model, metrics, wrap);
-    assert_eq!(gate.arrived.recv(), Ok(Step::WarmUp));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     scheduler.ready().await;
     (scheduler, gate)
@@ -256,7 +256,7 @@ async fn what_waits_runs_together_and_a_full_queue_refuses() {
     let submit = |count: usize| scheduler.submit(vec![job(&model, png(1), "0.5"); count]);
     // The worker holds one, alone: it did not wait for more.
     let mut tickets = submit(1).unwrap();
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(1)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     // Eight wait; the ninth is refused.
     tickets.extend(submit(8).unwrap());
     assert!(matches!(submit(1), Err(Refused::QueueFull { waiting: 8, limit: 8, wanted: 1, .. })));
@@ -265,7 +265,7 @@ async fn what_waits_runs_together_and_a_full_queue_refuses() {
     for _ in 0..3 {
         gate.open.send(()).unwrap();
     }
-    assert_eq!([gate.arrived.recv(), gate.arrived.recv()], [Ok(Step::Batch(4)), Ok(Step::Batch(3))]);
+    assert_eq!([gate.arrived.recv(), gate.arrived.recv()], [Ok(GateStep::Batch(4)), Ok(GateStep::Batch(3))]);
     for ticket in tickets {
         assert!(ticket.answer().await.is_ok());
     }
@@ -277,7 +277,7 @@ async fn a_caller_who_leaves_a_batch_that_was_taken_is_not_worked_for() {
     let (model, metrics) = (tiny(), metrics());
     let (scheduler, gate) = gated(&model, &metrics).await;
     let mut tickets = scheduler.submit(vec![job(&model, png(1), "1"); 3]).unwrap();
-    assert_eq!(gate.arrived.recv(), Ok(Step::Batch(3)));
+    assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(3)));
     tickets.remove(1);
     gate.open.send(()).unwrap();
     for ticket in tickets {

@@ -30,7 +30,7 @@ pub(super) async fn until(
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
-            (stream, place) = open.next(&listener) => open.serve(stream, Some(place)),
+            (stream, permit) = open.next(&listener) => open.serve(stream, Some(permit)),
             () = &mut shutdown => break,
         }
     }
@@ -60,12 +60,12 @@ impl Open {
         self.end.closed().await;
     }
 
-    /// The next connection, once there is a place for it; until then it waits with the system.
+    /// The next connection, once there is a permit for it; until then it waits with the system.
     async fn next(&self, listener: &TcpListener) -> (TcpStream, OwnedSemaphorePermit) {
-        let place = self.room.clone().acquire_owned().await.expect("nobody closes it");
+        let permit = self.room.clone().acquire_owned().await.expect("nobody closes it");
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return (stream, place),
+                Ok((stream, _)) => return (stream, permit),
                 Err(error) => {
                     warn!(%error, "cannot take a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -91,11 +91,11 @@ impl Open {
     }
 
     /// Serves a connection, on a task of its own.
-    fn serve(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    fn serve(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         let (connections, end) = (self.connections.clone(), self.end.subscribe());
         tokio::spawn(async move {
             connections.serve(stream, end).await;
-            drop(place);
+            drop(permit);
         });
     }
 }

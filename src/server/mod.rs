@@ -1,4 +1,4 @@
-//! The only place that knows wire types and status codes.
+//! The only module that knows wire types and status codes.
 //!
 //! [`app`] is the whole service as a value, [`serve`] runs it on a listener until it is told to stop. Handlers read a
 //! request, hand its images to the scheduler, wait, and write the answer; they never compute.
@@ -24,7 +24,7 @@ use crate::config::{CorsOrigin, Drain, RequestLimits};
 use crate::repository::Repository;
 use crate::scheduler::Scheduler;
 use crate::telemetry::Metrics;
-use events::Listeners;
+use events::Subscribers;
 use http::{Chances, Inflaters};
 use memory::Memory;
 
@@ -40,7 +40,7 @@ pub struct Service {
     memory: Memory,
     inflaters: Inflaters,
     chances: Chances,
-    listeners: Listeners,
+    subscribers: Subscribers,
     stopping: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl Service {
     ) -> Service {
         metrics.models_rejected.set(repository.rejected().len() as i64);
         let memory = Memory::new(limits.max_bytes_in_flight);
-        let listeners = Listeners::new(limits.max_connections);
+        let subscribers = Subscribers::new(limits.max_connections);
         Service {
             inflaters: Inflaters::new(scheduler.settings().decoders),
             repository,
@@ -66,7 +66,7 @@ impl Service {
             cors_origins: Vec::new(),
             memory,
             chances: Chances::new(),
-            listeners,
+            subscribers,
             stopping: AtomicBool::new(false),
         }
     }

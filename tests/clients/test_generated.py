@@ -71,7 +71,7 @@ def test_every_parameter(client):
     auto = module("models.classify_width_type_1").ClassifyWidthType1.AUTO
     for parameters in [
         {"width": auto, "budget_ms": 3600000.0, "min_accuracy": 0.5, "priority": priority, "model": "cifar10-lenet", "version": 1},
-        {"profile": True, "top_k": 2, "x_width": "0.5", "x_latency_budget_ms": 3600000.0, "x_request_id": "a-1"},
+        {"all_widths": True, "top_k": 2, "x_width": "0.5", "x_latency_budget_ms": 3600000.0, "x_request_id": "a-1"},
         {"confidence": 0.5},
     ]:
         assert classify(client, file(SHIP), **parameters).predictions, parameters

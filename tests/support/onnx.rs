@@ -6,7 +6,7 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
 };
 
-use anywidth::engine::reads;
+use anywidth::engine::Triangle;
 
 /// An ONNX file under construction. `proto` is public so that a test can spoil it.
 pub struct OnnxFile {
@@ -204,7 +204,8 @@ impl OnnxFile {
         let dims = [outputs, inputs, kernel, kernel];
         let weights = self.random_constant(&dims);
         let sliced = self.sliced;
-        let allowed = |at: usize| if !sliced || reads(at / inputs, at % inputs, inputs, outputs) { 1.0 } else { 0.0 };
+        let triangle = Triangle::new(inputs, outputs);
+        let allowed = |at: usize| if !sliced || triangle.connects(at / inputs, at % inputs) { 1.0 } else { 0.0 };
         let mask = (0..outputs * inputs).map(allowed).collect();
         let mask = self.constant(&[outputs, inputs, 1, 1], mask);
         let weights = self.plain("Mul", vec![weights, mask], vec![]);
@@ -281,7 +282,8 @@ impl OnnxFile {
     fn triangular(&mut self, outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
         let (numbers, sliced) = (self.numbers(outputs * inputs * taps), self.sliced);
         let scale = (3.0 / (inputs * taps) as f32).sqrt();
-        let allowed = |at: usize| !sliced || reads(at / (inputs * taps), at / taps % inputs, inputs, outputs);
+        let triangle = Triangle::new(inputs, outputs);
+        let allowed = |at: usize| !sliced || triangle.connects(at / (inputs * taps), at / taps % inputs);
         numbers.iter().enumerate().map(|(at, number)| if allowed(at) { scale * number } else { 0.0 }).collect()
     }
 

@@ -35,12 +35,12 @@ impl Execute for Fragile {
 pub struct Gate {
     pub open: Sender<()>,
     /// Tells when a worker stands before the gate.
-    pub arrived: Receiver<Step>,
+    pub arrived: Receiver<GateStep>,
 }
 
 /// What a worker is about to do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum GateStep {
     WarmUp,
     /// So many images together.
     Batch(usize),
@@ -50,7 +50,7 @@ pub enum Step {
 pub struct Gated {
     inner: EngineWorker,
     gate: Arc<Mutex<Receiver<()>>>,
-    arrived: Sender<Step>,
+    arrived: Sender<GateStep>,
 }
 
 impl Gated {
@@ -63,7 +63,7 @@ impl Gated {
         (Gate { open, arrived }, wrap)
     }
 
-    fn pass(&self, step: Step) {
+    fn pass(&self, step: GateStep) {
         // Once the test is over, both ends are gone and nothing is held back.
         let _ = self.arrived.send(step);
         let _ = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -72,7 +72,7 @@ impl Gated {
 
 impl Execute for Gated {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
-        self.pass(Step::WarmUp);
+        self.pass(GateStep::WarmUp);
         self.inner.warm_up(models);
     }
 
@@ -81,7 +81,7 @@ impl Execute for Gated {
     }
 
     fn run(&mut self, batch: Batch) -> Ran {
-        self.pass(Step::Batch(batch.jobs.len()));
+        self.pass(GateStep::Batch(batch.jobs.len()));
         self.inner.run(batch)
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::images;
 use crate::mix::{Mix, MixError};
 use crate::units::{Time, Units, UnitsError};
-use crate::wishes::Wishes;
+use crate::workload::Workload;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What they ask for")]
@@ -56,13 +56,13 @@ impl RequestFlags {
         self.model.as_deref()
     }
 
-    pub(super) fn wishes(&self, units: Option<&Units>) -> anyhow::Result<Wishes> {
+    pub(super) fn workload(&self, units: Option<&Units>) -> anyhow::Result<Workload> {
         let ms = |time: Option<Time>| time.map(|time| time.ms(units)).transpose();
         let length = self.query.len() + self.model.as_ref().map_or(0, String::len);
         if length > MOST_QUERY_BYTES {
             bail!("--query and --model have {length} bytes: together they may have {MOST_QUERY_BYTES}");
         }
-        Ok(Wishes {
+        Ok(Workload {
             budgets_ms: self.budget_ms.try_map(|&budget| ms(budget))?,
             widths: self.width.clone(),
             model: self.model.clone(),

@@ -19,11 +19,11 @@ use crate::busy::Busy;
 use crate::record::{Recorded, Recorder};
 use crate::report::summary;
 use crate::results::{FORMAT, Results, Setup};
-use crate::run::{Played, Settings, play};
+use crate::run::{Played, RunSettings, play};
 use crate::target::Target;
 use crate::units::Units;
 use crate::warnings::warnings;
-use crate::wishes::{Kind, Wishes};
+use crate::workload::{Kind, Workload};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     requests: RequestFlags,
 
     #[command(flatten)]
-    limits: Limits,
+    limits: ClientLimits,
 
     #[command(flatten)]
     neighbours: Neighbours,
@@ -59,7 +59,7 @@ struct Neighbours {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-struct Limits {
+struct ClientLimits {
     /// Most requests without an answer at once, each on a connection; those due beyond are counted as not sent. Stay below
     /// what the server takes (1024) and what the system lets a process open
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -96,7 +96,7 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(100);
 struct Ready {
     units: Option<Units>,
     schedule: Schedule,
-    wishes: Wishes,
+    workload: Workload,
     kinds: Vec<Kind>,
     images: Vec<Bytes>,
     interval: Duration,
@@ -125,10 +125,10 @@ impl Arguments {
         let units = self.units()?;
         let schedule = self.schedule.read(units.as_ref()).map_err(Failure::Usage)?;
         let interval = self.output.interval(schedule.length).map_err(Failure::Usage)?;
-        let wishes = self.requests.wishes(units.as_ref()).map_err(Failure::Usage)?;
+        let workload = self.requests.workload(units.as_ref()).map_err(Failure::Usage)?;
         let images = self.requests.images().map_err(Failure::Usage)?;
         let target = Target::find(&self.url, self.limits.allow_remote)?;
-        Ok(Ready { units, kinds: wishes.kinds(), schedule, wishes, images, interval, target })
+        Ok(Ready { units, kinds: workload.kinds(), schedule, workload, images, interval, target })
     }
 
     /// Asks the server for its units, if anything is written in them.
@@ -143,12 +143,12 @@ impl Arguments {
 }
 
 async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results> {
-    let Ready { units, schedule, wishes, kinds, images, interval, target } = ready;
-    let model = server::model(&target, wishes.model.as_deref()).await?;
+    let Ready { units, schedule, workload, kinds, images, interval, target } = ready;
+    let model = server::model(&target, workload.model.as_deref()).await?;
     let accuracy = model.as_ref().map(|model| model.accuracy.clone()).unwrap_or_default();
     let setup = Setup {
         url: arguments.url.clone(),
-        model: model.map(|model| model.name).or(wishes.model.clone()),
+        model: model.map(|model| model.name).or(workload.model.clone()),
         accuracy: accuracy.clone(),
         arrivals: schedule.words,
         seed: arguments.schedule.seed,
@@ -156,8 +156,8 @@ async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results>
         deadlines_ms: deadlines_ms(&kinds),
         max_outstanding: arguments.limits.max_outstanding as usize,
     };
-    let plan = wishes.plan(schedule.arrivals, images.len(), setup.seed);
-    let settings = Settings {
+    let plan = workload.plan(schedule.arrivals, images.len(), setup.seed);
+    let settings = RunSettings {
         target,
         kinds,
         images,

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::words::MOST_WORDS;
 use super::*;
-use crate::models::Measured;
+use crate::models::WidthAccuracy;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
 fn accuracy() -> Accuracy {
-    let measured = |width: f64, accuracy| Measured { width: width.try_into().unwrap(), accuracy };
+    let measured = |width: f64, accuracy| WidthAccuracy { width: width.try_into().unwrap(), accuracy };
     Accuracy::new(vec![measured(0.5, 0.6), measured(1.0, 0.8)])
 }
 

@@ -32,12 +32,12 @@ impl Axis {
     }
 
     /// Where a number lies, from 0 (at the bottom) to 1.
-    pub(crate) fn place(self, number: f64) -> f64 {
-        let place = match self {
+    pub(crate) fn position(self, number: f64) -> f64 {
+        let position = match self {
             Axis::Linear(top) => number / top,
             Axis::Log(low, high) => (number.max(low) / low).log10() / (high / low).log10(),
         };
-        place.clamp(0.0, 1.0)
+        position.clamp(0.0, 1.0)
     }
 
     /// Round numbers from the bottom to the top.
@@ -125,9 +125,9 @@ mod tests {
             let axis = Axis::linear(largest);
             let ticks = axis.ticks();
             prop_assert!((3..=8).contains(&ticks.len()), "{:?}", ticks);
-            prop_assert!(axis.place(largest) > 0.5 && *ticks.last().unwrap() >= largest * 0.999_999);
+            prop_assert!(axis.position(largest) > 0.5 && *ticks.last().unwrap() >= largest * 0.999_999);
             let log = Axis::log([largest, largest * 2.0].into_iter());
-            prop_assert!(log.place(largest) <= log.place(largest * 2.0));
+            prop_assert!(log.position(largest) <= log.position(largest * 2.0));
         }
     }
 }

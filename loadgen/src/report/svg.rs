@@ -80,7 +80,7 @@ impl Frame {
     }
 
     fn y(&self, axis: Axis, value: f64) -> f64 {
-        self.top + (1.0 - axis.place(value)) * DRAWING
+        self.top + (1.0 - axis.position(value)) * DRAWING
     }
 
     /// The title, and the legend to the right of it.

@@ -5,7 +5,7 @@ use roxmltree::Document;
 
 use super::*;
 use crate::compare::{self, Named};
-use crate::models::{Accuracy, Measured};
+use crate::models::{Accuracy, WidthAccuracy};
 use crate::results::*;
 use crate::units::Units;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
         setup: Setup {
             url: text.to_owned(),
             model: Some(text.to_owned()),
-            accuracy: Accuracy::new(vec![Measured { width: width(0.5), accuracy: 0.75 }]),
+            accuracy: Accuracy::new(vec![WidthAccuracy { width: width(0.5), accuracy: 0.75 }]),
             arrivals: text.to_owned(),
             seed: u64::MAX,
             units: Some(Units { capacity_per_s: 1530.25, image_ms: 0.701 }),

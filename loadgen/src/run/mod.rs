@@ -23,16 +23,16 @@ use crate::pace::pace;
 use crate::record::{Fate, Record, Recorder};
 use crate::results::{Counts, Sample};
 use crate::target::Target;
-use crate::wishes::{Kind, Planned};
+use crate::workload::{Kind, Planned};
 
 /// What a run needs, besides its plan.
 #[derive(Debug)]
-pub struct Settings {
+pub struct RunSettings {
     /// The server.
     pub target: Target,
-    /// What requests may ask for; a plan names them by their places.
+    /// What requests may ask for; a plan names them by index.
     pub kinds: Vec<Kind>,
-    /// What they may send; a plan names them by their places.
+    /// What they may send; a plan names them by index.
     pub images: Vec<Bytes>,
     /// As many requests may be without an answer; those due beyond are not sent.
     pub max_outstanding: usize,
@@ -78,7 +78,7 @@ const MOST_DUE: usize = 1 << 16;
 /// # Errors
 /// When the system gives no thread.
 pub async fn play(
-    settings: Settings,
+    settings: RunSettings,
     plan: impl Iterator<Item = Planned> + Send + 'static,
     recorder: Recorder,
     stops: mpsc::Receiver<()>,

@@ -8,16 +8,16 @@ use hyper::{Method, StatusCode};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Settings;
+use super::RunSettings;
 use crate::client::{Answer, Broken, Client};
 use crate::record::{Fate, Outcome, Record};
-use crate::wishes::{Kind, Planned};
+use crate::workload::{Kind, Planned};
 
 /// What every request needs.
 pub(super) struct Stage {
     pub(super) start: Instant,
     pub(super) client: Client,
-    pub(super) settings: Settings,
+    pub(super) settings: RunSettings,
     /// True once nobody waits for answers any more.
     pub(super) is_cut: watch::Receiver<bool>,
 }
@@ -28,7 +28,7 @@ const MOST_ANSWER_BYTES: usize = 1 << 20;
 impl Stage {
     /// Sends a request and waits for what becomes of it.
     pub(super) async fn request(self: Rc<Stage>, planned: Planned) -> Record {
-        let Settings { kinds, images, timeout: longest, .. } = &self.settings;
+        let RunSettings { kinds, images, timeout: longest, .. } = &self.settings;
         let (kind, image) = (&kinds[planned.kind], &images[planned.image]);
         let due = self.start + planned.at;
         let sent_at = Cell::new(Instant::now());

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::profile::{self, Profile as Served, Step};
+use crate::profile::{self, Profile as Served, ProfileStep};
 
 /// What was measured of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Measured {
         if steps.len() == 1 {
             return Err(MeasuredError::OneWidth { model: name });
         }
-        let step = |Step { width, accuracy, latency_us }: Step| {
+        let step = |ProfileStep { width, accuracy, latency_us }: ProfileStep| {
             let accuracy = accuracy.ok_or_else(|| MeasuredError::NoAccuracy { model: name.clone(), width })?;
             Ok(MeasuredStep { width: width.as_f64(), accuracy, latency_us })
         };

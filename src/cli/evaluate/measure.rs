@@ -13,7 +13,7 @@ use crate::scheduler::predict;
 
 /// What was found.
 #[derive(Debug)]
-pub(super) struct Measured {
+pub(super) struct Measurement {
     /// One for each width.
     pub(super) tallies: Vec<Tally>,
     /// How many files are no image that can be used.
@@ -59,12 +59,12 @@ pub(super) fn measure(
     classes: &[usize],
     threads: usize,
     keep: Keep,
-) -> Measured {
+) -> Measurement {
     let every = (files.len() * widths.len() * served.model.classes()).div_ceil(MAX_SCORES);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut pass = Pass::new(served.model.clone(), 1);
-        let mut measured = Measured::nothing(widths);
+        let mut measured = Measurement::nothing(widths);
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return measured };
@@ -72,7 +72,7 @@ pub(super) fn measure(
                 measured.add_broken(index, format!("{error:#}"));
                 continue;
             }
-            let (class, scores) = (classes[file.class], pass.profile(0, widths));
+            let (class, scores) = (classes[file.class], pass.logits_by_width(0, widths));
             measured.add(served, class, &scores);
             if keep == Keep::Scores && index.is_multiple_of(every) {
                 let scores = scores.into_iter().map(|(_, scores)| scores).collect();
@@ -83,13 +83,13 @@ pub(super) fn measure(
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let parts = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        parts.fold(Measured::nothing(widths), Measured::and)
+        parts.fold(Measurement::nothing(widths), Measurement::and)
     })
 }
 
-impl Measured {
-    fn nothing(widths: &[Width]) -> Measured {
-        Measured {
+impl Measurement {
+    fn nothing(widths: &[Width]) -> Measurement {
+        Measurement {
             tallies: vec![Tally::default(); widths.len()],
             broken: 0,
             first_broken: Vec::new(),
@@ -114,7 +114,7 @@ impl Measured {
         }
     }
 
-    fn and(mut self, other: Measured) -> Measured {
+    fn and(mut self, other: Measurement) -> Measurement {
         for (tally, other) in self.tallies.iter_mut().zip(&other.tallies) {
             tally.merge(other);
         }

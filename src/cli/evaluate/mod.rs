@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::labels::{LISTED, classes, first, skip_unknown};
 pub(super) use self::measure::{Keep, Scored};
-use self::measure::{Measured, measure};
+use self::measure::{Measurement, measure};
 use self::tally::{Tally, mean_accuracy};
 use super::subject::Chosen;
 use super::table::{printable, table};
@@ -51,7 +51,7 @@ pub(super) struct Report {
     classes: Vec<usize>,
     /// Where it was measured, ascending to full width.
     widths: Vec<Width>,
-    measured: Measured,
+    measured: Measurement,
 }
 
 /// One broken file among so many is borne.

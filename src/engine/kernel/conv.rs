@@ -1,23 +1,23 @@
 //! Direct convolution over packed panels: no matrix of patches is ever built.
 //!
 //! Rows are computed with the pitch of the input plane, so that a whole plane is one long axis of pixels; what this
-//! computes at the end of each row is junk that falls into the output's border.
+//! computes at the end of each row are wasted columns, which fall into the output's border.
 
 use std::ops::Range;
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::tile::{Panel, Tile, held};
 use super::{Run, split};
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::Clamp;
-use crate::engine::pack::{MAX_ROWS, Panels};
-use crate::engine::place::Place;
+use crate::engine::pack::{MAX_ROWS, PackedConv};
 
 /// A convolution with its weights, ready to run.
 #[derive(Debug)]
 pub(crate) struct ConvStep {
     pub(crate) filters: Filters,
     pub(crate) geometry: Geometry,
-    pub(crate) output: Place,
+    pub(crate) output: BufferLayout,
     pub(crate) clamp: Clamp,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct ConvStep {
 #[derive(Debug)]
 pub(crate) enum Filters {
     /// Every output channel reads many input channels.
-    Panels(Panels),
+    Packed(PackedConv),
     /// Every channel has a filter of its own: `[channels][taps]` and `[channels]`.
     Depthwise { weights: Vec<f32>, bias: Vec<f32> },
 }
@@ -39,7 +39,7 @@ pub(crate) struct Geometry {
     pub(crate) plane: usize,
     /// Where the other taps lie, relative to that at the top left.
     pub(crate) taps: Vec<usize>,
-    /// Pixels of the axis that is computed, the junk between rows included.
+    /// Pixels of the axis that is computed, wasted columns included.
     pub(crate) pixels: usize,
 }
 
@@ -80,12 +80,12 @@ impl ConvStep {
 
     /// Some rows of panel `index`, and where they are written.
     #[inline(always)]
-    fn panel<'a>(&'a self, panels: &'a Panels, index: usize, rows: Range<usize>) -> (Panel<'a>, usize) {
+    fn panel<'a>(&'a self, packed: &'a PackedConv, index: usize, rows: Range<usize>) -> (Panel<'a>, usize) {
         let panel = Panel {
-            weights: panels.weights_from(index, rows.start),
-            stride: panels.rows,
-            bias: panels.bias(rows.clone()),
-            channels: panels.channels(rows.end - 1),
+            weights: packed.weights_from(index, rows.start),
+            stride: packed.rows,
+            bias: packed.bias(rows.clone()),
+            channels: packed.channels(rows.end - 1),
             taps: &self.geometry.taps,
             input_plane: self.geometry.plane,
             output_plane: self.output.plane,
@@ -99,7 +99,7 @@ impl Kernel for Run<'_, ConvStep> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match &self.step.filters {
-            Filters::Panels(panels) => self.panels(simd, panels),
+            Filters::Packed(packed) => self.panels(simd, packed),
             Filters::Depthwise { weights, bias } => self.depthwise(simd, weights, bias),
         }
     }
@@ -107,19 +107,19 @@ impl Kernel for Run<'_, ConvStep> {
 
 impl Run<'_, ConvStep> {
     #[inline(always)]
-    fn panels<S: Simd>(self, simd: S, panels: &Panels) {
+    fn panels<S: Simd>(self, simd: S, packed: &PackedConv) {
         let Run { step, input, output, from, to } = self;
         let pixels = step.geometry.pixels;
         let tallest = most_rows(S::REGISTERS);
-        let most = S::LANES * most_vectors(S::REGISTERS, panels.rows.min(tallest));
-        let strip = STRIP_BYTES / size_of::<f32>() / panels.channels(to - 1) / most * most;
+        let most = S::LANES * most_vectors(S::REGISTERS, packed.rows.min(tallest));
+        let strip = STRIP_BYTES / size_of::<f32>() / packed.channels(to - 1) / most * most;
         // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
         for (first, len) in Tiles::new(pixels, most, strip.max(most)) {
-            for index in panels.covering(from, to) {
-                let rows = panels.rows_of(index, from, to);
+            for index in packed.covering(from, to) {
+                let rows = packed.rows_of(index, from, to);
                 for (above, count) in Tiles::new(rows.len(), 1, tallest) {
                     let above = rows.start + above;
-                    let (panel, row) = step.panel(panels, index, above..above + count);
+                    let (panel, row) = step.panel(packed, index, above..above + count);
                     for (start, pixels) in Tiles::new(len, S::LANES, most) {
                         let start = first + start;
                         let (input, output) = (&input[start..], &mut output[row + start..]);

@@ -2,15 +2,15 @@
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::{Run, split};
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Affine, Clamp, Pool, PoolKind, Window};
-use crate::engine::place::Place;
 
 /// A pooling layer, ready to run.
 #[derive(Debug)]
 pub(crate) struct PoolStep {
     pub(crate) pool: Pool,
-    pub(crate) input: Place,
-    pub(crate) output: Place,
+    pub(crate) input: BufferLayout,
+    pub(crate) output: BufferLayout,
     pub(crate) affine: Option<Affine>,
     pub(crate) clamp: Clamp,
 }
@@ -30,13 +30,13 @@ impl Kernel for Run<'_, PoolStep> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Run { step, input, output, from, to } = self;
-        let (place, pool) = (&step.output, step.pool);
+        let (shape, pool) = (step.output.shape, step.pool);
         let halving = pool.kind == PoolKind::Max && pool.window == HALVING;
         for c in from..to {
             let (scale, shift) = step.affine.as_ref().map_or((1.0, 0.0), |affine| (affine.scale[c], affine.shift[c]));
             let finish = Finish { scale, shift, clamp: step.clamp };
-            for y in 0..place.shape.height {
-                let out = &mut output[place.row(c, y)..][..place.shape.width];
+            for y in 0..shape.height {
+                let out = &mut output[step.output.row(c, y)..][..shape.width];
                 if halving {
                     let row = |y: usize| &input[step.input.row(c, y)..][..2 * out.len()];
                     halve(simd, row(2 * y), row(2 * y + 1), out, finish);

@@ -70,6 +70,7 @@ pub(crate) trait Kernel {
 
 /// The instruction sets, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InstructionSet {
     /// x86-64 with AVX-512F.
     Avx512,

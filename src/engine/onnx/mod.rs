@@ -50,6 +50,7 @@ pub(super) struct Contents {
 
 /// Why a model file was refused. Every message has at most 300 characters.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The file is larger than [`MAX_FILE_BYTES`].
     #[error("the file has {0} bytes; at most {MAX_FILE_BYTES} are read")]

@@ -19,13 +19,13 @@ pub(super) struct Fused<'a> {
 pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
     let readers = graph.readers();
     let mut fused: Vec<Fused<'_>> = vec![];
-    let mut places: Vec<usize> = vec![];
+    let mut layer_of: Vec<usize> = vec![];
     for node in &graph.nodes {
-        let sole = node.inputs.first().filter(|&&input| readers[input] == 1).map(|&input| places[input]);
+        let sole = node.inputs.first().filter(|&&input| readers[input] == 1).map(|&input| layer_of[input]);
         if let Some(at) = sole
             && fused[at].absorb(&node.op)
         {
-            places.push(at);
+            layer_of.push(at);
             continue;
         }
         let (affine, clamp) = match &node.op {
@@ -33,11 +33,11 @@ pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
             Op::Clamp(clamp) => (None, *clamp),
             _ => (None, Clamp::NONE),
         };
-        places.push(fused.len());
-        let inputs = node.inputs.iter().map(|&input| places[input]).collect();
+        layer_of.push(fused.len());
+        let inputs = node.inputs.iter().map(|&input| layer_of[input]).collect();
         fused.push(Fused { op: &node.op, affine, clamp, inputs, shape: node.shape, sliced: node.sliced });
     }
-    (fused, places)
+    (fused, layer_of)
 }
 
 impl<'a> Fused<'a> {

@@ -4,35 +4,35 @@
 //! what they read, and pitches forwards.
 
 use super::fuse::Fused;
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Conv, Op, Shape, Window};
-use crate::engine::kernel::gather::Gathered;
+use crate::engine::kernel::repack::RepackedPlane;
 use crate::engine::kernel::simd::MAX_LANES;
-use crate::engine::place::Place;
 
-/// Places of all values.
-pub(super) struct Layout {
-    /// The place of each fused layer's value.
-    pub(super) places: Vec<Place>,
+/// The memory of one item.
+pub(super) struct ItemLayout {
+    /// The buffer of each fused layer's value.
+    pub(super) buffers: Vec<BufferLayout>,
     /// For each layer the copy that it reads, if it reads one.
-    pub(super) gathers: Vec<Option<Gather>>,
+    pub(super) repacks: Vec<Option<Repack>>,
     /// Floats that all of them take.
     pub(super) item_len: usize,
 }
 
 /// A rearranged copy of a value.
 #[derive(Debug)]
-pub(super) struct Gather {
-    pub(super) gathered: Gathered,
-    pub(super) place: Place,
+pub(super) struct Repack {
+    pub(super) plane: RepackedPlane,
+    pub(super) buffer: BufferLayout,
 }
 
 /// What a convolution reads.
 pub(super) enum Source<'a> {
-    Direct(&'a Place),
-    Gathered(&'a Gather),
+    Direct(&'a BufferLayout),
+    Repacked(&'a Repack),
 }
 
-/// What the readers of a value ask of its place.
+/// What the readers of a value ask of its buffer.
 #[derive(Debug, Clone, Copy, Default)]
 struct Needs {
     /// Zeros above and to the left of the pixels.
@@ -42,55 +42,55 @@ struct Needs {
     pitch: usize,
 }
 
-/// Copying costs so much more than it saves where the junk between rows is at most this share of the pixels.
-const BEARABLE_JUNK: f64 = 0.15;
+/// Copying costs so much more than it saves where wasted columns are at most this share of the pixels.
+const MAX_WASTED_SHARE: f64 = 0.15;
 
-impl Layout {
-    /// Places the values of `layers`.
-    pub(super) fn new(layers: &[Fused<'_>]) -> Layout {
-        let (needs, gathered) = needs(layers);
-        let mut layout = Layout { places: vec![], gathers: vec![], item_len: 0 };
+impl ItemLayout {
+    /// Gives every value of `layers` a buffer.
+    pub(super) fn new(layers: &[Fused<'_>]) -> ItemLayout {
+        let (needs, repacked) = needs(layers);
+        let mut layout = ItemLayout { buffers: vec![], repacks: vec![], item_len: 0 };
         for (index, layer) in layers.iter().enumerate() {
-            let gather = gathered[index].map(|window| {
-                let source = layout.places[layer.inputs[0]];
-                let gathered = Gathered::new(window, source.shape, layer.shape.width, needs[index].pitch);
-                let plane = gathered.plane();
-                let place = Place { plane, origin: 0, pitch: gathered.pitch, border: false, ..source };
-                Gather { gathered, place: layout.put(place) }
+            let repack = repacked[index].map(|window| {
+                let source = layout.buffers[layer.inputs[0]];
+                let plane = RepackedPlane::new(window, source.shape, layer.shape.width, needs[index].pitch);
+                let buffer =
+                    BufferLayout { plane: plane.len(), origin: 0, pitch: plane.pitch, border: false, ..source };
+                Repack { plane, buffer: layout.put(buffer) }
             });
             let pitch = match window(layer.op) {
-                Some(_) if gather.is_none() => layout.places[layer.inputs[0]].pitch,
+                Some(_) if repack.is_none() => layout.buffers[layer.inputs[0]].pitch,
                 _ => needs[index].pitch,
             };
-            let place = place(layer, needs[index], pitch);
-            let place = layout.put(place);
-            layout.places.push(place);
-            layout.gathers.push(gather);
+            let buffer = buffer_for(layer, needs[index], pitch);
+            let buffer = layout.put(buffer);
+            layout.buffers.push(buffer);
+            layout.repacks.push(repack);
         }
         layout
     }
 
     /// What the convolution `layer`, which is number `index`, reads.
     pub(super) fn source(&self, index: usize, layer: &Fused<'_>) -> Source<'_> {
-        match &self.gathers[index] {
-            Some(gather) => Source::Gathered(gather),
-            None => Source::Direct(&self.places[layer.inputs[0]]),
+        match &self.repacks[index] {
+            Some(repack) => Source::Repacked(repack),
+            None => Source::Direct(&self.buffers[layer.inputs[0]]),
         }
     }
 
-    /// Reserves memory for a place, and as much behind it as a tile may read beyond the last plane's end.
-    fn put(&mut self, place: Place) -> Place {
-        let place = Place { start: self.item_len, ..place };
-        let overrun = place.pitch + 2 * MAX_LANES;
-        self.item_len += (place.shape.channels * place.plane + overrun).next_multiple_of(MAX_LANES);
-        place
+    /// Reserves memory for a buffer, and as much behind it as a tile may read beyond the last plane's end.
+    fn put(&mut self, buffer: BufferLayout) -> BufferLayout {
+        let buffer = BufferLayout { start: self.item_len, ..buffer };
+        let overrun = buffer.pitch + 2 * MAX_LANES;
+        self.item_len += (buffer.shape.channels * buffer.plane + overrun).next_multiple_of(MAX_LANES);
+        buffer
     }
 }
 
 /// What each layer's value must offer, and the window of each convolution that reads a copy.
 fn needs(layers: &[Fused<'_>]) -> (Vec<Needs>, Vec<Option<Window>>) {
     let mut needs = vec![Needs::default(); layers.len()];
-    let mut gathered = vec![None; layers.len()];
+    let mut repacked = vec![None; layers.len()];
     for (index, layer) in layers.iter().enumerate().rev() {
         needs[index].settle(layer.shape.width);
         let Some(window) = window(layer.op) else { continue };
@@ -102,13 +102,13 @@ fn needs(layers: &[Fused<'_>]) -> (Vec<Needs>, Vec<Option<Window>>) {
         }
         direct.pitch = direct.pitch.max(needs[index].pitch);
         direct.settle(layers[at].shape.width);
-        if window.stride != [1, 1] || junk(layer.shape, direct.pitch, needs[index].pitch) > BEARABLE_JUNK {
-            gathered[index] = Some(window);
+        if window.stride != [1, 1] || wasted_share(layer.shape, direct.pitch, needs[index].pitch) > MAX_WASTED_SHARE {
+            repacked[index] = Some(window);
         } else {
             needs[at] = direct;
         }
     }
-    (needs, gathered)
+    (needs, repacked)
 }
 
 impl Needs {
@@ -127,14 +127,14 @@ fn window(op: &Op) -> Option<Window> {
 }
 
 /// How many more vectors an axis of pixels has at one pitch than at another, as a share.
-fn junk(shape: Shape, pitch: usize, least: usize) -> f64 {
+fn wasted_share(shape: Shape, pitch: usize, least: usize) -> f64 {
     let vectors = |pitch: usize| ((shape.height - 1) * pitch + shape.width).div_ceil(MAX_LANES) as f64;
     vectors(pitch) / vectors(least) - 1.0
 }
 
-fn place(layer: &Fused<'_>, needs: Needs, pitch: usize) -> Place {
+fn buffer_for(layer: &Fused<'_>, needs: Needs, pitch: usize) -> BufferLayout {
     let rows = needs.before[0] + layer.shape.height + needs.after[0];
-    Place {
+    BufferLayout {
         shape: layer.shape,
         sliced: layer.sliced,
         start: 0,

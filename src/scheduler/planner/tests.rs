@@ -151,7 +151,7 @@ impl World {
             arrived: self.now,
             budget: (!dice.one_in(4)).then(|| us(200 + dice.below(20_000))),
             top_k: 1,
-            profile: false,
+            all_widths: false,
         }
     }
 
@@ -274,7 +274,7 @@ fn job(model: &Arc<ServedModel>, arrived: Instant, budget: Option<Duration>) -> 
         arrived,
         budget,
         top_k: 1,
-        profile: false,
+        all_widths: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `GET /events`: what the server is doing, a few times per second, as server-sent events.
 //!
-//! Promises that no more than [`Listeners`] allow listen at once, that a listener who does not read takes no memory beyond
-//! its connection's, and that every stream whose listener reads ends by itself when the server is asked to stop.
+//! Promises that [`Subscribers`] bounds how many streams are open at once, that a subscriber that does not read takes no
+//! memory beyond its connection's, and that every other stream ends by itself when the server is asked to stop.
 
 mod recent;
 
@@ -19,17 +19,17 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::Service;
 use recent::{Counts, Recent};
 
-/// The places for those who listen.
+/// The permits for subscribers.
 #[derive(Debug)]
-pub(super) struct Listeners {
-    places: Arc<Semaphore>,
+pub(super) struct Subscribers {
+    permits: Arc<Semaphore>,
     most: usize,
 }
 
-/// Why nobody may listen now.
+/// Why there is no subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deaf {
-    /// All places are taken.
+pub(super) enum SubscribeError {
+    /// All permits are taken.
     Full {
         /// How many there are.
         most: usize,
@@ -38,46 +38,46 @@ pub(super) enum Deaf {
     Stopping,
 }
 
-/// One listener's stream.
+/// The stream of one subscriber.
 struct Stream {
     service: Arc<Service>,
     ticks: Interval,
     recent: Recent,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The time between two events.
 const PERIOD: Duration = Duration::from_millis(250);
-/// The most that listen at once, where there are connections enough.
+/// The most subscribers at once, where there are connections enough.
 const MOST: usize = 32;
-/// Of all connections, one in so many may be a listener's.
+/// Of all connections, one in so many may be a subscriber's.
 const SHARE: usize = 4;
 /// The last event of a server that is asked to stop.
 const STOPPING: &str = "event: stopping\ndata: {}\n\n";
 
-impl Listeners {
-    /// The places on a server that keeps at most `max_connections` connections open.
-    pub(super) fn new(max_connections: usize) -> Listeners {
+impl Subscribers {
+    /// The permits of a server that keeps at most `max_connections` connections open.
+    pub(super) fn new(max_connections: usize) -> Subscribers {
         let most = MOST.min(max_connections / SHARE);
-        Listeners { places: Arc::new(Semaphore::new(most)), most }
+        Subscribers { permits: Arc::new(Semaphore::new(most)), most }
     }
 }
 
 /// The events from now on, as the body of an answer.
 ///
 /// # Errors
-/// [`Deaf`] when there is no place, or nothing more to tell.
-pub(super) fn listen(service: Arc<Service>) -> Result<Body, Deaf> {
+/// [`SubscribeError`] when there is no permit left, or the server is stopping.
+pub(super) fn subscribe(service: Arc<Service>) -> Result<Body, SubscribeError> {
     if service.is_stopping() {
-        return Err(Deaf::Stopping);
+        return Err(SubscribeError::Stopping);
     }
-    let Listeners { places, most } = &service.listeners;
-    let place = places.clone().try_acquire_owned().map_err(|_| Deaf::Full { most: *most })?;
+    let Subscribers { permits, most } = &service.subscribers;
+    let permit = permits.clone().try_acquire_owned().map_err(|_| SubscribeError::Full { most: *most })?;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let recent = Recent::new(Counts::read(&service.metrics), Instant::now());
-    Ok(Body::new(Stream { service, ticks, recent, ended: false, _place: place }))
+    Ok(Body::new(Stream { service, ticks, recent, ended: false, _permit: permit }))
 }
 
 impl Stream {

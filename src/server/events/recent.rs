@@ -39,7 +39,7 @@ pub(super) struct Recent {
     seen: VecDeque<(Instant, Counts)>,
 }
 
-/// What a listener is told. Rates, widths and latencies are those of the last second.
+/// What a subscriber is told. Rates, widths and latencies are those of the last second.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Event {
     ready: bool,

@@ -86,15 +86,14 @@ struct Classified {
     late: bool,
     /// The likeliest classes, likeliest first.
     predictions: Vec<Labelled>,
-    /// Every step of the model's widths, ascending; where `profile=true` asked for it.
+    /// Every step of the model's widths, ascending; where `all_widths=true` asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Vec<Step>>,
+    all_widths: Option<Vec<WidthStep>>,
 }
 
 /// What an image shows at one width.
 #[derive(Serialize, ToSchema)]
-#[schema(as = WidthStep)]
-struct Step {
+struct WidthStep {
     width: Width,
     predictions: Vec<Labelled>,
 }
@@ -136,14 +135,16 @@ pub(super) fn several(served: &ServedModel, names: &[String], answers: &[Answer]
 
 impl Classified {
     fn of(served: &ServedModel, answer: &Answer) -> Classified {
-        let step =
-            |(width, predictions): &(Width, Vec<_>)| Step { width: *width, predictions: labelled(served, predictions) };
+        let step = |(width, predictions): &(Width, Vec<_>)| WidthStep {
+            width: *width,
+            predictions: labelled(served, predictions),
+        };
         Classified {
             width: answer.width,
             reason: answer.reason.word(),
             late: answer.late,
             predictions: labelled(served, &answer.predictions),
-            profile: answer.profile.as_ref().map(|profile| profile.iter().map(step).collect()),
+            all_widths: answer.all_widths.as_ref().map(|widths| widths.iter().map(step).collect()),
         }
     }
 }

@@ -31,7 +31,7 @@ struct Ask {
     budget: Option<Duration>,
     arrived: Instant,
     top_k: usize,
-    profile: bool,
+    all_widths: bool,
 }
 
 /// As many classes are named where the request does not say how many.
@@ -98,17 +98,17 @@ impl Ask {
             Some(number) => number.within(1..=classes)?,
             None => USUAL_TOP_K.min(classes),
         };
-        let Parameters { mut wish, confidence, budget, profile, .. } = parameters;
-        if profile {
+        let Parameters { mut wish, confidence, budget, all_widths, .. } = parameters;
+        if all_widths {
             // All widths are asked for, unless another one is named.
             wish.width = wish.width.or(Some(Width::FULL));
         }
-        Ok(Ask { model, wish, confidence, budget, arrived, top_k, profile })
+        Ok(Ask { model, wish, confidence, budget, arrived, top_k, all_widths })
     }
 
     fn job(&self, image: Bytes) -> Job {
-        let Ask { wish, confidence, budget, arrived, top_k, profile, .. } = *self;
-        Job { model: self.model.clone(), image, wish, confidence, arrived, budget, top_k, profile }
+        let Ask { wish, confidence, budget, arrived, top_k, all_widths, .. } = *self;
+        Job { model: self.model.clone(), image, wish, confidence, arrived, budget, top_k, all_widths }
     }
 }
 

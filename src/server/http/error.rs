@@ -22,8 +22,8 @@ use crate::scheduler::{JobError, Refused};
 /// What went wrong with a request. The message is for people, the code for programs.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub(super) enum ApiError {
-    #[error("bad value {value:?} of {place}: {reason}; allowed: {allowed}")]
-    BadValue { value: String, place: String, reason: &'static str, allowed: String },
+    #[error("bad value {value:?} of {parameter}: {reason}; allowed: {allowed}")]
+    BadValue { value: String, parameter: String, reason: &'static str, allowed: String },
     #[error("unknown query parameter {name:?}{}; known: {known}", did_you_mean(.nearest))]
     UnknownParameter { name: String, nearest: Option<&'static str>, known: String },
     #[error("the query parameter {name:?} stands there more than once")]
@@ -68,8 +68,8 @@ pub(super) enum ApiError {
     Refused(#[from] Refused),
     #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
     MemoryFull { max_bytes: usize },
-    #[error("{most} listen already, the most that may at once")]
-    TooManyListeners { most: usize },
+    #[error("too many event subscribers (limit {most})")]
+    TooManySubscribers { most: usize },
     #[error("a fault of this server; its log says more")]
     Internal,
     #[error("the request's head is not one of HTTP/1.1")]
@@ -86,7 +86,7 @@ pub(super) enum ApiError {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = ErrorFile)]
 pub(super) struct File {
-    /// Its place in the form, counted from 0.
+    /// Index in the form, counted from 0.
     pub(super) index: usize,
     /// Its name, cut to 100 characters.
     pub(super) name: String,
@@ -197,7 +197,7 @@ impl ApiError {
             ApiError::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
             ApiError::Refused(refused) => refused_kind(refused),
             ApiError::MemoryFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "memory_full"),
-            ApiError::TooManyListeners { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners"),
+            ApiError::TooManySubscribers { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers"),
             ApiError::NonFinite { .. } | ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             ApiError::BadHead => (StatusCode::BAD_REQUEST, "bad_head"),
             ApiError::TargetTooLong => (StatusCode::URI_TOO_LONG, "target_too_long"),
@@ -259,7 +259,7 @@ impl ApiError {
     pub(super) fn refusal(&self) -> Option<&'static str> {
         match (self, self.kind()) {
             // It asked for events.
-            (ApiError::TooManyListeners { .. }, _) => None,
+            (ApiError::TooManySubscribers { .. }, _) => None,
             (_, (StatusCode::SERVICE_UNAVAILABLE, code)) => Some(code),
             _ => None,
         }
@@ -299,7 +299,7 @@ const CODES: [&str; 34] = [
     "stopping",
     "target_too_long",
     "too_many_files",
-    "too_many_listeners",
+    "too_many_subscribers",
     "too_many_pixels",
     "unknown_parameter",
     "unsupported_encoding",
@@ -372,7 +372,7 @@ mod tests {
             ApiError::Refused(Refused::Closed),
         ];
         assert_eq!(errors.map(|error| error.refusal()), REFUSALS.map(Some));
-        let listeners = ApiError::TooManyListeners { most: 1 };
-        assert_eq!((listeners.refusal(), listeners.wait()), (None, Some(USUAL_WAIT)));
+        let subscribers = ApiError::TooManySubscribers { most: 1 };
+        assert_eq!((subscribers.refusal(), subscribers.wait()), (None, Some(USUAL_WAIT)));
     }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::error::{ApiError, Body};
 use crate::scheduler::Refused;
 use crate::server::Service;
-use crate::server::events::{Deaf, listen};
+use crate::server::events::{SubscribeError, subscribe};
 
 /// Tells proxies that would collect an answer before they pass it on not to.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -25,12 +25,12 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 ))]
 pub(super) async fn events(State(service): State<Arc<Service>>) -> Response {
     let chance = service.chances.next();
-    match listen(service) {
+    match subscribe(service) {
         Ok(body) => {
             let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (BUFFERING, "no")];
             (headers, body).into_response()
         }
-        Err(Deaf::Full { most }) => ApiError::TooManyListeners { most }.answer(chance),
-        Err(Deaf::Stopping) => ApiError::Refused(Refused::Closed).answer(chance),
+        Err(SubscribeError::Full { most }) => ApiError::TooManySubscribers { most }.answer(chance),
+        Err(SubscribeError::Stopping) => ApiError::Refused(Refused::Closed).answer(chance),
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum Encoding {
     Deflate,
 }
 
-/// The places for those who inflate at once.
+/// The permits for inflating.
 #[derive(Debug)]
 pub(in crate::server) struct Inflaters(Semaphore);
 

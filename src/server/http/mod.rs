@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod classify;
+mod connection_close;
 mod cors;
 mod described;
 mod error;
@@ -16,7 +17,6 @@ mod models;
 mod observe;
 mod openapi;
 mod parameters;
-mod parting;
 mod profile;
 mod retry;
 
@@ -66,7 +66,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
             SetRequestIdLayer::x_request_id(MakeRequestUuid),
             PropagateRequestIdLayer::x_request_id(),
             from_fn(observe::observe),
-            from_fn_with_state(service.clone(), parting::part),
+            from_fn_with_state(service.clone(), connection_close::close_when_stopping),
             option_layer(cors::layer(&service.cors_origins)),
             CatchPanicLayer::custom(|_| error::into_response(ApiError::Internal)),
         ))

@@ -14,20 +14,18 @@ use crate::server::Service;
 
 /// The models that are served, and those that are not.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Models)]
-pub(super) struct Listing {
+pub(super) struct Models {
     /// The name that answers when a request names none.
     default: String,
     models: Vec<Listed>,
-    limits: Limits,
+    limits: BodyLimits,
     /// The models of the folder that do not load.
-    rejected: Vec<Refusal>,
+    rejected: Vec<RejectedModel>,
 }
 
 /// What a request may be at most.
 #[derive(Serialize, ToSchema)]
-#[schema(as = RequestLimits)]
-struct Limits {
+struct BodyLimits {
     max_body_bytes: usize,
     max_files: usize,
 }
@@ -82,21 +80,20 @@ struct Evaluation {
 
 /// A model that does not load.
 #[derive(Serialize, ToSchema)]
-#[schema(as = RejectedModel)]
-struct Refusal {
-    place: String,
+struct RejectedModel {
+    path: String,
     error: String,
 }
 
 /// What is served, and what each model reads and answers.
-#[utoipa::path(get, path = "/models", responses((status = 200, description = "Every model.", body = Listing)))]
-pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Listing> {
+#[utoipa::path(get, path = "/models", responses((status = 200, description = "Every model.", body = Models)))]
+pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Models> {
     let repository = service.repository();
-    Json(Listing {
+    Json(Models {
         default: repository.default_name().to_owned(),
         models: repository.by_name().filter_map(|(_, versions)| Listed::of(versions)).collect(),
-        limits: Limits { max_body_bytes: service.limits.max_body_bytes, max_files: service.limits.max_files },
-        rejected: repository.rejected().iter().map(Refusal::of).collect(),
+        limits: BodyLimits { max_body_bytes: service.limits.max_body_bytes, max_files: service.limits.max_files },
+        rejected: repository.rejected().iter().map(RejectedModel::of).collect(),
     })
 }
 
@@ -128,8 +125,8 @@ impl From<engine::Evaluation> for Evaluation {
     }
 }
 
-impl Refusal {
-    fn of(rejected: &Rejected) -> Refusal {
-        Refusal { place: rejected.place.clone(), error: rejected.reason.to_string() }
+impl RejectedModel {
+    fn of(rejected: &Rejected) -> RejectedModel {
+        RejectedModel { path: rejected.path.clone(), error: rejected.reason.to_string() }
     }
 }

@@ -27,14 +27,14 @@ pub(super) struct Parameters {
     pub(super) top_k: Option<Number>,
     pub(super) model: Option<String>,
     pub(super) version: Option<u64>,
-    pub(super) profile: bool,
+    pub(super) all_widths: bool,
 }
 
 /// A number, with what was typed: its range depends on the model, and is checked when that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Number {
     text: String,
-    place: String,
+    parameter: String,
 }
 
 /// What may stand in the query, as /openapi.json describes it.
@@ -52,7 +52,7 @@ pub(super) struct Query {
     #[param(minimum = 0, maximum = 1)]
     min_accuracy: Option<f64>,
     /// Begin narrow, and stop at the first width at which the likeliest class is at least this likely. Excludes `width` and
-    /// `profile`.
+    /// `all_widths`.
     #[param(exclusive_minimum = 0, maximum = 1)]
     confidence: Option<f32>,
     /// Whom overload refuses first: `low`, `normal` (as without the parameter) or `high`.
@@ -66,7 +66,7 @@ pub(super) struct Query {
     /// The model's version; without it the latest.
     version: Option<u64>,
     /// Answer for every step of the model's widths as well, from one pass.
-    profile: Option<bool>,
+    all_widths: Option<bool>,
 }
 
 /// A priority as a caller writes it.
@@ -109,7 +109,7 @@ impl PartialSchema for WidthOrAuto {
 impl ToSchema for WidthOrAuto {}
 
 const KNOWN: [&str; 9] =
-    ["width", "budget_ms", "min_accuracy", "confidence", "priority", "top_k", "model", "version", "profile"];
+    ["width", "budget_ms", "min_accuracy", "confidence", "priority", "top_k", "model", "version", "all_widths"];
 const WIDTH_HEADER: &str = "x-width";
 const BUDGET_HEADER: &str = "x-latency-budget-ms";
 
@@ -125,7 +125,7 @@ impl Parameters {
                 return Err(ApiError::RepeatedParameter { name: KNOWN[index] });
             }
         }
-        let [width, budget, min_accuracy, confidence, priority, top_k, model, version, profile] = values;
+        let [width, budget, min_accuracy, confidence, priority, top_k, model, version, all_widths] = values;
         let or_header = |value: Option<String>, name, header_name| match value {
             Some(text) => Ok(Some((text, in_query(name)))),
             None => header(headers, header_name),
@@ -134,16 +134,16 @@ impl Parameters {
         let budget = or_header(budget, "budget_ms", BUDGET_HEADER)?;
         let parameters = Parameters {
             wish: Wish {
-                width: width.map(|(text, place)| read_width(&text, &place)).transpose()?.flatten(),
+                width: width.map(|(text, parameter)| read_width(&text, &parameter)).transpose()?.flatten(),
                 min_accuracy: min_accuracy.map(|text| read_min_accuracy(&text)).transpose()?,
                 priority: priority.map(|text| read_priority(&text)).transpose()?.unwrap_or_default(),
             },
-            budget: budget.map(|(text, place)| read_budget(&text, &place)).transpose()?,
+            budget: budget.map(|(text, parameter)| read_budget(&text, &parameter)).transpose()?,
             confidence: confidence.map(|text| read_confidence(&text)).transpose()?,
-            top_k: top_k.map(|text| Number { text, place: in_query("top_k") }),
+            top_k: top_k.map(|text| Number { text, parameter: in_query("top_k") }),
             model: model.map(read_name).transpose()?,
             version: version.map(read_version).transpose()?,
-            profile: profile.map(read_switch).transpose()?.unwrap_or(false),
+            all_widths: all_widths.map(read_switch).transpose()?.unwrap_or(false),
         };
         parameters.agree()?;
         Ok(parameters)
@@ -154,7 +154,7 @@ impl Parameters {
         let contradiction = |other| Err(ApiError::Contradiction { one: "confidence", other });
         match self.confidence {
             Some(_) if self.wish.width.is_some() => contradiction("width"),
-            Some(_) if self.profile => contradiction("profile"),
+            Some(_) if self.all_widths => contradiction("all_widths"),
             _ => Ok(()),
         }
     }
@@ -164,7 +164,7 @@ impl Number {
     /// The number, if it is one in this range.
     pub(super) fn within(&self, range: RangeInclusive<usize>) -> Result<usize, ApiError> {
         let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
-        let bad = |reason| bad_value(&self.text, &self.place, reason, allowed());
+        let bad = |reason| bad_value(&self.text, &self.parameter, reason, allowed());
         match self.text.parse() {
             Ok(number) if range.contains(&number) => Ok(number),
             Ok(_) => Err(bad("out of range")),
@@ -173,7 +173,7 @@ impl Number {
     }
 }
 
-fn read_width(text: &str, place: &str) -> Result<Option<Width>, ApiError> {
+fn read_width(text: &str, parameter: &str) -> Result<Option<Width>, ApiError> {
     if text == "auto" {
         return Ok(None);
     }
@@ -183,14 +183,15 @@ fn read_width(text: &str, place: &str) -> Result<Option<Width>, ApiError> {
             WidthError::NotDecimal => "not a decimal number",
             WidthError::OutOfRange => "out of range",
         };
-        bad_value(text, place, reason, "a decimal number above 0 and up to 1, or auto".to_owned())
+        bad_value(text, parameter, reason, "a decimal number above 0 and up to 1, or auto".to_owned())
     })
 }
 
-fn read_budget(text: &str, place: &str) -> Result<Duration, ApiError> {
+fn read_budget(text: &str, parameter: &str) -> Result<Duration, ApiError> {
     let most = MAX_BUDGET.as_millis();
     let range = |ms: f64| ms > 0.0 && ms <= most as f64;
-    let ms = read_decimal(text, place, range, || format!("a decimal number of milliseconds above 0 and up to {most}"))?;
+    let ms =
+        read_decimal(text, parameter, range, || format!("a decimal number of milliseconds above 0 and up to {most}"))?;
     Ok(Duration::from_secs_f64(ms / 1e3))
 }
 
@@ -207,15 +208,15 @@ fn read_confidence(text: &str) -> Result<f32, ApiError> {
 
 fn read_decimal(
     text: &str,
-    place: &str,
+    parameter: &str,
     range: impl Fn(f64) -> bool,
     allowed: impl Fn() -> String,
 ) -> Result<f64, ApiError> {
     match text.parse::<f64>() {
         Ok(number) if range(number) => Ok(number),
-        Ok(number) if !number.is_nan() => Err(bad_value(text, place, "out of range", allowed())),
-        _ if text.is_empty() => Err(bad_value(text, place, "empty", allowed())),
-        _ => Err(bad_value(text, place, "not a decimal number", allowed())),
+        Ok(number) if !number.is_nan() => Err(bad_value(text, parameter, "out of range", allowed())),
+        _ if text.is_empty() => Err(bad_value(text, parameter, "empty", allowed())),
+        _ => Err(bad_value(text, parameter, "not a decimal number", allowed())),
     }
 }
 
@@ -249,20 +250,20 @@ fn read_switch(text: String) -> Result<bool, ApiError> {
     // As Python writes them, too.
     text.to_ascii_lowercase().parse().map_err(|_| {
         let reason = if text.is_empty() { "empty" } else { "neither true nor false" };
-        bad_value(&text, &in_query("profile"), reason, "true or false".to_owned())
+        bad_value(&text, &in_query("all_widths"), reason, "true or false".to_owned())
     })
 }
 
-/// The one value of a header, with its place.
+/// The one value of a header, with the words for it in an error.
 fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<(String, String)>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let place = format!("the header {name}");
+    let parameter = format!("the header {name}");
     if values.next().is_some() {
-        return Err(bad_value(&text, &place, "repeated", "one value".to_owned()));
+        return Err(bad_value(&text, &parameter, "repeated", "one value".to_owned()));
     }
-    Ok(Some((text, place)))
+    Ok(Some((text, parameter)))
 }
 
 fn unknown(name: &str) -> ApiError {
@@ -273,8 +274,8 @@ fn in_query(name: &str) -> String {
     format!("the query parameter {name:?}")
 }
 
-fn bad_value(text: &str, place: &str, reason: &'static str, allowed: String) -> ApiError {
-    ApiError::BadValue { value: shortened(text), place: place.to_owned(), reason, allowed }
+fn bad_value(text: &str, parameter: &str, reason: &'static str, allowed: String) -> ApiError {
+    ApiError::BadValue { value: shortened(text), parameter: parameter.to_owned(), reason, allowed }
 }
 
 /// What a stranger typed, cut to a length that an error message bears.
@@ -308,10 +309,13 @@ mod tests {
 
     #[test]
     fn every_parameter_is_read() {
-        let parameters = read("width=0.50&top_k=3&model=a%2Db&version=2&profile=true").unwrap();
+        let parameters = read("width=0.50&top_k=3&model=a%2Db&version=2&all_widths=true").unwrap();
         assert_eq!(parameters.wish.width.map(|width| width.to_string()).as_deref(), Some("0.5"));
         assert_eq!(parameters.top_k.unwrap().within(1..=10), Ok(3));
-        assert_eq!((parameters.model.as_deref(), parameters.version, parameters.profile), (Some("a-b"), Some(2), true));
+        assert_eq!(
+            (parameters.model.as_deref(), parameters.version, parameters.all_widths),
+            (Some("a-b"), Some(2), true)
+        );
         assert_eq!(read("").unwrap(), Parameters::default());
         assert_eq!(read("width=auto").unwrap().wish.width, None);
         let parameters = read("budget_ms=12.5&min_accuracy=0.85&confidence=0.9&priority=high").unwrap();
@@ -355,11 +359,11 @@ mod tests {
             format!("bad value \"wide\" of the header x-width: not a decimal number; allowed: {widths}")
         );
         assert!(with_header("", &["1", "1"]).unwrap_err().to_string().contains("repeated"));
-        for profile in ["true", "True", "TRUE", "tRuE"] {
-            assert!(read(&format!("profile={profile}")).unwrap().profile, "{profile}");
+        for all_widths in ["true", "True", "TRUE", "tRuE"] {
+            assert!(read(&format!("all_widths={all_widths}")).unwrap().all_widths, "{all_widths}");
         }
-        assert!(!read("profile=False").unwrap().profile);
-        for query in ["version=x", "version=", "version=-1", "profile=yes", "profile=", "model="] {
+        assert!(!read("all_widths=False").unwrap().all_widths);
+        for query in ["version=x", "version=", "version=-1", "all_widths=yes", "all_widths=", "model="] {
             assert!(matches!(read(query), Err(ApiError::BadValue { .. })), "{query}");
         }
         for (text, reason) in
@@ -385,11 +389,11 @@ mod tests {
 
     #[test]
     fn who_stops_when_confident_names_no_width() {
-        for query in ["confidence=0.9&width=0.5", "confidence=0.9&profile=true"] {
+        for query in ["confidence=0.9&width=0.5", "confidence=0.9&all_widths=true"] {
             assert!(matches!(read(query), Err(ApiError::Contradiction { .. })), "{query}");
         }
         assert!(with_header("confidence=0.9", &["0.5"]).is_err());
-        assert!(read("confidence=0.9&width=auto&profile=false").is_ok());
+        assert!(read("confidence=0.9&width=auto&all_widths=false").is_ok());
     }
 
     #[test]

@@ -17,17 +17,15 @@ use crate::server::Service;
 
 /// What is known of the models' times.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Profiles)]
-pub(super) struct Listing {
+pub(super) struct Profiles {
     /// Worker threads.
     workers: usize,
-    models: Vec<Profiled>,
+    models: Vec<ModelProfile>,
 }
 
 /// What is known of one model's times.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ModelProfile)]
-struct Profiled {
+struct ModelProfile {
     name: String,
     version: String,
     /// How many times longer batches take now than was measured at start-up.
@@ -37,13 +35,12 @@ struct Profiled {
     decode_us: Option<f64>,
     /// Images per second of all workers together, decoding included.
     capacity_at_full_width: f64,
-    steps: Vec<Step>,
+    steps: Vec<ProfileStep>,
 }
 
 /// What one width takes, and how often it is right.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ProfileStep)]
-struct Step {
+struct ProfileStep {
     width: Width,
     /// From 0 to 1, on the data of whoever made the model; null where the file does not say.
     #[schema(required)]
@@ -62,24 +59,25 @@ fn described_latency() -> Array {
 }
 
 /// What each width takes on this machine, corrected while running.
-#[utoipa::path(get, path = "/profile", responses((status = 200, description = "Every model that is served.", body = Listing)))]
-pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Listing> {
+#[utoipa::path(get, path = "/profile", responses((status = 200, description = "Every model that is served.", body = Profiles)))]
+pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Profiles> {
     let settings = service.scheduler.settings();
     let (profiles, decoding) = service.scheduler.profiles();
-    let models = profiles.iter().map(|(served, profile)| Profiled::of(served, profile, decoding, &settings)).collect();
-    Json(Listing { workers: settings.workers, models })
+    let models =
+        profiles.iter().map(|(served, profile)| ModelProfile::of(served, profile, decoding, &settings)).collect();
+    Json(Profiles { workers: settings.workers, models })
 }
 
-impl Profiled {
-    fn of(served: &ServedModel, profile: &Profile, decoding: Duration, settings: &Settings) -> Profiled {
+impl ModelProfile {
+    fn of(served: &ServedModel, profile: &Profile, decoding: Duration, settings: &Settings) -> ModelProfile {
         let mut sizes = vec![1, settings.max_batch];
         sizes.dedup();
-        let step = |width| Step {
+        let step = |width| ProfileStep {
             width,
             accuracy: profile.accuracy(width),
             latency_us: sizes.iter().map(|&size| (size, microseconds(profile.latency(width, size)))).collect(),
         };
-        Profiled {
+        ModelProfile {
             name: served.name.clone(),
             version: served.version.to_string(),
             correction: profile.correction(),

@@ -1,6 +1,6 @@
 //! Convolutions, ordinary and depthwise.
 
-use anywidth::engine::{Width, limit};
+use anywidth::engine::{Triangle, Width};
 use rand::Rng;
 use tch::{Device, Kind, Tensor};
 
@@ -84,7 +84,7 @@ impl Convolution {
         }
         // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
         let upper = rows / 2;
-        let read = limit(upper as usize - 1, c_in as usize, c_out) as i64;
+        let read = Triangle::new(c_in as usize, c_out).fan_in(upper as usize - 1) as i64;
         let narrow = convolve(&input.narrow(1, 0, read), &weight.narrow(0, 0, upper).narrow(1, 0, read));
         Tensor::cat(&[narrow, convolve(&input, &weight.narrow(0, upper, rows - upper))], 1)
     }

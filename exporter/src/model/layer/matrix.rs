@@ -1,6 +1,6 @@
 //! Weights by output and input channel, and which of them exist.
 
-use anywidth::engine::{Width, limit, reads};
+use anywidth::engine::{Triangle, Width};
 use rand::Rng;
 use tch::{Kind, Tensor};
 
@@ -45,11 +45,12 @@ impl Matrix {
     ) -> Matrix {
         let c_in = if fan_in == FanIn::Own { 1 } else { c_in };
         let triangular = fan_in == FanIn::Triangular;
-        let may_read = |i, j| !triangular || reads(i, j, c_in, c_out);
+        let triangle = Triangle::new(c_in, c_out);
+        let may_read = |i, j| !triangular || triangle.connects(i, j);
         let area: usize = extent.iter().product();
         let (mut mask, mut values) = (Vec::new(), Vec::new());
         for i in 0..c_out {
-            let readable = if triangular { limit(i, c_in, c_out) } else { c_in };
+            let readable = if triangular { triangle.fan_in(i) } else { c_in };
             let deviation = (2.0 / (readable * area) as f64).sqrt();
             mask.extend((0..c_in).map(|j| f64::from(may_read(i, j))));
             values.extend(normal(c_in * area, deviation, random));

@@ -46,9 +46,9 @@ const ask = latest(async () => {
 const askAll = latest(async () => {
   if (!looked.image || !looked.model) return;
   const { image: { blob }, model } = looked;
-  const parameters = { model: model.name, profile: true, top_k: Math.min(TOP.curve, model.classes) };
-  const { profile } = await server.classify(blob, parameters);
-  curve.draw(profile);
+  const parameters = { model: model.name, all_widths: true, top_k: Math.min(TOP.curve, model.classes) };
+  const { all_widths: widths } = await server.classify(blob, parameters);
+  curve.draw(widths);
   await ask();
 });
 
@@ -241,7 +241,7 @@ listen({
     live.part();
     trouble.show(new server.Unreachable());
   },
-  deaf: () => {
+  refused: () => {
     status("waiting", "no live view");
     live.part();
     if (!served) found();

@@ -5,9 +5,9 @@ const RETRY_MS = 1500;
 /**
  * Listens from now on, while the page is seen: a browser gives a server few connections, and each stream takes one.
  * `told` gets every event. `found` is called when the server is there, at first and again after it was away, `lost` when
- * nobody answers any more, and `deaf` when it answers but has no stream for us.
+ * nobody answers any more, and `refused` when it answers but has no stream for us.
  */
-export function listen({ told, found, lost, deaf }) {
+export function listen({ told, found, lost, refused }) {
   let source = null;
   let timer = 0;
   let state = null;
@@ -30,7 +30,7 @@ export function listen({ told, found, lost, deaf }) {
     close();
     timer = setTimeout(open, RETRY_MS);
     const answers = await fetch("livez").then(({ ok }) => ok, () => false);
-    if (answers) become("deaf", deaf);
+    if (answers) become("refused", refused);
     else become("lost", lost);
   }
 

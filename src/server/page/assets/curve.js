@@ -16,21 +16,21 @@ export function build(pick) {
   chart = new Chart(at("curve"), { height: 250, x, y, pick });
 }
 
-/** Draws a profile: for each width its predictions, of which some classes may be missing. */
-export function draw(profile) {
-  const classes = likeliest(profile);
+/** Draws the answers at all widths: for each its predictions, of which some classes may be missing. */
+export function draw(widths) {
+  const classes = likeliest(widths);
   const lines = classes.map(({ label, index }, kind) => ({
     kind: `c${kind}`,
-    points: profile.map(({ width: at, predictions }) => [at, probability(predictions, index)]),
+    points: widths.map(({ width: at, predictions }) => [at, probability(predictions, index)]),
     label,
   }));
-  chart.draw(lines, describe(profile));
-  say(at("image-widths"), whereItChanges(profile));
+  chart.draw(lines, describe(widths));
+  say(at("image-widths"), whereItChanges(widths));
   const key = ({ kind, label }) => element("li", { class: kind }, label);
   at("curve-key").replaceChildren(...lines.map(key));
 }
 
-/** Shows no profile. */
+/** Shows nothing. */
 export function clear() {
   chart.draw([], "Probabilities over all widths: none yet");
   at("curve-key").replaceChildren();
@@ -40,9 +40,9 @@ export function clear() {
 export const mark = (value) => chart.mark(value);
 
 /** The classes that are likely at any width, those that matter most first. */
-function likeliest(profile) {
+function likeliest(widths) {
   const best = new Map();
-  for (const { predictions } of profile) {
+  for (const { predictions } of widths) {
     for (const prediction of predictions) {
       const known = best.get(prediction.index);
       if (!known || known.probability < prediction.probability) best.set(prediction.index, prediction);
@@ -50,21 +50,21 @@ function likeliest(profile) {
   }
   const classes = [...best.values()].sort((a, b) => b.probability - a.probability).slice(0, LINES);
   // What full width says comes first, whatever narrower ones believed.
-  const last = profile.at(-1).predictions;
+  const last = widths.at(-1).predictions;
   return classes.sort((a, b) => (probability(last, b.index) ?? 0) - (probability(last, a.index) ?? 0));
 }
 
 const probability = (predictions, index) => predictions.find((prediction) => prediction.index === index)?.probability ?? null;
 
 /** The widths from which on another class is the likeliest. */
-function changesOf(profile) {
-  const steps = profile.map(({ width: at, predictions: [first] }) => ({ at, ...first }));
+function changesOf(widths) {
+  const steps = widths.map(({ width: at, predictions: [first] }) => ({ at, ...first }));
   return steps.filter(({ index }, step) => step === 0 || steps[step - 1].index !== index);
 }
 
 /** Whether width matters for this image, for who has not moved it yet. */
-function whereItChanges(profile) {
-  const changes = changesOf(profile);
+function whereItChanges(widths) {
+  const changes = changesOf(widths);
   const last = changes.at(-1);
   const others = [...new Set(changes.map(({ label }) => label))].filter((label) => label !== last.label);
   if (others.length === 0) return `Every width says ${last.label}.`;
@@ -72,8 +72,8 @@ function whereItChanges(profile) {
 }
 
 /** The curve in words: where its likeliest class changes. */
-function describe(profile) {
-  const changes = changesOf(profile);
+function describe(widths) {
+  const changes = changesOf(widths);
   const words = changes.map(({ at, label, probability }) => `from width ${width(at)} on ${label}, ${percent(probability)}`);
-  return `Probabilities over all widths: ${words.join("; ")}; at full width ${percent(profile.at(-1).predictions[0].probability)}`;
+  return `Probabilities over all widths: ${words.join("; ")}; at full width ${percent(widths.at(-1).predictions[0].probability)}`;
 }

@@ -1,24 +1,24 @@
-//! Lays a value out anew so that the pixels that a convolution reads for one tap are consecutive.
+//! Repacks a value (im2row, one plane per channel) so that the pixels that a convolution reads for one tap are consecutive.
 //!
 //! For strided convolutions, and for maps so small that a border would cost more than the copy: one copy of the plane
 //! per kernel column, each of the output's pitch, its rows sorted by their distance to a multiple of the stride.
 
 use super::split;
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Shape, Window};
-use crate::engine::place::Place;
 
 /// A rearrangement, ready to run.
 #[derive(Debug)]
-pub(crate) struct GatherStep {
-    pub(crate) input: Place,
-    /// Its planes hold [`Gathered`] copies, not rows and columns.
-    pub(crate) output: Place,
-    pub(crate) gathered: Gathered,
+pub(crate) struct RepackStep {
+    pub(crate) input: BufferLayout,
+    /// Its planes hold [`RepackedPlane`] copies, not rows and columns.
+    pub(crate) output: BufferLayout,
+    pub(crate) plane: RepackedPlane,
 }
 
-/// The inside of a gathered plane: `[kernel column][row phase][rows][pitch]`.
+/// The inside of a repacked plane: `[kernel column][row phase][rows][pitch]`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gathered {
+pub(crate) struct RepackedPlane {
     pub(crate) window: Window,
     /// Rows of one phase.
     pub(crate) rows: usize,
@@ -28,15 +28,15 @@ pub(crate) struct Gathered {
     pub(crate) pitch: usize,
 }
 
-impl Gathered {
+impl RepackedPlane {
     /// The arrangement of an input of this shape, for a convolution of `columns` columns whose output has this pitch.
-    pub(crate) fn new(window: Window, input: Shape, columns: usize, pitch: usize) -> Gathered {
+    pub(crate) fn new(window: Window, input: Shape, columns: usize, pitch: usize) -> RepackedPlane {
         let padded = input.height + window.before[0] + window.after[0];
-        Gathered { window, rows: padded.div_ceil(window.stride[0]), columns, pitch }
+        RepackedPlane { window, rows: padded.div_ceil(window.stride[0]), columns, pitch }
     }
 
     /// Floats of a plane.
-    pub(crate) fn plane(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.window.kernel[1] * self.window.stride[0] * self.rows * self.pitch
     }
 
@@ -51,12 +51,12 @@ impl Gathered {
     }
 }
 
-impl GatherStep {
+impl RepackStep {
     /// Rearranges channels `from..to`.
     pub(crate) fn run(&self, item: &mut [f32], from: usize, to: usize) {
         let (input, output) = split(item, &self.output);
         let input = &input[self.input.start..];
-        let whole = self.gathered.window.stride == [1, 1] && self.input.pitch == self.gathered.pitch;
+        let whole = self.plane.window.stride == [1, 1] && self.input.pitch == self.plane.pitch;
         for c in from..to {
             let plane = &mut output[c * self.output.plane..][..self.output.plane];
             if whole { self.shift_plane(input, plane, c) } else { self.plane(input, plane, c) }
@@ -66,7 +66,7 @@ impl GatherStep {
     /// All rows of each copy at once, where they are as far apart as the input's: to call a function for each of rows so
     /// short takes longer than to copy them.
     fn shift_plane(&self, input: &[f32], plane: &mut [f32], c: usize) {
-        let Gathered { window, rows, columns, pitch } = self.gathered;
+        let RepackedPlane { window, rows, columns, pitch } = self.plane;
         let Shape { height, width, .. } = self.input.shape;
         let [top, left] = window.before;
         // Up to the last pixel: what follows may lie outside the item.
@@ -89,11 +89,11 @@ impl GatherStep {
     }
 
     fn plane(&self, input: &[f32], plane: &mut [f32], c: usize) {
-        let Gathered { window, rows, columns, .. } = self.gathered;
+        let RepackedPlane { window, rows, columns, .. } = self.plane;
         let Shape { height, width, .. } = self.input.shape;
         for kx in 0..window.kernel[1] {
             for (phase, row) in (0..window.stride[0]).flat_map(|phase| (0..rows).map(move |row| (phase, row))) {
-                let out = &mut plane[self.gathered.row(kx, phase, row)..][..columns];
+                let out = &mut plane[self.plane.row(kx, phase, row)..][..columns];
                 let y = (row * window.stride[0] + phase).wrapping_sub(window.before[0]);
                 if y >= height {
                     out.fill(0.0);
@@ -144,13 +144,15 @@ mod tests {
             let pitch = columns.max(width) + slack;
             let shape = Shape { channels: 2, height, width };
             let window = Window { kernel, stride: [1, 1], before: [top, left], after: [below, right] };
-            let gathered = Gathered::new(window, shape, columns, pitch);
-            let input = Place { shape, sliced: true, start: 0, plane: height * pitch, origin, pitch, border: origin > 0 };
-            let output = Place { start: origin + 2 * input.plane, plane: gathered.plane(), origin: 0, border: false, ..input };
-            let step = GatherStep { input, output, gathered };
+            let repacked = RepackedPlane::new(window, shape, columns, pitch);
+            let plane = height * pitch;
+            let input = BufferLayout { shape, sliced: true, start: 0, plane, origin, pitch, border: origin > 0 };
+            let start = origin + 2 * plane;
+            let output = BufferLayout { start, plane: repacked.len(), origin: 0, border: false, ..input };
+            let step = RepackStep { input, output, plane: repacked };
             let pixels: Vec<f32> = (1..=output.start).map(|value| value as f32).collect();
             for c in 0..2 {
-                let [mut whole, mut by_row] = [vec![f32::NAN; gathered.plane()], vec![f32::NAN; gathered.plane()]];
+                let [mut whole, mut by_row] = [vec![f32::NAN; repacked.len()], vec![f32::NAN; repacked.len()]];
                 step.shift_plane(&pixels, &mut whole, c);
                 step.plane(&pixels, &mut by_row, c);
                 let inside = |plane: &[f32]| plane.chunks(pitch).map(|row| row[..columns].to_vec()).collect::<Vec<_>>();

@@ -5,32 +5,32 @@
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::split;
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::Clamp;
-use crate::engine::pack::{BLOCK, Blocks};
-use crate::engine::place::Place;
+use crate::engine::pack::{BLOCK, PackedLinear};
 
 /// A hidden linear layer, ready to run.
 #[derive(Debug)]
-pub(crate) struct DenseStep {
-    pub(crate) blocks: Blocks,
-    pub(crate) input: Place,
-    pub(crate) output: Place,
+pub(crate) struct LinearStep {
+    pub(crate) packed: PackedLinear,
+    pub(crate) input: BufferLayout,
+    pub(crate) output: BufferLayout,
     pub(crate) clamp: Clamp,
 }
 
-impl DenseStep {
+impl LinearStep {
     /// Computes channels `from..to` of the output; `features` is scratch.
     pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
-        let read = self.blocks.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
-        self.input.flatten(item, 0, read / self.blocks.features_per_channel, features);
+        let read = self.packed.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
+        self.input.flatten(item, 0, read / self.packed.features_per_channel, features);
         let (_, output) = split(item, &self.output);
         for index in from / BLOCK..to.div_ceil(BLOCK) {
             let row = index * BLOCK;
             let (first, end) = (from.saturating_sub(row), (to - row).min(BLOCK));
-            let read = self.blocks.features(index, end);
+            let read = self.packed.features(index, end);
             let mut sums = [0.0; BLOCK];
-            sums.copy_from_slice(&self.blocks.bias[row..row + BLOCK]);
-            accumulate(set, &mut sums, &features[..read], self.blocks.weights(index, 0, read));
+            sums.copy_from_slice(&self.packed.bias[row..row + BLOCK]);
+            accumulate(set, &mut sums, &features[..read], self.packed.weights(index, 0, read));
             for at in first..end {
                 output[self.output.row(row + at, 0)] = self.clamp.apply(sums[at]);
             }

@@ -1,4 +1,4 @@
-//! Asks callers to leave once the server is about to end.
+//! Connection close: asks callers to leave once the server is about to end.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::server::Service;
 
 /// Ends each connection after its next answer when the server was asked to stop: a caller then comes back through
 /// whoever spreads the load, and no request is on its way when the last connections are closed.
-pub(super) async fn part(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+pub(super) async fn close_when_stopping(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if service.is_stopping() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -2,20 +2,20 @@
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::{Run, split};
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Affine, Clamp};
-use crate::engine::place::Place;
 
 /// `clamp((a + b) * scale + shift)`, with `b` and the rescaling left out where there are none.
 #[derive(Debug)]
-pub(crate) struct MapStep {
-    pub(crate) a: Place,
-    pub(crate) b: Option<Place>,
-    pub(crate) output: Place,
+pub(crate) struct ElementwiseStep {
+    pub(crate) a: BufferLayout,
+    pub(crate) b: Option<BufferLayout>,
+    pub(crate) output: BufferLayout,
     pub(crate) affine: Option<Affine>,
     pub(crate) clamp: Clamp,
 }
 
-impl MapStep {
+impl ElementwiseStep {
     /// Computes channels `from..to` of the output.
     pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], from: usize, to: usize) {
         let (input, output) = split(item, &self.output);
@@ -23,7 +23,7 @@ impl MapStep {
     }
 }
 
-impl Kernel for Run<'_, MapStep> {
+impl Kernel for Run<'_, ElementwiseStep> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Run { step, input, output, from, to } = self;
@@ -31,7 +31,7 @@ impl Kernel for Run<'_, MapStep> {
         for c in from..to {
             let (scale, shift) = step.affine.as_ref().map_or((1.0, 0.0), |affine| (affine.scale[c], affine.shift[c]));
             for y in 0..shape.height {
-                let row = |place: &Place| &input[place.start + place.row(c, y)..][..shape.width];
+                let row = |buffer: &BufferLayout| &input[buffer.start + buffer.row(c, y)..][..shape.width];
                 let out = &mut output[step.output.row(c, y)..][..shape.width];
                 out.copy_from_slice(row(&step.a));
                 if let Some(b) = &step.b {

@@ -14,7 +14,7 @@ use crate::mix::Mix;
 
 /// What requests ask for.
 #[derive(Debug, Clone)]
-pub struct Wishes {
+pub struct Workload {
     /// Milliseconds that a request gives the server; `None` sends no budget.
     pub budgets_ms: Mix<Option<f64>>,
     /// Widths that requests pin; `None` leaves the choice to the server.
@@ -23,7 +23,7 @@ pub struct Wishes {
     pub model: Option<String>,
     /// More query parameters, as they stand in a URL.
     pub query: String,
-    /// What every answer is judged by, in place of its request's budget.
+    /// What every answer is judged by, instead of its request's budget.
     pub deadline: Option<Duration>,
 }
 
@@ -43,13 +43,13 @@ pub struct Kind {
 pub struct Planned {
     /// When it is due, from the start.
     pub at: Duration,
-    /// Its place among the [kinds](Wishes::kinds).
+    /// Its index among the [kinds](Workload::kinds).
     pub kind: usize,
-    /// The place of its image.
+    /// The index of its image.
     pub image: usize,
 }
 
-impl Wishes {
+impl Workload {
     /// Every pair of a budget and a width.
     pub fn kinds(&self) -> Vec<Kind> {
         let of = |&budget_ms| self.widths.values().iter().map(move |&width| self.kind(budget_ms, width));
@@ -79,7 +79,7 @@ impl Wishes {
         random.set_stream(1);
         let first = random.random_range(..images);
         arrivals.enumerate().map(move |(index, at)| {
-            let kind = budgets.place(random.random()) * widths.values().len() + widths.place(random.random());
+            let kind = budgets.index_at(random.random()) * widths.values().len() + widths.index_at(random.random());
             Planned { at, kind, image: (first + index) % images }
         })
     }
@@ -89,8 +89,8 @@ impl Wishes {
 mod tests {
     use super::*;
 
-    fn wishes() -> Wishes {
-        Wishes {
+    fn workload() -> Workload {
+        Workload {
             budgets_ms: Mix::read("10:3,20.5:1", |text| text.parse().map(Some).map_err(|_| String::new())).unwrap(),
             widths: Mix::read("auto:1,0.5:1", |text| Ok(text.parse().ok())).unwrap(),
             model: Some("a&b".to_owned()),
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_kind_says_what_it_asks_for_and_when_it_is_late() {
-        let kinds = wishes().kinds();
+        let kinds = workload().kinds();
         let paths: Vec<_> = kinds.iter().map(|kind| kind.uri.to_string()).collect();
         assert_eq!(
             paths,
@@ -114,9 +114,9 @@ mod tests {
         );
         assert_eq!(kinds[2].deadline, Some(Duration::from_micros(20_500)));
 
-        let judged = Wishes { deadline: Some(Duration::from_millis(7)), ..wishes() };
+        let judged = Workload { deadline: Some(Duration::from_millis(7)), ..workload() };
         assert!(judged.kinds().iter().all(|kind| kind.deadline == judged.deadline));
-        let plain = Wishes {
+        let plain = Workload {
             budgets_ms: Mix::one(None),
             widths: Mix::one(None),
             model: None,
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_seed_repeats_a_plan_and_another_makes_another() {
         let arrivals = || (0..4000).map(Duration::from_millis);
-        let plan = |seed| wishes().plan(arrivals(), 3, seed).collect::<Vec<_>>();
+        let plan = |seed| workload().plan(arrivals(), 3, seed).collect::<Vec<_>>();
         let planned = plan(7);
         assert_eq!(planned, plan(7));
         assert_ne!(planned, plan(8));

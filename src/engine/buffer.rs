@@ -1,4 +1,4 @@
-//! Where a value's pixels lie in an item's memory.
+//! Where the pixels of a value are in the memory of an item.
 //!
 //! Planes follow each other in channel order, so the channels of a width are a prefix. A plane may have a border of zeros
 //! for the padding of what reads it; the right border of a row is the left border of the next.
@@ -6,9 +6,9 @@
 use super::graph::Shape;
 use super::width::Width;
 
-/// The place of one value.
+/// The buffer of one value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct BufferLayout {
     pub(crate) shape: Shape,
     /// Do its channels come and go with the width?
     pub(crate) sliced: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Place {
     pub(crate) border: bool,
 }
 
-impl Place {
+impl BufferLayout {
     /// Channels that exist at a width; none where there is no width yet.
     pub(crate) fn active(&self, width: Option<Width>) -> usize {
         match width {

@@ -1,0 +1,170 @@
+//! The layers of a network as a list for people, and what each takes at a width.
+
+use std::fmt;
+
+use super::graph::{Clamp, Graph, Op, Pool, PoolKind, Shape};
+use super::pack::FanIn;
+use super::width::Width;
+
+/// One layer, as `inspect` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerSummary {
+    /// Its name in the model file.
+    pub name: String,
+    /// What it does.
+    pub kind: LayerKind,
+    /// Extent of what it reads, at full width.
+    pub input: Shape,
+    /// Extent of what it computes, at full width.
+    pub output: Shape,
+    pub(crate) work: Work,
+}
+
+/// What a layer does; its text is the name with the parameters, such as `conv 3x3`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum LayerKind {
+    /// A convolution.
+    Conv {
+        /// Rows and columns of the kernel.
+        kernel: [usize; 2],
+    },
+    /// A convolution with one filter per channel.
+    Depthwise {
+        /// Rows and columns of the kernel.
+        kernel: [usize; 2],
+    },
+    /// A linear layer.
+    Linear,
+    /// `x * scale + shift`, channel by channel.
+    Rescale,
+    /// `max(x, 0)`
+    Relu,
+    /// `min(max(x, low), high)`
+    Clip {
+        /// Lower bound.
+        low: f32,
+        /// Upper bound.
+        high: f32,
+    },
+    /// The maximum of a window.
+    MaxPool {
+        /// Rows and columns of the window.
+        kernel: [usize; 2],
+    },
+    /// The mean of a window.
+    AveragePool {
+        /// Rows and columns of the window.
+        kernel: [usize; 2],
+    },
+    /// The sum of two values.
+    Add,
+}
+
+/// What one image takes at some width.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WidthCost {
+    /// Multiplications of an activation by a weight; those above the triangle do not exist.
+    pub multiply_adds: u64,
+    /// Weights and biases that are read; those above the triangle do not exist.
+    pub parameters: u64,
+    /// Memory of the activations that are computed.
+    pub activation_bytes: u64,
+}
+
+/// What a layer costs, for any number of channels.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Work {
+    fan_in: FanIn,
+    /// Does the number of outputs, of inputs, follow the width?
+    sliced: [bool; 2],
+    /// Weights for each pair of an input and an output channel, and for each output channel.
+    weights: [usize; 2],
+    /// Times that each weight is used.
+    uses: usize,
+}
+
+impl Work {
+    /// Multiply-adds and parameters at a width.
+    pub(crate) fn at(&self, width: Width) -> (u64, u64) {
+        let active = |sliced: bool, channels: usize| if sliced { width.active(channels) } else { channels };
+        let outputs = active(self.sliced[0], self.fan_in.outputs);
+        let pairs = if self.fan_in.triangular {
+            self.fan_in.pairs(outputs)
+        } else {
+            outputs * active(self.sliced[1], self.fan_in.inputs)
+        };
+        let weights = pairs * self.weights[0] + outputs * self.weights[1];
+        let biases = if weights == 0 { 0 } else { outputs };
+        ((weights * self.uses) as u64, (weights + biases) as u64)
+    }
+}
+
+impl LayerKind {
+    /// The kind of a node; `None` for the image.
+    fn of(op: &Op) -> Option<LayerKind> {
+        Some(match op {
+            Op::Input => return None,
+            Op::Conv(conv) => LayerKind::Conv { kernel: conv.window.kernel },
+            Op::Depthwise(conv) => LayerKind::Depthwise { kernel: conv.window.kernel },
+            Op::Linear(_) => LayerKind::Linear,
+            Op::Affine(_) => LayerKind::Rescale,
+            Op::Clamp(clamp) if *clamp == Clamp::RELU => LayerKind::Relu,
+            Op::Clamp(clamp) => LayerKind::Clip { low: clamp.low, high: clamp.high },
+            Op::Pool(Pool { kind: PoolKind::Max, window }) => LayerKind::MaxPool { kernel: window.kernel },
+            Op::Pool(Pool { window, .. }) => LayerKind::AveragePool { kernel: window.kernel },
+            Op::Add => LayerKind::Add,
+        })
+    }
+}
+
+impl fmt::Display for LayerKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LayerKind::Conv { kernel: [rows, columns] } => write!(out, "conv {rows}x{columns}"),
+            LayerKind::Depthwise { kernel: [rows, columns] } => write!(out, "depthwise {rows}x{columns}"),
+            LayerKind::Linear => out.write_str("linear"),
+            LayerKind::Rescale => out.write_str("rescale"),
+            LayerKind::Relu => out.write_str("relu"),
+            LayerKind::Clip { low, high } => write!(out, "clip {low}..{high}"),
+            LayerKind::MaxPool { kernel: [rows, columns] } => write!(out, "max pool {rows}x{columns}"),
+            LayerKind::AveragePool { kernel: [rows, columns] } => write!(out, "average pool {rows}x{columns}"),
+            LayerKind::Add => out.write_str("add"),
+        }
+    }
+}
+
+/// The layers of a network in the order in which they run, the head last.
+pub(crate) fn summarise(graph: &Graph) -> Vec<LayerSummary> {
+    let hidden = graph.nodes.iter().filter_map(|node| {
+        let kind = LayerKind::of(&node.op)?;
+        let source = &graph.nodes[node.inputs[0]];
+        let (input, output) = (source.shape, node.shape);
+        let weights = match &node.op {
+            Op::Conv(conv) => [conv.window.area(), 0],
+            Op::Depthwise(conv) => [0, conv.window.area()],
+            Op::Linear(_) => [input.pixels(), 0],
+            Op::Affine(_) => [0, 1],
+            Op::Input | Op::Clamp(_) | Op::Pool(_) | Op::Add => [0, 0],
+        };
+        let triangular = source.sliced && matches!(node.op, Op::Conv(_) | Op::Linear(_));
+        let work = Work {
+            fan_in: FanIn { inputs: input.channels, outputs: output.channels, triangular },
+            sliced: [node.sliced, source.sliced],
+            weights,
+            uses: output.pixels(),
+        };
+        Some(LayerSummary { name: node.name.clone(), kind, input, output, work })
+    });
+    let source = &graph.nodes[graph.head.source];
+    let output = Shape { channels: graph.head.linear.bias.len(), height: 1, width: 1 };
+    let work = Work {
+        fan_in: FanIn { inputs: source.shape.channels, outputs: output.channels, triangular: false },
+        sliced: [false, source.sliced],
+        weights: [source.shape.pixels(), 0],
+        uses: 1,
+    };
+    let head =
+        LayerSummary { name: graph.head.name.clone(), kind: LayerKind::Linear, input: source.shape, output, work };
+    hidden.chain([head]).collect()
+}
