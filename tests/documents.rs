@@ -85,7 +85,7 @@ a model say what holds for the version that ran last.
 `reason` of batches is what kept the width from being wider: `full`, nothing; `budget`, one job would block a worker for half of the
 short budgets in use; `load`, the backlog would be late; `arrivals`, what is expected would be late; `holding`, a wider width would
 do, but has not for long enough; `overload`, not even the narrowest does. `reason` of refusals is a code of [the API](api.md#errors);
-`how` an image missed its deadline is `given_up`, without an answer, or `late`, answered after it.
+`how` an image missed its deadline is `shed`, without an answer, or `late`, answered after it.
 
 | name | type | labels | what it says |
 |---|---|---|---|

@@ -6,7 +6,7 @@ mod support;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use anywidth::scheduler::Settings;
+use anywidth::policy::QueueSettings;
 use support::images::png;
 use support::server::{Answer, Options, SETTINGS, Server};
 use support::workers::{Gate, GateStep, Gated};
@@ -15,7 +15,7 @@ use support::workers::{Gate, GateStep, Gated};
 /// times what the images take.
 fn hurried(queue_limit: usize) -> (Server, Gate) {
     let (gate, wrap) = Gated::behind_gate();
-    let scheduler = Settings { default_budget: Duration::from_nanos(1), queue_limit, ..SETTINGS };
+    let scheduler = QueueSettings { default_budget: Duration::from_nanos(1), max_queue, ..SETTINGS };
     let server = Server::with(Options { scheduler, wrap: Box::new(wrap), ..Options::default() });
     assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
@@ -53,7 +53,7 @@ fn a_request_without_a_budget_is_answered_however_late_and_says_so() {
     let late: Vec<_> = answers.iter().map(|answer| answer.json().get("late").cloned()).collect();
     assert_eq!(late, [Some(true.into()), Some(true.into()), None]);
     assert!(server.metric("anywidth_deadline_misses_total{how=\"late\",model=\"tiny\"}").unwrap() >= 2.0);
-    assert_eq!(server.metric("anywidth_deadline_misses_total{how=\"given_up\",model=\"tiny\"}"), Some(0.0));
+    assert_eq!(server.metric("anywidth_deadline_misses_total{how=\"shed\",model=\"tiny\"}"), Some(0.0));
 }
 
 #[test]

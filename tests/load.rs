@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anywidth::scheduler::Settings;
+use anywidth::policy::QueueSettings;
 use support::images::png;
 use support::server::{Options, SETTINGS, Server};
 use support::workers::{FAIL, FAIL_AT_ONCE, Fragile};
@@ -26,7 +26,7 @@ fn leave(server: &Server, image: &[u8]) {
 #[test]
 fn callers_who_leave_and_workers_that_fail_cost_nobody_else_an_answer() {
     let options = Options {
-        scheduler: Settings { workers: 2, queue_limit: 64, ..SETTINGS },
+        scheduler: QueueSettings { workers: 2, max_queue: 64, ..SETTINGS },
         wrap: Box::new(|worker| Box::new(Fragile(worker))),
         ..Options::default()
     };
@@ -60,8 +60,10 @@ fn callers_who_leave_and_workers_that_fail_cost_nobody_else_an_answer() {
 
 #[test]
 fn beyond_what_can_be_done_some_are_refused_at_once_and_the_others_answered() {
-    let options =
-        Options { scheduler: Settings { default_budget: Duration::from_millis(1), ..SETTINGS }, ..Options::default() };
+    let options = Options {
+        scheduler: QueueSettings { default_budget: Duration::from_millis(1), ..SETTINGS },
+        ..Options::default()
+    };
     let server = Server::with(options);
     server.await_ready();
     let image = png(3);

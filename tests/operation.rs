@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anywidth::config::Drain;
+use anywidth::policy::QueueSettings;
 use anywidth::repository::ServedModel;
-use anywidth::scheduler::Settings;
 use image::{GrayImage, ImageFormat, Luma};
 use serde_json::json;
 use support::images::png;
@@ -67,7 +67,7 @@ fn the_server_is_ready_only_when_its_workers_are_warm() {
 #[test]
 fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
     let (server, gate) = gated(|options| {
-        options.scheduler = Settings { max_batch: 1, queue_limit: 2, ..SETTINGS };
+        options.scheduler = QueueSettings { max_batch: 1, max_queue: 2, ..SETTINGS };
     });
     let mut waiting = vec![send_only(&server)];
     assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
@@ -242,11 +242,11 @@ fn requests_are_counted_by_model_step_and_status() {
 #[test]
 fn demand_and_capacity_are_told_and_what_never_happened_is_zero() {
     let (server, gate) = gated(|options| {
-        options.scheduler = Settings { max_batch: 1, queue_limit: 1, ..SETTINGS };
+        options.scheduler = QueueSettings { max_batch: 1, max_queue: 1, ..SETTINGS };
     });
     for begins in [
         "anywidth_images_total{model=\"grey\"}",
-        "anywidth_deadline_misses_total{how=\"given_up\",model=\"tiny\"}",
+        "anywidth_deadline_misses_total{how=\"shed\",model=\"tiny\"}",
         "anywidth_deadline_misses_total{how=\"late\",model=\"tiny\"}",
         "anywidth_refusals_total{reason=\"memory_full\"}",
         "anywidth_refusals_total{reason=\"queue_full\"}",

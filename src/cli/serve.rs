@@ -16,8 +16,9 @@ use super::signals::EndAtOnce;
 use super::{Failure, PATIENCE, unknown_variables, validate};
 use crate::config::{Address, Config, Flags, Origins};
 use crate::engine::{Model, Width};
+use crate::policy::PolicyKind;
 use crate::repository::Repository;
-use crate::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Turns, measure};
+use crate::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
 use crate::server::{Service, serve};
 use crate::telemetry::{Lines, Metrics, subscriber};
 
@@ -119,14 +120,15 @@ fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<T
     let Counts { registry, metrics } = counts;
     let (max_batch, limits, counts) = (config.scheduler.max_batch, config.image, metrics.clone());
     let callers = Handle::current();
-    let new_worker: NewWorker = Arc::new(move || {
+    let new_executor: NewExecutor = Arc::new(move || {
         let worker = EngineWorker::new(max_batch, limits, counts.clone(), callers.clone());
-        Box::new(worker) as Box<dyn Execute>
+        Box::new(worker) as Box<dyn Executor>
     });
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, config.narrowest, max_batch, MEASURING).context("cannot measure the models")?;
     let models = models.into_iter().zip(profiles).collect();
-    let scheduler = Scheduler::start(config.scheduler, models, metrics.clone(), new_worker, turns)
+    let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
+    let scheduler = Scheduler::start(config.scheduler, PolicyKind::WidestFit, models, new_executor, environment)
         .context("cannot start the workers")?;
     let service = Service::new(repository, scheduler, metrics, registry, config.request);
     Ok(service.with_cors_origins(config.cors_origins.clone()))

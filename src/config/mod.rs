@@ -18,8 +18,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::engine::Width;
 use crate::image::ImageLimits;
+use crate::policy::QueueSettings;
 use crate::repository::Source;
-use crate::scheduler::Settings;
 use crate::telemetry::{LogFilterError, LogFormat, log_filter};
 
 pub use cors::{CorsOrigin, NotAnOrigin};
@@ -40,7 +40,7 @@ pub struct Config {
     /// The model that answers when none is named.
     pub default_model: Option<String>,
     /// Threads, batches and queue.
-    pub scheduler: Settings,
+    pub scheduler: QueueSettings,
     /// The narrowest width that load may choose.
     pub narrowest: Width,
     /// What one image may be.
@@ -170,11 +170,11 @@ impl Flags {
             address: self.address,
             source,
             default_model: self.default_model,
-            scheduler: Settings {
+            scheduler: QueueSettings {
                 workers: threads,
                 decoders,
                 max_batch: self.max_batch,
-                queue_limit: self.queue_limit,
+                max_queue: self.queue_limit,
                 default_budget: Duration::from_secs_f64(self.default_budget_ms / 1e3),
             },
             narrowest: self.narrowest,

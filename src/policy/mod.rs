@@ -1,34 +1,32 @@
-//! Which width, which batch, and whether at all: the decisions of a server under load.
+//! The queue of a server under load: which job runs next, at which width, in which batch, and which job is refused or shed.
 //!
-//! Promises that no request runs wider than it asked or narrower than it allowed; that a backlog which can be answered in
-//! time at the narrowest width is, as far as the [`Profile`] knows; and that each decision says why. Knows no clock, no
-//! thread and no queue: time is an argument, a backlog is a sequence of [`Demand`]s in the order of their deadlines, and
-//! a decision names its jobs by their place in that sequence.
+//! [`JobQueue`] owns the jobs. It is used by the worker threads of the server and by the simulator alike. It asks a [`Policy`]
+//! for every decision, of which [`WidestFit`] is the server's own; [`baselines`] has those of other systems. Predicted times
+//! come from a [`Profile`] per model, which batches correct, and from [`DecodeTimes`].
 //!
-//! A server [asks](Demand::new) whether a request can be met at all, then whether it can be met [now](WidestFit::admit),
-//! and whenever a worker is free lets [`WidestFit::next_batch`] say what to decode or to run.
-//! What it then took goes back into [`Profile::record`] and [`DecodeTimes::record`].
+//! All of it is pure: time is an argument; there is no clock, thread or lock.
 
-mod admission;
-mod backlog;
-mod batch;
+pub mod baselines;
+mod constraints;
 mod decode_times;
-mod demand;
-mod fit;
-mod forecast;
+mod interface;
+mod kind;
+mod line_fit;
 mod profile;
-mod reserve;
+mod queue;
 #[cfg(test)]
-mod tests;
-mod traffic;
-mod tuning;
+mod testing;
 mod widest_fit;
-mod window;
 
-pub use admission::Overload;
-pub use batch::{Assignment, WidthReason};
+pub use constraints::{
+    DeadlineKind, JobConstraints, MAX_BUDGET, Priority, RequestOptions, Stage, Unsatisfiable, Widths,
+};
 pub use decode_times::DecodeTimes;
-pub use demand::{DeadlineKind, Demand, MAX_BUDGET, Priority, Stage, Unsatisfiable, Widths, Wish};
+pub use interface::{Assignment, CeilingReason, Overload, Plan, Policy, QueueView, WidthReason, Workers};
+pub use kind::{NAMES as POLICY_NAMES, PolicyKind, PolicyKindError};
 pub use profile::{Measurement, Profile, ProfileError};
-pub use tuning::Tuning;
-pub use widest_fit::{Decision, Limits, Reason, WidestFit, Workers};
+pub use queue::{
+    Batch, BatchReport, BatchTrace, Decision, DecodeTask, JobQueue, ModelStatistics, Payload, QueueSettings,
+    QueueStatistics, QueuedJob, Refusal, RunningJob, ShedReason, SubmittedJob, Task,
+};
+pub use widest_fit::{Budgets, Ratio, Tuning, WidestFit};

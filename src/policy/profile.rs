@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::fit::{Line, ascending, fit, nanoseconds};
+use super::line_fit::{Line, ascending, fit, nanoseconds};
 use crate::engine::Width;
 
 /// What was measured at one width.
@@ -142,6 +142,11 @@ impl Profile {
         Duration::from_nanos(cost.setup + cost.item * batch as u64)
     }
 
+    /// Images per second that one worker answers in batches of this size, when decoding each takes so long.
+    pub fn images_per_second(&self, width: Width, batch: usize, decoding: Duration) -> f64 {
+        1.0 / (self.latency(width, batch).as_secs_f64() / batch as f64 + decoding.as_secs_f64())
+    }
+
     /// The expected accuracy at the narrowest step that covers `width`, if the model says.
     pub fn accuracy(&self, width: Width) -> Option<f64> {
         self.steps[self.covering(width)].accuracy
@@ -179,8 +184,8 @@ impl Profile {
         }
     }
 
-    /// Believes a little less that batches take longer than at start-up.
-    pub fn doubt(&mut self) {
+    /// Lowers a correction above 1 a little, as a batch at the speed of start-up would.
+    pub fn lower_correction(&mut self) {
         if self.correction > 1.0 {
             self.correction += WEIGHT * (1.0 - self.correction);
             self.correct();

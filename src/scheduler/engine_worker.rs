@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use super::climb::Climb;
+use super::early_exit::EarlyExit;
 use super::job::answer_all;
-use super::{Answer, Batch, Encoded, Execute, JobError, Ran, Timing, predict};
+use super::{Answer, Executor, JobError, RunningJob, Timing, predict};
 use crate::engine::{Model, Pass, Width};
 use crate::image::{Image, ImageError, ImageLimits};
+use crate::policy::{BatchReport, Payload};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, observe};
 
@@ -30,7 +31,7 @@ impl EngineWorker {
     }
 }
 
-impl Execute for EngineWorker {
+impl Executor for EngineWorker {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         for served in models {
             let blank = vec![0.0; served.input.len()];
@@ -42,73 +43,71 @@ impl Execute for EngineWorker {
         }
     }
 
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, ImageError> {
-        let input = &picture.model.input;
-        Ok(Image::decode_for(&picture.image, &self.limits, input)?.pixels(input))
+    fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError> {
+        Ok(Image::decode_for(image, &self.limits, &model.input)?.pixels(&model.input))
     }
 
-    fn run(&mut self, batch: Batch) -> Ran {
-        let (began, mut ran) = (Instant::now(), Ran::default());
-        let Batch { model: served, jobs } = batch;
+    fn run(&mut self, served: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+        let (start, mut report) = (Instant::now(), BatchReport::default());
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
-        let mut climbs: Vec<Option<Climb>> = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            if job.queued.is_abandoned() {
+        let mut exits: Vec<Option<EarlyExit>> = Vec::with_capacity(jobs.len());
+        for running in jobs {
+            if running.job.payload.is_abandoned() {
                 self.metrics.jobs_abandoned.inc();
                 continue;
             }
-            pass.push(&served.input.values(&job.queued.pixels));
-            climbs.push(Some(Climb::new(job, served.model.grid())));
+            pass.push(&served.input.values(&running.job.payload.pixels));
+            exits.push(Some(EarlyExit::new(running, served.model.grid())));
         }
-        if climbs.is_empty() {
-            return ran;
+        if exits.is_empty() {
+            return report;
         }
-        self.metrics.batch_size.with_label_values(&[&served.name]).observe(climbs.len() as f64);
-        let all_widths = climbs.iter().flatten().any(|climb| climb.job.queued.job.all_widths);
-        while climbs.iter().any(Option::is_some) {
-            // Who has the answer already is as wide as it will be.
-            let wanted = |(item, climb): (usize, &mut Option<Climb>)| match climb {
-                Some(climb) => climb.step(),
+        self.metrics.batch_size.with_label_values(&[&served.name]).observe(exits.len() as f64);
+        let all_widths = exits.iter().flatten().any(|exit| exit.running.job.payload.all_widths);
+        while exits.iter().any(Option::is_some) {
+            // An item that has its answer keeps its width.
+            let wanted = |(item, exit): (usize, &mut Option<EarlyExit>)| match exit {
+                Some(exit) => exit.next_width(),
                 None => pass.width(item).unwrap_or(Width::FULL),
             };
-            let widths: Vec<Width> = climbs.iter_mut().enumerate().map(wanted).collect();
+            let widths: Vec<Width> = exits.iter_mut().enumerate().map(wanted).collect();
             pass.widen(&widths);
-            let mut answered = Vec::with_capacity(climbs.len());
-            for (item, slot) in climbs.iter_mut().enumerate() {
-                if let Some(climb) = slot.take_if(|climb| climb.is_over(pass.logits(item), served.model.metadata())) {
-                    let (answer, late) = conclude(&self.metrics, &served, pass, item, &climb, began);
-                    *(if late { &mut ran.late } else { &mut ran.in_time }) += 1;
-                    answered.push((climb.job.queued, answer));
+            let mut answered = Vec::with_capacity(exits.len());
+            for (item, slot) in exits.iter_mut().enumerate() {
+                if let Some(exit) = slot.take_if(|exit| exit.exits(pass.logits(item), served.model.metadata())) {
+                    let (answer, late) = conclude(&self.metrics, served, pass, item, &exit, start);
+                    *(if late { &mut report.late } else { &mut report.on_time }) += 1;
+                    answered.push((exit.running.job, answer));
                 }
             }
             answer_all(answered, &self.callers);
         }
-        // The answers at all widths are work that no plan knows: such a batch says nothing of what the widths take.
+        // Answers for all widths are work that no plan knows: such a batch says nothing about the profile.
         if !all_widths {
-            ran.widths = (0..pass.len()).filter_map(|item| pass.width(item)).collect();
+            report.widths = (0..pass.len()).filter_map(|item| pass.width(item)).collect();
         }
-        ran
+        report
     }
 }
 
-/// An item's answer, which is counted, and whether it is late.
+/// An item's answer, and whether it is late; counts both.
 fn conclude(
     metrics: &Metrics,
     served: &ServedModel,
     pass: &Pass,
     item: usize,
-    climb: &Climb,
-    began: Instant,
+    exit: &EarlyExit,
+    start: Instant,
 ) -> (Result<Answer, JobError>, bool) {
-    let (queued, inference) = (&climb.job.queued, began.elapsed());
-    let queue = (began - queued.queued_at).saturating_sub(queued.decoding);
-    let timing = Timing { queue, decode: queued.decoding, inference };
-    measure(metrics, served, climb.width(), &timing);
-    let late = began + inference > queued.demand.deadline;
+    let (job, inference) = (&exit.running.job, start.elapsed());
+    let queue = start.saturating_duration_since(job.queued_at).saturating_sub(job.decoding);
+    let timing = Timing { queue, decode: job.decoding, inference };
+    measure(metrics, served, exit.width(), &timing);
+    let late = start + inference > job.constraints.deadline;
     if late {
         metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
     }
-    (answer(pass, item, climb, timing, late), late)
+    (answer(pass, item, exit, timing, late), late)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {
@@ -129,17 +128,17 @@ fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -
     pass
 }
 
-fn answer(pass: &Pass, item: usize, climb: &Climb, timing: Timing, late: bool) -> Result<Answer, JobError> {
-    let (metadata, job) = (pass.model().metadata(), &climb.job.queued.job);
+fn answer(pass: &Pass, item: usize, exit: &EarlyExit, timing: Timing, late: bool) -> Result<Answer, JobError> {
+    let (metadata, request) = (pass.model().metadata(), &exit.running.job.payload);
     let at = |width: Width, logits: &[f32]| match logits.iter().all(|score| score.is_finite()) {
-        true => Ok(predict(logits, width, metadata, job.top_k)),
+        true => Ok(predict(logits, width, metadata, request.top_k)),
         false => Err(JobError::NonFinite),
     };
-    let predictions = at(climb.width(), pass.logits(item))?;
+    let predictions = at(exit.width(), pass.logits(item))?;
     let steps = || {
         let steps = pass.logits_by_width(item, pass.model().grid()).into_iter();
         steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
     };
-    let all_widths = job.all_widths.then(steps).transpose()?;
-    Ok(Answer { width: climb.width(), reason: climb.reason(), late, predictions, all_widths, timing })
+    let all_widths = request.all_widths.then(steps).transpose()?;
+    Ok(Answer { width: exit.width(), reason: exit.reason(), late, predictions, all_widths, timing })
 }

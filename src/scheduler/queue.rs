@@ -1,4 +1,4 @@
-//! The planner behind a lock: jobs from any thread, work for any worker, and the clock.
+//! The [`JobQueue`] behind a lock: jobs from any thread, work for any worker.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,141 +6,137 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::debug;
 
-use super::planner::{Next, Planner};
-use super::task::{Encoded, Task};
-use super::{Job, JobError, Ran, Settings, Ticket};
+use super::job::ImageRequest;
+use super::{Clock, Job, JobError, Ticket};
 use crate::engine::Width;
-use crate::policy::{Decision, Overload, Profile, Unsatisfiable};
+use crate::policy::{
+    Batch, BatchReport, Decision, DecodeTask, JobQueue, ModelStatistics, Policy, Profile, QueueSettings,
+    QueueStatistics, Refusal, ShedReason, Task,
+};
 use crate::repository::ServedModel;
 use crate::telemetry::Metrics;
 
-/// Why jobs were not taken.
+/// Why jobs were refused.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum Refused {
-    /// No server could give what is asked for.
+    /// They can never be answered, or not in time.
     #[error(transparent)]
-    Unsatisfiable(#[from] Unsatisfiable),
-    /// It would be answered too late.
-    #[error(transparent)]
-    Overloaded(#[from] Overload),
-    /// The budget was over before the image was there, or leaves too little for any width.
-    #[error("of the budget of {} ms too little is left for the narrowest width, now that the image is here", .budget.as_secs_f64() * 1e3)]
-    Late {
-        /// The time that its caller gave.
-        budget: Duration,
-    },
-    /// There is no room.
-    #[error("the queue is full: {waiting} of at most {limit} images wait, {wanted} more do not fit")]
-    QueueFull {
-        /// Images that wait.
-        waiting: usize,
-        /// The most that may.
-        limit: usize,
-        /// Images of this call.
-        wanted: usize,
-        /// The time in which those that wait can be answered.
-        wait: Duration,
-    },
-    /// The model is not one that the scheduler was started with.
+    Queue(#[from] Refusal),
+    /// The model is not one of the scheduler's.
     #[error("the scheduler does not run this model")]
     UnknownModel,
-    /// The scheduler ends.
+    /// The scheduler is closing.
     #[error("the server is stopping")]
     Closed,
 }
 
-/// The one queue.
+/// The one queue of a server.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Held for moments: to add jobs, or to decide what a worker does.
+    /// Held for microseconds: to add jobs, or to decide what a worker does.
     state: Mutex<State>,
-    not_empty: Condvar,
-    settings: Settings,
+    work: Condvar,
+    models: Vec<Arc<ServedModel>>,
     metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
 /// What a worker took from the queue.
 #[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) task: Task,
-    /// Whether there was nothing to do when it asked.
+    pub(super) task: Task<ImageRequest>,
+    /// Whether it had to wait for work.
     pub(super) waited: bool,
 }
 
 #[derive(Debug)]
 struct State {
-    planner: Planner,
+    jobs: JobQueue<ImageRequest>,
     closed: bool,
+    /// Workers that wait for work.
+    parked: usize,
+    /// How many of them were told that there is some.
+    woken: usize,
 }
 
 impl State {
-    /// Does nothing wait, and will nothing come?
+    /// Whether nothing is queued and nothing will be.
     fn ended(&self) -> bool {
-        self.closed && self.planner.len() == 0
+        self.closed && self.jobs.is_empty()
     }
 }
 
 impl Queue {
-    pub(super) fn new(settings: Settings, models: Vec<(Arc<ServedModel>, Profile)>, metrics: Arc<Metrics>) -> Queue {
-        let state = State { planner: Planner::new(settings, models, Instant::now()), closed: false };
-        let queue = Queue { state: Mutex::new(state), not_empty: Condvar::new(), settings, metrics };
-        let state = queue.lock();
-        queue.show(&state);
-        for (model, profile) in state.planner.profiles() {
-            queue.show_profile(model, profile, state.planner.mean_decoding());
-            queue.show_zeros(model);
-        }
-        drop(state);
+    pub(super) fn new(
+        settings: QueueSettings,
+        policy: Box<dyn Policy>,
+        models: Vec<(Arc<ServedModel>, Profile)>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Queue {
+        let (models, profiles): (Vec<_>, _) = models.into_iter().unzip();
+        let jobs = JobQueue::new(settings, profiles, policy, clock.now());
+        let state = Mutex::new(State { jobs, closed: false, parked: 0, woken: 0 });
+        let queue = Queue { state, work: Condvar::new(), models, metrics, clock };
+        queue.update_metrics(Duration::ZERO);
+        queue.models.iter().for_each(|model| queue.metrics.start_at_zero(&model.name));
         // Until load says otherwise.
         queue.metrics.width_ceiling.set(Width::FULL.as_f64());
         queue
     }
 
-    /// All or none.
+    /// Accepts all jobs or none.
     pub(super) fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Ticket>, Refused> {
         for job in &jobs {
             self.metrics.images.with_label_values(&[&job.model.name]).inc();
+        }
+        let (mut submitted, mut tickets) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+        for job in jobs {
+            let model = self.index_of(&job.model).ok_or(Refused::UnknownModel)?;
+            let (job, ticket) = job.submit(model);
+            submitted.push(job);
+            tickets.push(ticket);
         }
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
         }
-        let tickets = state.planner.submit(jobs, Instant::now());
+        let outcome = state.jobs.submit(submitted, self.clock.now());
         self.show(&state);
-        if tickets.is_err() && state.planner.is_idle() {
-            // It may have changed what is expected.
-            state.planner.profiles().for_each(|(model, profile)| {
-                self.show_profile(model, profile, state.planner.mean_decoding());
-            });
+        if outcome.is_err() && state.jobs.is_idle() {
+            // The refusal may have lowered a correction.
+            (0..self.models.len()).for_each(|model| self.show_model(model, state.jobs.model_statistics(model)));
         }
-        drop(state);
-        // One worker takes as much as it may; it wakes the next if work is left.
-        self.not_empty.notify_one();
-        tickets
+        // One worker takes as much as it may, and wakes the next if work is left.
+        self.wake_one(&mut state);
+        outcome?;
+        Ok(tickets)
     }
 
     /// Waits for work for this worker; `None` once the queue is closed and empty.
     pub(super) fn take(&self, worker: usize) -> Option<Taken> {
         let (mut state, mut waited) = (self.lock(), false);
         loop {
-            let Next { task, given_up, abandoned, decision } = state.planner.next(worker, Instant::now());
+            let Decision { task, shed, abandoned } = state.jobs.next(worker, self.clock.now());
             self.show(&state);
             self.metrics.jobs_abandoned.inc_by(abandoned as u64);
-            if task.is_some() && state.planner.has_work() {
-                self.not_empty.notify_one();
+            if task.is_some() && state.jobs.has_work() {
+                self.wake_one(&mut state);
             }
             if state.ended() {
-                // Those who wait for the last jobs wait for nothing now.
-                self.not_empty.notify_all();
+                // Whoever waits for the last jobs waits in vain now.
+                self.wake_all(&mut state);
             }
-            if task.is_some() || !given_up.is_empty() {
+            if task.is_some() || !shed.is_empty() {
                 drop(state);
-                for (queued, error) in given_up {
-                    self.metrics.deadline_misses.with_label_values(&[&queued.job.model.name, "given_up"]).inc();
-                    queued.reply(Err(error));
+                for (job, reason) in shed {
+                    let model = &self.models[job.constraints.model].name;
+                    self.metrics.deadline_misses.with_label_values(&[model, "shed"]).inc();
+                    job.payload.reply(Err(reason.into()));
                 }
                 if let Some(task) = task {
-                    self.tell(&task, decision.as_ref());
+                    self.record(&task);
                     return Some(Taken { task, waited });
                 }
                 state = self.lock();
@@ -150,101 +146,159 @@ impl Queue {
                 return None;
             }
             waited = true;
-            state = self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.park(state);
         }
     }
 
-    /// Is somebody still there who waits for this image? Others of its group may have taken a while.
-    pub(super) fn is_wanted(&self, picture: &Encoded) -> bool {
-        self.lock().planner.is_wanted(picture)
+    /// Whether anyone still waits for this image. Others of its group may have taken a while.
+    pub(super) fn is_wanted(&self, task: &DecodeTask<bytes::Bytes>) -> bool {
+        self.lock().jobs.is_wanted(task)
     }
 
-    /// An image is decoded, or it is none.
-    pub(super) fn decoded(&self, picture: &Encoded, pixels: Result<Vec<u8>, JobError>, took: Duration) {
+    /// An image was decoded, or cannot be, in `time`. After the last of a group, its worker asks for work itself.
+    pub(super) fn decoded(
+        &self,
+        task: &DecodeTask<bytes::Bytes>,
+        pixels: Result<Vec<u8>, JobError>,
+        time: Duration,
+        last: bool,
+    ) {
         let mut state = self.lock();
-        let broken = state.planner.decoded(picture, pixels, took);
-        let ended = state.ended();
+        let failed = match pixels {
+            Ok(pixels) => {
+                if let Some(request) = state.jobs.decoded(task, time) {
+                    // The memory of the encoded image is free for others.
+                    (request.pixels, request.image) = (pixels, bytes::Bytes::new());
+                }
+                if !last {
+                    // A free worker may run it while this one decodes others.
+                    self.wake_one(&mut state);
+                }
+                None
+            }
+            Err(error) => {
+                let time = matches!(error, JobError::Image(_)).then_some(time);
+                state.jobs.undecodable(task, time).zip(Some(error))
+            }
+        };
+        if state.ended() {
+            self.wake_all(&mut state);
+        }
         drop(state);
-        match broken {
-            // Whoever is free may run it, while this worker decodes others.
-            None => self.not_empty.notify_one(),
-            Some((queued, error)) => queued.reply(Err(error)),
-        }
-        if ended {
-            self.not_empty.notify_all();
+        if let Some((job, error)) = failed {
+            job.payload.reply(Err(error));
         }
     }
 
-    /// A batch ran.
-    pub(super) fn ran(&self, model: &Arc<ServedModel>, ran: &Ran, took: Duration) {
+    /// A batch of a model ended after `time`.
+    pub(super) fn finished(&self, model: usize, report: &BatchReport, time: Duration) {
         let mut state = self.lock();
-        state.planner.answered(ran.in_time, ran.late);
-        let decoding = state.planner.mean_decoding();
-        if let Some(profile) = state.planner.ran(model, &ran.widths, took) {
-            self.show_profile(model, profile, decoding);
-        }
+        state.jobs.finished(model, report, time);
+        self.show_model(model, state.jobs.model_statistics(model));
     }
 
-    /// Sees the models with their profiles as they are now, and the mean time of a decoding.
-    pub(super) fn profiles(&self) -> (Vec<(Arc<ServedModel>, Profile)>, Duration) {
+    /// The models with their profiles as corrected so far.
+    pub(super) fn profiles(&self) -> Vec<(Arc<ServedModel>, Profile, ModelStatistics)> {
         let mut state = self.lock();
-        state.planner.decay(Instant::now());
-        let profiles = state.planner.profiles().map(|(model, profile)| (model.clone(), profile.clone()));
-        (profiles.collect(), state.planner.mean_decoding())
+        state.jobs.decay(self.clock.now());
+        let model = |(index, model): (usize, &Arc<ServedModel>)| {
+            (model.clone(), state.jobs.profiles()[index].clone(), state.jobs.model_statistics(index))
+        };
+        self.models.iter().enumerate().map(model).collect()
     }
 
-    /// Shows what is known of the models now, and that workers waited so much longer for a core.
+    pub(super) fn statistics(&self) -> QueueStatistics {
+        self.lock().jobs.statistics()
+    }
+
+    /// Workers that wait for work and were not told that there is some.
+    pub(super) fn idle_workers(&self) -> usize {
+        let state = self.lock();
+        state.parked - state.woken
+    }
+
+    /// Updates the metrics that change while nothing runs. Workers waited for a core for `run_delay` more than last time.
     pub(super) fn update_metrics(&self, run_delay: Duration) {
-        let (profiles, decoding) = self.profiles();
-        profiles.iter().for_each(|(model, profile)| self.show_profile(model, profile, decoding));
+        for (index, (_, _, statistics)) in self.profiles().into_iter().enumerate() {
+            self.show_model(index, statistics);
+        }
+        self.show(&self.lock());
         self.metrics.worker_run_delay.inc_by(run_delay.as_secs_f64());
     }
 
-    /// Takes no more jobs; those that wait are still answered.
+    /// Accepts no more jobs; those that are queued are still answered.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.not_empty.notify_all();
+        let mut state = self.lock();
+        state.closed = true;
+        self.wake_all(&mut state);
     }
 
-    fn tell(&self, task: &Task, decision: Option<&Decision>) {
-        let (Task::Run(batch), Some(decision)) = (task, decision) else { return };
-        let reason = decision.reason.word();
-        self.metrics.batches.with_label_values(&[batch.model.name.as_str(), reason]).inc();
-        self.metrics.width_ceiling.set(decision.ceiling.as_f64());
+    fn wake_one(&self, state: &mut State) {
+        if state.woken < state.parked {
+            state.woken += 1;
+            self.work.notify_one();
+        }
+    }
+
+    fn wake_all(&self, state: &mut State) {
+        state.woken = state.parked;
+        self.work.notify_all();
+    }
+
+    fn park<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.parked += 1;
+        while state.woken == 0 {
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        (state.parked, state.woken) = (state.parked - 1, state.woken - 1);
+        state
+    }
+
+    fn record(&self, task: &Task<ImageRequest>) {
+        let Task::Run(Batch { model, jobs, trace }) = task else { return };
+        let (model, reason) = (self.models[*model].name.as_str(), trace.reason.word());
+        self.metrics.batches.with_label_values(&[model, reason]).inc();
+        self.metrics.width_ceiling.set(trace.ceiling.as_f64());
+        let waited = |from: Instant| self.clock.now().saturating_duration_since(from).as_micros() as u64;
         debug!(
-            model = batch.model.name,
+            model,
             reason,
-            size = batch.jobs.len(),
-            ceiling = %decision.ceiling,
-            queue_length = decision.queue_length,
-            oldest_wait_us = decision.oldest_wait.as_micros() as u64,
-            predicted_us = decision.takes.as_micros() as u64,
-            given_up = decision.shed.len(),
+            size = jobs.len(),
+            ceiling = %trace.ceiling,
+            queue_length = trace.queue_length,
+            oldest_wait_us = waited(trace.oldest),
+            predicted_us = trace.predicted.as_micros() as u64,
             "batch"
         );
     }
 
     fn show(&self, state: &State) {
-        self.metrics.queue_length.set(state.planner.len() as i64);
-        self.metrics.admission_reserve.set(state.planner.reserve());
+        let QueueStatistics { length, reserve, .. } = state.jobs.statistics();
+        self.metrics.queue_length.set(length as i64);
+        self.metrics.admission_reserve.set(reserve);
     }
 
-    fn show_profile(&self, model: &ServedModel, profile: &Profile, decoding: Duration) {
-        let (metrics, capacity) = (&self.metrics, self.settings.capacity_at_full_width(profile, decoding));
-        metrics.profile_correction.with_label_values(&[&model.name]).set(profile.correction());
-        metrics.capacity.with_label_values(&[&model.name]).set(capacity);
+    fn show_model(&self, model: usize, statistics: ModelStatistics) {
+        let name = [&self.models[model].name];
+        self.metrics.profile_correction.with_label_values(&name).set(statistics.correction);
+        self.metrics.capacity.with_label_values(&name).set(statistics.capacity);
     }
 
-    /// What never happened is zero: without that, who looks for a rise does not see the first time.
-    fn show_zeros(&self, model: &ServedModel) {
-        self.metrics.images.with_label_values(&[&model.name]);
-        for how in ["given_up", "late"] {
-            self.metrics.deadline_misses.with_label_values(&[model.name.as_str(), how]);
-        }
+    fn index_of(&self, model: &Arc<ServedModel>) -> Option<usize> {
+        self.models.iter().position(|other| Arc::ptr_eq(other, model))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<ShedReason> for JobError {
+    fn from(reason: ShedReason) -> JobError {
+        match reason {
+            ShedReason::Late => JobError::Late,
+            ShedReason::Overload(overload) => JobError::Shed(overload),
+        }
     }
 }

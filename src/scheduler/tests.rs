@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat};
@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::engine::{Model, Pass, Width};
 use crate::image::{Image, ImageError, ImageLimits, InputSpec};
-use crate::policy::{WidthReason, Wish};
+use crate::policy::{BatchReport, QueueSettings, Refusal, RequestOptions, WidthReason};
 use crate::test_onnx::OnnxFile;
 use crate::test_workers::{FAIL, Fragile, Gate, GateStep, Gated};
 
@@ -29,11 +29,11 @@ fn png(shade: u8) -> Bytes {
 }
 
 fn job(model: &Arc<ServedModel>, image: Bytes, width: &str) -> Job {
-    let wish = Wish { width: Some(width.parse().unwrap()), ..Wish::default() };
+    let options = RequestOptions { width: Some(width.parse().unwrap()), ..RequestOptions::default() };
     Job {
         model: model.clone(),
         image,
-        wish,
+        options,
         confidence: None,
         arrived: Instant::now(),
         budget: None,
@@ -43,24 +43,25 @@ fn job(model: &Arc<ServedModel>, image: Bytes, width: &str) -> Job {
 }
 
 fn start(
-    settings: Settings,
+    settings: QueueSettings,
     model: &Arc<ServedModel>,
     metrics: &Arc<Metrics>,
-    wrap: impl Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync + 'static,
+    wrap: impl Fn(EngineWorker) -> Box<dyn Executor> + Send + Sync + 'static,
 ) -> Scheduler {
     let (counts, callers) = (metrics.clone(), Handle::current());
-    let new_worker: NewWorker = Arc::new(move || {
+    let new_executor: NewExecutor = Arc::new(move || {
         wrap(EngineWorker::new(settings.max_batch, ImageLimits::default(), counts.clone(), callers.clone()))
     });
     let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
     let models = vec![(model.clone(), profile.unwrap().remove(0))];
     let turns = Arc::new(Turns::new(1, 0));
-    Scheduler::start(settings, models, metrics.clone(), new_worker, turns).unwrap()
+    let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
+    Scheduler::start(settings, PolicyKind::WidestFit, models, new_executor, environment).unwrap()
 }
 
 /// One worker, and so much time that nothing is ever late.
-const ONE_WORKER: Settings =
-    Settings { workers: 1, decoders: 1, max_batch: 4, queue_limit: 8, default_budget: Duration::from_secs(600) };
+const ONE_WORKER: QueueSettings =
+    QueueSettings { workers: 1, decoders: 1, max_batch: 4, max_queue: 8, default_budget: Duration::from_secs(600) };
 
 #[tokio::test]
 async fn an_answer_is_what_the_engine_says_at_that_width() {
@@ -97,19 +98,19 @@ impl Niceness {
 }
 
 #[cfg(target_os = "linux")]
-impl Execute for Niceness {
+impl Executor for Niceness {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         self.tell();
         self.0.warm_up(models);
     }
 
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, ImageError> {
-        self.0.decode(picture)
+    fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError> {
+        self.0.decode(model, image)
     }
 
-    fn run(&mut self, batch: Batch) -> Ran {
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
         self.tell();
-        self.0.run(batch)
+        self.0.run(model, jobs)
     }
 }
 
@@ -118,7 +119,7 @@ impl Execute for Niceness {
 #[tokio::test]
 async fn workers_keep_the_priority_of_the_process() {
     let (model, (tell, told)) = (tiny(), std::sync::mpsc::channel());
-    let wrap = move |worker| Box::new(Niceness(worker, tell.clone())) as Box<dyn Execute>;
+    let wrap = move |worker| Box::new(Niceness(worker, tell.clone())) as Box<dyn Executor>;
     let scheduler = start(ONE_WORKER, &model, &metrics(), wrap);
     scheduler.submit(vec![job(&model, png(1), "1")]).unwrap().remove(0).answer().await.unwrap();
     let ours = rustix::process::getpriority_process(None).unwrap();
@@ -144,7 +145,8 @@ async fn the_time_that_workers_wait_for_a_core_is_counted() {
 /// One worker that is ready, whose target is far too short for anything.
 async fn hurried(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler, Gate) {
     let (gate, wrap) = Gated::behind_gate();
-    let scheduler = start(Settings { default_budget: Duration::from_nanos(1), ..ONE_WORKER }, model, metrics, wrap);
+    let scheduler =
+        start(QueueSettings { default_budget: Duration::from_nanos(1), ..ONE_WORKER }, model, metrics, wrap);
     assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     scheduler.ready().await;
@@ -155,15 +157,15 @@ async fn hurried(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler
 async fn a_job_without_a_budget_is_answered_however_long_it_waited_and_says_so() {
     let (model, metrics) = (tiny(), metrics());
     let (scheduler, gate) = hurried(&model, &metrics).await;
-    let auto = || Job { wish: Wish::default(), ..job(&model, png(1), "1") };
+    let auto = || Job { options: RequestOptions::default(), ..job(&model, png(1), "1") };
     let mut tickets = scheduler.submit(vec![auto()]).unwrap();
     assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     // While the worker is held up, the target of those who wait passes.
     tickets.extend((0..3).flat_map(|_| scheduler.submit(vec![auto()]).unwrap()));
     let budgeted = Job { budget: Some(Duration::from_secs(3600)), ..auto() };
     tickets.extend(scheduler.submit(vec![budgeted]).unwrap());
-    let (profiles, _) = scheduler.profiles();
-    let target = 4 * (profiles[0].1.latency(Width::FULL, 1) + Duration::from_millis(1));
+    let models = scheduler.models();
+    let target = 4 * (models[0].1.latency(Width::FULL, 1) + Duration::from_millis(1));
     let submitted = Instant::now();
     while submitted.elapsed() < target {
         std::hint::spin_loop();
@@ -177,11 +179,11 @@ async fn a_job_without_a_budget_is_answered_however_long_it_waited_and_says_so()
     }
     assert_eq!(late[1..], [true, true, true, false]);
     let missed = |how: &str| metrics.deadline_misses.with_label_values(&[model.name.as_str(), how]).get();
-    assert!(missed("late") >= 3 && missed("given_up") == 0);
+    assert!(missed("late") >= 3 && missed("shed") == 0);
 }
 
 #[tokio::test]
-async fn a_profile_has_every_step_up_to_the_width() {
+async fn all_widths_are_every_step_up_to_the_width() {
     let model = tiny();
     let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
     let job = Job { all_widths: true, ..job(&model, png(1), "1") };
@@ -259,7 +261,7 @@ async fn what_waits_runs_together_and_a_full_queue_refuses() {
     assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     // Eight wait; the ninth is refused.
     tickets.extend(submit(8).unwrap());
-    assert!(matches!(submit(1), Err(Refused::QueueFull { waiting: 8, limit: 8, wanted: 1, .. })));
+    assert!(matches!(submit(1), Err(Refused::Queue(Refusal::QueueFull { waiting: 8, limit: 8, wanted: 1, .. }))));
     // One of the eight leaves; the rest come in batches of at most four.
     tickets.pop();
     for _ in 0..3 {

@@ -1,51 +1,42 @@
-//! A worker thread: takes work until there is no more, and survives its own failures.
+//! A worker thread: takes work until there is no more, and survives its executor's panics.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tracing::{debug, error};
 
+use super::job::ImageRequest;
 use super::queue::{Queue, Taken};
 use super::run_delay::RunDelay;
-use super::task::Task;
 use super::turns::Turns;
-use super::{Batch, Encoded, JobError};
-use crate::engine::Width;
+use super::{Clock, JobError, RunningJob};
 use crate::image::ImageError;
+use crate::policy::{Batch, BatchReport, DecodeTask, Task};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, observe};
 
-/// What a worker does with its work. The server's is [`EngineWorker`](super::EngineWorker); a test may bring its own.
-pub trait Execute: Send {
-    /// Makes ready for these models, so that the first request is as fast as the next.
+/// Does a worker's work. The server's is [`EngineWorker`](super::EngineWorker); a test may bring its own.
+pub trait Executor: Send {
+    /// Prepares for these models, so that the first request is as fast as the next.
     fn warm_up(&mut self, models: &[Arc<ServedModel>]);
 
-    /// The pixels that the model reads of an image, `[C, H, W]`.
+    /// Decodes an image to the pixels that the model reads, `[C, H, W]`.
     ///
     /// # Errors
-    /// When the bytes are no image.
-    fn decode(&mut self, picture: &Encoded) -> Result<Vec<u8>, ImageError>;
+    /// When the bytes are not an image.
+    fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError>;
 
-    /// Replies to every job of the batch. A job that is dropped without a reply is answered with [`JobError::WorkerFailed`].
-    fn run(&mut self, batch: Batch) -> Ran;
+    /// Runs jobs of one model and replies to each. A job that is dropped without a reply is answered with
+    /// [`JobError::WorkerFailed`].
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport;
 }
 
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ran {
-    /// The widths that ran; none if the worker did anything else beside, for then its time says nothing of them.
-    pub widths: Vec<Width>,
-    /// Jobs that were answered by their deadlines.
-    pub in_time: usize,
-    /// Jobs that were answered after them.
-    pub late: usize,
-}
-
-/// Makes a worker's insides: once for each thread, and again after a failure.
-pub type NewWorker = Arc<dyn Fn() -> Box<dyn Execute> + Send + Sync>;
+/// Makes an executor: once for each worker thread, and again after a panic.
+pub type NewExecutor = Arc<dyn Fn() -> Box<dyn Executor> + Send + Sync>;
 
 pub(super) struct Worker {
     pub(super) index: usize,
@@ -55,67 +46,76 @@ pub(super) struct Worker {
     pub(super) warmed_up: watch::Sender<usize>,
     pub(super) run_delay: Arc<RunDelay>,
     pub(super) turns: Arc<Turns>,
-    pub(super) new_worker: NewWorker,
+    pub(super) clock: Clock,
+    pub(super) new_executor: NewExecutor,
 }
 
 impl Worker {
     pub(super) fn work(self) {
         self.run_delay.count_this_thread();
-        let mut execute = (self.new_worker)();
-        // Where warming up fails, the worker never counts as ready, but goes on: other models may run.
-        if self.survives("warming up", || execute.warm_up(&self.models)).is_some() {
+        let mut executor = (self.new_executor)();
+        // If warming up fails, the worker never counts as ready, but goes on: other models may run.
+        if self.survives("warming up", || executor.warm_up(&self.models)).is_some() {
             self.metrics.workers_ready.inc();
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
         }
-        // Whatever fails, the thread lives: a queue that nobody works on would take jobs and never answer.
+        // The thread survives every panic: a queue without workers would accept jobs and never answer.
         let mut between = Duration::ZERO;
-        while self.survives("taking work", || self.take(&mut execute, &mut between)) != Some(ControlFlow::Break(())) {}
+        while self.survives("taking work", || self.take(&mut executor, &mut between)) != Some(ControlFlow::Break(())) {}
     }
 
-    /// Does what there is to do next; breaks once there is no more. `between` is the time that has passed between tasks since
-    /// the last batch although there was work.
-    fn take(&self, execute: &mut Box<dyn Execute>, between: &mut Duration) -> ControlFlow<()> {
-        let asked = Instant::now();
+    /// Does the next task; breaks once there is none. `between` is the time between tasks since the last batch during which
+    /// there was work.
+    fn take(&self, executor: &mut Box<dyn Executor>, between: &mut Duration) -> ControlFlow<()> {
+        let asked = self.clock.now();
         // On a shared core, requests that arrived during the last task are read, and its answers sent, before the next one.
         // Without this they wait until the worker's time slice ends. A lower priority would do the same for the runtime,
         // but it would also let any other busy process starve the workers.
         self.turns.wait();
         let Some(Taken { task, waited }) = self.queue.take(self.index) else { return ControlFlow::Break(()) };
-        *between = if waited { Duration::ZERO } else { *between + asked.elapsed() };
+        *between = if waited { Duration::ZERO } else { *between + self.since(asked) };
         self.turns.during(|| match task {
-            Task::Decode(pictures) => pictures.into_iter().for_each(|picture| self.decode(execute, picture)),
-            Task::Run(batch) => self.run(execute, batch, std::mem::take(between)),
+            Task::Decode(tasks) => {
+                let last = tasks.len() - 1;
+                tasks.iter().enumerate().for_each(|(index, task)| self.decode(executor, task, index == last));
+            }
+            Task::Run(batch) => self.run(executor, batch, std::mem::take(between)),
         });
         ControlFlow::Continue(())
     }
 
-    fn decode(&self, execute: &mut Box<dyn Execute>, picture: Encoded) {
-        if !self.queue.is_wanted(&picture) {
+    /// Decodes an image, the last of its group or not.
+    fn decode(&self, executor: &mut Box<dyn Executor>, task: &DecodeTask<Bytes>, last: bool) {
+        if !self.queue.is_wanted(task) {
             return;
         }
-        let began = Instant::now();
-        let pixels = match self.survives("decoding", || execute.decode(&picture)) {
+        let (start, model) = (self.clock.now(), &self.models[task.model]);
+        let pixels = match self.survives("decoding", || executor.decode(model, &task.encoded)) {
             Some(outcome) => outcome.map_err(JobError::from),
             None => {
-                *execute = (self.new_worker)();
+                *executor = (self.new_executor)();
                 Err(JobError::WorkerFailed)
             }
         };
-        let took = began.elapsed();
-        observe(&self.metrics.decode_duration.with_label_values(&[&picture.model.name]), took);
-        self.queue.decoded(&picture, pixels, took);
+        let time = self.since(start);
+        observe(&self.metrics.decode_duration.with_label_values(&[&model.name]), time);
+        self.queue.decoded(task, pixels, time, last);
     }
 
-    /// Runs a batch. What others, above all the runtime, took of this core `between` tasks counts as the batch's: plans are
-    /// about when answers are there, not about what the network alone takes.
-    fn run(&self, execute: &mut Box<dyn Execute>, batch: Batch, between: Duration) {
-        let (began, model) = (Instant::now(), batch.model.clone());
-        match self.survives("a batch", || execute.run(batch)) {
-            Some(ran) => self.queue.ran(&model, &ran, between + began.elapsed()),
-            // Whatever state the failure left behind is thrown away.
-            None => *execute = (self.new_worker)(),
+    /// Runs a batch. The time that others, above all the runtime, took of this core `between` tasks counts as the batch's: plans
+    /// predict when answers are ready, not the network's time alone.
+    fn run(&self, executor: &mut Box<dyn Executor>, batch: Batch<ImageRequest>, between: Duration) {
+        let (start, Batch { model, jobs, .. }) = (self.clock.now(), batch);
+        match self.survives("a batch", || executor.run(&self.models[model], jobs)) {
+            Some(report) => self.queue.finished(model, &report, between + self.since(start)),
+            // Whatever state the panic left behind is thrown away.
+            None => *executor = (self.new_executor)(),
         }
+    }
+
+    fn since(&self, start: Instant) -> Duration {
+        self.clock.now().saturating_duration_since(start)
     }
 
     /// Runs `work`; a panic is logged, counted, and goes no further.

@@ -137,11 +137,11 @@ impl Metrics {
             )?,
             admission_reserve: table.share(
                 "admission_reserve_ratio",
-                "The share of its budget that a request must have left to be accepted; it grows while promises are broken under overload.",
+                "The share of its budget that a request must have left to be accepted; it grows while accepted images miss their deadlines under overload.",
             )?,
             deadline_misses: table.counters(
                 "deadline_misses_total",
-                "Images that were accepted and missed their deadline, by how: given_up (dropped) or late (answered). The deadline of a caller's budget is at 98 % of it; a request without a budget has the server's target.",
+                "Images that were accepted and missed their deadline, by how: shed (not answered) or late (answered). The deadline of a caller's budget is at 98 % of it; a request without a budget has the server's target.",
                 &["model", "how"],
             )?,
             jobs_abandoned: table
@@ -161,6 +161,16 @@ impl Metrics {
                 "Lines that standard error or standard output did not take in time, or at all: it is full, slow or closed.",
             )?,
         })
+    }
+}
+
+impl Metrics {
+    /// Creates a model's counters of rare events at zero: a rise from nothing is not seen as one.
+    pub fn start_at_zero(&self, model: &str) {
+        self.images.with_label_values(&[model]);
+        for how in ["shed", "late"] {
+            self.deadline_misses.with_label_values(&[model, how]);
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anywidth::config::{CorsOrigin, Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::image::ImageLimits;
+use anywidth::policy::{PolicyKind, QueueSettings};
 use anywidth::repository::{Repository, ServedModel};
-use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
+use anywidth::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
 use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
@@ -25,17 +26,17 @@ use super::onnx::OnnxFile;
 pub struct Options {
     /// The first one is the default.
     pub models: Vec<ServedModel>,
-    pub scheduler: Settings,
+    pub scheduler: QueueSettings,
     pub limits: RequestLimits,
     pub max_pixels: u64,
     pub drain: Drain,
     pub cors_origins: Vec<CorsOrigin>,
-    pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync>,
+    pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Executor> + Send + Sync>,
 }
 
 /// One worker, and so much time that nothing is ever late.
-pub const SETTINGS: Settings =
-    Settings { workers: 1, decoders: 1, max_batch: 4, queue_limit: 16, default_budget: Duration::from_secs(600) };
+pub const SETTINGS: QueueSettings =
+    QueueSettings { workers: 1, decoders: 1, max_batch: 4, max_queue: 16, default_budget: Duration::from_secs(600) };
 
 /// The end comes at once, and waits for whoever is under way.
 pub const DRAIN: Drain = Drain { wait: Duration::ZERO, timeout: Duration::from_secs(60) };
@@ -116,12 +117,14 @@ impl Server {
         let runtime = runtime.enable_all().build().unwrap();
         let (max_batch, counts, wrap) = (options.scheduler.max_batch, metrics.clone(), options.wrap);
         let callers = runtime.handle().clone();
-        let new_worker: NewWorker =
+        let new_executor: NewExecutor =
             Arc::new(move || wrap(EngineWorker::new(max_batch, limits, counts.clone(), callers.clone())));
         let all: Vec<_> = repository.all().cloned().collect();
         let profiles = measure(&all, Width::of_channels(1, 4), max_batch, Duration::ZERO).unwrap();
         let models = all.into_iter().zip(profiles).collect();
-        let scheduler = Scheduler::start(options.scheduler, models, metrics.clone(), new_worker, turns).unwrap();
+        let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
+        let scheduler =
+            Scheduler::start(options.scheduler, PolicyKind::WidestFit, models, new_executor, environment).unwrap();
         let service = Service::new(repository, scheduler, metrics, registry, options.limits);
         let service = Arc::new(service.with_cors_origins(options.cors_origins));
 

@@ -4,8 +4,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anywidth::image::ImageError;
+use anywidth::policy::BatchReport;
 use anywidth::repository::ServedModel;
-use anywidth::scheduler::{Batch, Encoded, EngineWorker, Execute, Ran};
+use anywidth::scheduler::{EngineWorker, Executor, RunningJob};
 
 /// A body that makes a [`Fragile`] worker panic while it runs the batch.
 pub const FAIL: &[u8] = b"please fail";
@@ -15,19 +16,19 @@ pub const FAIL_AT_ONCE: &[u8] = b"please fail at once";
 /// Panics at the bodies [`FAIL`] and [`FAIL_AT_ONCE`].
 pub struct Fragile(pub EngineWorker);
 
-impl Execute for Fragile {
+impl Executor for Fragile {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         self.0.warm_up(models);
     }
 
-    fn decode(&mut self, encoded: &Encoded) -> Result<Vec<u8>, ImageError> {
-        assert!(encoded.image != FAIL_AT_ONCE, "asked to fail at once");
-        if encoded.image == FAIL { Ok(vec![]) } else { self.0.decode(encoded) }
+    fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError> {
+        assert!(image != FAIL_AT_ONCE, "asked to fail at once");
+        if image == FAIL { Ok(vec![]) } else { self.0.decode(model, image) }
     }
 
-    fn run(&mut self, batch: Batch) -> Ran {
-        assert!(batch.jobs.iter().all(|job| !job.queued.pixels.is_empty()), "asked to fail");
-        self.0.run(batch)
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+        assert!(jobs.iter().all(|running| !running.job.payload.pixels.is_empty()), "asked to fail");
+        self.0.run(model, jobs)
     }
 }
 
@@ -55,11 +56,11 @@ pub struct Gated {
 
 impl Gated {
     /// A gate, and what puts it before a worker.
-    pub fn behind_gate() -> (Gate, impl Fn(EngineWorker) -> Box<dyn Execute> + Send + Sync + 'static) {
+    pub fn behind_gate() -> (Gate, impl Fn(EngineWorker) -> Box<dyn Executor> + Send + Sync + 'static) {
         let ((open, gate), (here, arrived)) = (mpsc::channel(), mpsc::channel());
         let gate = Arc::new(Mutex::new(gate));
         let wrap =
-            move |inner| Box::new(Gated { inner, gate: gate.clone(), arrived: here.clone() }) as Box<dyn Execute>;
+            move |inner| Box::new(Gated { inner, gate: gate.clone(), arrived: here.clone() }) as Box<dyn Executor>;
         (Gate { open, arrived }, wrap)
     }
 
@@ -70,18 +71,18 @@ impl Gated {
     }
 }
 
-impl Execute for Gated {
+impl Executor for Gated {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         self.pass(GateStep::WarmUp);
         self.inner.warm_up(models);
     }
 
-    fn decode(&mut self, encoded: &Encoded) -> Result<Vec<u8>, ImageError> {
-        self.inner.decode(encoded)
+    fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError> {
+        self.inner.decode(model, image)
     }
 
-    fn run(&mut self, batch: Batch) -> Ran {
-        self.pass(GateStep::Batch(batch.jobs.len()));
-        self.inner.run(batch)
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+        self.pass(GateStep::Batch(jobs.len()));
+        self.inner.run(model, jobs)
     }
 }

@@ -1,29 +1,57 @@
-//! One run: arrivals, a queue, workers, and time that jumps from event to event.
+//! One run: the server's own queue, workers, and time that jumps from event to event.
+//!
+//! Workers ask for work when the server's threads do: one after each submission, each when its task ends, one after each
+//! decoding but the last of a group, and the next while work is left.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anywidth::engine::Width;
-use anywidth::policy::{Demand, Profile, Stage, Wish, Workers};
+use anywidth::policy::{
+    Batch, BatchReport, Decision, DecodeTask, JobQueue, Payload, Policy, Priority, Profile, QueueSettings,
+    RequestOptions, RunningJob, SubmittedJob, Task,
+};
 
-use super::world::Dice;
-use super::{Choice, Measured, Policy, Score, Situation, World};
+use super::noise::Sampler;
+use super::{Measured, NoiseModel, Score};
 
-/// What happens to a policy.
+/// What happens to a server.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// When requests come, ascending.
+    /// When requests arrive, ascending.
     pub arrivals: Vec<Duration>,
-    /// The budgets that requests have in turn.
+    /// The budgets of requests, in turn.
     pub budgets: Vec<Duration>,
-    /// Worker threads.
-    pub workers: usize,
-    /// Most jobs that wait.
-    pub queue_limit: usize,
-    /// What batches really take.
-    pub world: World,
-    /// Of the dice of `world`.
+    /// The priorities of requests, in turn.
+    pub priorities: Vec<Priority>,
+    /// The server.
+    pub settings: QueueSettings,
+    /// How long work really takes.
+    pub noise: NoiseModel,
+    /// Seed of `noise`.
     pub seed: u64,
+}
+
+/// Who decides in a run.
+#[derive(Debug)]
+pub struct Player {
+    /// The policy.
+    pub policy: Box<dyn Policy>,
+    /// Whether batches correct the profile; otherwise it remains what was measured at start-up.
+    pub corrects: bool,
+}
+
+/// What happens in a run. Jobs are named by the number of their request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A request is refused.
+    Refused(usize),
+    /// A job is shed.
+    Shed(usize),
+    /// A worker starts to decode an image.
+    Decode(usize),
+    /// A worker starts to run a batch at these widths, earliest deadline first.
+    Run(Vec<(usize, Width)>),
 }
 
 /// What became of a request.
@@ -34,135 +62,221 @@ pub(super) enum Outcome {
     Answered { late: bool, width: Width, accuracy: f64 },
 }
 
-struct Running {
-    ends: Instant,
-    predicted: Instant,
-    began: Instant,
-    jobs: Vec<(Demand, Width)>,
+/// A request, by its number.
+#[derive(Debug)]
+struct Request(usize);
+
+impl Payload for Request {
+    type Encoded = usize;
+
+    fn encoded(&self) -> usize {
+        self.0
+    }
+}
+
+/// What a worker is busy with.
+#[derive(Debug)]
+enum Work {
+    /// The image that is being decoded since `start`, and those after it.
+    Decode {
+        start: Instant,
+        task: DecodeTask<usize>,
+        next: VecDeque<DecodeTask<usize>>,
+    },
+    Run {
+        start: Instant,
+        batch: Batch<Request>,
+    },
 }
 
 struct Machine<'a> {
     scenario: &'a Scenario,
     measured: &'a Measured,
     profile: &'a Profile,
-    policy: &'a mut dyn Policy,
-    dice: Dice,
-    queue: VecDeque<Demand>,
-    running: Vec<Running>,
+    queue: JobQueue<Request>,
+    corrects: bool,
+    sampler: Sampler,
+    /// The work of each busy worker, and when it ends.
+    workers: Vec<Option<(Instant, Work)>>,
     score: Score,
     latencies: Vec<Duration>,
     widest: Option<Width>,
-    /// Called with each answer: time of arrival, width.
-    watch: &'a mut dyn FnMut(Duration, Width),
+    watch: &'a mut dyn FnMut(Duration, &Event),
     start: Instant,
 }
 
-/// Plays a scenario against a policy. `watch` is told of every batch: when it began, and its widest width.
+/// Bytes of a simulated image: all of them have one length, so that their decoding times are learned at once.
+const BYTES: usize = 1024;
+
+/// Plays a scenario. `watch` sees every event with its time.
 pub fn run(
     scenario: &Scenario,
     measured: &Measured,
     profile: &Profile,
-    policy: &mut dyn Policy,
-    watch: &mut dyn FnMut(Duration, Width),
+    player: Player,
+    watch: &mut dyn FnMut(Duration, &Event),
 ) -> Score {
-    // Any instant will do: only differences count.
-    let start = Instant::now();
+    // Any instant will do: only differences count. The workers are warm when the first request arrives.
+    let warm_up = profile.latency(Width::FULL, scenario.settings.max_batch);
+    let start = Instant::now() + warm_up;
+    let Player { policy, corrects } = player;
     let mut machine = Machine {
         scenario,
         measured,
         profile,
-        policy,
-        dice: Dice::new(scenario.world, scenario.seed),
-        queue: VecDeque::new(),
-        running: Vec::new(),
+        queue: JobQueue::new(scenario.settings, vec![profile.clone()], policy, start - warm_up),
+        corrects,
+        sampler: Sampler::new(scenario.noise, scenario.seed),
+        workers: (0..scenario.settings.workers).map(|_| None).collect(),
         score: Score::default(),
         latencies: Vec::new(),
         widest: None,
         watch,
         start,
     };
-    let wish = machine.policy.wish();
+    (0..scenario.settings.workers).for_each(|worker| machine.ask(worker, start));
     for (number, &arrival) in scenario.arrivals.iter().enumerate() {
         let now = start + arrival;
         machine.finish_until(Some(now));
-        machine.arrive(wish, now, scenario.budgets[number % scenario.budgets.len()]);
+        machine.arrive(number, now);
     }
     machine.finish_until(None);
     machine.close(scenario.arrivals.last().copied().unwrap_or_default())
 }
 
 impl Machine<'_> {
-    fn arrive(&mut self, wish: Wish, now: Instant, budget: Duration) {
-        let Ok(demand) = Demand::new(&wish, (0, self.profile), now, budget, Stage::Decoded) else {
-            return self.score.count(&Outcome::Refused);
+    fn arrive(&mut self, number: usize, now: Instant) {
+        let Scenario { budgets, priorities, .. } = self.scenario;
+        let priority = priorities[number % priorities.len()];
+        let job = SubmittedJob {
+            model: 0,
+            options: RequestOptions { priority, ..RequestOptions::default() },
+            arrived: now,
+            budget: Some(budgets[number % budgets.len()]),
+            bytes: BYTES,
+            payload: Request(number),
         };
-        let busy: Vec<Instant> = self.running.iter().map(|running| running.predicted).collect();
-        let workers = Workers { count: self.scenario.workers, busy_until: &busy, long_decodings: 0 };
-        let full = self.queue.len() >= self.scenario.queue_limit;
-        if full || !self.policy.admit(&demand, Situation { queue: &self.queue, workers, now }) {
-            return self.score.count(&Outcome::Refused);
+        if self.queue.submit(vec![job], now).is_err() {
+            self.score.count(&Outcome::Refused);
+            self.tell(now, &Event::Refused(number));
         }
-        let place = self.queue.partition_point(|queued| queued.deadline <= demand.deadline);
-        self.queue.insert(place, demand);
-        self.give_work(now);
+        self.wake_one(now);
     }
 
-    /// Lets every batch end that ends by `now`; all, without.
+    /// Ends everything that ends by `now`; all, without.
     fn finish_until(&mut self, now: Option<Instant>) {
         loop {
-            let ends = self.running.iter().enumerate().map(|(index, running)| (running.ends, index)).min();
-            let Some((ends, index)) = ends.filter(|&(ends, _)| now.is_none_or(|now| ends <= now)) else { return };
-            let batch = self.running.swap_remove(index);
-            self.answer(&batch);
-            self.give_work(ends);
-        }
-    }
-
-    fn answer(&mut self, batch: &Running) {
-        for &(demand, width) in &batch.jobs {
-            let accuracy = self.profile.accuracy(width).unwrap_or_default();
-            let late = batch.ends > demand.deadline;
-            self.score.count(&Outcome::Answered { late, width, accuracy });
-            self.latencies.push(batch.ends - demand.arrived);
-        }
-        let late = batch.jobs.iter().filter(|job| batch.ends > job.0.deadline).count();
-        self.policy.ended(batch.jobs.len() - late, late);
-        let widths: Vec<Width> = batch.jobs.iter().map(|job| job.1).collect();
-        self.policy.took(&widths, batch.ends - batch.began);
-    }
-
-    /// Free workers ask the policy, until none is free or nothing is left to do.
-    fn give_work(&mut self, now: Instant) {
-        while self.running.len() < self.scenario.workers && !self.queue.is_empty() {
-            let busy: Vec<Instant> = self.running.iter().map(|running| running.predicted).collect();
-            let workers = Workers { count: self.scenario.workers, busy_until: &busy, long_decodings: 0 };
-            let choice = self.policy.next_batch(Situation { queue: &self.queue, workers, now });
-            if choice.batch.is_empty() && choice.shed.is_empty() {
-                return;
+            let ends =
+                self.workers.iter().enumerate().filter_map(|(index, work)| Some((work.as_ref()?.0, index))).min();
+            let Some((ends, worker)) = ends.filter(|&(ends, _)| now.is_none_or(|now| ends <= now)) else { return };
+            match self.workers[worker].take() {
+                Some((_, Work::Decode { start, task, next })) => self.decoded(worker, start, &task, next, ends),
+                Some((_, Work::Run { start, batch })) => {
+                    self.answer(batch, start, ends);
+                    self.ask(worker, ends);
+                }
+                None => return,
             }
-            self.carry_out(choice, now);
         }
     }
 
-    fn carry_out(&mut self, choice: Choice, now: Instant) {
-        let jobs: Vec<(Demand, Width)> =
-            choice.batch.iter().map(|&(index, width)| (self.queue[index], width)).collect();
-        let mut gone: Vec<usize> = choice.batch.iter().map(|job| job.0).chain(choice.shed.iter().copied()).collect();
-        gone.sort_unstable();
-        assert!(gone.is_sorted_by(|a, b| a < b), "a job is in one place only: {choice:?}");
-        for index in gone.into_iter().rev() {
-            self.queue.remove(index);
+    fn decoded(
+        &mut self,
+        worker: usize,
+        start: Instant,
+        task: &DecodeTask<usize>,
+        mut next: VecDeque<DecodeTask<usize>>,
+        now: Instant,
+    ) {
+        self.queue.decoded(task, now - start);
+        match next.pop_front() {
+            Some(task) => {
+                self.decode(worker, task, next, now);
+                // Another worker that is free may run the job.
+                self.wake_one(now);
+            }
+            None => self.ask(worker, now),
         }
-        choice.shed.iter().for_each(|_| self.score.count(&Outcome::Shed));
-        self.policy.ended(0, choice.shed.len());
-        let Some(widest) = jobs.iter().map(|job| job.1).max() else { return };
-        if self.widest.replace(widest).is_some_and(|before| before != widest) {
-            self.score.width_changes += 1;
+    }
+
+    fn answer(&mut self, batch: Batch<Request>, start: Instant, now: Instant) {
+        let mut report = BatchReport::default();
+        for RunningJob { job, width, .. } in batch.jobs {
+            let Scenario { budgets, .. } = self.scenario;
+            let (number, arrived) = (job.payload.0, job.constraints.arrived);
+            let accuracy = self.profile.accuracy(width).unwrap_or_default();
+            let late = now > arrived + budgets[number % budgets.len()];
+            self.score.count(&Outcome::Answered { late, width, accuracy });
+            self.latencies.push(now - arrived);
+            report.widths.push(width);
+            *(if now > job.constraints.deadline { &mut report.late } else { &mut report.on_time }) += 1;
         }
-        (self.watch)(now - self.start, widest);
-        let widths: Vec<Width> = jobs.iter().map(|job| job.1).collect();
-        let takes = self.dice.takes(self.measured, &widths);
-        self.running.push(Running { ends: now + takes, predicted: now + choice.takes, began: now, jobs });
+        let widest = report.widths.iter().copied().max().unwrap_or(Width::FULL);
+        let time = if self.corrects { now - start } else { self.profile.latency(widest, report.widths.len()) };
+        self.queue.finished(batch.model, &report, time);
+    }
+
+    /// Wakes a free worker, if there is one, as the server does.
+    fn wake_one(&mut self, now: Instant) {
+        if let Some(worker) = self.workers.iter().position(Option::is_none) {
+            self.ask(worker, now);
+        }
+    }
+
+    /// A free worker asks for work until it has some or there is none.
+    fn ask(&mut self, worker: usize, now: Instant) {
+        loop {
+            let Decision { task, shed, .. } = self.queue.next(worker, now);
+            let nothing = shed.is_empty();
+            for (job, _) in shed {
+                self.score.count(&Outcome::Shed);
+                self.tell(now, &Event::Shed(job.payload.0));
+            }
+            match task {
+                Some(task) => {
+                    self.begin(worker, task, now);
+                    if self.queue.has_work() {
+                        self.wake_one(now);
+                    }
+                    return;
+                }
+                None if nothing => return,
+                None => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, worker: usize, task: Task<Request>, now: Instant) {
+        match task {
+            Task::Decode(tasks) => {
+                let mut next = VecDeque::from(tasks);
+                if let Some(task) = next.pop_front() {
+                    self.decode(worker, task, next, now);
+                }
+            }
+            Task::Run(batch) => {
+                let jobs: Vec<_> = batch.jobs.iter().map(|running| (running.job.payload.0, running.width)).collect();
+                let widths: Vec<Width> = jobs.iter().map(|job| job.1).collect();
+                let widest = widths.iter().copied().max();
+                if self.widest.is_some() && self.widest != widest {
+                    self.score.width_changes += 1;
+                }
+                self.widest = widest;
+                self.tell(now, &Event::Run(jobs));
+                let time = self.sampler.batch(self.measured, &widths);
+                self.workers[worker] = Some((now + time, Work::Run { start: now, batch }));
+            }
+        }
+    }
+
+    fn decode(&mut self, worker: usize, task: DecodeTask<usize>, next: VecDeque<DecodeTask<usize>>, now: Instant) {
+        self.tell(now, &Event::Decode(task.encoded));
+        let time = self.sampler.decoding(self.measured);
+        self.workers[worker] = Some((now + time, Work::Decode { start: now, task, next }));
+    }
+
+    fn tell(&mut self, now: Instant, event: &Event) {
+        (self.watch)(now - self.start, event);
     }
 
     fn close(mut self, length: Duration) -> Score {

@@ -16,7 +16,7 @@ use crate::profile::{self, Profile as Served, ProfileStep};
 pub struct Measured {
     /// What it is, for titles.
     pub name: String,
-    /// Microseconds that a worker spends on one image before the network sees it.
+    /// Microseconds that a worker needs to decode an image.
     pub decode_us: f64,
     /// The widths, ascending, the last of them 1.
     pub steps: Vec<MeasuredStep>,
@@ -149,10 +149,7 @@ impl Measured {
     /// When the widths do not ascend up to 1.
     pub fn profile(&self) -> Result<Profile, MeasuredError> {
         let measurement = |step: &MeasuredStep| {
-            let latencies = step
-                .latency_us
-                .iter()
-                .map(|&(batch, us)| (batch, Duration::from_secs_f64((us + self.decode_us * batch as f64) * 1e-6)));
+            let latencies = step.latency_us.iter().map(|&(batch, us)| (batch, Duration::from_secs_f64(us * 1e-6)));
             let width = Width::try_from(step.width)
                 .map_err(|_| MeasuredError::Step { width: step.width, what: "not above 0 and up to 1" })?;
             Ok(Measurement { width, latencies: latencies.collect(), accuracy: Some(step.accuracy) })
@@ -161,12 +158,17 @@ impl Measured {
         Ok(Profile::new(&measurements)?)
     }
 
-    /// Seconds that a batch of items at these widths takes: of each item its share of a batch of that many at its width.
+    /// The mean time to decode an image.
+    pub fn decoding(&self) -> Duration {
+        Duration::from_secs_f64(self.decode_us * 1e-6)
+    }
+
+    /// Seconds of a decoded batch at these widths: of each item its share of a batch of that many at its width.
     pub fn seconds(&self, widths: &[Width]) -> f64 {
         let batch = widths.len();
         let share = |width: &Width| {
             let at = self.steps.partition_point(|step| step.width < width.as_f64() - 1e-9).min(self.steps.len() - 1);
-            self.steps[at].batch_us(batch) / batch as f64 + self.decode_us
+            self.steps[at].batch_us(batch) / batch as f64
         };
         widths.iter().map(share).sum::<f64>() * 1e-6
     }

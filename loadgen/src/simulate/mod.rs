@@ -1,24 +1,20 @@
-//! The server on virtual time: its own policy, and others beside it, under the same arrivals.
+//! The server on virtual time: its own queue under its own policy and under others, with the same arrivals.
 //!
-//! A run is a function of a [`Scenario`] and a [`Policy`]: no clock, no thread, no network, and the same seed gives the
-//! same [`Score`]. What is modelled: one queue in the order of deadlines, workers that run batches, and batches that take
-//! what the [`World`] says, which is not quite what the policy's profile says. What is not: the network, parsing, and
-//! cores that share a cache.
+//! A run is a function of a [`Scenario`] and a [`Player`]: no clock, no thread, no network, and the same seed gives the same
+//! [`Score`]. It models the server's [`JobQueue`](anywidth::policy::JobQueue), which is the server's own code; workers that
+//! decode and run batches; and times that differ from the profile's by a [`NoiseModel`]. It does not model the network, parsing,
+//! and cores that share a cache.
 
 mod machine;
 mod measured;
-mod peers;
-mod policies;
+mod noise;
 mod score;
 mod suite;
 #[cfg(test)]
 mod tests;
-mod world;
 
-pub use machine::{Scenario, run};
+pub use machine::{Event, Player, Scenario, run};
 pub use measured::{Measured, MeasuredError};
-pub use peers::{MaxAccuracy, MaxBatch, RateTable, SlackFit};
-pub use policies::{Choice, Pinned, Policy, Situation, WidestFitPolicy};
+pub use noise::NoiseModel;
 pub use score::Score;
-pub use suite::{Case, CompareError, Contender, LIMITS, cases, compare, contenders, table};
-pub use world::World;
+pub use suite::{Case, CompareError, Contender, SETTINGS, cases, compare, contenders, table};

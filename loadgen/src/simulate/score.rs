@@ -11,7 +11,7 @@ pub struct Score {
     pub requests: u64,
     /// Of them, refused on arrival.
     pub refused: u64,
-    /// Of them, accepted and then given up.
+    /// Of them, accepted and then shed.
     pub shed: u64,
     /// Of them, answered, but too late.
     pub late: u64,
@@ -36,7 +36,7 @@ impl Score {
     }
 
     /// The share of accepted requests that were answered in time.
-    pub fn kept_promises(&self) -> f64 {
+    pub fn attainment_of_accepted(&self) -> f64 {
         self.on_time as f64 / (self.requests - self.refused).max(1) as f64
     }
 

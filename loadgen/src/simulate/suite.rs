@@ -4,12 +4,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use anywidth::engine::Width;
-use anywidth::policy::{Limits, Profile, Tuning};
+use anywidth::policy::baselines::{Hardening, SlackFit};
+use anywidth::policy::{PolicyKind, Priority, QueueSettings};
 
-use super::{
-    MaxAccuracy, MaxBatch, Measured, MeasuredError, Pinned, Policy, RateTable, Scenario, Score, SlackFit,
-    WidestFitPolicy, World, run,
-};
+use super::{Measured, MeasuredError, NoiseModel, Player, Scenario, Score, run};
 use crate::arrivals::{ArrivalsError, Gaps, Plan};
 
 /// A kind of load, in units of the server: the rates of its plan are shares of the capacity at full width, its budgets
@@ -26,21 +24,24 @@ pub struct Case {
     pub budgets: Vec<f64>,
     /// Worker threads.
     pub workers: usize,
-    /// What batches really take.
-    pub world: World,
+    /// How long work really takes.
+    pub noise: NoiseModel,
 }
 
 /// A policy to compare.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Contender {
     /// What the table calls it.
     pub name: &'static str,
-    /// Makes it, for a profile and the limits of the server.
-    pub make: fn(Profile, Limits) -> Box<dyn Policy>,
+    /// The policy as the server has it, or SlackFit as published.
+    kind: Option<PolicyKind>,
+    /// Whether batches correct the profile.
+    corrects: bool,
 }
 
-/// The limits of a server by default.
-pub const LIMITS: Limits = Limits { batch: 16, queue: 512, decoders: 1 };
+/// The settings of a server with one worker and defaults otherwise.
+pub const SETTINGS: QueueSettings =
+    QueueSettings { workers: 1, decoders: 1, max_batch: 16, max_queue: 512, default_budget: Duration::from_millis(50) };
 
 impl Case {
     /// A case of the usual world: one worker, one budget of 20.
@@ -49,22 +50,24 @@ impl Case {
     /// When the plan cannot be read.
     pub fn new(name: &str, plan: &str, gaps: Gaps) -> Result<Case, ArrivalsError> {
         let (name, plan) = (name.to_string(), plan.parse()?);
-        Ok(Case { name, plan, gaps, budgets: vec![20.0], workers: 1, world: World::USUAL })
+        Ok(Case { name, plan, gaps, budgets: vec![20.0], workers: 1, noise: NoiseModel::USUAL })
     }
 
-    /// The scenario for a server with this profile.
+    /// The scenario for a server that was measured like this.
     ///
     /// # Errors
     /// When the rates exceed what [`Plan`] allows.
-    pub fn scenario(&self, profile: &Profile, seed: u64) -> Result<Scenario, ArrivalsError> {
-        let capacity = (self.workers * LIMITS.batch) as f64 / profile.latency(Width::FULL, LIMITS.batch).as_secs_f64();
-        let budget = |times: &f64| profile.latency(Width::FULL, 1).mul_f64(*times);
+    pub fn scenario(&self, measured: &Measured, seed: u64) -> Result<Scenario, CompareError> {
+        let (profile, decoding) = (measured.profile()?, measured.decoding());
+        let each = profile.images_per_second(Width::FULL, SETTINGS.max_batch, decoding);
+        let single = profile.latency(Width::FULL, 1) + decoding;
+        let plan = self.plan.times(self.workers as f64 * each)?;
         Ok(Scenario {
-            arrivals: self.plan.times(capacity)?.arrivals(self.gaps, seed)?.collect(),
-            budgets: self.budgets.iter().map(budget).collect(),
-            workers: self.workers,
-            queue_limit: LIMITS.queue,
-            world: self.world,
+            arrivals: plan.arrivals(self.gaps, seed)?.collect(),
+            budgets: self.budgets.iter().map(|times| single.mul_f64(*times)).collect(),
+            priorities: vec![Priority::Normal],
+            settings: QueueSettings { workers: self.workers, ..SETTINGS },
+            noise: self.noise,
             seed,
         })
     }
@@ -74,17 +77,17 @@ impl Case {
 ///
 /// # Errors
 /// Never for a profile whose narrowest width is at most some 100,000 times faster than full width.
-pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
+pub fn cases(measured: &Measured) -> Result<Vec<Case>, CompareError> {
+    let (profile, decoding) = (measured.profile()?, measured.decoding());
     let bursts = ["1:2.5s,4:0.5s"; 10].join(",");
     let bursty = Case::new("bursts: mean 1.5, peaks of 4", &bursts, Gaps::Gamma { cv2: 8.0 })?;
     let wrong = |times: f64| {
         let name = format!("bursts, and everything takes {times} times what was measured");
-        let world = World { wrong: times, ..World::USUAL };
-        Ok::<_, ArrivalsError>(Case { name, plan: bursty.plan.times(1.0 / times)?, world, ..bursty.clone() })
+        let noise = NoiseModel { factor: times, ..NoiseModel::USUAL };
+        Ok::<_, CompareError>(Case { name, plan: bursty.plan.times(1.0 / times)?, noise, ..bursty.clone() })
     };
-    let narrowest = profile.narrowest();
-    let seconds = |width| profile.latency(width, LIMITS.batch).as_secs_f64();
-    let beyond = format!("{}:10s", 2.0 * seconds(Width::FULL) / seconds(narrowest));
+    let rate = |width| profile.images_per_second(width, SETTINGS.max_batch, decoding);
+    let beyond = format!("{}:10s", 2.0 * rate(profile.narrowest()) / rate(Width::FULL));
     Ok(vec![
         bursty.clone(),
         Case { name: "bursts, budgets of 10".into(), budgets: vec![10.0], ..bursty.clone() },
@@ -96,8 +99,8 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
         Case { name: "bursts, two workers".into(), workers: 2, ..bursty.clone() },
         wrong(1.3)?,
         wrong(0.77)?,
-        Case { name: "bursts, on a restless machine".into(), world: World::RESTLESS, ..bursty.clone() },
-        Case { name: "bursts, and nothing unforeseen".into(), world: World::EXACT, ..bursty.clone() },
+        Case { name: "bursts, on a restless machine".into(), noise: NoiseModel::SHARED, ..bursty.clone() },
+        Case { name: "bursts, and nothing unforeseen".into(), noise: NoiseModel::NONE, ..bursty.clone() },
         Case::new("no plan of bursts: gamma gaps at 1.5", "1.5:30s", Gaps::Gamma { cv2: 8.0 })?,
         Case::new("steady at 1.5", "1.5:30s", Gaps::Poisson)?,
         Case::new("a step from 0.3 to 3 and back", "0.3:10s,3:10s,0.3:10s", Gaps::Poisson)?,
@@ -105,45 +108,37 @@ pub fn cases(profile: &Profile) -> Result<Vec<Case>, ArrivalsError> {
         Case::new("light: 0.3", "0.3:30s", Gaps::Poisson)?,
         Case::new("twice what the narrowest width can do", &beyond, Gaps::Poisson)?,
         Case {
-            world: World::RESTLESS,
+            noise: NoiseModel::SHARED,
             ..Case::new("twice what the narrowest width can do, on a restless machine", &beyond, Gaps::Poisson)?
         },
     ])
 }
 
-/// Everybody who takes part.
-pub fn contenders() -> Vec<Contender> {
-    fn pinned(millionths: u32, profile: Profile, limits: Limits) -> Box<dyn Policy> {
-        let width = Width::from_millionths(millionths).unwrap_or(Width::FULL);
-        Box::new(Pinned { width, server: WidestFitPolicy::new(profile, limits, Tuning::default()) })
+impl Contender {
+    fn player(self, settings: QueueSettings) -> Player {
+        let published = || Box::new(SlackFit::new(settings.max_batch, Hardening::None)) as _;
+        let policy = self.kind.map_or_else(published, |kind| kind.build(settings));
+        Player { policy, corrects: self.corrects }
     }
+}
+
+/// All contenders.
+pub fn contenders() -> Vec<Contender> {
+    let named = |name, kind| Contender { name, kind: Some(kind), corrects: true };
+    let fixed =
+        |name, millionths| named(name, PolicyKind::Fixed(Width::from_millionths(millionths).unwrap_or(Width::FULL)));
     vec![
-        Contender {
-            name: "widest fit",
-            make: |profile, limits| Box::new(WidestFitPolicy::new(profile, limits, Tuning::default())),
-        },
-        Contender {
-            name: "widest fit, uncorrected",
-            make: |profile, limits| Box::new(WidestFitPolicy::new(profile, limits, Tuning::default()).uncorrected()),
-        },
-        Contender { name: "pinned to 1", make: |profile, limits| pinned(1_000_000, profile, limits) },
-        Contender { name: "pinned to 0.75", make: |profile, limits| pinned(750_000, profile, limits) },
-        Contender { name: "pinned to 0.5", make: |profile, limits| pinned(500_000, profile, limits) },
-        Contender { name: "pinned to 0.25", make: |profile, limits| pinned(250_000, profile, limits) },
-        Contender { name: "SlackFit", make: |profile, limits| Box::new(SlackFit::new(profile, limits.batch, None)) },
-        Contender {
-            name: "SlackFit, margin and drops",
-            make: |profile, limits| Box::new(SlackFit::new(profile, limits.batch, Some(0.1))),
-        },
-        Contender {
-            name: "MaxAcc, margin and drops",
-            make: |profile, limits| Box::new(MaxAccuracy::new(profile, limits.batch, Some(0.1))),
-        },
-        Contender {
-            name: "MaxBatch, margin and drops",
-            make: |profile, limits| Box::new(MaxBatch::new(profile, limits.batch, Some(0.1))),
-        },
-        Contender { name: "rate table", make: |profile, limits| Box::new(RateTable::new(profile, limits.batch)) },
+        named("widest fit", PolicyKind::WidestFit),
+        Contender { corrects: false, ..named("widest fit, uncorrected", PolicyKind::WidestFit) },
+        fixed("fixed at 1", 1_000_000),
+        fixed("fixed at 0.75", 750_000),
+        fixed("fixed at 0.5", 500_000),
+        fixed("fixed at 0.25", 250_000),
+        Contender { name: "SlackFit", kind: None, corrects: false },
+        named("SlackFit, margin and shedding", PolicyKind::SlackFit),
+        named("MaxAcc, margin and shedding", PolicyKind::MaxAccuracy),
+        named("MaxBatch, margin and shedding", PolicyKind::MaxBatch),
+        named("rate table", PolicyKind::RateTable),
     ]
 }
 
@@ -159,11 +154,10 @@ pub fn compare(
 ) -> Result<Vec<(&'static str, Score)>, CompareError> {
     let profile = measured.profile()?;
     let scenarios =
-        seeds.iter().map(|&seed| case.scenario(&profile, seed)).collect::<Result<Vec<Scenario>, ArrivalsError>>()?;
+        seeds.iter().map(|&seed| case.scenario(measured, seed)).collect::<Result<Vec<Scenario>, CompareError>>()?;
     let score = |contender: &Contender| {
         let one = |scenario: &Scenario| {
-            let mut policy = (contender.make)(profile.clone(), LIMITS);
-            run(scenario, measured, &profile, policy.as_mut(), &mut |_, _| {})
+            run(scenario, measured, &profile, contender.player(scenario.settings), &mut |_, _| {})
         };
         (contender.name, Score::sum(&scenarios.iter().map(one).collect::<Vec<_>>()))
     };
@@ -182,7 +176,7 @@ pub enum CompareError {
 }
 
 /// The scores as a table in Markdown, one row for each contender.
-pub fn table(scores: &[(&'static str, Score)]) -> String {
+pub fn table(scores: &[(&str, Score)]) -> String {
     let mut text = String::from(
         "| policy | on time | of those accepted | accuracy | effective accuracy | width | refused | changes/s | p99 |\n\
          |---|---|---|---|---|---|---|---|---|\n",
@@ -195,7 +189,7 @@ pub fn table(scores: &[(&'static str, Score)]) -> String {
             text,
             "| {name} | {} | {} | {:.2} | {:.2} | {:.3} | {} | {:.1} | {:.2} ms |",
             percent(score.attainment()),
-            percent(score.kept_promises()),
+            percent(score.attainment_of_accepted()),
             score.accuracy() * 100.0,
             score.effective_accuracy() * 100.0,
             score.width(),

@@ -17,7 +17,7 @@ use super::described::{Form, ImageFile};
 use super::error::{ApiError, Described, File};
 use super::parameters::{Headers, Parameters, Query};
 use crate::engine::Width;
-use crate::policy::Wish;
+use crate::policy::RequestOptions;
 use crate::repository::ServedModel;
 use crate::scheduler::{Answer, Job, JobError, Ticket};
 use crate::server::Service;
@@ -26,7 +26,7 @@ use crate::telemetry::{NONE, observe};
 /// What is asked of every image of a request.
 struct Ask {
     model: Arc<ServedModel>,
-    wish: Wish,
+    options: RequestOptions,
     confidence: Option<f32>,
     budget: Option<Duration>,
     arrived: Instant,
@@ -98,17 +98,17 @@ impl Ask {
             Some(number) => number.within(1..=classes)?,
             None => USUAL_TOP_K.min(classes),
         };
-        let Parameters { mut wish, confidence, budget, all_widths, .. } = parameters;
+        let Parameters { mut options, confidence, budget, all_widths, .. } = parameters;
         if all_widths {
             // All widths are asked for, unless another one is named.
-            wish.width = wish.width.or(Some(Width::FULL));
+            options.width = options.width.or(Some(Width::FULL));
         }
-        Ok(Ask { model, wish, confidence, budget, arrived, top_k, all_widths })
+        Ok(Ask { model, options, confidence, budget, arrived, top_k, all_widths })
     }
 
     fn job(&self, image: Bytes) -> Job {
-        let Ask { wish, confidence, budget, arrived, top_k, all_widths, .. } = *self;
-        Job { model: self.model.clone(), image, wish, confidence, arrived, budget, top_k, all_widths }
+        let Ask { options, confidence, budget, arrived, top_k, all_widths, .. } = *self;
+        Job { model: self.model.clone(), image, options, confidence, arrived, budget, top_k, all_widths }
     }
 }
 

@@ -14,8 +14,9 @@ use super::PATHS;
 use super::inflate::MAX_ENCODINGS;
 use super::retry::retry_after;
 use crate::image::ImageError;
+use crate::image::ImageError;
 use crate::nearest::did_you_mean;
-use crate::policy::Overload;
+use crate::policy::{Overload, Refusal};
 use crate::repository::NotFound;
 use crate::scheduler::{JobError, Refused};
 
@@ -167,7 +168,7 @@ impl ApiError {
         match error {
             JobError::Image(error) => ApiError::Image { file, stripped: stripped && is_content(&error), error },
             JobError::Late => ApiError::Late { file },
-            JobError::Shed(overload) => ApiError::Refused(overload.into()),
+            JobError::Shed(overload) => ApiError::Refused(Refusal::from(overload).into()),
             JobError::NonFinite => ApiError::NonFinite { file },
             JobError::WorkerFailed => ApiError::Internal,
         }
@@ -209,7 +210,9 @@ impl ApiError {
     /// The time after which it may be worth another try.
     fn wait(&self) -> Option<Duration> {
         match *self {
-            ApiError::Refused(Refused::Overloaded(Overload { wait }) | Refused::QueueFull { wait, .. }) => Some(wait),
+            ApiError::Refused(Refused::Queue(
+                Refusal::Overloaded(Overload { wait }) | Refusal::QueueFull { wait, .. },
+            )) => Some(wait),
             _ => (self.kind().0 == StatusCode::SERVICE_UNAVAILABLE).then_some(USUAL_WAIT),
         }
     }
@@ -312,10 +315,10 @@ pub(super) const REFUSALS: [&str; 4] = ["memory_full", "overloaded", "queue_full
 
 fn refused_kind(refused: &Refused) -> (StatusCode, &'static str) {
     match refused {
-        Refused::Unsatisfiable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "cannot_be_met"),
-        Refused::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-        Refused::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
-        Refused::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
+        Refused::Queue(Refusal::Unsatisfiable(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "cannot_be_met"),
+        Refused::Queue(Refusal::Overloaded(_)) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        Refused::Queue(Refusal::Late { .. }) => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
+        Refused::Queue(Refusal::QueueFull { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
         Refused::Closed => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         Refused::UnknownModel => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
@@ -367,8 +370,8 @@ mod tests {
         let wait = Duration::from_secs(1);
         let errors = [
             ApiError::MemoryFull { max_bytes: 1 },
-            ApiError::Refused(Refused::Overloaded(Overload { wait })),
-            ApiError::Refused(Refused::QueueFull { waiting: 1, limit: 1, wanted: 1, wait }),
+            ApiError::Refused(Refusal::Overloaded(Overload { wait }).into()),
+            ApiError::Refused(Refusal::QueueFull { waiting: 1, limit: 1, wanted: 1, wait }.into()),
             ApiError::Refused(Refused::Closed),
         ];
         assert_eq!(errors.map(|error| error.refusal()), REFUSALS.map(Some));

@@ -12,13 +12,13 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::error::ApiError;
 use crate::engine::{Width, WidthError};
 use crate::nearest::nearest;
-use crate::policy::{MAX_BUDGET, Priority, Wish};
+use crate::policy::{MAX_BUDGET, Priority, RequestOptions};
 
 /// What a request to classify asks for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Parameters {
     /// Width, accuracy and priority; what is not there is left to the server.
-    pub(super) wish: Wish,
+    pub(super) options: RequestOptions,
     /// The time from the request's first byte to its answer.
     pub(super) budget: Option<Duration>,
     /// How likely the likeliest class must be to stop at a narrower width.
@@ -133,7 +133,7 @@ impl Parameters {
         let width = or_header(width, "width", WIDTH_HEADER)?;
         let budget = or_header(budget, "budget_ms", BUDGET_HEADER)?;
         let parameters = Parameters {
-            wish: Wish {
+            options: RequestOptions {
                 width: width.map(|(text, parameter)| read_width(&text, &parameter)).transpose()?.flatten(),
                 min_accuracy: min_accuracy.map(|text| read_min_accuracy(&text)).transpose()?,
                 priority: priority.map(|text| read_priority(&text)).transpose()?.unwrap_or_default(),
@@ -153,7 +153,7 @@ impl Parameters {
     fn agree(&self) -> Result<(), ApiError> {
         let contradiction = |other| Err(ApiError::Contradiction { one: "confidence", other });
         match self.confidence {
-            Some(_) if self.wish.width.is_some() => contradiction("width"),
+            Some(_) if self.options.width.is_some() => contradiction("width"),
             Some(_) if self.all_widths => contradiction("all_widths"),
             _ => Ok(()),
         }
@@ -310,23 +310,23 @@ mod tests {
     #[test]
     fn every_parameter_is_read() {
         let parameters = read("width=0.50&top_k=3&model=a%2Db&version=2&all_widths=true").unwrap();
-        assert_eq!(parameters.wish.width.map(|width| width.to_string()).as_deref(), Some("0.5"));
+        assert_eq!(parameters.options.width.map(|width| width.to_string()).as_deref(), Some("0.5"));
         assert_eq!(parameters.top_k.unwrap().within(1..=10), Ok(3));
         assert_eq!(
             (parameters.model.as_deref(), parameters.version, parameters.all_widths),
             (Some("a-b"), Some(2), true)
         );
         assert_eq!(read("").unwrap(), Parameters::default());
-        assert_eq!(read("width=auto").unwrap().wish.width, None);
+        assert_eq!(read("width=auto").unwrap().options.width, None);
         let parameters = read("budget_ms=12.5&min_accuracy=0.85&confidence=0.9&priority=high").unwrap();
         assert_eq!((parameters.budget, parameters.confidence), (Some(Duration::from_micros(12_500)), Some(0.9)));
-        assert_eq!((parameters.wish.min_accuracy, parameters.wish.priority), (Some(0.85), Priority::High));
+        assert_eq!((parameters.options.min_accuracy, parameters.options.priority), (Some(0.85), Priority::High));
     }
 
     #[test]
     fn the_query_beats_the_header() {
         let half = "0.5".parse().ok();
-        let width = |query: &str, value| with_header(query, &[value]).unwrap().wish.width;
+        let width = |query: &str, value| with_header(query, &[value]).unwrap().options.width;
         assert_eq!(width("", "0.5"), half);
         assert_eq!(width("width=1", "0.5"), Some(Width::FULL));
         assert_eq!(width("width=0.5", "rubbish"), half);

@@ -11,8 +11,6 @@ use utoipa::openapi::schema::{Array, Object, Type};
 
 use crate::engine::Width;
 use crate::policy::Profile;
-use crate::repository::ServedModel;
-use crate::scheduler::Settings;
 use crate::server::Service;
 
 /// What is known of the models' times.
@@ -61,31 +59,28 @@ fn described_latency() -> Array {
 /// What each width takes on this machine, corrected while running.
 #[utoipa::path(get, path = "/profile", responses((status = 200, description = "Every model that is served.", body = Profiles)))]
 pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Profiles> {
-    let settings = service.scheduler.settings();
-    let (profiles, decoding) = service.scheduler.profiles();
-    let models =
-        profiles.iter().map(|(served, profile)| ModelProfile::of(served, profile, decoding, &settings)).collect();
-    Json(Profiles { workers: settings.workers, models })
+    let (settings, decoding) = (service.scheduler.settings(), service.scheduler.statistics().decoding);
+    let models = service.scheduler.models();
+    let models = models.iter().map(|(served, profile, statistics)| ModelProfile {
+        name: served.name.clone(),
+        version: served.version.to_string(),
+        correction: statistics.correction,
+        decode_us: (!decoding.is_zero()).then(|| microseconds(decoding)),
+        capacity_at_full_width: statistics.capacity,
+        steps: steps(profile, settings.max_batch),
+    });
+    Json(Profiles { workers: settings.workers, models: models.collect() })
 }
 
-impl ModelProfile {
-    fn of(served: &ServedModel, profile: &Profile, decoding: Duration, settings: &Settings) -> ModelProfile {
-        let mut sizes = vec![1, settings.max_batch];
-        sizes.dedup();
-        let step = |width| ProfileStep {
-            width,
-            accuracy: profile.accuracy(width),
-            latency_us: sizes.iter().map(|&size| (size, microseconds(profile.latency(width, size)))).collect(),
-        };
-        ModelProfile {
-            name: served.name.clone(),
-            version: served.version.to_string(),
-            correction: profile.correction(),
-            decode_us: (!decoding.is_zero()).then(|| microseconds(decoding)),
-            capacity_at_full_width: settings.capacity_at_full_width(profile, decoding),
-            steps: profile.widths().map(step).collect(),
-        }
-    }
+fn steps(profile: &Profile, max_batch: usize) -> Vec<ProfileStep> {
+    let mut sizes = vec![1, max_batch];
+    sizes.dedup();
+    let step = |width| ProfileStep {
+        width,
+        accuracy: profile.accuracy(width),
+        latency_us: sizes.iter().map(|&size| (size, microseconds(profile.latency(width, size)))).collect(),
+    };
+    profile.widths().map(step).collect()
 }
 
 fn microseconds(time: Duration) -> f64 {

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use anywidth::config::{Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::image::ImageLimits;
+use anywidth::policy::{PolicyKind, QueueSettings};
 use anywidth::repository::{Repository, Source};
-use anywidth::scheduler::{EngineWorker, Execute, NewWorker, Scheduler, Settings, Turns, measure};
+use anywidth::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
 use anywidth::server::{Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
@@ -28,8 +29,8 @@ pub struct Server {
 }
 
 /// One worker, so that a browser can overload it; and so much time that a busy machine refuses nothing that names no budget.
-const SETTINGS: Settings =
-    Settings { workers: 1, decoders: 1, max_batch: 16, queue_limit: 512, default_budget: Duration::from_secs(30) };
+const SETTINGS: QueueSettings =
+    QueueSettings { workers: 1, decoders: 1, max_batch: 16, max_queue: 512, default_budget: Duration::from_secs(30) };
 const LIMITS: RequestLimits = RequestLimits {
     max_body_bytes: 16 << 20,
     max_files: 64,
@@ -87,13 +88,15 @@ fn service() -> Result<Service> {
     let metrics = Arc::new(Metrics::new(&registry)?);
     let repository = Repository::load(&Source::Embedded, None)?;
     let (limits, counts, callers) = (ImageLimits::default(), metrics.clone(), Handle::current());
-    let new_worker: NewWorker = Arc::new(move || {
+    let new_executor: NewExecutor = Arc::new(move || {
         let worker = EngineWorker::new(SETTINGS.max_batch, limits, counts.clone(), callers.clone());
-        Box::new(worker) as Box<dyn Execute>
+        Box::new(worker) as Box<dyn Executor>
     });
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, Width::of_channels(1, 4), SETTINGS.max_batch, MEASURING)?;
     let models = models.into_iter().zip(profiles).collect();
-    let scheduler = Scheduler::start(SETTINGS, models, metrics.clone(), new_worker, Arc::new(Turns::new(1, 0)))?;
+    let turns = Arc::new(Turns::new(1, 0));
+    let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
+    let scheduler = Scheduler::start(SETTINGS, PolicyKind::WidestFit, models, new_executor, environment)?;
     Ok(Service::new(repository, scheduler, metrics, registry, LIMITS))
 }

@@ -1,35 +1,15 @@
 //! What the policy promises, beside oracles that are too simple to be wrong.
 
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::backlog::Backlog;
-use super::forecast::Crew;
+use super::super::testing::{measured, profile};
+use super::super::{DeadlineKind, Priority, Stage, WidthReason, Widths, Workers};
 use super::*;
-use crate::engine::Width;
 
-/// Steps 0.25, 0.5, 0.75 and 1 take 100, 200, 300 and 400 us, accurate to 0.6, 0.7, 0.8 and 0.9.
-pub(super) fn profile() -> Profile {
-    measured([0, 100], true)
-}
-
-pub(super) fn without_accuracy() -> Profile {
-    measured([0, 100], false)
-}
-
-/// Steps of a setup and of an item, each times 1, 2, 3, 4 microseconds.
-fn measured([setup, item]: [u64; 2], accuracy: bool) -> Profile {
-    let at = |step: u32| Measurement {
-        width: Width::from_millionths(step * 250_000).unwrap(),
-        latencies: [1, 8].map(|b| (b as usize, Duration::from_micros(u64::from(step) * (setup + item * b)))).to_vec(),
-        accuracy: accuracy.then(|| 0.5 + f64::from(step) / 10.0),
-    };
-    Profile::new(&(1..=4).map(at).collect::<Vec<_>>()).unwrap()
-}
-
-fn limits(batch: usize) -> Limits {
-    Limits { batch, queue: 1000, decoders: 1 }
+fn settings(max_batch: usize) -> QueueSettings {
+    QueueSettings { workers: 1, decoders: 1, max_batch, max_queue: 1000, default_budget: Duration::from_millis(50) }
 }
 
 fn us(micros: u64) -> Duration {
@@ -70,18 +50,18 @@ impl Ask {
         Ask { stage: Stage::Encoded { takes: us(takes_us) }, ..self }
     }
 
-    fn demand(self, now: Instant) -> Demand {
+    fn at(self, now: Instant) -> JobConstraints {
         let Ask { model, slack, widths, kind, priority, stage } = self;
-        Demand { model, widths, arrived: now, deadline: now + slack, deadline_kind: kind, priority, stage }
+        JobConstraints { model, widths, arrived: now, deadline: now + slack, deadline_kind: kind, priority, stage }
     }
 }
 
 /// A rule, a queue and workers at one moment.
 #[derive(Debug, Clone)]
 struct Scene {
-    rule: WidestFit,
+    policy: WidestFit,
     profiles: Vec<Profile>,
-    queue: Vec<Demand>,
+    queue: VecDeque<JobConstraints>,
     workers: usize,
     busy: Vec<Instant>,
     long_decodings: usize,
@@ -92,46 +72,63 @@ impl Scene {
     /// One idle worker, batches of up to 4, no traffic so far.
     fn new(asks: &[Ask]) -> Scene {
         let now = Instant::now();
-        let rule =
-            WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.0, ..Tuning::default() });
+        let policy = WidestFit::new(
+            settings(4),
+            Tuning { margin: Ratio(0.0), initial_margin: Ratio(0.0), min_reserve: Ratio(0.0), ..Tuning::default() },
+        );
         let profiles = vec![profile()];
-        let mut scene = Scene { rule, profiles, queue: vec![], workers: 1, busy: vec![], long_decodings: 0, now };
+        let mut scene =
+            Scene { policy, profiles, queue: VecDeque::new(), workers: 1, busy: vec![], long_decodings: 0, now };
         asks.iter().for_each(|&ask| scene.queue(ask));
         scene
     }
 
     fn queue(&mut self, ask: Ask) {
-        self.queue.push(ask.demand(self.now));
-        self.queue.sort_by_key(|demand| demand.deadline);
+        self.queue.push_back(ask.at(self.now));
+        self.queue.make_contiguous().sort_by_key(|job| job.deadline);
     }
 
-    fn decide(&mut self) -> Decision {
+    fn view(&self) -> QueueView<'_> {
         let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
-        self.rule.next_batch(self.queue.iter(), workers, self.now, &self.profiles)
+        QueueView { jobs: &self.queue, profiles: &self.profiles, workers, now: self.now }
+    }
+
+    fn decide(&mut self) -> Plan {
+        let mut policy = self.policy.clone();
+        let plan = policy.next(self.view());
+        self.policy = policy;
+        plan
     }
 
     fn admit(&mut self, ask: Ask) -> Result<(), Overload> {
-        let workers = Workers { count: self.workers, busy_until: &self.busy, long_decodings: self.long_decodings };
-        let demand = ask.demand(self.now);
-        self.rule.admit(&demand, self.queue.iter(), workers, self.now, &self.profiles)?;
-        self.rule.arrived(&demand, self.now);
-        Ok(())
+        self.admit_all(&[ask])
+    }
+
+    fn admit_all(&mut self, asks: &[Ask]) -> Result<(), Overload> {
+        let jobs: Vec<JobConstraints> = asks.iter().map(|ask| ask.at(self.now)).collect();
+        let mut policy = self.policy.clone();
+        let outcome = policy.admit(&jobs, self.view());
+        if outcome.is_ok() {
+            policy.accepted(&jobs, self.now);
+        }
+        self.policy = policy;
+        outcome
     }
 }
 
-fn places(decision: &Decision) -> Vec<usize> {
+fn places(decision: &Plan) -> Vec<usize> {
     decision.batch.iter().map(|job| job.index).collect()
 }
 
-fn widths_of(decision: &Decision) -> Vec<String> {
+fn widths_of(decision: &Plan) -> Vec<String> {
     decision.batch.iter().map(|job| job.width.to_string()).collect()
 }
 
 #[test]
 fn an_idle_server_runs_at_full_width_and_says_so() {
     let decision = Scene::new(&[Ask::auto(10_000)]).decide();
-    assert_eq!((widths_of(&decision), decision.reason), (vec!["1".into()], Reason::Full));
-    assert_eq!((decision.takes, decision.queue_length, decision.batch[0].reason), (us(400), 1, WidthReason::Full));
+    assert_eq!((widths_of(&decision), decision.reason), (vec!["1".into()], CeilingReason::Full));
+    assert_eq!((decision.predicted, decision.batch[0].reason), (us(400), WidthReason::Full));
     assert!(Scene::new(&[]).decide().batch.is_empty());
 }
 
@@ -140,7 +137,7 @@ fn a_backlog_narrows_everybody_to_what_all_can_have() {
     // Eight at 300 us end after 2400 us; at 400 us they do not end before 3200.
     let mut scene = Scene::new(&[Ask::auto(3000); 8]);
     let decision = scene.decide();
-    assert_eq!((decision.ceiling, decision.reason), (width("0.75"), Reason::Load));
+    assert_eq!((decision.ceiling, decision.reason), (width("0.75"), CeilingReason::Load));
     assert_eq!((places(&decision), decision.batch[0].reason), (vec![0, 1, 2, 3], WidthReason::Load));
     // The batch ends in time for its first.
     scene.queue(Ask::auto(700));
@@ -164,14 +161,14 @@ fn a_pinned_width_is_kept_whatever_the_load() {
 }
 
 #[test]
-fn a_job_that_cannot_be_met_is_given_up_and_the_others_are_answered() {
+fn a_job_that_cannot_be_met_is_shed_and_the_others_are_answered() {
     let mut scene = Scene::new(&[Ask::auto(50), Ask::auto(100), Ask::auto(150), Ask::auto(250)]);
     let decision = scene.decide();
-    assert_eq!((places(&decision), decision.shed, decision.reason), (vec![1], vec![0, 2], Reason::Overload));
+    assert_eq!((places(&decision), decision.shed, decision.reason), (vec![1], vec![0, 2], CeilingReason::Overload));
 }
 
 #[test]
-fn overload_gives_up_low_priority_first() {
+fn overload_sheds_low_priority_first() {
     let low = Ask { priority: Priority::Low, ..Ask::auto(200) };
     let high = Ask { priority: Priority::High, ..Ask::auto(220) };
     let decision = Scene::new(&[low, Ask::auto(210), high]).decide();
@@ -179,7 +176,7 @@ fn overload_gives_up_low_priority_first() {
 }
 
 #[test]
-fn nobody_is_given_up_in_vain() {
+fn nobody_is_shed_in_vain() {
     let high = |slack, width| Ask { priority: Priority::High, ..Ask::auto(slack).pinned(width) };
     let low = Ask { priority: Priority::Low, ..Ask::auto(150) };
     // They take 100, 300 and 400 us: without the first, the third is still too late.
@@ -204,7 +201,7 @@ fn the_most_urgent_jobs_are_decoded_unless_a_decoded_one_is_more_urgent() {
     let (late, soon) = (Ask::auto(20_000).encoded(50), Ask::auto(10_000).encoded(60));
     let mut scene = Scene::new(&[late, soon]);
     let decision = scene.decide();
-    assert_eq!((decision.decode.as_slice(), decision.batch.len(), decision.takes), (&[0, 1][..], 0, us(110)));
+    assert_eq!((decision.decode.as_slice(), decision.batch.len(), decision.predicted), (&[0, 1][..], 0, us(110)));
     scene.queue(Ask::auto(15_000));
     assert_eq!(scene.decide().decode, [0]);
     scene.queue(Ask::auto(9_000));
@@ -246,7 +243,7 @@ fn long_decodings_leave_workers_to_others() {
     }
     scene.now += Duration::from_secs(10);
     scene.queue(Ask::auto(100_000).encoded(501));
-    let decode = |scene: &mut Scene| (scene.decide().decode, scene.decide().decoding_is_long);
+    let decode = |scene: &mut Scene| (scene.decide().decode, scene.decide().long_decoding);
     assert_eq!(decode(&mut scene), (vec![0], true));
     scene.long_decodings = 1;
     assert_eq!(decode(&mut scene), (vec![], false));
@@ -283,7 +280,7 @@ fn short_budgets_in_use_bound_how_long_a_worker_is_blocked() {
     scene.now += Duration::from_secs(10);
     scene.queue(Ask::auto(100_000));
     let decision = scene.decide();
-    assert_eq!((decision.ceiling, decision.reason), (width("0.75"), Reason::Budget));
+    assert_eq!((decision.ceiling, decision.reason), (width("0.75"), CeilingReason::Budget));
     assert_eq!(decision.batch[0].reason, WidthReason::Budget);
 }
 
@@ -292,26 +289,26 @@ fn the_ceiling_falls_at_once_and_rises_when_it_has_been_good_for_a_while() {
     let mut scene = Scene::new(&[]);
     scene.admit(Ask::auto(10_000)).unwrap();
     let ceiling = |scene: &mut Scene, jobs: usize, slack: u64| {
-        scene.queue = vec![Ask::auto(slack).demand(scene.now); jobs];
+        scene.queue = VecDeque::from(vec![Ask::auto(slack).at(scene.now); jobs]);
         let decision = scene.decide();
         (decision.ceiling.to_string(), decision.reason)
     };
-    assert_eq!(ceiling(&mut scene, 1, 10_000), ("1".into(), Reason::Full));
-    assert_eq!(ceiling(&mut scene, 16, 4000), ("0.5".into(), Reason::Load));
+    assert_eq!(ceiling(&mut scene, 1, 10_000), ("1".into(), CeilingReason::Full));
+    assert_eq!(ceiling(&mut scene, 16, 4000), ("0.5".into(), CeilingReason::Load));
     scene.now += us(2000);
-    assert_eq!(ceiling(&mut scene, 1, 10_000), ("0.5".into(), Reason::Holding));
+    assert_eq!(ceiling(&mut scene, 1, 10_000), ("0.5".into(), CeilingReason::Holding));
     // A third of a budget after it was needed last.
     scene.now += us(1001);
-    assert_eq!(ceiling(&mut scene, 1, 10_000), ("1".into(), Reason::Full));
+    assert_eq!(ceiling(&mut scene, 1, 10_000), ("1".into(), CeilingReason::Full));
 }
 
 #[test]
 fn a_little_wider_takes_longer_to_come_back() {
     let mut scene = Scene::new(&[]);
-    scene.rule = WidestFit::new(limits(4), Tuning { leap: 0.3, ..Tuning::default() });
+    scene.policy = WidestFit::new(settings(4), Tuning { leap: Ratio(0.3), ..Tuning::default() });
     scene.admit(Ask::auto(10_000)).unwrap();
     let ceiling = |scene: &mut Scene, jobs: usize, slack: u64| {
-        scene.queue = vec![Ask::auto(slack).demand(scene.now); jobs];
+        scene.queue = VecDeque::from(vec![Ask::auto(slack).at(scene.now); jobs]);
         scene.decide().ceiling.to_string()
     };
     assert_eq!(ceiling(&mut scene, 10, 4500), "0.75");
@@ -325,54 +322,56 @@ fn a_little_wider_takes_longer_to_come_back() {
 #[test]
 fn admission_keeps_a_reserve() {
     let mut scene = Scene::new(&[Ask::auto(900); 6]);
-    scene.rule =
-        WidestFit::new(limits(4), Tuning { margin: 0.0, early_margin: 0.0, reserve: 0.25, ..Tuning::default() });
+    scene.policy = WidestFit::new(
+        settings(4),
+        Tuning { margin: Ratio(0.0), initial_margin: Ratio(0.0), min_reserve: Ratio(0.25), ..Tuning::default() },
+    );
     // It would end after 700 us.
     assert!(scene.admit(Ask::auto(930)).is_err());
     assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
     // Promises were broken, so that more of the time is kept.
-    scene.rule.ended(0, 20);
+    scene.policy.finished(0, 20);
     assert!(scene.admit(Ask::auto(1070)).is_err());
     assert_eq!(scene.admit(Ask::auto(1090)), Ok(()));
-    scene.rule.ended(10_000, 0);
+    scene.policy.finished(10_000, 0);
     assert_eq!(scene.admit(Ask::auto(940)), Ok(()));
 }
 
 #[test]
 fn the_reserve_of_an_overload_ends_with_it() {
     let mut scene = Scene::new(&[Ask::auto(900); 6]);
-    scene.rule = WidestFit::new(limits(4), Tuning::default());
-    let least = scene.rule.reserve();
-    scene.rule.ended(0, 20);
-    let raised = scene.rule.reserve();
+    scene.policy = WidestFit::new(settings(4), Tuning::default());
+    let least = scene.policy.reserve();
+    scene.policy.finished(0, 20);
+    let raised = scene.policy.reserve();
     assert!(raised > least);
     assert_eq!(scene.decide().ceiling, width("0.25"));
-    assert_eq!(scene.rule.reserve(), raised);
+    assert_eq!(scene.policy.reserve(), raised);
     // Somebody who insists on a width says nothing of the others.
-    scene.queue = vec![Ask::auto(10_000).pinned("1").demand(scene.now)];
+    scene.queue = VecDeque::from(vec![Ask::auto(10_000).pinned("1").at(scene.now)]);
     scene.now += us(100);
     assert!(scene.decide().ceiling > width("0.25"));
-    assert_eq!(scene.rule.reserve(), raised);
-    scene.queue = vec![Ask::auto(10_000).demand(scene.now)];
+    assert_eq!(scene.policy.reserve(), raised);
+    scene.queue = VecDeque::from(vec![Ask::auto(10_000).at(scene.now)]);
     assert!(scene.decide().ceiling > width("0.25"));
-    assert_eq!(scene.rule.reserve(), least);
-    scene.rule.ended(0, 20);
-    scene.rule.idle(scene.now);
-    assert_eq!(scene.rule.reserve(), least);
+    assert_eq!(scene.policy.reserve(), least);
+    scene.policy.finished(0, 20);
+    scene.policy.idle(scene.now);
+    assert_eq!(scene.policy.reserve(), least);
 }
 
 #[test]
 fn the_reserve_stays_for_a_budget_after_a_job_was_refused() {
     let mut scene = Scene::new(&[]);
-    scene.rule = WidestFit::new(limits(4), Tuning::default());
+    scene.policy = WidestFit::new(settings(4), Tuning::default());
     assert_eq!(scene.admit(Ask::auto(900)), Ok(()));
-    scene.rule.ended(0, 20);
-    let raised = scene.rule.reserve();
+    scene.policy.finished(0, 20);
+    let raised = scene.policy.reserve();
     assert!(scene.admit(Ask::auto(50)).is_err());
-    scene.rule.idle(scene.now + us(899));
-    assert_eq!(scene.rule.reserve(), raised);
-    scene.rule.idle(scene.now + us(900));
-    assert!(scene.rule.reserve() < raised);
+    scene.policy.idle(scene.now + us(899));
+    assert_eq!(scene.policy.reserve(), raised);
+    scene.policy.idle(scene.now + us(900));
+    assert!(scene.policy.reserve() < raised);
 }
 
 #[test]
@@ -385,19 +384,19 @@ fn many_arrivals_narrow_before_they_wait() {
     scene.queue(Ask::auto(10_000));
     let decision = scene.decide();
     // 100 arrive in two budgets: 200 us each leave room in three.
-    assert_eq!((decision.ceiling, decision.reason), (width("0.5"), Reason::Arrivals));
+    assert_eq!((decision.ceiling, decision.reason), (width("0.5"), CeilingReason::Arrivals));
 }
 
 #[test]
 fn a_queue_that_would_overflow_narrows_however_long_the_budgets_are() {
     let mut scene = Scene::new(&[]);
-    scene.rule = WidestFit::new(Limits { batch: 4, queue: 20, decoders: 1 }, Tuning::default());
+    scene.policy = WidestFit::new(QueueSettings { max_queue: 20, ..settings(4) }, Tuning::default());
     for _ in 0..100 {
         scene.now += us(200);
         scene.admit(Ask::auto(60_000_000)).unwrap();
     }
     let ceiling = |scene: &mut Scene, jobs: usize| {
-        scene.queue = vec![Ask::auto(60_000_000).demand(scene.now); jobs];
+        scene.queue = VecDeque::from(vec![Ask::auto(60_000_000).at(scene.now); jobs]);
         scene.decide().ceiling.to_string()
     };
     // Half of the queue fills in 1800 us. With twice that, 18 arrivals, three times that must do.
@@ -477,9 +476,12 @@ fn only_a_crowded_queue_lets_a_higher_priority_displace_a_target() {
 #[test]
 fn the_margin_is_kept_from_plans_and_is_larger_until_the_profile_is_known() {
     let mut scene = Scene::new(&[]);
-    scene.rule = WidestFit::new(limits(4), Tuning { margin: 0.25, early_margin: 0.5, trial: 10, ..Tuning::default() });
+    scene.policy = WidestFit::new(
+        settings(4),
+        Tuning { margin: Ratio(0.25), initial_margin: Ratio(0.5), initial_batches: 10, ..Tuning::default() },
+    );
     let ceiling = |scene: &mut Scene| {
-        scene.queue = vec![Ask::auto(1200).demand(scene.now); 2];
+        scene.queue = VecDeque::from(vec![Ask::auto(1200).at(scene.now); 2]);
         scene.decide().ceiling.to_string()
     };
     assert_eq!(ceiling(&mut scene), "0.75");
@@ -525,7 +527,8 @@ fn any_scene(models: usize, jobs: usize) -> impl Strategy<Value = Scene> {
     (asks, setups, traffic, busy, before, 1usize..3, 1usize..8).prop_map(
         |(asks, setups, traffic, busy, before, idle, max_batch)| {
             let mut scene = Scene::new(&[]);
-            scene.rule = WidestFit::new(limits(max_batch), Tuning { batch: 0.5, ..Tuning::default() });
+            scene.policy =
+                WidestFit::new(settings(max_batch), Tuning { max_batch_time: Ratio(0.5), ..Tuning::default() });
             scene.profiles = setups.into_iter().map(|(setup, item)| measured([setup, item], true)).collect();
             for (gap, budget) in traffic {
                 scene.now += us(gap);
@@ -546,8 +549,8 @@ fn any_scene(models: usize, jobs: usize) -> impl Strategy<Value = Scene> {
 /// Is there any way to cut the queue into batches, in its order, that ends in time at this step? Tries all.
 fn naive_feasible(scene: &Scene, step: usize, max_batch: usize, longest: f64) -> bool {
     let costs = scene.profiles[0].costs();
-    let margin = Tuning::default().early_margin;
-    let alone = |demand: &Demand| costs[demand.span(costs.len()).0].single();
+    let margin = Tuning::default().initial_margin.0;
+    let alone = |demand: &JobConstraints| costs[demand.span(costs.len()).0].single();
     let jobs: Vec<(u64, u64, usize)> = scene
         .queue
         .iter()
@@ -555,13 +558,13 @@ fn naive_feasible(scene: &Scene, step: usize, max_batch: usize, longest: f64) ->
         .map(|demand| {
             let slack = (demand.deadline - scene.now).as_nanos() as u64;
             let (least, widest) = demand.span(costs.len());
-            let decoding = (demand.stage.takes().as_nanos() as u64).min(slack - costs[least].single());
-            let usable = slack - slack / 1024 * ((margin * 1024.0) as u64);
-            let usable = usable.max(costs[least].single() + decoding).min(slack);
-            let fits = |step: &usize| costs[*step].single() + decoding <= usable;
+            let decoding = (demand.stage.remaining().as_nanos() as u64).min(slack - costs[least].single());
+            let planned_slack = slack - slack / 1024 * ((margin * 1024.0) as u64);
+            let planned_slack = planned_slack.max(costs[least].single() + decoding).min(slack);
+            let fits = |step: &usize| costs[*step].single() + decoding <= planned_slack;
             let hurry = (least..=widest).rev().find(fits).unwrap_or(least);
             let step = step.clamp(least, hurry.max(least));
-            (usable, costs[step].item + decoding, least)
+            (planned_slack, costs[step].item + decoding, least)
         })
         .collect();
     let widest = jobs.iter().map(|job| job.2).max().unwrap_or(0).max(step);
@@ -593,14 +596,14 @@ fn naive_feasible(scene: &Scene, step: usize, max_batch: usize, longest: f64) ->
     })
 }
 
-/// The crew and backlog that a scene's decision sees, for a largest batch.
-fn seen(scene: &Scene, max_batch: usize, longest: u64) -> (Backlog, Crew) {
-    let (mut backlog, mut crew) = (Backlog::default(), Crew::default());
+/// The pool and backlog that a scene's decision sees, for a largest batch.
+fn seen(scene: &Scene, max_batch: usize, longest: u64) -> (Backlog, WorkerPool) {
+    let (mut backlog, mut pool) = (Backlog::default(), WorkerPool::default());
     let busy = scene.busy.iter().map(|&at| (at - scene.now).as_nanos() as u64);
-    crew.set(busy.chain(std::iter::repeat_n(0, scene.workers - scene.busy.len())), max_batch, longest);
-    let margin = (Tuning::default().early_margin * 1024.0) as u64;
-    backlog.fill(scene.queue.iter(), scene.now, &scene.profiles, |_| margin);
-    (backlog, crew)
+    pool.set(busy.chain(std::iter::repeat_n(0, scene.workers - scene.busy.len())), max_batch, longest);
+    let margin = (Tuning::default().initial_margin.0 * 1024.0) as u64;
+    backlog.fill(scene.view(), |_| margin);
+    (backlog, pool)
 }
 
 #[test]
@@ -657,18 +660,19 @@ proptest! {
     fn the_first_of_a_batch_is_answered_in_time(mut scene in any_scene(2, 40)) {
         let decision = scene.decide();
         if let Some(first) = decision.batch.first() {
-            prop_assert!(scene.now + decision.takes <= scene.queue[first.index].deadline);
+            prop_assert!(scene.now + decision.predicted <= scene.queue[first.index].deadline);
         }
     }
 
     #[test]
     fn more_jobs_never_give_a_wider_ceiling(scene in any_scene(1, 30), more in any_ask(1)) {
         let (mut less, mut busier) = (scene.clone(), scene);
-        less.queue.iter_mut().chain(&mut busier.queue).for_each(|demand| demand.stage = Stage::Decoded);
+        less.queue.iter_mut().chain(&mut busier.queue).for_each(|job| job.stage = Stage::Decoded);
         busier.queue(Ask { stage: Stage::Decoded, ..more });
+        let empty = less.queue.is_empty();
         let (less, busier) = (less.decide(), busier.decide());
-        // An empty queue decides nothing; and who gives up jobs has fewer to serve.
-        if less.queue_length > 0 && less.shed.is_empty() {
+        // An empty queue decides nothing; and who sheds jobs has fewer to serve.
+        if !empty && less.shed.is_empty() {
             prop_assert!(busier.ceiling <= less.ceiling, "{} then {}", less.ceiling, busier.ceiling);
         }
     }
@@ -690,15 +694,15 @@ proptest! {
     #[test]
     fn a_queue_that_the_narrowest_widths_can_answer_is_answered(scene in any_scene(1, 9)) {
         let longest = u64::MAX;
-        let (backlog, crew) = seen(&scene, 3, longest);
+        let (backlog, pool) = seen(&scene, 3, longest);
         let ready = backlog.jobs.iter().any(|item| item.is_waiting());
-        if ready && backlog.work(&[0], &scene.profiles, &crew).is_some() {
+        if ready && backlog.work(&[0], &scene.profiles, &pool).is_some() {
             let mut alike = scene.clone();
             // No traffic: nothing but the backlog decides.
-            alike.rule = WidestFit::new(limits(3), Tuning::default());
+            alike.policy = WidestFit::new(settings(3), Tuning::default());
             let decision = alike.decide();
             prop_assert_eq!(decision.shed, backlog.shed);
-            prop_assert_ne!(decision.reason, Reason::Overload);
+            prop_assert_ne!(decision.reason, CeilingReason::Overload);
             let step = scene.profiles[0].within(decision.ceiling);
             prop_assert!(naive_feasible(&scene, step, 3, f64::INFINITY));
             // And no wider step would do.
@@ -713,15 +717,15 @@ proptest! {
         scene in any_scene(1, 9), step in 0usize..4, max_batch in 1usize..5, longest_us in 0u64..1500,
     ) {
         let longest = longest_us * 1000;
-        let (backlog, crew) = seen(&scene, max_batch, longest);
-        let found = backlog.work(&[step], &scene.profiles, &crew).is_some();
+        let (backlog, pool) = seen(&scene, max_batch, longest);
+        let found = backlog.work(&[step], &scene.profiles, &pool).is_some();
         prop_assert_eq!(found, naive_feasible(&scene, step, max_batch, longest as f64));
     }
 
     #[test]
     fn work_grows_with_the_width(scene in any_scene(2, 30)) {
-        let (backlog, crew) = seen(&scene, 4, 1_000_000);
-        let work: Vec<_> = (0..4).map(|step| backlog.work(&[step, step], &scene.profiles, &crew)).collect();
+        let (backlog, pool) = seen(&scene, 4, 1_000_000);
+        let work: Vec<_> = (0..4).map(|step| backlog.work(&[step, step], &scene.profiles, &pool)).collect();
         for pair in work.windows(2) {
             match pair {
                 [Some(narrow), Some(wide)] => prop_assert!(narrow <= wide),
@@ -734,7 +738,7 @@ proptest! {
     #[test]
     fn who_is_accepted_takes_the_place_of_lower_priorities_only(mut scene in any_scene(1, 30), ask in any_ask(1)) {
         // Jobs that are alike: forecasts of giving up are exact. Whose arrival does not change how long batches may be.
-        scene.rule = WidestFit::new(limits(4), Tuning { batch: f64::INFINITY, ..Tuning::default() });
+        scene.policy = WidestFit::new(settings(4), Tuning { max_batch_time: Ratio(f64::INFINITY), ..Tuning::default() });
         let alike = Widths::From { step: 0 };
         scene.queue.iter_mut().for_each(|demand| (demand.stage, demand.widths) = (Stage::Decoded, alike));
         let ask = Ask { widths: alike, stage: Stage::Decoded, ..ask };
@@ -749,7 +753,7 @@ proptest! {
     }
 
     #[test]
-    fn a_target_is_never_given_up_for_being_late(
+    fn a_target_is_never_shed_for_being_late(
         mut scene in any_scene(3, 30), targets in prop::collection::vec(any::<bool>(), 30), later in 0u64..20_000,
     ) {
         for (demand, target) in scene.queue.iter_mut().zip(targets) {
@@ -783,8 +787,8 @@ proptest! {
 
     #[test]
     fn an_idle_server_accepts_all_that_can_be_met(mut scene in any_scene(1, 2), ask in any_ask(1)) {
-        (scene.queue, scene.busy) = (vec![], vec![]);
-        let least = scene.profiles[0].costs()[ask.demand(scene.now).span(4).0].single();
+        (scene.queue, scene.busy) = (VecDeque::new(), vec![]);
+        let least = scene.profiles[0].costs()[ask.at(scene.now).span(4).0].single();
         let outcome = scene.admit(ask);
         prop_assert_eq!(outcome.is_ok(), Duration::from_nanos(least) <= ask.slack);
     }

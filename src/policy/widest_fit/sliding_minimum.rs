@@ -1,18 +1,18 @@
-//! The narrowest width of the recent past.
+//! The narrowest width within a sliding window.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::engine::Width;
 
-/// Widths with their times, of which only those are kept that can still become the narrowest: they ascend.
+/// Widths with their times. Only those that can still become the minimum are kept, so they ascend.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SlidingMinimum {
     kept: VecDeque<(Instant, Width)>,
 }
 
 impl SlidingMinimum {
-    /// The narrowest since `span` ago, `width` included.
+    /// Adds `width` and returns the narrowest of the last `span`.
     pub(super) fn push(&mut self, now: Instant, span: Duration, width: Width) -> Width {
         while self.kept.back().is_some_and(|&(_, kept)| kept >= width) {
             self.kept.pop_back();

@@ -1,30 +1,30 @@
-//! When jobs that run in a given order will have ended: batches handed to whichever worker is free first.
+//! A forecast of when jobs end that run in a given order, in batches that the first free worker takes.
+//!
+//! A batch starts once the work before it fills the workers evenly up to that time. It never starts later: until then some
+//! worker is free (Graham 1966). So adding work never makes anything end earlier, and feasibility is monotone.
 
-use super::profile::Cost;
+use super::super::profile::Cost;
 
-/// A forecast so far: whole batches, and one that still takes items. All times are nanoseconds from now.
-///
-/// A batch begins once the work before it fills the workers evenly up to that moment. None begins later: until then a
-/// worker was free for it (Graham 1966). Adding work never makes anything end earlier.
+/// A forecast so far: complete batches, and an open one. All times are nanoseconds from now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forecast<'a> {
-    crew: &'a Crew,
-    /// Of the batches that are complete.
+    pool: &'a WorkerPool,
+    /// Of the complete batches.
     work: u64,
     open: Batch,
 }
 
-/// The workers, and what they may take.
+/// The workers and the bounds of their batches.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Crew {
-    /// When each is free.
+pub(super) struct WorkerPool {
+    /// When each becomes free.
     free: Vec<u64>,
     first: u64,
     last: u64,
     sum: u64,
-    /// Most items of a batch.
+    /// The most items of a batch.
     max_batch: usize,
-    /// Longest batch of more than one item.
+    /// The longest batch of more than one item.
     longest: u64,
 }
 
@@ -33,7 +33,7 @@ struct Batch {
     size: usize,
     setup: u64,
     items: u64,
-    /// When the first of its items is due.
+    /// The earliest deadline of its items.
     limit: u64,
 }
 
@@ -50,8 +50,8 @@ impl Batch {
     }
 }
 
-impl Crew {
-    /// Replaces the workers by those that are free at these times; at least one.
+impl WorkerPool {
+    /// Sets the times at which the workers become free, of which there is at least one, and the bounds of a batch.
     pub(super) fn set(&mut self, free: impl Iterator<Item = u64>, max_batch: usize, longest: u64) {
         self.free.clear();
         self.free.extend(free);
@@ -73,17 +73,17 @@ impl Crew {
         self.free.len().max(1) as u64
     }
 
-    /// Time until all those who are busy are free, added up.
+    /// The sum of the times until each busy worker is free.
     pub(super) fn busy(&self) -> u64 {
         self.sum
     }
 
-    /// Does a batch end in time that begins after `work`?
+    /// Whether a batch that starts after `work` ends in time.
     fn ends(&self, work: u64, batch: &Batch) -> bool {
         batch.length() <= batch.limit && self.frees(work, batch.limit - batch.length())
     }
 
-    /// Has a worker, when all started work as it got free, come to an end of `work` by `time`?
+    /// Whether the workers have finished `work` by `time`, each from when it becomes free.
     fn frees(&self, work: u64, time: u64) -> bool {
         if time >= self.last {
             // The usual case, without a loop.
@@ -95,32 +95,32 @@ impl Crew {
 }
 
 impl<'a> Forecast<'a> {
-    pub(super) fn new(crew: &'a Crew) -> Forecast<'a> {
-        Forecast { crew, work: 0, open: Batch::EMPTY }
+    pub(super) fn new(pool: &'a WorkerPool) -> Forecast<'a> {
+        Forecast { pool, work: 0, open: Batch::EMPTY }
     }
 
-    /// Adds the next job, which is due at `limit`, if it ends in time; says whether.
+    /// Adds the next job, due at `limit`, if it ends in time; returns whether it does.
     ///
-    /// It joins the batch in front where all of that still ends in time, else it begins another.
+    /// It joins the open batch if all of that still ends in time, and opens another otherwise.
     // Inlined, it stays in registers from job to job.
     #[inline(always)]
     pub(super) fn add(&mut self, cost: Cost, limit: u64) -> bool {
         let joined = self.open.with(cost, limit);
-        let small = joined.size <= self.crew.max_batch && joined.length() <= self.crew.longest;
-        if self.open.size > 0 && small && self.crew.ends(self.work, &joined) {
+        let small = joined.size <= self.pool.max_batch && joined.length() <= self.pool.longest;
+        if self.open.size > 0 && small && self.pool.ends(self.work, &joined) {
             self.open = joined;
             return true;
         }
         let work = self.work();
         let alone = Batch::EMPTY.with(cost, limit);
-        let in_time = self.crew.ends(work, &alone);
+        let in_time = self.pool.ends(work, &alone);
         if in_time {
             (self.work, self.open) = (work, alone);
         }
         in_time
     }
 
-    /// Takes back a job that was added, from the open batch or from those before.
+    /// Removes a job that was added, from the open batch or from the ones before.
     pub(super) fn remove(&mut self, cost: Cost, from_open: bool) {
         if from_open && self.open.size > 1 {
             self.open.size -= 1;
@@ -132,12 +132,12 @@ impl<'a> Forecast<'a> {
         }
     }
 
-    /// How many jobs the open batch has.
+    /// The size of the open batch.
     pub(super) fn open(&self) -> usize {
         self.open.size
     }
 
-    /// All work so far.
+    /// The time of all batches.
     pub(super) fn work(&self) -> u64 {
         self.work + self.open.length()
     }

@@ -1,0 +1,125 @@
+//! What the baselines share: slack, shedding, the decode stage, and batches of one width.
+
+use std::time::Duration;
+
+use super::super::{
+    Assignment, CeilingReason, DeadlineKind, JobConstraints, Plan, Profile, QueueView, Stage, WidthReason, Widths,
+};
+use crate::engine::Width;
+
+/// What a published policy lacks beside widest fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Hardening {
+    /// As published.
+    None,
+    /// Leaves this share of each slack unused, and sheds jobs that cannot be met any more.
+    Margin(f64),
+}
+
+/// The most urgent jobs as a baseline sees them: one model's decoded jobs, without those that are shed.
+pub(super) struct Candidates<'a> {
+    view: QueueView<'a>,
+    /// Indices of the jobs that can still be met, earliest deadline first.
+    ready: Vec<usize>,
+    shed: Vec<usize>,
+}
+
+impl Hardening {
+    /// The slack of a job that a policy plans with.
+    pub(super) fn slack(self, job: &JobConstraints, view: QueueView<'_>) -> Duration {
+        let slack = job.deadline.saturating_duration_since(view.now);
+        match self {
+            Hardening::None => slack,
+            Hardening::Margin(share) => slack.mul_f64(1.0 - share),
+        }
+    }
+
+    /// Whether a job is to be shed that cannot be answered in time at `width`.
+    fn sheds(self, job: &JobConstraints, width: Width, view: QueueView<'_>) -> bool {
+        let slack = job.deadline.saturating_duration_since(view.now);
+        let single = view.profiles[job.model].latency(job.widths.at(width, &view.profiles[job.model]), 1);
+        self != Hardening::None && job.deadline_kind == DeadlineKind::Firm && slack < single
+    }
+}
+
+impl<'a> Candidates<'a> {
+    /// The jobs to choose from, or the plan that follows if none can run now: `width` of a job's profile is the narrowest at
+    /// which the policy would run it.
+    pub(super) fn find(
+        view: QueueView<'a>,
+        hardening: Hardening,
+        width: impl Fn(&Profile) -> Width,
+    ) -> Result<Candidates<'a>, Plan> {
+        let width = |job: &JobConstraints| width(&view.profiles[job.model]);
+        let sheds = |job: &JobConstraints| job.stage != Stage::Decoding && hardening.sheds(job, width(job), view);
+        let shed: Vec<usize> = (0..view.jobs.len()).filter(|&index| sheds(&view.jobs[index])).collect();
+        let left = (0..view.jobs.len()).filter(|index| shed.binary_search(index).is_err());
+        let mut ready = Vec::new();
+        for index in left {
+            match view.jobs[index].stage {
+                Stage::Encoded { takes } if ready.is_empty() => {
+                    return Err(Plan { decode: vec![index], predicted: takes, ..nothing(shed) });
+                }
+                Stage::Decoded => ready.push(index),
+                Stage::Encoded { .. } | Stage::Decoding => {}
+            }
+        }
+        let Some(&first) = ready.first() else { return Err(nothing(shed)) };
+        ready.retain(|&index| view.jobs[index].model == view.jobs[first].model);
+        Ok(Candidates { view, ready, shed })
+    }
+
+    /// The job with the earliest deadline.
+    pub(super) fn first(&self) -> &'a JobConstraints {
+        &self.view.jobs[self.ready[0]]
+    }
+
+    pub(super) fn profile(&self) -> &'a Profile {
+        &self.view.profiles[self.first().model]
+    }
+
+    /// The largest batch, up to `most` of the jobs there are, that ends within `slack` at `width`; at least one.
+    pub(super) fn largest(&self, width: Width, slack: Duration, most: usize) -> usize {
+        let most = most.min(self.ready.len());
+        (1..=most).rev().find(|&batch| self.profile().latency(width, batch) <= slack).unwrap_or(1)
+    }
+
+    /// The widest width at which a batch ends within `slack`, or the narrowest of all.
+    pub(super) fn widest(&self, batch: usize, slack: Duration) -> Width {
+        let fits = |width: &Width| self.profile().latency(*width, batch) <= slack;
+        self.profile().widths().take_while(fits).last().unwrap_or_else(|| self.profile().narrowest())
+    }
+
+    /// Runs the first `batch` of the jobs at `width`, or at the nearest width that each allows.
+    pub(super) fn run(self, batch: usize, width: Width) -> Plan {
+        let profile = self.profile();
+        let assign = |&index: &usize| {
+            let widths = self.view.jobs[index].widths;
+            let width = widths.at(width, profile);
+            let reason = match widths {
+                Widths::Pinned { .. } => WidthReason::Requested,
+                Widths::From { .. } if width == Width::FULL => WidthReason::Full,
+                Widths::From { .. } => WidthReason::Load,
+            };
+            Assignment { index, width, reason }
+        };
+        let batch: Vec<Assignment> = self.ready.iter().take(batch).map(assign).collect();
+        let widest = batch.iter().map(|job| job.width).max().unwrap_or(width);
+        let predicted = profile.latency(widest, batch.len());
+        let reason = if width == Width::FULL { CeilingReason::Full } else { CeilingReason::Load };
+        Plan { batch, predicted, ceiling: width, reason, ..nothing(self.shed) }
+    }
+}
+
+/// A plan that only sheds.
+fn nothing(shed: Vec<usize>) -> Plan {
+    Plan {
+        batch: Vec::new(),
+        decode: Vec::new(),
+        long_decoding: false,
+        shed,
+        predicted: Duration::ZERO,
+        ceiling: Width::FULL,
+        reason: CeilingReason::Full,
+    }
+}
