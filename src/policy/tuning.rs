@@ -5,7 +5,7 @@ use super::Profile;
 /// The unit of shares that are whole numbers: their products are exact, and fast.
 pub(super) const WHOLE: u64 = 1024;
 
-/// The numbers of the rule. The defaults are what simulation found best: docs/lab-book.md.
+/// The numbers of the rule. The defaults are what simulation found best: docs/benchmarks/simulation.md.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tuning {
     /// Share of each slack that plans leave alone.
