@@ -2,7 +2,7 @@
 
     python benches/filters.py target/release/anywidth FOLDER [IMAGES]
 
-FOLDER holds test_batch.tar (docs/benchmarks.md) and labels.txt. Needs numpy, onnx and Pillow.
+FOLDER holds test_batch.tar (docs/benchmarks/filters.md) and labels.txt. Needs numpy, onnx and Pillow.
 """
 import io
 import json

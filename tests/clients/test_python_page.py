@@ -1,5 +1,6 @@
 """The code on docs/python.md runs, and does what the page says."""
 
+import asyncio
 import http.server
 import json
 import re
@@ -17,7 +18,12 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 def page(url):
     """What the page's code leaves behind, run in the repository's root as a reader would."""
     # An unoptimised server on a busy machine is slower than any reader's.
-    changes = {"http://127.0.0.1:8080": url, "budget_ms=1000": "budget_ms=3600000", "timeout=(2, 10)": "timeout=(600, 600)"}
+    changes = {
+        "http://127.0.0.1:8080": url,
+        "budget_ms=1000": "budget_ms=3600000",
+        "timeout=(2, 10)": "timeout=(600, 600)",
+        "httpx.Timeout(10, connect=2)": "httpx.Timeout(600)",
+    }
     scope = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
@@ -29,9 +35,23 @@ def page(url):
 
 
 def test_the_code_of_the_page_runs(page):
-    assert len(BLOCKS) >= 3
-    server = page["server"]
-    assert server.classify((ROOT / "samples/ship.png").read_bytes())["predictions"][0]["label"] == "ship"
+    assert len(BLOCKS) >= 6
+    assert page["answer"]["predictions"][0]["label"] == "ship"
+    assert page["server"].classify((ROOT / "samples/ship.png").read_bytes())["predictions"][0]["label"] == "ship"
+
+
+def test_each_parameter_does_what_the_page_says(page):
+    assert (page["narrow"]["width"], page["narrow"]["reason"]) == (0.25, "requested")
+    assert page["budgeted"]["predictions"] and page["accurate"]["width"] > 0
+    assert page["confident"]["reason"] == "confident"
+    assert len(page["widths"]["all_widths"]) > 1
+
+
+def test_asyncio_answers_all_in_order(page):
+    assert [answer["predictions"][0]["label"] for answer in page["answers"]] == ["ship"] * 8
+    good, bad = asyncio.run(page["classify_all"]([page["ship"], b"GIF89a"]))
+    assert good["predictions"][0]["label"] == "ship"
+    assert (type(bad), bad.status, bad.code) == (page["ClassifyError"], 415, "unsupported_type")
 
 
 def test_many_files_go_in_chunks(page):

@@ -73,7 +73,7 @@ impl Case {
     }
 }
 
-/// The cases of the table in docs/lab-book.md. Each plays for half a minute.
+/// The cases of the table in docs/benchmarks/simulation.md. Each plays for half a minute.
 ///
 /// # Errors
 /// Never for a profile whose narrowest width is at most some 100,000 times faster than full width.
