@@ -12,7 +12,7 @@ use crate::engine::{Model, Pass, Width};
 use crate::image::{Image, ImageError, ImageLimits};
 use crate::policy::{BatchReport, Payload};
 use crate::repository::ServedModel;
-use crate::telemetry::{Metrics, observe};
+use crate::telemetry::{Metrics, Miss, observe};
 
 /// Buffers for every model that it has run, reused from batch to batch.
 pub struct EngineWorker {
@@ -105,16 +105,15 @@ fn conclude(
     measure(metrics, served, exit.width(), &timing);
     let late = start + inference > job.constraints.deadline;
     if late {
-        metrics.deadline_misses.with_label_values(&[served.name.as_str(), "late"]).inc();
+        metrics.deadline_missed(&served.name, Miss::Late);
     }
     (answer(pass, item, exit, timing, late), late)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {
     let name = served.name.as_str();
-    let step = served.model.step(width).to_string();
     observe(&metrics.queue_duration.with_label_values(&[name]), timing.queue);
-    observe(&metrics.inference_duration.with_label_values(&[name, step.as_str()]), timing.inference);
+    metrics.image_ran(name, served.model.step(width), timing.inference);
 }
 
 /// The empty pass of a model, made where there is none yet.

@@ -14,7 +14,7 @@ use crate::policy::{
     QueueStatistics, Refusal, ShedReason, Task,
 };
 use crate::repository::ServedModel;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Miss};
 
 /// Why jobs were refused.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -132,7 +132,7 @@ impl Queue {
                 drop(state);
                 for (job, reason) in shed {
                     let model = &self.models[job.constraints.model].name;
-                    self.metrics.deadline_misses.with_label_values(&[model, "shed"]).inc();
+                    self.metrics.deadline_missed(model, Miss::Shed);
                     job.payload.reply(Err(reason.into()));
                 }
                 if let Some(task) = task {

@@ -12,6 +12,9 @@ use prometheus::{
     Opts, Registry,
 };
 
+use super::totals::{Counters, Totals};
+use crate::engine::Width;
+
 /// The label of what a request did not get as far as having: a model, a width.
 pub const NONE: &str = "none";
 
@@ -42,10 +45,11 @@ pub struct Metrics {
     pub workers_ready: IntGauge,
     pub models_rejected: IntGauge,
     pub log_lines_dropped: IntCounter,
+    counters: Counters,
 }
 
 /// From 0.1 ms to 10 s: a narrow pass of a small network to a queue that is far too long.
-const DURATIONS_SECONDS: [f64; 16] =
+pub(super) const DURATIONS_SECONDS: [f64; 16] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
@@ -160,16 +164,68 @@ impl Metrics {
                 "log_lines_dropped_total",
                 "Lines that standard error or standard output did not take in time, or at all: it is full, slow or closed.",
             )?,
+            counters: Counters::default(),
         })
     }
 }
 
+/// How an accepted image missed its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// It was not answered.
+    Shed,
+    /// It was answered late.
+    Late,
+}
+
 impl Metrics {
+    /// A request to classify ended with a status code. `step` is the grid step at or above the width that ran.
+    pub fn request_ended(&self, model: Option<&str>, step: Option<Width>, code: &str, time: Duration) {
+        let (model, width) = (model.unwrap_or(NONE), step.map_or(NONE.to_owned(), |step| step.to_string()));
+        self.requests.with_label_values(&[model, &width, code]).inc();
+        if code == "200" {
+            observe(&self.request_duration.with_label_values(&[model, &width]), time);
+            self.counters.answered(time);
+        }
+    }
+
+    /// A request was refused although nothing is wrong with it.
+    pub fn request_refused(&self, reason: &str) {
+        self.refusals.with_label_values(&[reason]).inc();
+        self.counters.refused();
+    }
+
+    /// An image ran in a batch that took `time`. `step` is the grid step at or above its width.
+    pub fn image_ran(&self, model: &str, step: Width, time: Duration) {
+        observe(&self.inference_duration.with_label_values(&[model, &step.to_string()]), time);
+        self.counters.ran(step);
+    }
+
+    /// An accepted image missed its deadline.
+    pub fn deadline_missed(&self, model: &str, miss: Miss) {
+        self.deadline_misses.with_label_values(&[model, miss.word()]).inc();
+        self.counters.missed();
+    }
+
+    /// What the server did since its start.
+    pub fn totals(&self) -> Totals {
+        self.counters.totals()
+    }
+
     /// Creates a model's counters of rare events at zero: a rise from nothing is not seen as one.
     pub fn start_at_zero(&self, model: &str) {
         self.images.with_label_values(&[model]);
-        for how in ["shed", "late"] {
-            self.deadline_misses.with_label_values(&[model, how]);
+        for miss in [Miss::Shed, Miss::Late] {
+            self.deadline_misses.with_label_values(&[model, miss.word()]);
+        }
+    }
+}
+
+impl Miss {
+    fn word(self) -> &'static str {
+        match self {
+            Miss::Shed => "shed",
+            Miss::Late => "late",
         }
     }
 }

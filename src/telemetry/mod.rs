@@ -3,8 +3,10 @@
 mod lines;
 mod logs;
 mod metrics;
+mod totals;
 
 pub use lines::Lines;
 pub use logs::{LogFilterError, LogFormat, log_filter, subscriber};
 pub(crate) use metrics::observe;
-pub use metrics::{Description, Metrics, NONE};
+pub use metrics::{Description, Metrics, Miss};
+pub use totals::{Latencies, Totals};

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::Service;
-use recent::{Counts, Recent};
+use recent::{Now, Recent};
 
 /// The permits for subscribers.
 #[derive(Debug)]
@@ -76,14 +76,15 @@ pub(super) fn subscribe(service: Arc<Service>) -> Result<Body, SubscribeError> {
     let permit = permits.clone().try_acquire_owned().map_err(|_| SubscribeError::Full { most: *most })?;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let recent = Recent::new(Counts::read(&service.metrics), Instant::now());
+    let recent = Recent::new(service.metrics.totals(), Instant::now());
     Ok(Body::new(Stream { service, ticks, recent, ended: false, _permit: permit }))
 }
 
 impl Stream {
     fn event(&mut self) -> String {
         let metrics = &self.service.metrics;
-        let event = self.recent.event(Counts::read(metrics), Instant::now(), self.service.is_ready());
+        let now = Now::read(metrics, Instant::now(), self.service.is_ready());
+        let event = self.recent.event(metrics.totals(), now);
         // Numbers and booleans only: they always can be written.
         format!("data: {}\n\n", serde_json::to_string(&event).unwrap_or_default())
     }

@@ -21,7 +21,6 @@ use crate::policy::RequestOptions;
 use crate::repository::ServedModel;
 use crate::scheduler::{Answer, Job, JobError, Ticket};
 use crate::server::Service;
-use crate::telemetry::{NONE, observe};
 
 /// What is asked of every image of a request.
 struct Ask {
@@ -80,7 +79,7 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
         Err(error) => {
             body.discard(&parts).await;
             if let Some(reason) = error.refusal() {
-                service.metrics.refusals.with_label_values(&[reason]).inc();
+                service.metrics.request_refused(reason);
             }
             error.answer(service.chances.next())
         }
@@ -153,14 +152,10 @@ async fn run(
 }
 
 fn count(service: &Service, ask: Option<&Ask>, response: &Response, started_at: Instant) {
-    let model = ask.map_or(NONE, |ask| ask.model.name.as_str());
+    let model = ask.map(|ask| ask.model.name.as_str());
     let ran = ask.zip(response.extensions().get::<Answered>());
-    let width = ran.map_or(NONE.to_owned(), |(ask, answered)| ask.model.model.step(answered.width).to_string());
-    let (metrics, status) = (&service.metrics, response.status());
-    metrics.requests.with_label_values(&[model, &width, status.as_str()]).inc();
-    if status.is_success() {
-        observe(&metrics.request_duration.with_label_values(&[model, &width]), started_at.elapsed());
-    }
+    let step = ran.map(|(ask, answered)| ask.model.model.step(answered.width));
+    service.metrics.request_ended(model, step, response.status().as_str(), started_at.elapsed());
 }
 
 /// Counts a request for as long as it is under way, also when its caller leaves and it is dropped.

@@ -14,7 +14,6 @@ use super::PATHS;
 use super::inflate::MAX_ENCODINGS;
 use super::retry::retry_after;
 use crate::image::ImageError;
-use crate::image::ImageError;
 use crate::nearest::did_you_mean;
 use crate::policy::{Overload, Refusal};
 use crate::repository::NotFound;
