@@ -5,6 +5,6 @@ mod logs;
 mod metrics;
 
 pub use lines::Lines;
-pub use logs::{LogFilterError, LogFormat, log_filter, subscriber};
+pub use logs::{LogFilter, LogFilterError, LogFormat, LogFormatError, subscriber};
 pub(crate) use metrics::observe;
 pub use metrics::{Description, Metrics, NONE};
