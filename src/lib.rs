@@ -15,8 +15,8 @@
 //! | [`telemetry`] | the table of metrics, the logs | who counts what |
 //! | [`repository`] | models by name and version | requests |
 //! | [`scheduler`] | one bounded queue, the earliest deadline first, worker threads, replies | protocols, status codes |
-//! | [`config`] | settings, typed and validated | where they are used |
 //! | [`server`] | HTTP: wire types and status codes | how anything is computed |
+//! | [`config`] | settings, typed and validated | how they are used |
 //! | [`cli`] | the subcommands of the binary | |
 //!
 //! The first five are all there is without the feature `server`: the exporter uses them so. `engine`, `image` and

@@ -5,7 +5,7 @@ mod support;
 
 use std::fmt::Write;
 
-use anywidth::config::{Flags, Setting};
+use anywidth::config::{DefaultValue, SETTINGS, Setting};
 use anywidth::telemetry::{Description, Metrics};
 use support::documents::page;
 
@@ -20,20 +20,20 @@ fn code(text: &str) -> String {
 }
 
 #[test]
-fn the_page_of_settings_says_what_the_flags_are() {
+fn the_page_of_settings_says_what_the_table_has() {
     let mut text = String::from(CONFIGURATION);
-    for setting in Flags::list() {
-        let Setting { key, flag, variable, default, about, .. } = &setting;
+    for setting in SETTINGS {
+        let Setting { key, unit, default, meaning, advice, .. } = setting;
+        let names = [setting.flag(), setting.variable(), format!("{key} =")].map(|name| code(&name)).join(" · ");
+        let value = setting.allowed().map_or(unit.to_string(), |allowed| format!("{unit}: {allowed}"));
         let default = match default {
-            Some(words) if words.contains(' ') => words.clone(),
-            Some(value) => code(value),
-            None => "none".to_owned(),
+            DefaultValue::Absent => "none".to_owned(),
+            DefaultValue::Fixed(value) => code(value),
+            DefaultValue::Depends(words) => words.to_string(),
         };
         // What stands for a name would be a tag.
-        let about = about.replace('<', "\\<");
-        write!(text, "\n## {key}\n\n{about}.\n\n").unwrap();
-        writeln!(text, "{} · {} · {} · default: {default}", code(flag), code(variable), code(&format!("{key} =")))
-            .unwrap();
+        let meaning = meaning.replace('<', "\\<");
+        write!(text, "\n## {key}\n\n{meaning} {advice}\n\n{names} · {value} · default: {default}\n").unwrap();
     }
     page("configuration.md", &text);
 }
@@ -51,23 +51,23 @@ fn the_page_of_metrics_says_what_the_table_has() {
 const CONFIGURATION: &str = "\
 # Settings
 
-<!-- Written by `make docs` from the flags in src/config/flags.rs; a test compares. -->
+<!-- Written by `make docs` from the table in src/config/table.rs; a test compares. -->
 
-Each setting is a flag of `anywidth serve`, a variable and a key of a file. A flag beats a variable, a variable beats the file,
-and the file beats the default. An empty variable counts as none: the program's default holds then, also in a container whose image
-has another one. All of it is checked before a port is bound; what is wrong is one line and exit code 2, with the flag, the variable,
-or the file and its line.
+Each setting is a flag of `anywidth serve`, an environment variable and a key of a file. A flag overrides a variable, a variable
+overrides the file, and the file overrides the default. An empty variable counts as unset: the program's default then applies, also
+in a container whose image sets another value. The server checks all settings before it binds a port. A mistake ends it with exit
+code 2 and one line that names the flag, the variable, or the file and the line.
 
     anywidth serve --port 9000
     ANYWIDTH_PORT=9000 anywidth serve
     anywidth serve --config anywidth.toml       # or ANYWIDTH_CONFIG; in the file: port = 9000
 
-The file is [TOML](https://toml.io), at most 64 KiB, a line for each setting: numbers as they are, text in quotes. Paths in it are
-those of the directory in which the server starts, as on the command line. A setting of which there may be several is a flag that is
-repeated, a variable with commas, and a list in the file: `cors_origin = [\"https://a.example\", \"https://b.example\"]`.
+The file is [TOML](https://toml.io) of at most 64 KiB, with one line per setting; text is in quotes. Relative paths start at the
+directory in which the server starts, as on the command line. A setting with several values is a repeated flag, a variable with
+commas, and a list in the file: `cors_origin = [\"https://a.example\", \"https://b.example\"]`.
 
-`anywidth config` takes the same flags, variables and file, and prints the settings that hold, each with where it came from. Its
-output can be used as a file of settings.
+`anywidth config` takes the same flags, variables and file, and prints the effective settings with the origin of each. Its output is
+a valid file of settings.
 ";
 
 const METRICS: &str = "\

@@ -7,9 +7,9 @@ use std::io::{Cursor, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anywidth::config::Drain;
 use anywidth::policy::QueueSettings;
 use anywidth::repository::ServedModel;
+use anywidth::server::Drain;
 use image::{GrayImage, ImageFormat, Luma};
 use serde_json::json;
 use support::images::png;

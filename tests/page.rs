@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anywidth::config::Drain;
+use anywidth::server::Drain;
 use serde_json::Value;
 use support::images::png;
 use support::server::{Answer, DRAIN, Options, Server};

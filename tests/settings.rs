@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
-use anywidth::config::{Flags, Setting};
+use anywidth::config::{SETTINGS, Setting};
 use proptest::prelude::*;
 use support::binary::{anywidth, failed};
 use tempfile::TempDir;
@@ -138,8 +138,8 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         ("max_batch = -1", "FILE:1: --max-batch is -1: it must be a whole number from 1 to 1024"),
         ("narrowest = 2", "FILE:1: --narrowest is 2: it must be a number above 0 and up to 1"),
         ("\n\nmax_batch = 0", "FILE:3: --max-batch is 0: it must be from 1 to 1024"),
-        ("default_budget_ms = nan", "FILE:1: --default-budget-ms is NaN: it must be above 0 and up to 3600000"),
-        ("log = 'a=b=c'", "FILE:1: --log: not a log filter"),
+        ("default_budget_ms = nan", "FILE:1: --default-budget-ms is nan: it must be above 0 and up to 3600000"),
+        ("log = 'a=b=c'", "FILE:1: --log is \"a=b=c\": not a log filter"),
         ("log_format = 'xml'", "FILE:1: --log-format is \"xml\": it must be text or json"),
         ("cors_origin = 'https://a.example'", "FILE:1: cors_origin is of type string: it must be a list of strings"),
         ("cors_origin = [1]", "FILE:1: cors_origin is of type array: it must be a list of strings"),
@@ -209,19 +209,19 @@ fn a_variable_that_cannot_be_read_is_named_in_one_line_with_what_is_allowed() {
     let output = anywidth(&["config", "--port", "9"]).env("ANYWIDTH_PORT", "99999").output().unwrap();
     assert_eq!(line(&text(output), "port"), "port = 9 # --port");
     let output = anywidth(&["config", "--port=99999"]).env("ANYWIDTH_PORT", "1").output().unwrap();
-    assert!(failed(&output, 2).starts_with("error: invalid value '99999' for '--port"));
+    assert!(failed(&output, 2).starts_with("error: --port is 99999: "));
 }
 
 #[test]
 fn every_setting_that_is_no_text_says_what_its_value_must_be() {
     let mut told = 0;
-    for setting in Flags::list() {
-        let output = anywidth(&["config"]).env(&setting.variable, "no such value").output().unwrap();
+    for setting in SETTINGS {
+        let output = anywidth(&["config"]).env(setting.variable(), "no such value").output().unwrap();
         if output.status.success() {
             continue;
         }
         let said = failed(&output, 2);
-        assert!(said.starts_with(&format!("error: {}: {}", setting.variable, setting.flag)), "{said}");
+        assert!(said.starts_with(&format!("error: {}: {}", setting.variable(), setting.flag())), "{said}");
         assert!(said.lines().count() == 1, "{said}");
         told += 1;
     }
@@ -282,7 +282,7 @@ fn a_healthcheck_asks_where_the_file_says() {
 /// A value that the setting can have, as it would be typed.
 fn value(setting: &Setting) -> BoxedStrategy<String> {
     let number = |range: std::ops::Range<u32>| range.prop_map(|number| number.to_string()).boxed();
-    match setting.key.as_str() {
+    match setting.key {
         "host" => "[a-z]{1,8}".boxed(),
         "models" | "model" | "default_model" => "[a-z ä\"'#\\\\]{0,8}[a-z]".boxed(),
         "port" => number(0..65536),
@@ -304,11 +304,10 @@ fn value(setting: &Setting) -> BoxedStrategy<String> {
 type Said = Vec<(&'static str, [Option<String>; 3])>;
 
 fn said() -> impl Strategy<Value = Said> {
-    let settings = Flags::list().into_iter().filter(|setting| setting.key != "model");
+    let settings = SETTINGS.iter().filter(|setting| setting.key != "model");
     let said = settings.map(|setting| {
-        let key: &'static str = setting.key.clone().leak();
-        let place = || proptest::option::weighted(0.4, value(&setting));
-        [place(), place(), place()].prop_map(move |places| (key, places))
+        let place = || proptest::option::weighted(0.4, value(setting));
+        [place(), place(), place()].prop_map(move |places| (setting.key, places))
     });
     said.collect::<Vec<_>>()
 }
@@ -318,12 +317,11 @@ proptest! {
 
     #[test]
     fn whatever_is_said_where_the_strongest_place_wins_and_the_output_says_the_same(said in said()) {
-        let settings = Flags::list();
-        let named = |key: &str| settings.iter().find(|setting| setting.key == key).unwrap();
+        let named = |key: &str| SETTINGS.iter().find(|setting| setting.key == key).unwrap();
         let (mut typed, mut variables, mut file) = (Vec::new(), Vec::new(), String::new());
         for (key, [flag, variable, line]) in &said {
-            typed.extend(flag.iter().map(|value| format!("{}={value}", named(key).flag)));
-            variables.extend(variable.iter().map(|value| (&named(key).variable, value)));
+            typed.extend(flag.iter().map(|value| format!("{}={value}", named(key).flag())));
+            variables.extend(variable.iter().map(|value| (named(key).variable(), value)));
             let is_text = ["host", "models", "default_model", "log_format", "log"].contains(key);
             let line = line.iter().map(|value| match is_text {
                 _ if *key == "cors_origin" => format!("{key} = ['{value}']\n"),
@@ -338,10 +336,10 @@ proptest! {
 
         let effective = values(&shown);
         for (key, places) in &said {
-            let expected = places.iter().flatten().next().or(named(key).default.as_ref());
+            let expected = places.iter().flatten().next().map(String::as_str).or(named(key).default.fixed());
             match effective.get(*key) {
-                Some(toml::Value::String(value)) => prop_assert_eq!(Some(value), expected),
-                Some(toml::Value::Array(values)) => prop_assert_eq!(values[0].as_str(), expected.map(String::as_str)),
+                Some(toml::Value::String(value)) => prop_assert_eq!(Some(value.as_str()), expected),
+                Some(toml::Value::Array(values)) => prop_assert_eq!(values[0].as_str(), expected),
                 Some(value) => prop_assert_eq!(value.to_string().parse(), expected.unwrap().parse::<f64>()),
                 None => prop_assert!(places.iter().all(Option::is_none), "{} is not in\n{}", key, shown),
             }

@@ -1,25 +1,25 @@
-//! `anywidth config`: the settings that hold, as a file that says the same.
+//! `anywidth config`: the effective settings, as a file that says the same.
 
-use super::{Failure, print};
-use crate::config::{Flags, Origins, Setting};
+use super::{Failure, configuration, print};
+use crate::config::{DefaultValue, SETTINGS, Setting, Sources};
 
-pub(super) fn run(flags: Flags, origins: &Origins) -> Result<(), Failure> {
+pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     for sentence in super::unknown_variables() {
         super::complain("warning", &sentence);
     }
-    let flags = flags.prefer_stronger(origins);
-    super::validate(flags.clone(), origins)?;
-    Ok(print(&text(&flags, origins)?)?)
+    configuration(sources)?;
+    Ok(print(&text(sources)?)?)
 }
 
 /// A line for each setting, with where it came from; one that is not set is a comment.
-fn text(flags: &Flags, origins: &Origins) -> anyhow::Result<String> {
-    let values = toml::Table::try_from(flags)?;
-    let line = |setting: &Setting| match values.get(&setting.key) {
-        Some(value) => (format!("{} = {value}", setting.key), origin(setting, origins)),
-        None => (format!("# {}", setting.key), unset(setting)),
-    };
-    let lines: Vec<_> = Flags::list().iter().map(line).collect();
+fn text(sources: &Sources) -> anyhow::Result<String> {
+    let mut lines = Vec::new();
+    for setting in SETTINGS {
+        lines.push(match sources.value(setting)? {
+            Some(value) => (format!("{} = {value}", setting.key), origin(setting, sources)),
+            None => (format!("# {}", setting.key), unset(setting)),
+        });
+    }
     let column = lines.iter().map(|(setting, _)| setting.chars().count()).max().unwrap_or_default();
     let mut text = format!("# The settings of anywidth {}, and where each came from.\n", env!("CARGO_PKG_VERSION"));
     for (setting, origin) in lines {
@@ -29,10 +29,13 @@ fn text(flags: &Flags, origins: &Origins) -> anyhow::Result<String> {
 }
 
 fn unset(setting: &Setting) -> String {
-    setting.default.as_ref().map_or("not set".to_owned(), |default| format!("default: {default}"))
+    match setting.default {
+        DefaultValue::Depends(words) => format!("default: {words}"),
+        DefaultValue::Absent | DefaultValue::Fixed(_) => "not set".to_owned(),
+    }
 }
 
-fn origin(setting: &Setting, origins: &Origins) -> String {
+fn origin(setting: &Setting, sources: &Sources) -> String {
     // Whatever characters a file's name has, the comment is one line.
-    origins.whole_place(setting).map_or("default".to_owned(), |place| place.escape_debug().to_string())
+    sources.origin(setting).map_or("default".to_owned(), |origin| origin.escape_debug().to_string())
 }

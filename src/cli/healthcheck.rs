@@ -9,13 +9,10 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::{Failure, print};
-use crate::config::Address;
+use crate::config::{Address, Sources};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    address: Address,
-
     /// Longest time to wait for the answer; raise it where probes fail on a machine that has more work than cores
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     timeout_ms: u64,
@@ -32,11 +29,12 @@ struct Readiness {
 /// An answer has a few hundred bytes; whoever sends more than this is somebody else.
 const MOST_BYTES: u64 = 16 << 10;
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.address.port == 0 {
+pub(super) fn run(arguments: &Arguments, sources: &Sources) -> Result<(), Failure> {
+    let address = Address::read(sources).map_err(|error| Failure::Usage(error.into()))?;
+    if address.port == 0 {
         return Err(Failure::Usage(anyhow!("--port is 0: the server's port must be known to ask it")));
     }
-    ask(&arguments.address, Duration::from_millis(arguments.timeout_ms))?;
+    ask(&address, Duration::from_millis(arguments.timeout_ms))?;
     Ok(print("ready\n")?)
 }
 
@@ -56,7 +54,7 @@ fn ask(address: &Address, timeout: Duration) -> anyhow::Result<()> {
 }
 
 /// Where a server that listens on this address is reached from the same machine.
-fn resolve(Address { host, port, .. }: &Address) -> anyhow::Result<SocketAddr> {
+fn resolve(Address { host, port }: &Address) -> anyhow::Result<SocketAddr> {
     let mut places = (host.as_str(), *port).to_socket_addrs().with_context(|| format!("cannot resolve {host:?}"))?;
     let mut place = places.next().with_context(|| format!("{host:?} has no address"))?;
     match place.ip() {
@@ -129,9 +127,7 @@ mod tests {
 
     #[test]
     fn a_server_that_listens_everywhere_is_asked_on_loopback() {
-        let place = |host: &str| {
-            resolve(&Address { config: None, host: host.to_owned(), port: 80 }).map(|place| place.to_string())
-        };
+        let place = |host: &str| resolve(&Address { host: host.to_owned(), port: 80 }).map(|place| place.to_string());
         assert_eq!(place("0.0.0.0").unwrap(), "127.0.0.1:80");
         assert_eq!(place("::").unwrap(), "[::1]:80");
         assert_eq!(place("127.0.0.2").unwrap(), "127.0.0.2:80");

@@ -21,16 +21,17 @@ use std::sync::mpsc;
 use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
-use clap::builder::Resettable;
-use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use anyhow::bail;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::signals::EndAtOnce;
-use crate::config::{Config, File, Flags, Origin, Origins, Setting};
+use crate::config::{Config, Sources, flags};
 use crate::repository::{Repository, ServedModel, Source};
 
 const WITHOUT_A_COMMAND: &str = "Without a command it serves, and takes the options of `anywidth serve`.";
+
+/// The flags of settings that `healthcheck` takes.
+const ADDRESS: [&str; 3] = ["config", "host", "port"];
 
 /// An inference server for Any-Width Networks: one file, one copy of the weights, every width
 #[derive(Debug, Parser)]
@@ -38,16 +39,14 @@ const WITHOUT_A_COMMAND: &str = "Without a command it serves, and takes the opti
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    serve: Flags,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve models over HTTP (what happens without a subcommand)
-    Serve(Box<Flags>),
+    Serve,
     /// Show the settings that hold, and where each came from; the output can be used as a file of settings
-    Config(Box<Flags>),
+    Config,
     /// Ask the server on this machine whether it is ready, as containers do; the exit code says it
     Healthcheck(healthcheck::Arguments),
     /// Classify images, without a server
@@ -107,14 +106,13 @@ fn complain(kind: &str, text: &str) {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn execute(typed: &[OsString], signals: &EndAtOnce) -> Result<(), Failure> {
-    let (matches, file) = read(typed)?;
+    let matches = command().get_matches_from(typed);
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let origins = Origins::new(of_subcommand(&matches), file.as_ref());
+    let sources = || sources(matches.subcommand().map_or(&matches, |(_, matches)| matches));
     match arguments.command {
-        None => serve::run(arguments.serve, &origins, signals),
-        Some(Command::Serve(flags)) => serve::run(*flags, &origins, signals),
-        Some(Command::Config(flags)) => config::run(*flags, &origins),
-        Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
+        None | Some(Command::Serve) => serve::run(&sources()?, signals),
+        Some(Command::Config) => config::run(&sources()?),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(&arguments, &sources()?),
         Some(Command::Classify(arguments)) => classify::run(&arguments),
         Some(Command::Profile(arguments)) => profile::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
@@ -123,84 +121,30 @@ fn execute(typed: &[OsString], signals: &EndAtOnce) -> Result<(), Failure> {
     }
 }
 
-/// Reads the command line, and where it names a file of settings, reads it again with what the file says as defaults.
-fn read(typed: &[OsString]) -> Result<(ArgMatches, Option<File>), Failure> {
-    let command = command(typed.get(1));
-    let matches = matches_of(&command, typed)?;
-    let path = of_subcommand(&matches).try_get_one::<PathBuf>("config").ok().flatten();
-    let Some(path) = path else { return Ok((matches, None)) };
-    let file = File::read(path).map_err(|error| Failure::Usage(error.into()))?;
-    Ok((matches_of(&file.as_defaults(command), typed)?, Some(file)))
+/// The command line's grammar, with the flags of the settings.
+fn command() -> clap::Command {
+    let is_of_address = |flag: &clap::Arg| ADDRESS.contains(&flag.get_id().as_str());
+    // `serve --help` shows the flags of the server: here they would bury the commands.
+    let command = Arguments::command().args(flags().map(|flag| flag.hide(true)));
+    let command = command.mut_subcommand("serve", |serve| serve.args(flags()));
+    let command = command.mut_subcommand("config", |config| config.args(flags()));
+    command.mut_subcommand("healthcheck", |healthcheck| healthcheck.args(flags().filter(is_of_address)))
 }
 
-/// What was typed, and what the variables say. Where it is a variable that makes no sense, the error names it; all else is
-/// for clap to say, which ends the process.
-fn matches_of(command: &clap::Command, typed: &[OsString]) -> Result<ArgMatches, Failure> {
-    command.clone().try_get_matches_from(typed).map_err(|error| match bad_variable(command, typed, &error) {
-        Some(problem) => Failure::Usage(anyhow!(problem)),
-        None => error.exit(),
-    })
+/// What these flags set, the variables and the file.
+fn sources(flags: &ArgMatches) -> Result<Sources, Failure> {
+    Sources::collect(flags, |name| var_os(name)).map_err(|error| Failure::Usage(error.into()))
 }
 
-/// What is wrong with a variable, if that is why the command line cannot be read.
-fn bad_variable(command: &clap::Command, typed: &[OsString], error: &clap::Error) -> Option<String> {
-    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidUtf8) {
-        return None;
-    }
-    let command = typed.get(1).and_then(|first| command.find_subcommand(first)).unwrap_or(command);
-    let is_typed = |setting: &Setting| {
-        let begins = |word: &OsString| word.to_string_lossy().split('=').next() == Some(&setting.flag);
-        typed.iter().any(begins)
-    };
-    let problem = |setting: Setting| {
-        let value = var_os(&setting.variable).filter(|_| !is_typed(&setting))?;
-        let problem = setting.check(&value).err()?;
-        Some(format!("{}: {problem}", setting.variable))
-    };
-    let flags = command.get_arguments().filter(|flag| flag.get_env().is_some());
-    flags.map(Setting::of).find_map(problem)
+/// The configuration, or which setting is wrong, and where it was set.
+fn configuration(sources: &Sources) -> Result<Config, Failure> {
+    let cores = available_parallelism().map_or(1, usize::from);
+    Config::read(sources, cores).map_err(|error| Failure::Usage(error.into()))
 }
 
 /// What is said about variables that are named like settings.
 fn unknown_variables() -> Vec<String> {
     crate::config::unknown_variables(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))
-}
-
-/// What was typed for the subcommand, or for the server where there is none.
-fn of_subcommand(matches: &ArgMatches) -> &ArgMatches {
-    matches.subcommand().map_or(matches, |(_, matches)| matches)
-}
-
-/// The settings that hold, or which one does not, and where it was said.
-fn validate(flags: Flags, origins: &Origins) -> Result<Config, Failure> {
-    let cores = available_parallelism().map_or(1, usize::from);
-    flags.validate(cores).map_err(|error| {
-        let setting = Flags::list().into_iter().find(|setting| Some(setting.flag.as_str()) == error.flag());
-        let place = setting.filter(|setting| origins.of(&setting.key) < Origin::Flag);
-        match place.and_then(|setting| origins.place(&setting)) {
-            Some(place) => Failure::Usage(anyhow!(error).context(place)),
-            None => Failure::Usage(error.into()),
-        }
-    })
-}
-
-/// The command line's grammar. Where its `first` word is a subcommand, the variables of the flags beside the
-/// subcommands are not read: whatever they hold is no matter of `inspect`.
-fn command(first: Option<&OsString>) -> clap::Command {
-    // The flags of the server are shown by `serve --help`: here they would bury the commands.
-    let command = Arguments::command().mut_args(|flag| flag.hide(true));
-    let command = without_empty_variables(command);
-    match first.is_some_and(|first| command.find_subcommand(first).is_some()) {
-        true => command.mut_args(|flag| flag.env(Resettable::Reset)),
-        false => command,
-    }
-}
-
-/// An empty variable counts as none: that is what `NAME: ${NAME:-}` in a Compose file makes of one that is not set.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |flag: &Arg| flag.get_env().and_then(var_os).is_some_and(|value| value.is_empty());
-    let command = command.mut_args(|flag| if is_empty(&flag) { flag.env(Resettable::Reset) } else { flag });
-    command.mut_subcommands(without_empty_variables)
 }
 
 /// Writes to standard output. Whoever reads it may have seen enough: that is no error.
@@ -214,13 +158,15 @@ fn print(text: &str) -> io::Result<()> {
 /// The model that a person means: a file, where it looks like a path or there is one of that name, else a model by
 /// its name, though there may be a folder of that name.
 fn find_model(model: Option<&str>, folder: Option<&PathBuf>) -> anyhow::Result<ServedModel> {
+    let variable = || var_os("ANYWIDTH_MODELS").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = folder.cloned().or_else(variable);
     let is_folder = |model: &&str| Path::new(model).is_dir();
     let source = match (model, folder) {
         (Some(path), _) if is_file(path) => match is_folder(&path) {
             true => bail!(name_the_model(path)),
             false => Source::File(path.into()),
         },
-        (_, Some(folder)) => Source::Folder(folder.clone()),
+        (_, Some(folder)) => Source::Folder(folder),
         (_, None) => Source::Embedded,
     };
     let repository = Repository::load(&source, None)?;

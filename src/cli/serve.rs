@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::signals::EndAtOnce;
-use super::{Failure, PATIENCE, unknown_variables, validate};
-use crate::config::{Address, Config, Flags, Origins};
+use super::{Failure, PATIENCE, configuration, unknown_variables};
+use crate::config::{Address, Config, Sources};
 use crate::engine::{Model, Width};
 use crate::policy::PolicyKind;
 use crate::repository::Repository;
@@ -28,13 +28,13 @@ const MEASURING: Duration = Duration::from_millis(500);
 /// The longest time to wait for somebody to take the last lines, where the process is to end at once.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-pub(super) fn run(flags: Flags, origins: &Origins, signals: &EndAtOnce) -> Result<(), Failure> {
-    let config = validate(flags.prefer_stronger(origins), origins)?;
+pub(super) fn run(sources: &Sources, signals: &EndAtOnce) -> Result<(), Failure> {
+    let config = configuration(sources)?;
     let registry = Registry::new();
     let metrics = Arc::new(Metrics::new(&registry)?);
     let dropped = || metrics.log_lines_dropped.clone();
     let output = Output { shown: Lines::to(stdout(), dropped())?, log: Lines::to(stderr(), dropped())? };
-    let log = subscriber(config.log_format, config.log_filter.clone(), output.log.clone());
+    let log = subscriber(config.log_format, &config.log_filter, output.log.clone());
     tracing::subscriber::set_global_default(log)?;
     let outcome = run_until_stopped(config, Counts { registry, metrics }, &output, signals);
     // From here on nothing is finished that a signal could disturb.
@@ -97,7 +97,7 @@ async fn listen(
     output: &Output,
     signals: &EndAtOnce,
 ) -> anyhow::Result<()> {
-    let Address { host, port, .. } = &config.address;
+    let Address { host, port } = &config.address;
     let listener =
         TcpListener::bind((host.as_str(), *port)).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let url = format!("http://{}", listener.local_addr()?);

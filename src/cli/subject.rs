@@ -29,8 +29,8 @@ pub(super) struct Chosen {
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
 
-    /// Folder of models, as of the server; without this the built-in models are known
-    #[arg(long, env = "ANYWIDTH_MODELS", value_name = "FOLDER")]
+    /// Folder of models, as of the server; without this the built-in models are known [env: ANYWIDTH_MODELS]
+    #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
 }
 

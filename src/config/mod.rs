@@ -1,36 +1,34 @@
 //! Settings, typed and validated before any port is bound.
 //!
-//! [`Flags`] is the one list of settings: a flag, its `ANYWIDTH_*` variable, and its key in a file ([`File`]), which clap
-//! is told as defaults, so that a flag beats a variable, and a variable the file. [`Config`] is what holds, [`Origins`] says
-//! where each came from.
+//! [`SETTINGS`] declares every setting once: flags, variables, the file's keys, the help, `anywidth config` and
+//! docs/configuration.md derive from it. [`Sources`] collects what is set, where a flag overrides a variable, and a variable the
+//! file. [`Config`] is the outcome.
 
-mod cors;
 mod file;
-mod flags;
-mod origin;
 mod setting;
+mod sources;
+mod table;
+mod value;
 mod variables;
 
 use std::time::Duration;
-
-use thiserror::Error;
-use tracing_subscriber::EnvFilter;
 
 use crate::engine::Width;
 use crate::image::ImageLimits;
 use crate::policy::QueueSettings;
 use crate::repository::Source;
-use crate::telemetry::{LogFilterError, LogFormat, log_filter};
+use crate::server::{CorsOrigin, Drain, RequestLimits};
+use crate::telemetry::{LogFilter, LogFormat};
+use table::Values;
 
-pub use cors::{CorsOrigin, NotAnOrigin};
-pub use file::{File, FileError, Problem};
-pub use flags::{Address, Flags};
-pub use origin::{Origin, Origins};
-pub use setting::Setting;
-pub(crate) use setting::width;
+pub use file::{FileError, Mistake};
+pub use setting::{DefaultValue, Setting, ValueError};
+pub use sources::{Sources, flags};
+pub use table::SETTINGS;
+pub(crate) use value::width;
 pub use variables::unknown_variables;
 
-/// Settings that hold.
+/// The configuration of a server.
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen.
@@ -54,199 +52,144 @@ pub struct Config {
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged.
-    pub log_filter: EnvFilter,
+    pub log_filter: LogFilter,
 }
 
-/// What a request may be at most, and all of them together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestLimits {
-    /// Bytes of its body.
-    pub max_body_bytes: usize,
-    /// Files in its body.
-    pub max_files: usize,
-    /// Time that its head may take to arrive, and then its body.
-    pub read_timeout: Duration,
-    /// Time that a connection may be open without a request.
-    pub keep_alive_timeout: Duration,
-    /// Bytes of all bodies under way together; at least as many as one body may have.
-    pub max_bytes_in_flight: usize,
-    /// Connections open at once; at least one.
-    pub max_connections: usize,
+/// The address that a server listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address.
+    pub host: String,
+    /// The port; 0 for any that is free.
+    pub port: u16,
 }
 
-/// How the server ends once it is asked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drain {
-    /// How long it still takes connections and requests, while it says that it is not ready.
-    pub wait: Duration,
-    /// How long requests under way then get to finish.
-    pub timeout: Duration,
-}
-
-/// Why settings do not hold.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// A number outside its range.
-    #[error("{flag} is {value}: it must be from {least} to {most}")]
-    Range {
-        /// The flag that sets it.
-        flag: &'static str,
-        /// What it is.
-        value: u64,
-        /// The least allowed.
-        least: u64,
-        /// The most allowed.
-        most: u64,
-    },
-    /// A time of nothing, or beyond an hour.
-    #[error("--default-budget-ms is {0}: it must be above 0 and up to {HOUR_MS}")]
-    Budget(f64),
-    /// Both a folder and a file to serve.
-    #[error("models come from a folder (--models, ANYWIDTH_MODELS) or one file (--model, ANYWIDTH_MODEL), not both")]
-    TwoSources,
-    /// A request that could never be taken.
-    #[error("--max-files is {max_files}, but only {queue_limit} images may wait (--queue-limit)")]
-    FilesBeyondQueue {
-        /// Files that one request may have.
-        max_files: usize,
-        /// Images that may wait.
-        queue_limit: usize,
-    },
-    /// The log filter cannot be read.
-    #[error("--log: {0}")]
-    Log(#[from] LogFilterError),
-}
-
-impl ConfigError {
-    /// The flag whose value it is, where it is the value of one.
-    pub fn flag(&self) -> Option<&'static str> {
-        match self {
-            ConfigError::Range { flag, .. } => Some(flag),
-            ConfigError::Budget(_) => Some("--default-budget-ms"),
-            ConfigError::Log(_) => Some("--log"),
-            ConfigError::TwoSources | ConfigError::FilesBeyondQueue { .. } => None,
-        }
-    }
-}
-
-const MOST_THREADS: u64 = 1024;
-const HOUR_MS: u64 = 3_600_000;
-
-impl Flags {
-    /// Checks every value. `cores` is how many worker threads there are by default.
+impl Config {
+    /// Checks every value. `cores` is the default number of worker threads.
     ///
     /// # Errors
-    /// [`ConfigError`] names the flag, its value and what is allowed.
-    pub fn validate(self, cores: usize) -> Result<Config, ConfigError> {
-        let threads = self.threads.unwrap_or(cores);
-        range("--threads", threads as u64, 1, MOST_THREADS)?;
-        let decoders = self.decoders.unwrap_or((threads / 2).max(1));
-        range("--decoders", decoders as u64, 1, threads as u64)?;
-        if !(self.default_budget_ms > 0.0 && self.default_budget_ms <= HOUR_MS as f64) {
-            return Err(ConfigError::Budget(self.default_budget_ms));
+    /// [`ValueError`] names the setting, where its value comes from, and what is allowed.
+    pub fn read(sources: &Sources, cores: usize) -> Result<Config, ValueError> {
+        let values = Values::read(sources)?;
+        let workers = values.threads.unwrap_or(cores);
+        let decoders = values.decoders.unwrap_or((workers / 2).max(1));
+        let (max_body_bytes, max_bytes_in_flight) = (values.max_body_bytes, values.max_bytes_in_flight);
+        let (max_files, queue_limit) = (values.max_files, values.queue_limit);
+        if decoders > workers {
+            return Err(sources.invalid("decoders", format!("it must be from 1 to {workers}")));
         }
-        range("--max-batch", self.max_batch as u64, 1, 1024)?;
-        range("--queue-limit", self.queue_limit as u64, 1, 1 << 20)?;
-        range("--max-connections", self.max_connections as u64, 1, 1 << 20)?;
-        range("--max-body-bytes", self.max_body_bytes as u64, 1, 1 << 32)?;
-        range("--max-bytes-in-flight", self.max_bytes_in_flight as u64, self.max_body_bytes as u64, 1 << 40)?;
-        range("--max-pixels", self.max_pixels, 1, 1 << 32)?;
-        range("--max-files", self.max_files as u64, 1, 1 << 20)?;
-        range("--read-timeout-ms", self.read_timeout_ms, 1, HOUR_MS)?;
-        range("--keep-alive-timeout-ms", self.keep_alive_timeout_ms, 1, HOUR_MS)?;
-        range("--drain-wait-ms", self.drain_wait_ms, 0, HOUR_MS)?;
-        range("--drain-timeout-ms", self.drain_timeout_ms, 0, HOUR_MS)?;
-        if self.max_files > self.queue_limit {
-            let (max_files, queue_limit) = (self.max_files, self.queue_limit);
-            return Err(ConfigError::FilesBeyondQueue { max_files, queue_limit });
+        if max_bytes_in_flight < max_body_bytes {
+            let reason = format!("it must be at least {max_body_bytes} (--max-body-bytes)");
+            return Err(sources.invalid("max_bytes_in_flight", reason));
         }
-        let source = match (self.models, self.model) {
-            (Some(_), Some(_)) => return Err(ConfigError::TwoSources),
+        if max_files > queue_limit {
+            return Err(sources.invalid("max_files", format!("it must be at most {queue_limit} (--queue-limit)")));
+        }
+        let source = match (values.models, values.model) {
+            (Some(_), Some(_)) => {
+                let reason = "models come from one file or from a folder (--models), not both";
+                return Err(sources.invalid("model", reason.to_owned()));
+            }
             (Some(folder), None) => Source::Folder(folder),
             (None, Some(file)) => Source::File(file),
             (None, None) => Source::Embedded,
         };
+        let default_budget = Duration::from_secs_f64(values.default_budget_ms / 1e3);
         Ok(Config {
-            address: self.address,
+            address: Address { host: values.host, port: values.port },
             source,
-            default_model: self.default_model,
+            default_model: values.default_model,
             scheduler: QueueSettings {
-                workers: threads,
+                workers,
                 decoders,
-                max_batch: self.max_batch,
-                max_queue: self.queue_limit,
-                default_budget: Duration::from_secs_f64(self.default_budget_ms / 1e3),
+                max_batch: values.max_batch,
+                max_queue: queue_limit,
+                default_budget,
             },
-            narrowest: self.narrowest,
-            image: ImageLimits { max_bytes: self.max_body_bytes, max_pixels: self.max_pixels },
+            narrowest: values.narrowest,
+            image: ImageLimits { max_bytes: max_body_bytes, max_pixels: values.max_pixels },
             request: RequestLimits {
-                max_body_bytes: self.max_body_bytes,
-                max_files: self.max_files,
-                read_timeout: Duration::from_millis(self.read_timeout_ms),
-                keep_alive_timeout: Duration::from_millis(self.keep_alive_timeout_ms),
-                max_bytes_in_flight: self.max_bytes_in_flight,
-                max_connections: self.max_connections,
+                max_body_bytes,
+                max_files,
+                read_timeout: Duration::from_millis(values.read_timeout_ms),
+                keep_alive_timeout: Duration::from_millis(values.keep_alive_timeout_ms),
+                max_bytes_in_flight,
+                max_connections: values.max_connections,
             },
-            cors_origins: self.cors_origin,
+            cors_origins: values.cors_origin,
             drain: Drain {
-                wait: Duration::from_millis(self.drain_wait_ms),
-                timeout: Duration::from_millis(self.drain_timeout_ms),
+                wait: Duration::from_millis(values.drain_wait_ms),
+                timeout: Duration::from_millis(values.drain_timeout_ms),
             },
-            log_format: self.log_format,
-            log_filter: log_filter(&self.log)?,
+            log_format: values.log_format,
+            log_filter: values.log,
         })
     }
 }
 
-fn range(flag: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(ConfigError::Range { flag, value, least, most }) }
+impl Address {
+    /// The address alone: other settings may have any value.
+    ///
+    /// # Errors
+    /// [`ValueError`], as of [`Config::read`].
+    pub fn read(sources: &Sources) -> Result<Address, ValueError> {
+        Ok(Address { host: sources.read("host")?, port: sources.read("port")? })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use std::ffi::OsString;
+
+    use clap::Command;
 
     use super::*;
 
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        flags: Flags,
-    }
-
-    fn validate(arguments: &[&str]) -> Result<Config, ConfigError> {
+    fn read(arguments: &[&str], variable: Option<(&str, &str)>) -> Result<Config, ValueError> {
         let arguments = std::iter::once("anywidth").chain(arguments.iter().copied());
-        Command::try_parse_from(arguments).unwrap().flags.validate(4)
+        let matches = Command::new("anywidth").args(flags()).try_get_matches_from(arguments).unwrap();
+        let value = |name: &str| variable.filter(|(set, _)| *set == name).map(|(_, value)| OsString::from(value));
+        Config::read(&Sources::collect(&matches, value).unwrap(), 4)
     }
 
     #[test]
     fn the_defaults_hold() {
-        let config = validate(&[]).unwrap();
-        assert_eq!(
-            (config.address.host.as_str(), config.address.port, config.scheduler.workers),
-            ("127.0.0.1", 8080, 4)
-        );
+        let config = read(&[], None).unwrap();
+        assert_eq!(config.address, Address { host: "127.0.0.1".to_owned(), port: 8080 });
+        assert_eq!((config.scheduler.workers, config.scheduler.decoders), (4, 2));
         assert_eq!(config.image, ImageLimits::default());
         assert_eq!(config.source, Source::Embedded);
     }
 
     #[test]
     fn a_value_out_of_range_names_its_flag_and_what_is_allowed() {
-        let error = |arguments: &[&str]| validate(arguments).unwrap_err().to_string();
+        let error = |arguments: &[&str]| read(arguments, None).unwrap_err().to_string();
         assert_eq!(error(&["--threads", "0"]), "--threads is 0: it must be from 1 to 1024");
         assert_eq!(error(&["--threads", "2", "--decoders", "3"]), "--decoders is 3: it must be from 1 to 2");
-        for (text, says) in [("0", "0"), ("nan", "NaN"), ("3600001", "3600001")] {
-            let message = format!("--default-budget-ms is {says}: it must be above 0 and up to 3600000");
+        for text in ["0", "nan", "3600001"] {
+            let message = format!("--default-budget-ms is {text}: it must be above 0 and up to 3600000");
             assert_eq!(error(&["--default-budget-ms", text]), message);
         }
         assert_eq!(error(&["--max-batch", "0"]), "--max-batch is 0: it must be from 1 to 1024");
-        assert_eq!(error(&["--queue-limit", "10"]), "--max-files is 64, but only 10 images may wait (--queue-limit)");
-        assert!(error(&["--log", "a=b=c"]).starts_with("--log: not a log filter"));
+        assert_eq!(error(&["--queue-limit", "10"]), "--max-files is 64: it must be at most 10 (--queue-limit)");
+        assert_eq!(
+            error(&["--max-bytes-in-flight", "9"]),
+            "--max-bytes-in-flight is 9: it must be at least 16777216 (--max-body-bytes)"
+        );
+        assert!(error(&["--log", "a=b=c"]).starts_with("--log is \"a=b=c\": not a log filter"));
+    }
+
+    #[test]
+    fn a_value_that_another_setting_forbids_names_its_origin() {
+        let error = read(&["--threads", "2"], Some(("ANYWIDTH_DECODERS", "3"))).unwrap_err().to_string();
+        assert_eq!(error, "ANYWIDTH_DECODERS: --decoders is 3: it must be from 1 to 2");
     }
 
     #[test]
     fn a_folder_and_a_file_exclude_each_other() {
-        assert!(matches!(validate(&["--models", "a", "--model", "b"]), Err(ConfigError::TwoSources)));
-        assert_eq!(validate(&["--model", "b.onnx"]).unwrap().source, Source::File("b.onnx".into()));
+        let (typed, variable) = (["--models", "a", "--model", "b"], ("ANYWIDTH_MODELS", "a"));
+        let error = read(&typed, None).unwrap_err().to_string();
+        assert_eq!(error, "--model is \"b\": models come from one file or from a folder (--models), not both");
+        assert_eq!(read(&["--model", "b.onnx"], Some(variable)).unwrap().source, Source::File("b.onnx".into()));
     }
 }

@@ -1,133 +1,179 @@
-//! One setting, under each of its names.
+//! The description of one setting: its names, and which values it takes.
 
-use std::any::TypeId;
-use std::error::Error;
-use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 
-use clap::builder::Resettable;
-use clap::{Arg, ArgAction, Command, FromArgMatches};
+use clap::{Arg, ArgAction, value_parser};
+use thiserror::Error;
 
-use super::{Flags, MOST_THREADS};
-use crate::engine::Width;
-use crate::telemetry::LogFormat;
+use super::SETTINGS;
+use super::value::{SettingValue, TomlType};
 
-/// What a setting is called, and what it is.
+/// What the variables of settings begin with.
+pub(super) const PREFIX: &str = "ANYWIDTH_";
+
+/// A setting, as the table declares it.
 #[derive(Debug)]
 pub struct Setting {
-    /// In a file: `max_batch`.
-    pub key: String,
-    /// On the command line: `--max-batch`.
-    pub flag: String,
-    /// In the environment: `ANYWIDTH_MAX_BATCH`.
-    pub variable: String,
-    /// What holds where nothing is said: a value, or in words what it depends on.
-    pub default: Option<String>,
-    /// What it is, and when to change it.
-    pub about: String,
-    /// What its value is in a file.
+    /// Its key in a file, from which the names of its flag and its variable derive: `max_batch`.
+    pub key: &'static str,
+    /// The heading of the help under which it stands; empty for the first part.
+    pub(super) section: &'static str,
+    /// What its value counts or names: `ms`, `images`, `folder`.
+    pub unit: &'static str,
+    /// What holds when nothing sets it.
+    pub default: DefaultValue,
+    /// The numbers that it takes.
+    pub(super) bounds: Bounds,
+    /// What it sets.
+    pub meaning: &'static str,
+    /// When to change it.
+    pub advice: &'static str,
+    /// The type of its value.
     pub(super) kind: Kind,
-    arg: Arg,
 }
 
-/// What a value is in a file.
+/// What holds when nothing sets a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Number,
-    Text,
-    /// Texts.
-    List,
+pub enum DefaultValue {
+    /// Nothing.
+    Absent,
+    /// This value.
+    Fixed(&'static str),
+    /// What these words say.
+    Depends(&'static str),
+}
+
+/// The numbers that a setting takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bounds {
+    /// Those that its type takes.
+    Any,
+    Range(u64, u64),
+    /// Above 0, up to this.
+    AboveZero(u64),
+}
+
+/// A value that a setting does not take.
+#[derive(Debug, Error)]
+#[error("{name} is {value}: {reason}")]
+pub struct ValueError {
+    /// The flag of the setting, after the variable or the line of the file that sets it, if one does.
+    pub(super) name: String,
+    value: String,
+    reason: String,
+}
+
+/// What the table knows of the Rust type of a setting's value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    pub(super) toml: TomlType,
+    is: Option<&'static str>,
+    pub(super) check: fn(&Setting, &OsStr) -> Result<toml::Value, ValueError>,
 }
 
 impl Setting {
-    pub(crate) fn of(arg: &Arg) -> Setting {
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        // What depends on something is said at the help's end.
-        let (about, depends) = match help.split_once("[default: ") {
-            Some((about, default)) => (about.trim_end(), Some(default.trim_end_matches(']'))),
-            None => (help.as_str(), None),
+    /// A setting of this type, for the table to complete.
+    pub(super) const fn of(kind: Kind) -> Setting {
+        let (default, bounds) = (DefaultValue::Absent, Bounds::Any);
+        Setting { key: "", section: "", unit: "", default, bounds, meaning: "", advice: "", kind }
+    }
+
+    /// The setting with this key, which the table must have.
+    pub(super) fn named(key: &str) -> &'static Setting {
+        SETTINGS.iter().find(|setting| setting.key == key).expect("the table declares it")
+    }
+
+    /// On the command line: `--max-batch`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.long())
+    }
+
+    /// In the environment: `ANYWIDTH_MAX_BATCH`.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.key.to_uppercase())
+    }
+
+    /// What a value must be, unless every text is one: "a whole number from 1 to 1024".
+    pub fn allowed(&self) -> Option<String> {
+        Some(format!("{} {}", self.kind.is?, self.bounds).trim_end().to_owned())
+    }
+
+    /// Its flag, which takes any text: the value is checked where those of variables and files are.
+    pub(super) fn arg(&self) -> Arg {
+        let mut help = format!("{} {}", self.meaning, self.advice);
+        let default = match self.default {
+            DefaultValue::Absent => None,
+            DefaultValue::Fixed(text) | DefaultValue::Depends(text) => Some(format!("default: {text}")),
         };
-        let default = arg.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
-        Setting {
-            key: arg.get_id().to_string(),
-            flag: format!("--{}", arg.get_long().unwrap_or_default()),
-            variable: arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            default: default.or_else(|| depends.map(str::to_owned)),
-            about: about.to_owned(),
-            kind: Kind::of(arg),
-            arg: arg.clone(),
+        for note in [self.allowed(), default, Some(format!("env: {}", self.variable()))].into_iter().flatten() {
+            help += &format!(" [{note}]");
+        }
+        let action = if self.kind.toml == TomlType::List { ArgAction::Append } else { ArgAction::Set };
+        let section = Some(self.section).filter(|section| !section.is_empty());
+        let arg = Arg::new(self.key).long(self.long()).value_name(self.unit.to_uppercase()).help(help).action(action);
+        arg.value_parser(value_parser!(OsString)).help_heading(section)
+    }
+
+    /// The value that a text names; without a text, that of a setting which has no value.
+    pub(super) fn parse<T: SettingValue>(&self, text: Option<&OsStr>) -> Result<T, ValueError> {
+        let must_be = |allowed: String| format!("it must be {allowed}");
+        let value = T::parse(text).map_err(|error| self.invalid(text, self.allowed().map_or(error, must_be)))?;
+        match text.is_none_or(|text| self.bounds.allow(text)) {
+            true => Ok(value),
+            false => Err(self.invalid(text, must_be(self.bounds.to_string()))),
         }
     }
 
-    /// Tries the value as if it was typed; the error, of one line, says what it is and what is allowed.
-    pub(crate) fn check(&self, value: &OsStr) -> Result<(), String> {
-        let command = Command::new("anywidth").arg(self.arg.clone().env(Resettable::Reset));
-        let mut typed = OsStr::new(&self.flag).to_owned();
-        typed.push("=");
-        typed.push(value);
-        match command.try_get_matches_from([OsStr::new("anywidth"), &typed]) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let own = || error.source().map_or("it must be text in UTF-8".to_owned(), ToString::to_string);
-                let allowed = self.allowed().map_or_else(own, |allowed| format!("it must be {allowed}"));
-                Err(format!("{} is {}: {allowed}", self.flag, shown(value)))
-            }
-        }
+    /// The error of a value; numbers are shown as they are, all else in quotes.
+    pub(super) fn invalid(&self, text: Option<&OsStr>, reason: String) -> ValueError {
+        const LONGEST: usize = 40;
+        let text: String = text.unwrap_or_default().to_string_lossy().chars().take(LONGEST).collect();
+        let value = if text.parse::<f64>().is_ok() { text } else { format!("{text:?}") };
+        ValueError { name: self.flag(), value, reason }
     }
 
-    /// What its value must be, in words, where its type tells.
-    fn allowed(&self) -> Option<String> {
-        let parser = self.arg.get_value_parser();
-        let is = |kind: TypeId| parser.type_id() == kind;
-        if let Some(values) = parser.possible_values() {
-            return Some(values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(" or "));
-        }
-        if is(TypeId::of::<Width>()) {
-            return Some(format!("a number {WIDTHS}"));
-        }
-        if is(TypeId::of::<u16>()) {
-            return Some(format!("a whole number from 0 to {}", u16::MAX));
-        }
-        if is(TypeId::of::<f64>()) {
-            return Some(format!("a number{}", self.bounds("inf")));
-        }
-        let whole = [TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()].into_iter().any(is);
-        whole.then(|| format!("a whole number{}", self.bounds(&usize::MAX.to_string())))
-    }
-
-    /// What is said of this value, which lies beyond every bound, when all settings are validated.
-    fn bounds(&self, beyond: &str) -> String {
-        let command = Flags::command_without_variables();
-        let matches = command.try_get_matches_from(["anywidth", &format!("{}={beyond}", self.flag)]);
-        let flags = matches.and_then(|matches| Flags::from_arg_matches(&matches));
-        let said =
-            flags.ok().and_then(|flags| flags.validate(MOST_THREADS as usize).err()).map(|error| error.to_string());
-        said.and_then(|said| Some(format!(" {}", said.split_once(": it must be ")?.1))).unwrap_or_default()
+    fn long(&self) -> String {
+        self.key.replace('_', "-")
     }
 }
 
-/// What a width is, in words.
-const WIDTHS: &str = "above 0 and up to 1";
-
-/// Reads a width; the error says what is allowed.
-pub(crate) fn width(text: &str) -> Result<Width, String> {
-    text.parse::<Width>().map_err(|error| format!("{error}: a width is a number {WIDTHS}"))
+impl DefaultValue {
+    /// The value, if there is a fixed one.
+    pub fn fixed(self) -> Option<&'static str> {
+        if let DefaultValue::Fixed(text) = self { Some(text) } else { None }
+    }
 }
 
-/// A value for an error's text: numbers as they are.
-fn shown(value: &OsStr) -> String {
-    const LONGEST: usize = 40;
-    let text: String = value.to_string_lossy().chars().take(LONGEST).collect();
-    if text.parse::<f64>().is_ok() { text } else { format!("{text:?}") }
+impl Bounds {
+    fn allow(self, text: &OsStr) -> bool {
+        let number = text.to_str().and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
+        match self {
+            Bounds::Any => true,
+            Bounds::Range(min, max) => (min as f64..=max as f64).contains(&number),
+            Bounds::AboveZero(max) => number > 0.0 && number <= max as f64,
+        }
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Bounds::Any => Ok(()),
+            Bounds::Range(min, max) => write!(formatter, "from {min} to {max}"),
+            Bounds::AboveZero(max) => write!(formatter, "above 0 and up to {max}"),
+        }
+    }
 }
 
 impl Kind {
-    fn of(arg: &Arg) -> Kind {
-        if matches!(arg.get_action(), ArgAction::Append) {
-            return Kind::List;
-        }
-        let value = arg.get_value_parser().type_id();
-        let texts = [TypeId::of::<String>(), TypeId::of::<PathBuf>(), TypeId::of::<LogFormat>()];
-        if texts.iter().any(|text| value == *text) { Kind::Text } else { Kind::Number }
+    pub(super) const fn of<T: SettingValue>() -> Kind {
+        Kind { toml: T::TOML, is: T::IS, check: check::<T> }
     }
+}
+
+/// A text of a setting, as the value in a file.
+fn check<T: SettingValue>(setting: &Setting, text: &OsStr) -> Result<toml::Value, ValueError> {
+    let value: T = setting.parse(Some(text))?;
+    toml::Value::try_from(value).map_err(|error| setting.invalid(Some(text), error.to_string()))
 }

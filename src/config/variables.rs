@@ -1,15 +1,13 @@
 //! Variables of the environment that are named like settings and are none.
 
-use super::Flags;
+use super::SETTINGS;
+use super::setting::PREFIX;
+use super::sources::CONFIG;
 use crate::nearest::{did_you_mean, nearest};
-
-/// What the variables of settings begin with.
-const PREFIX: &str = "ANYWIDTH_";
 
 /// A sentence about each of these names that begins as the variables of settings do, and is the name of none.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
-    let settings = Flags::list();
-    let keys = || settings.iter().map(|setting| setting.key.as_str()).chain(["config"]);
+    let keys = || SETTINGS.iter().map(|setting| setting.key).chain([CONFIG]);
     let told = |name: String| {
         let key = name.strip_prefix(PREFIX)?.to_lowercase();
         if keys().any(|known| known == key) || is_of_kubernetes(&key) {
@@ -34,6 +32,7 @@ fn is_of_kubernetes(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Setting;
 
     #[test]
     fn a_mistyped_variable_is_told_with_the_nearest_and_others_are_not() {
@@ -46,7 +45,7 @@ mod tests {
                 "unknown variable ANYWIDTH_ZZZ",
             ]
         );
-        let known = Flags::list().into_iter().map(|setting| setting.variable).chain(["ANYWIDTH_CONFIG".to_owned()]);
+        let known = SETTINGS.iter().map(Setting::variable).chain(["ANYWIDTH_CONFIG".to_owned()]);
         assert_eq!(unknown_variables(known), [""; 0]);
         assert_eq!(
             told(&["ANYWIDTH_SERVICE_HOST", "ANYWIDTH_SERVICE_PORT_HTTP", "ANYWIDTH_PORT_80_TCP_ADDR"]),

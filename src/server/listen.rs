@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::warn;
 
 use super::connection::Connections;
-use crate::config::RequestLimits;
+use crate::server::RequestLimits;
 
 /// How long to wait where the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

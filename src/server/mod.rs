@@ -4,8 +4,10 @@
 //! request, hand its images to the scheduler, wait, and write the answer; they never compute.
 
 mod connection;
+mod cors_origin;
 mod events;
 mod http;
+mod limits;
 mod listen;
 mod memory;
 mod page;
@@ -20,13 +22,15 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::config::{CorsOrigin, Drain, RequestLimits};
 use crate::repository::Repository;
 use crate::scheduler::Scheduler;
 use crate::telemetry::Metrics;
 use events::Subscribers;
 use http::{Chances, Inflaters};
 use memory::Memory;
+
+pub use cors_origin::{CorsOrigin, NotAnOrigin};
+pub use limits::{Drain, RequestLimits};
 
 /// Everything that a request may need.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ mod metrics;
 mod totals;
 
 pub use lines::Lines;
-pub use logs::{LogFilterError, LogFormat, log_filter, subscriber};
+pub use logs::{LogFilter, LogFilterError, LogFormat, LogFormatError, subscriber};
 pub(crate) use metrics::observe;
 pub use metrics::{Description, Metrics, Miss};
 pub use totals::{Latencies, Totals};

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anywidth::config::{CorsOrigin, Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::image::ImageLimits;
 use anywidth::policy::{PolicyKind, QueueSettings};
 use anywidth::repository::{Repository, ServedModel};
 use anywidth::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
-use anywidth::server::{Service, serve};
+use anywidth::server::{CorsOrigin, Drain, RequestLimits, Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
 use serde_json::Value;

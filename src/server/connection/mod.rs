@@ -30,7 +30,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::config::RequestLimits;
+use crate::server::RequestLimits;
 use progress::{Progress, Shared};
 use socket::Socket;
 use watch::{Left, watch};

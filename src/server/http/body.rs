@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::form::{self, Part};
 use super::inflate::{Encoding, encodings};
-use crate::config::RequestLimits;
+use crate::server::RequestLimits;
 use crate::server::Service;
 use crate::server::memory::{Growing, Reserved};
 

@@ -6,7 +6,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
-use crate::config::CorsOrigin;
+use crate::server::CorsOrigin;
 
 /// The headers of answers that say something of a request to classify.
 const EXPOSED: [HeaderName; 4] = [

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::error::ApiError;
-use crate::config::RequestLimits;
+use crate::server::RequestLimits;
 use crate::server::memory::Growing;
 
 /// How a body is compressed.

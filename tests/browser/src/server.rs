@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use anywidth::config::{Drain, RequestLimits};
 use anywidth::engine::Width;
 use anywidth::image::ImageLimits;
 use anywidth::policy::{PolicyKind, QueueSettings};
 use anywidth::repository::{Repository, Source};
 use anywidth::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
-use anywidth::server::{Service, serve};
+use anywidth::server::{Drain, RequestLimits, Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
 use tokio::net::TcpListener;

@@ -1,0 +1,113 @@
+//! The sources of settings: flags, variables and a file.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::{Arg, ArgMatches, value_parser};
+
+use super::file::File;
+use super::setting::PREFIX;
+use super::value::SettingValue;
+use super::{FileError, SETTINGS, Setting, ValueError};
+
+/// The sources, the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    File,
+    Variable,
+    Flag,
+}
+
+/// For each setting, what the strongest source says.
+#[derive(Debug)]
+pub struct Sources {
+    file: Option<File>,
+    given: BTreeMap<&'static str, (OsString, Origin)>,
+}
+
+/// The name of the flag and the variable that say which file to read; a file cannot name another one.
+pub(super) const CONFIG: &str = "config";
+
+/// The flag of the file, and that of every setting.
+pub fn flags() -> impl Iterator<Item = Arg> {
+    let help = format!(
+        "File of settings, in TOML; its keys are the flags' names, as in max_batch = 8. A variable overrides the file, and a \
+         flag overrides both. [env: {PREFIX}CONFIG]"
+    );
+    let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").value_parser(value_parser!(OsString)).help(help);
+    std::iter::once(config).chain(SETTINGS.iter().map(Setting::arg))
+}
+
+impl Sources {
+    /// Collects what the flags say, the variables, and the file that one of them names. Checks the file, but neither flags nor
+    /// variables. An empty variable counts as unset: `NAME: ${NAME:-}` in a Compose file makes one.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file cannot be read or has a mistake.
+    pub fn collect(flags: &ArgMatches, variable: impl Fn(&str) -> Option<OsString>) -> Result<Sources, FileError> {
+        // A command may have some of the flags only.
+        let flag = |key: &str| {
+            let values: Vec<_> = flags.try_get_raw(key).ok().flatten()?.collect();
+            Some((values.join(OsStr::new(",")), Origin::Flag))
+        };
+        let variable = |name: String| Some((variable(&name).filter(|value| !value.is_empty())?, Origin::Variable));
+        let path = flag(CONFIG).or_else(|| variable(format!("{PREFIX}CONFIG")));
+        let file = path.map(|(path, _)| File::read(Path::new(&path))).transpose()?;
+        let in_file = |key: &str| Some((file.as_ref()?.text(key)?.into(), Origin::File));
+        let strongest = |key: &str, name: String| flag(key).or_else(|| variable(name)).or_else(|| in_file(key));
+        let given = |setting: &Setting| Some((setting.key, strongest(setting.key, setting.variable())?));
+        let mut given: BTreeMap<_, _> = SETTINGS.iter().filter_map(given).collect();
+
+        // A folder and a file of models exclude each other: the stronger source wins.
+        let [models, model] = ["models", "model"].map(|key| given.get(key).map(|(_, origin)| *origin));
+        if models != model {
+            given.remove(if models > model { "model" } else { "models" });
+        }
+        Ok(Sources { file, given })
+    }
+
+    /// What sets this: a flag, a variable, or a line of the file with its whole path. `None` for a default.
+    pub fn origin(&self, setting: &Setting) -> Option<String> {
+        let (_, origin) = self.given.get(setting.key)?;
+        match origin {
+            Origin::Flag => Some(setting.flag()),
+            Origin::Variable => Some(setting.variable()),
+            Origin::File => self.file.as_ref()?.location(setting.key),
+        }
+    }
+
+    /// The value of a setting as a file has it; `None` where nothing sets it and its default depends on something.
+    ///
+    /// # Errors
+    /// [`ValueError`] when the setting does not take the value.
+    pub fn value(&self, setting: &Setting) -> Result<Option<toml::Value>, ValueError> {
+        let value = self.text(setting).map(|text| (setting.kind.check)(setting, text));
+        value.transpose().map_err(|error| self.located(setting, error))
+    }
+
+    /// The value of the setting with this key.
+    pub(super) fn read<T: SettingValue>(&self, key: &str) -> Result<T, ValueError> {
+        let setting = Setting::named(key);
+        setting.parse(self.text(setting)).map_err(|error| self.located(setting, error))
+    }
+
+    /// The error of a value that another setting forbids.
+    pub(super) fn invalid(&self, key: &str, reason: String) -> ValueError {
+        let setting = Setting::named(key);
+        self.located(setting, setting.invalid(self.text(setting), reason))
+    }
+
+    fn text(&self, setting: &Setting) -> Option<&OsStr> {
+        let given = self.given.get(setting.key).map(|(text, _)| text.as_os_str());
+        given.or(setting.default.fixed().map(OsStr::new))
+    }
+
+    fn located(&self, setting: &Setting, mut error: ValueError) -> ValueError {
+        // The error names the flag already.
+        if let Some(origin) = self.origin(setting).filter(|origin| *origin != setting.flag()) {
+            error.name = format!("{origin}: {}", error.name);
+        }
+        error
+    }
+}
