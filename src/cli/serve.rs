@@ -16,7 +16,6 @@ use super::signals::EndAtOnce;
 use super::{Failure, PATIENCE, configuration, unknown_variables};
 use crate::config::{Address, Config, Sources};
 use crate::engine::{Model, Width};
-use crate::policy::PolicyKind;
 use crate::repository::Repository;
 use crate::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
 use crate::server::{Service, serve};
@@ -118,7 +117,7 @@ async fn listen(
 
 fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<Turns>) -> anyhow::Result<Service> {
     let Counts { registry, metrics } = counts;
-    let (max_batch, limits, counts) = (config.scheduler.max_batch, config.image, metrics.clone());
+    let (max_batch, limits, counts) = (config.queue.max_batch, config.image, metrics.clone());
     let callers = Handle::current();
     let new_executor: NewExecutor = Arc::new(move || {
         let worker = EngineWorker::new(max_batch, limits, counts.clone(), callers.clone());
@@ -128,7 +127,7 @@ fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<T
     let profiles = measure(&models, config.narrowest, max_batch, MEASURING).context("cannot measure the models")?;
     let models = models.into_iter().zip(profiles).collect();
     let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
-    let scheduler = Scheduler::start(config.scheduler, PolicyKind::WidestFit, models, new_executor, environment)
+    let scheduler = Scheduler::start(config.queue, config.policy, models, new_executor, environment)
         .context("cannot start the workers")?;
     let service = Service::new(repository, scheduler, metrics, registry, config.request);
     Ok(service.with_cors_origins(config.cors_origins.clone()))

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::engine::Width;
 use crate::image::ImageLimits;
-use crate::policy::QueueSettings;
+use crate::policy::{PolicyKind, QueueSettings};
 use crate::repository::Source;
 use crate::server::{CorsOrigin, Drain, RequestLimits};
 use crate::telemetry::{LogFilter, LogFormat};
@@ -37,8 +37,10 @@ pub struct Config {
     pub source: Source,
     /// The model that answers when none is named.
     pub default_model: Option<String>,
+    /// The policy that chooses widths and batches.
+    pub policy: PolicyKind,
     /// Threads, batches and queue.
-    pub scheduler: QueueSettings,
+    pub queue: QueueSettings,
     /// The narrowest width that load may choose.
     pub narrowest: Width,
     /// What one image may be.
@@ -99,7 +101,8 @@ impl Config {
             address: Address { host: values.host, port: values.port },
             source,
             default_model: values.default_model,
-            scheduler: QueueSettings {
+            policy: values.policy,
+            queue: QueueSettings {
                 workers,
                 decoders,
                 max_batch: values.max_batch,
@@ -156,7 +159,7 @@ mod tests {
     fn the_defaults_hold() {
         let config = read(&[], None).unwrap();
         assert_eq!(config.address, Address { host: "127.0.0.1".to_owned(), port: 8080 });
-        assert_eq!((config.scheduler.workers, config.scheduler.decoders), (4, 2));
+        assert_eq!((config.queue.workers, config.queue.decoders), (4, 2));
         assert_eq!(config.image, ImageLimits::default());
         assert_eq!(config.source, Source::Embedded);
     }

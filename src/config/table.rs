@@ -7,6 +7,7 @@ use super::setting::Bounds::{AboveZero, Range};
 use super::setting::Kind;
 use super::{Setting, Sources, ValueError};
 use crate::engine::Width;
+use crate::policy::PolicyKind;
 use crate::server::CorsOrigin;
 use crate::telemetry::{LogFilter, LogFormat};
 
@@ -90,6 +91,12 @@ settings! {
             unit: "width", default: Fixed("0.25"),
             meaning: "Narrowest width that load may choose.",
             advice: "Lower it to answer more requests in a burst, raise it to refuse requests rather than lose accuracy.",
+        }
+        policy: PolicyKind {
+            unit: "policy", default: Fixed("widest-fit"),
+            meaning: "Policy that chooses widths and batches: widest-fit, fixed:WIDTH, slack-fit, max-accuracy, max-batch or \
+                rate-table.",
+            advice: "Set another one to compare it with widest-fit under your load; docs/policy.md describes them.",
         }
         max_batch: usize {
             unit: "images", default: Fixed("16"), bounds: Range(1, 1024),

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::engine::Width;
+use crate::policy::PolicyKind;
 use crate::server::CorsOrigin;
 use crate::telemetry::{LogFilter, LogFormat};
 
@@ -58,6 +59,7 @@ values_that_are_text! {
     usize: Number, Some("a whole number");
     f64: Number, Some("a number");
     Width: Number, Some(WIDTHS);
+    PolicyKind: Text, None;
     String: Text, None;
     LogFormat: Text, Some("text or json");
     LogFilter: Text, None;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::baselines::{FixedWidth, Hardening, MaxAccuracy, MaxBatch, RateTable, SlackFit};
@@ -29,12 +30,12 @@ pub enum PolicyKind {
 }
 
 /// Why a text names no policy.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PolicyKindError {
     /// No such name.
-    #[error("there is no policy {0:?}: {NAMES} are known")]
-    Unknown(String),
+    #[error("not a policy: {NAMES} are known")]
+    Unknown,
     /// `fixed:` and no width.
     #[error("fixed: {0}")]
     Width(#[from] WidthError),
@@ -75,7 +76,7 @@ impl FromStr for PolicyKind {
             "max-accuracy" => Ok(PolicyKind::MaxAccuracy),
             "max-batch" => Ok(PolicyKind::MaxBatch),
             "rate-table" => Ok(PolicyKind::RateTable),
-            _ => Err(PolicyKindError::Unknown(text.to_owned())),
+            _ => Err(PolicyKindError::Unknown),
         }
     }
 }
@@ -93,6 +94,12 @@ impl fmt::Display for PolicyKind {
     }
 }
 
+impl Serialize for PolicyKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +110,7 @@ mod tests {
             assert_eq!(name.parse::<PolicyKind>().unwrap().to_string(), name);
         }
         let error = |text: &str| text.parse::<PolicyKind>().unwrap_err().to_string();
-        assert!(error("widest").starts_with("there is no policy \"widest\": widest-fit, "));
+        assert!(error("widest").starts_with("not a policy: widest-fit, "));
         assert!(error("fixed:2").starts_with("fixed: "));
     }
 }

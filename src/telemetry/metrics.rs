@@ -16,7 +16,7 @@ use super::totals::{Counters, Totals};
 use crate::engine::Width;
 
 /// The label of what a request did not get as far as having: a model, a width.
-pub const NONE: &str = "none";
+const NONE: &str = "none";
 
 /// Every metric of the server. See the constructor for names and meanings.
 #[derive(Debug)]
