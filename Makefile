@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench \
+.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench bound \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -87,6 +87,11 @@ docs: ## Writes the pages of docs/ that are generated: settings, metrics, the AP
 
 bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
 	$(CARGO) bench --locked --bench latency
+
+bound: .venv ## Distance of the server and the simulator to the clairvoyant optimum, by load: two minutes, on a quiet machine.
+	$(CARGO) build --locked --release --workspace --bins
+	.venv/bin/pip install --quiet --requirement benches/requirements.txt
+	.venv/bin/python benches/bound.py
 
 screenshots: ## Takes the screenshots of page and terminal in docs/images.
 	tests/browser/install.sh

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context;
-use anywidth::engine::{Pass, Width};
+use anywidth::engine::{Pass, Width, predict};
 use anywidth::image::{Image, ImageLimits};
 use anywidth::repository::{Repository, ServedModel, Source};
-use anywidth::scheduler::predict;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, RgbImage};

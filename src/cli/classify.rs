@@ -10,8 +10,7 @@ use super::subject::{Chosen, Seen, look};
 use super::table::printable;
 use super::{Failure, complain, print};
 use crate::config::width;
-use crate::engine::{Pass, Width};
-use crate::scheduler::Prediction;
+use crate::engine::{Pass, Prediction, Width};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

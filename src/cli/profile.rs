@@ -6,8 +6,7 @@ use serde_json::json;
 use super::subject::{Seen, Subject};
 use super::table::table;
 use super::{Failure, print};
-use crate::engine::Width;
-use crate::scheduler::Prediction;
+use crate::engine::{Prediction, Width};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::find_model;
 use crate::dataset;
-use crate::engine::{Pass, Width};
+use crate::engine::{Pass, Prediction, Width, predict};
 use crate::image::{Image, ImageLimits};
 use crate::repository::ServedModel;
-use crate::scheduler::{JobError, Prediction, predict};
+use crate::scheduler::JobError;
 
 #[derive(Debug, Args)]
 pub(super) struct Subject {

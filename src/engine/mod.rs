@@ -13,6 +13,7 @@ mod onnx;
 mod pack;
 mod pass;
 mod plan;
+mod prediction;
 mod probability;
 #[cfg(test)]
 mod reference;
@@ -29,6 +30,7 @@ pub use metadata::{Evaluation, Metadata, MetadataError};
 pub use model::Model;
 pub use onnx::{DataFiles, LoadError, MAX_FILE_BYTES};
 pub use pass::Pass;
+pub use prediction::{Prediction, predict};
 pub use probability::probabilities;
 pub use summary::{LayerKind, LayerSummary, WidthCost};
 pub use triangle::Triangle;

@@ -2,8 +2,8 @@
 //!
 //! Checking on the way costs next to nothing: widening computes nothing twice.
 
-use super::{RunningJob, predict};
-use crate::engine::{Metadata, Width};
+use super::RunningJob;
+use crate::engine::{Metadata, Width, predict};
 use crate::policy::WidthReason;
 
 /// A job, and the widths at which it may exit.

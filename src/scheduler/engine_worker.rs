@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 use super::early_exit::EarlyExit;
 use super::job::answer_all;
-use super::{Answer, Executor, JobError, RunningJob, Timing, predict};
-use crate::engine::{Model, Pass, Width};
+use super::{Answer, Executor, JobError, RunningJob, Timing};
+use crate::engine::{Model, Pass, Width, predict};
 use crate::image::{Image, ImageError, ImageLimits};
 use crate::policy::{BatchReport, Payload};
 use crate::repository::ServedModel;

@@ -8,8 +8,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::Prediction;
-use crate::engine::Width;
+use crate::engine::{Prediction, Width};
 use crate::image::ImageError;
 use crate::policy::{self, Overload, Payload, RequestOptions, SubmittedJob, WidthReason};
 use crate::repository::ServedModel;

@@ -6,7 +6,7 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::engine::{Model, Pass, Width};
+use crate::engine::{Model, Pass, Width, predict};
 use crate::image::{Image, ImageError, ImageLimits, InputSpec};
 use crate::policy::{BatchReport, QueueSettings, Refusal, RequestOptions, WidthReason};
 use crate::test_onnx::OnnxFile;

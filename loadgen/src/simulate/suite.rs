@@ -99,7 +99,7 @@ pub fn cases(measured: &Measured) -> Result<Vec<Case>, CompareError> {
         Case { name: "bursts, two workers".into(), workers: 2, ..bursty.clone() },
         wrong(1.3)?,
         wrong(0.77)?,
-        Case { name: "bursts, on a restless machine".into(), noise: NoiseModel::SHARED, ..bursty.clone() },
+        Case { name: "bursts, on a shared machine".into(), noise: NoiseModel::SHARED, ..bursty.clone() },
         Case { name: "bursts, and nothing unforeseen".into(), noise: NoiseModel::NONE, ..bursty.clone() },
         Case::new("no plan of bursts: gamma gaps at 1.5", "1.5:30s", Gaps::Gamma { cv2: 8.0 })?,
         Case::new("steady at 1.5", "1.5:30s", Gaps::Poisson)?,
@@ -109,7 +109,7 @@ pub fn cases(measured: &Measured) -> Result<Vec<Case>, CompareError> {
         Case::new("twice what the narrowest width can do", &beyond, Gaps::Poisson)?,
         Case {
             noise: NoiseModel::SHARED,
-            ..Case::new("twice what the narrowest width can do, on a restless machine", &beyond, Gaps::Poisson)?
+            ..Case::new("twice what the narrowest width can do, on a shared machine", &beyond, Gaps::Poisson)?
         },
     ])
 }

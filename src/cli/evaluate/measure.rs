@@ -7,9 +7,8 @@ use std::thread;
 use super::tally::Tally;
 use crate::cli::subject::look;
 use crate::dataset::Labelled;
-use crate::engine::{Pass, Width};
+use crate::engine::{Pass, Width, predict};
 use crate::repository::ServedModel;
-use crate::scheduler::predict;
 
 /// What was found.
 #[derive(Debug)]

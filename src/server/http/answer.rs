@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::Width;
+use crate::engine::{Prediction, Width};
 use crate::repository::ServedModel;
-use crate::scheduler::{Answer, Prediction, Timing};
+use crate::scheduler::{Answer, Timing};
 
 /// What the log line says of an answer.
 #[derive(Debug, Clone)]

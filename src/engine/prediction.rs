@@ -1,18 +1,18 @@
-//! Scores to predictions.
+//! From class scores to the most probable classes.
 
-use crate::engine::{Metadata, Width, probabilities};
+use super::{Metadata, Width, probabilities};
 
 /// One class of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Prediction {
     /// The class, counted from 0.
     pub index: usize,
-    /// How likely it is, from 0 to 1.
+    /// Its probability, from 0 to 1.
     pub probability: f32,
 }
 
-/// The `top_k` likeliest classes, likeliest first; of equals the first. Calibrated by the model's temperature at
-/// `width`, where the model has one.
+/// The `top_k` most probable classes, the most probable first and the lower index first among equals. `logits` are those at
+/// `width`, whose temperature calibrates them if the model has one.
 pub fn predict(logits: &[f32], width: Width, metadata: &Metadata, top_k: usize) -> Vec<Prediction> {
     let probabilities = probabilities(logits, metadata.temperature_at(width));
     let mut predictions: Vec<_> =
