@@ -15,7 +15,7 @@ use support::workers::{Gate, GateStep, Gated};
 /// times what the images take.
 fn hurried(queue_limit: usize) -> (Server, Gate) {
     let (gate, wrap) = Gated::behind_gate();
-    let scheduler = QueueSettings { default_budget: Duration::from_nanos(1), max_queue, ..SETTINGS };
+    let scheduler = QueueSettings { default_budget: Duration::from_nanos(1), max_queue: queue_limit, ..SETTINGS };
     let server = Server::with(Options { scheduler, wrap: Box::new(wrap), ..Options::default() });
     assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
