@@ -34,8 +34,8 @@ fn other_bad_parameters_are_named_as_well() {
     assert!(error("width=1&width=1", 400, "repeated_parameter").contains("\"width\""));
     assert!(error("widht=1", 400, "unknown_parameter").contains("did you mean \"width\"?"));
     assert!(error("colour=5", 400, "unknown_parameter").contains("known: width"));
-    assert!(error("model=cat", 404, "no_such_model").ends_with("there are: grey, tiny"));
-    assert!(error("version=3", 404, "no_such_model").ends_with("there are: 1, 2"));
+    assert!(error("model=cat", 404, "no_such_model").ends_with("available: grey, tiny"));
+    assert!(error("version=3", 404, "no_such_model").ends_with("available: 1, 2"));
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn an_accuracy_is_shown_with_the_images_that_it_is_of() {
         String::from_utf8(run(&["inspect", &files.path("tiny.onnx")]).stdout).unwrap()
     };
     let text = inspect(Some(r#"{"split":"validation","images":2000}"#));
-    assert!(text.contains("75.00 %") && text.contains("accuracy: of 2,000 validation images"), "{text}");
+    assert!(text.contains("75.00 %") && text.contains("accuracy: on 2,000 validation images"), "{text}");
     let text = inspect(Some(r#"{"split":"te\u202est","images":92}"#));
     assert!(text.contains("92 te") && !text.contains('\u{202e}'), "{text}");
     assert!(inspect(None).contains("does not say of what images"));

@@ -89,7 +89,7 @@ fn what_is_not_as_it_says_is_told() {
     send(&server, "gzip", &wrong_sum).error(400, "bad_encoding");
     for encoding in ["gzip", "deflate"] {
         let message = send(&server, encoding, &image).error(400, "bad_encoding");
-        assert!(message.contains(&format!("its {encoding} is damaged, or it is none")), "{message}");
+        assert!(message.contains(&format!("the {encoding} data is damaged or in another format")), "{message}");
     }
     send(&server, "gzip", b"").error(400, "empty_body");
     send(&server, "gzip", &gzip(b"")).error(400, "empty_body");

@@ -88,9 +88,9 @@ fn a_table_names_every_width_and_what_was_left_out() {
         "\n  1         100.00 % ",
         "100.0 %\n",
         "mean accuracy over widths 0.25 to 1: 100.00 %\n",
-        "labels without an image: airplane, automobile, bird, cat, deer, dog, frog, horse, truck\n",
-        "lie in no class: 2\n",
-        "broken files, which do not count: 1 of 21\n",
+        "labels without images: airplane, automobile, bird, cat, deer, dog, frog, horse, truck\n",
+        "outside the class folders: 2\n",
+        "broken files, not counted: 1 of 21\n",
         "torn.png: the PNG image is broken",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
@@ -119,10 +119,10 @@ fn what_cannot_be_measured_is_one_line_and_code_1() {
     says(
         &[("boat/1.png", SHIP)],
         "cifar10",
-        "the folder \"boat\" is no class of the model; its classes are: airplane,",
+        "the folder \"boat\" is not a class of the model; its classes are: airplane,",
     );
     says(&[("1.png", SHIP)], "cifar10", "one per class is expected, and there are 1 files");
-    says(&[("ship/", b""), ("cat/notes.txt", b"")], "cifar10", "there is no image in the folders of ");
+    says(&[("ship/", b""), ("cat/notes.txt", b"")], "cifar10", "there are no images in the folders of ");
     says(&[("ship/1.png", b"no image")], "cifar10", "the first: cannot use ");
     says(&[("ship/1.png", SHIP)], "cat", "there is no model \"cat\"");
     assert!(fails(&["evaluate", "--data", "/nowhere"]).contains("cannot list /nowhere"));
@@ -136,7 +136,7 @@ fn the_folders_of_a_model_without_labels_are_its_indices() {
     let arguments = ["evaluate", "--data", &path("images"), "--model", &path("tiny.onnx")];
     assert_eq!(json(&[&arguments[..], &["--json"]].concat())["images"], Value::from(2));
     fs::rename(path("images/2"), path("images/3")).unwrap();
-    assert!(fails(&arguments).ends_with("the folder \"3\" is no class of the model; its classes are: 0, 1, 2\n"));
+    assert!(fails(&arguments).ends_with("the folder \"3\" is not a class of the model; its classes are: 0, 1, 2\n"));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn folders_that_the_model_does_not_know_are_left_out_on_request_and_named() {
     let data = root.path().to_str().unwrap();
     let arguments = ["evaluate", "--data", data, "--model", "cifar10"];
     let said = fails(&arguments);
-    assert!(said.contains("(--skip-unknown leaves out") && said.contains("\"aardvark\" is no class"), "{said}");
+    assert!(said.contains("(--skip-unknown skips them)") && said.contains("\"aardvark\" is not a class"), "{said}");
 
     let known = folder(&files[1..3]);
     let expected = json(&["evaluate", "--data", known.path().to_str().unwrap(), "--model", "cifar10", "--json"]);
@@ -155,7 +155,7 @@ fn folders_that_the_model_does_not_know_are_left_out_on_request_and_named() {
     assert_eq!(skipping["skipped_folders"], serde_json::json!(["aardvark", "zebra"]));
     assert_eq!((&skipping["widths"], &skipping["images"]), (&expected["widths"], &expected["images"]));
     let table = run(&[&arguments[..], &["--skip-unknown"]].concat());
-    assert!(String::from_utf8(table.stdout).unwrap().contains("left out: aardvark, zebra"));
+    assert!(String::from_utf8(table.stdout).unwrap().contains("not classes of the model: aardvark, zebra"));
     let none = folder(&files[..1]);
     let said = fails(&["evaluate", "--data", none.path().to_str().unwrap(), "--model", "cifar10", "--skip-unknown"]);
     assert!(said.contains("there is no image"), "{said}");

@@ -163,7 +163,7 @@ fn a_new_file_is_written_beside_the_old_one_and_never_over_another_network() {
     for other in [OnnxFile::lenet([3, 32, 32], 9, 3).bytes(), b"my diary".to_vec()] {
         fs::write(&output, &other).unwrap();
         let error = folder.refuses(&["--labels", "a,b,c", "--output", &output], 1);
-        assert!(error.contains("is there already, and is not this model"), "{error}");
+        assert!(error.contains("exists and is a different model"), "{error}");
         assert_eq!(fs::read(&output).unwrap(), other);
     }
 }
@@ -194,7 +194,7 @@ fn what_cannot_be_written_changes_nothing_and_is_said() {
         (&["--labels", "labels.txt"], 1, "there is no file or folder \"labels.txt\""),
         (&["--labels", "cat,,fox"], 1, "label 1 of cat,,fox is empty"),
         (&["--labels", &gap], 1, "label 1 of "),
-        (&["--labels", "cat,dog,fox", "--evaluate", &photos], 1, "the folder \"cow\" is no class of the model"),
+        (&["--labels", "cat,dog,fox", "--evaluate", &photos], 1, "the folder \"cow\" is not a class of the model"),
         (&["--evaluate", "/nowhere"], 1, "cannot list /nowhere"),
         (&["--set", "preprocesing={}"], 2, "there is no key \"preprocesing\", did you mean \"preprocessing\"?"),
         (&["--set", "preprocessing=centre"], 2, "preprocessing is not JSON"),

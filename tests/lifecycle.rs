@@ -69,7 +69,7 @@ fn a_healthcheck_says_in_one_line_why_not() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready").unwrap();
         String::from_utf8_lossy(&request[..length]).into_owned()
     });
-    assert_eq!(unhealthy(&healthcheck(&port)), format!("error: what listens on 127.0.0.1:{port} is not anywidth"));
+    assert_eq!(unhealthy(&healthcheck(&port)), format!("error: the server on 127.0.0.1:{port} is not anywidth"));
     let request = stranger.join().unwrap();
     assert!(request.starts_with("GET /readyz HTTP/1.1\r\n"), "{request}");
     assert_eq!(unhealthy(&healthcheck(&port)), format!("error: nothing listens on 127.0.0.1:{port}"));

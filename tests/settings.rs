@@ -155,7 +155,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     }
     assert_eq!(Folder::with(b"port = 1\nhost = '\xff'").error(), "FILE:2: not UTF-8");
     let large = Folder::with("# much\n".repeat(10_000)).error();
-    assert!(large.ends_with("it has more than 65536 bytes, the most that is allowed"), "{large}");
+    assert!(large.ends_with("it exceeds the limit of 65536 bytes"), "{large}");
     let numbers =
         text(Folder::with("port = 0x1F\nmax_pixels = 1_000_000\nnarrowest = 1").config(&[]).output().unwrap());
     assert_eq!((line(&numbers, "port").split_once(" #")).unwrap().0, "port = 31");
@@ -204,7 +204,7 @@ fn a_variable_that_cannot_be_read_is_named_in_one_line_with_what_is_allowed() {
     assert!(failed(&output, 2).starts_with("error: ANYWIDTH_PORT: --port is 99999: "));
     let bytes = std::ffi::OsStr::from_bytes(b"info\xff");
     let output = anywidth(&["config"]).env("ANYWIDTH_LOG", bytes).output().unwrap();
-    assert_eq!(failed(&output, 2), "error: ANYWIDTH_LOG: --log is \"info\u{fffd}\": it must be text in UTF-8\n");
+    assert_eq!(failed(&output, 2), "error: ANYWIDTH_LOG: --log is \"info\u{fffd}\": it must be valid UTF-8\n");
     // What was typed beats the variable, whatever that holds; what was typed wrongly is no matter of the variable.
     let output = anywidth(&["config", "--port", "9"]).env("ANYWIDTH_PORT", "99999").output().unwrap();
     assert_eq!(line(&text(output), "port"), "port = 9 # --port");

@@ -1,4 +1,4 @@
-//! `anywidth classify`: images, without a server.
+//! `anywidth classify`: classifies image files without a server.
 
 use std::path::PathBuf;
 
@@ -25,11 +25,11 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "1", value_parser = width)]
     width: Width,
 
-    /// How many classes to name [default: 5, or as many as there are]
+    /// Number of classes to show [default: 5, or all if there are fewer]
     #[arg(long, value_name = "N")]
     top_k: Option<usize>,
 
-    /// Write the answers as JSON, a line for each image
+    /// Write the answers as JSON, one line per image
     #[arg(long)]
     json: bool,
 }
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for (index, image) in images.iter().enumerate() {
         match look(&seen.served, &mut seen.pass, image, width) {
             Err(error) if images.len() == 1 => return Err(error.into()),
-            // The others are answered all the same.
+            // A broken image does not stop the others.
             Err(error) => {
                 broken += 1;
                 complain("error", &format!("{error:#}"));

@@ -1,4 +1,4 @@
-//! `anywidth config`: the effective settings, as a file that says the same.
+//! `anywidth config`: prints the effective settings as a valid settings file.
 
 use super::{Failure, configuration, print};
 use crate::config::{DefaultValue, SETTINGS, Setting, Sources};
@@ -11,7 +11,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     Ok(print(&text(sources)?)?)
 }
 
-/// A line for each setting, with where it came from; one that is not set is a comment.
+/// One line per setting, with its origin. An unset setting is a comment.
 fn text(sources: &Sources) -> anyhow::Result<String> {
     let mut lines = Vec::new();
     for setting in SETTINGS {
@@ -21,7 +21,7 @@ fn text(sources: &Sources) -> anyhow::Result<String> {
         });
     }
     let column = lines.iter().map(|(setting, _)| setting.chars().count()).max().unwrap_or_default();
-    let mut text = format!("# The settings of anywidth {}, and where each came from.\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("# Effective settings of anywidth {}, each with its origin.\n", env!("CARGO_PKG_VERSION"));
     for (setting, origin) in lines {
         text += &format!("{setting:column$}  # {origin}\n");
     }
@@ -36,6 +36,6 @@ fn unset(setting: &Setting) -> String {
 }
 
 fn origin(setting: &Setting, sources: &Sources) -> String {
-    // Whatever characters a file's name has, the comment is one line.
+    // A file name may contain line breaks; escaping keeps the comment on one line.
     sources.origin(setting).map_or("default".to_owned(), |origin| origin.escape_debug().to_string())
 }

@@ -1,4 +1,4 @@
-//! `anywidth healthcheck`: asks the server on this machine whether it is ready, where there is no shell and no `curl`.
+//! `anywidth healthcheck`: checks whether the server on this machine is ready, for containers without a shell or `curl`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -13,12 +13,12 @@ use crate::config::{Address, Sources};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Longest time to wait for the answer; raise it where probes fail on a machine that has more work than cores
+    /// Longest time to wait for the answer; raise it if probes fail on an overloaded machine
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     timeout_ms: u64,
 }
 
-/// What `/readyz` says.
+/// The body of `/readyz`.
 #[derive(Deserialize)]
 struct Readiness {
     ready: bool,
@@ -26,55 +26,56 @@ struct Readiness {
     error: String,
 }
 
-/// An answer has a few hundred bytes; whoever sends more than this is somebody else.
+/// Longest answer read. The real one has a few hundred bytes; a longer one is from another program.
 const MOST_BYTES: u64 = 16 << 10;
 
 pub(super) fn run(arguments: &Arguments, sources: &Sources) -> Result<(), Failure> {
     let address = Address::read(sources).map_err(|error| Failure::Usage(error.into()))?;
     if address.port == 0 {
-        return Err(Failure::Usage(anyhow!("--port is 0: the server's port must be known to ask it")));
+        return Err(Failure::Usage(anyhow!("--port is 0: set the port that the server listens on")));
     }
     ask(&address, Duration::from_millis(arguments.timeout_ms))?;
     Ok(print("ready\n")?)
 }
 
-/// Fails unless the server says within this time that it is ready.
+/// Fails unless the server reports within `timeout` that it is ready.
 fn ask(address: &Address, timeout: Duration) -> anyhow::Result<()> {
-    let place = resolve(address)?;
-    let answer = exchange(place, Instant::now() + timeout).map_err(|error| match error.kind() {
-        // Which of the two it is depends on the system.
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => anyhow!("no answer from {place} within {timeout:?}"),
-        ErrorKind::ConnectionRefused => anyhow!("nothing listens on {place}"),
-        _ => anyhow!(error).context(format!("cannot ask {place}")),
+    let address = resolve(address)?;
+    let answer = exchange(address, Instant::now() + timeout).map_err(|error| match error.kind() {
+        // Which of the two a timeout yields depends on the platform.
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => anyhow!("no answer from {address} within {timeout:?}"),
+        ErrorKind::ConnectionRefused => anyhow!("nothing listens on {address}"),
+        _ => anyhow!(error).context(format!("cannot reach {address}")),
     })?;
     let Some(Readiness { ready, error }) = readiness(&answer) else {
-        bail!("what listens on {place} is not anywidth");
+        bail!("the server on {address} is not anywidth");
     };
     if ready { Ok(()) } else { bail!("not ready: {error}") }
 }
 
-/// Where a server that listens on this address is reached from the same machine.
+/// The address under which the same machine reaches a server that listens on `host` and `port`: an unspecified address
+/// becomes loopback.
 fn resolve(Address { host, port }: &Address) -> anyhow::Result<SocketAddr> {
-    let mut places = (host.as_str(), *port).to_socket_addrs().with_context(|| format!("cannot resolve {host:?}"))?;
-    let mut place = places.next().with_context(|| format!("{host:?} has no address"))?;
-    match place.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => place.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => place.set_ip(Ipv6Addr::LOCALHOST.into()),
+    let mut addresses = (host.as_str(), *port).to_socket_addrs().with_context(|| format!("cannot resolve {host:?}"))?;
+    let mut address = addresses.next().with_context(|| format!("{host:?} has no address"))?;
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    Ok(place)
+    Ok(address)
 }
 
 /// Sends the request and reads the whole answer, all of it before the deadline.
-fn exchange(place: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
+fn exchange(address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
     let left = || match deadline.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::Error::from(ErrorKind::TimedOut)),
         left => Ok(left),
     };
-    let mut stream = TcpStream::connect_timeout(&place, left()?)?;
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
     stream.set_write_timeout(Some(left()?))?;
-    // In one piece, so that whoever answers has read all of it.
-    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    // One write, so that the server reads the whole request before it answers.
+    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut stream = stream.take(MOST_BYTES);
     loop {
@@ -87,7 +88,7 @@ fn exchange(place: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Of an HTTP answer, what it says of readiness, if it is from anywidth.
+/// The readiness in an HTTP answer; `None` unless it is an answer of anywidth's `/readyz`.
 fn readiness(answer: &[u8]) -> Option<Readiness> {
     let text = std::str::from_utf8(answer).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -127,10 +128,11 @@ mod tests {
 
     #[test]
     fn a_server_that_listens_everywhere_is_asked_on_loopback() {
-        let place = |host: &str| resolve(&Address { host: host.to_owned(), port: 80 }).map(|place| place.to_string());
-        assert_eq!(place("0.0.0.0").unwrap(), "127.0.0.1:80");
-        assert_eq!(place("::").unwrap(), "[::1]:80");
-        assert_eq!(place("127.0.0.2").unwrap(), "127.0.0.2:80");
-        assert!(place("").is_err());
+        let address =
+            |host: &str| resolve(&Address { host: host.to_owned(), port: 80 }).map(|address| address.to_string());
+        assert_eq!(address("0.0.0.0").unwrap(), "127.0.0.1:80");
+        assert_eq!(address("::").unwrap(), "[::1]:80");
+        assert_eq!(address("127.0.0.2").unwrap(), "127.0.0.2:80");
+        assert!(address("").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `anywidth inspect`: a model's layers, and what each width costs.
+//! `anywidth inspect`: prints a model's layers and the cost of each width.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "NAME|FILE")]
     model: Option<String>,
 
-    /// Folder of models, as of the server; without this the built-in models are known [env: ANYWIDTH_MODELS]
+    /// Folder of models, laid out as for the server [default: the built-in models] [env: ANYWIDTH_MODELS]
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
 }
@@ -50,17 +50,17 @@ fn describe(served: &ServedModel) -> String {
     ) + &whose_accuracy(model)
 }
 
-/// Whose images the accuracies above are of, as the file says.
+/// The images on which the accuracies were measured, as stated in the file.
 fn whose_accuracy(model: &Model) -> String {
     let metadata = model.metadata();
     match &metadata.evaluation {
         _ if metadata.accuracy.is_empty() => String::new(),
-        Some(evaluation) => format!("\naccuracy: of {}, as the file says\n", printable(&evaluation.to_string())),
-        None => "\naccuracy: as the file says, which does not say of what images\n".into(),
+        Some(evaluation) => format!("\naccuracy: on {}, as stated in the file\n", printable(&evaluation.to_string())),
+        None => "\naccuracy: as stated in the file, which does not name the images\n".into(),
     }
 }
 
-/// A grid may have dozens of steps: as many as a screen bears, evenly chosen, with the last.
+/// At most `MOST` evenly spaced steps of the grid, full width included.
 fn shown_widths(model: &Model) -> Vec<Width> {
     const MOST: usize = 16;
     let grid = model.grid();

@@ -28,9 +28,9 @@ use self::signals::EndAtOnce;
 use crate::config::{Config, Sources, flags};
 use crate::repository::{Repository, ServedModel, Source};
 
-const WITHOUT_A_COMMAND: &str = "Without a command it serves, and takes the options of `anywidth serve`.";
+const WITHOUT_A_COMMAND: &str = "Without a command, anywidth serves with the options of `anywidth serve`.";
 
-/// The flags of settings that `healthcheck` takes.
+/// Settings that `healthcheck` accepts as flags.
 const ADDRESS: [&str; 3] = ["config", "host", "port"];
 
 /// An inference server for Any-Width Networks: one file, one copy of the weights, every width
@@ -43,30 +43,30 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve models over HTTP (what happens without a subcommand)
+    /// Serve models over HTTP (the default command)
     Serve,
-    /// Show the settings that hold, and where each came from; the output can be used as a file of settings
+    /// Show the effective settings and their origins; the output is a valid settings file
     Config,
-    /// Ask the server on this machine whether it is ready, as containers do; the exit code says it
+    /// Check whether the server on this machine is ready, for container health checks; exit code 0 if it is
     Healthcheck(healthcheck::Arguments),
     /// Classify images, without a server
     Classify(classify::Arguments),
-    /// Show what a model sees in one image at every width
+    /// Show a model's predictions for one image at every width
     Profile(profile::Arguments),
     /// Measure a model at every width on a folder of labelled images
     Evaluate(evaluate::Arguments),
-    /// Show a model's layers, and what each width costs
+    /// Show a model's layers and the cost of each width
     Inspect(inspect::Arguments),
-    /// Write labels, and accuracies and temperatures measured on labelled images, into a model file
+    /// Write labels, and accuracies and temperatures measured on labelled images, to a model file
     Label(label::Arguments),
 }
 
-/// Why a command ended, told apart for the exit code.
+/// Why a command failed; the variant determines the exit code.
 #[derive(Debug)]
 enum Failure {
-    /// The command was asked for something that makes no sense: exit code 2, as for an unknown flag.
+    /// Invalid arguments or settings: exit code 2, as for an unknown flag.
     Usage(anyhow::Error),
-    /// It could not do what was asked: exit code 1.
+    /// The command itself failed: exit code 1.
     Error(anyhow::Error),
 }
 
@@ -76,9 +76,9 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// Runs the command line of this process, and says how it ended.
+/// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
-    // First of all, for process 1 is told of no signal without a handler.
+    // First of all: the kernel drops signals without a handler when they are sent to process 1.
     let signals = EndAtOnce::begin();
     let typed: Vec<_> = std::env::args_os().collect();
     let outcome = signals.map_err(Failure::from).and_then(|signals| execute(&typed, &signals));
@@ -91,7 +91,7 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// Writes a line to standard error; where nobody takes it, it is given up after a while.
+/// Writes a line to standard error, waiting at most [`PATIENCE`] for a reader.
 fn complain(kind: &str, text: &str) {
     let line = format!("{kind}: {text}\n");
     let (done, ended) = mpsc::channel();
@@ -102,7 +102,7 @@ fn complain(kind: &str, text: &str) {
     let _ = ended.recv_timeout(PATIENCE);
 }
 
-/// The longest time to wait for somebody to take the last lines, before the process ends.
+/// Longest wait for a reader of the last lines before the process exits.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn execute(typed: &[OsString], signals: &EndAtOnce) -> Result<(), Failure> {
@@ -124,30 +124,30 @@ fn execute(typed: &[OsString], signals: &EndAtOnce) -> Result<(), Failure> {
 /// The command line's grammar, with the flags of the settings.
 fn command() -> clap::Command {
     let is_of_address = |flag: &clap::Arg| ADDRESS.contains(&flag.get_id().as_str());
-    // `serve --help` shows the flags of the server: here they would bury the commands.
+    // `serve --help` shows these flags; here they would bury the commands.
     let command = Arguments::command().args(flags().map(|flag| flag.hide(true)));
     let command = command.mut_subcommand("serve", |serve| serve.args(flags()));
     let command = command.mut_subcommand("config", |config| config.args(flags()));
     command.mut_subcommand("healthcheck", |healthcheck| healthcheck.args(flags().filter(is_of_address)))
 }
 
-/// What these flags set, the variables and the file.
+/// The settings given by flags, environment variables and the file.
 fn sources(flags: &ArgMatches) -> Result<Sources, Failure> {
     Sources::collect(flags, |name| var_os(name)).map_err(|error| Failure::Usage(error.into()))
 }
 
-/// The configuration, or which setting is wrong, and where it was set.
+/// The validated configuration. An error names the invalid setting and its origin.
 fn configuration(sources: &Sources) -> Result<Config, Failure> {
     let cores = available_parallelism().map_or(1, usize::from);
     Config::read(sources, cores).map_err(|error| Failure::Usage(error.into()))
 }
 
-/// What is said about variables that are named like settings.
+/// Warnings about environment variables with the settings' prefix that name no setting.
 fn unknown_variables() -> Vec<String> {
     crate::config::unknown_variables(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))
 }
 
-/// Writes to standard output. Whoever reads it may have seen enough: that is no error.
+/// Writes to standard output. A closed pipe is not an error.
 fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -155,8 +155,8 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// The model that a person means: a file, where it looks like a path or there is one of that name, else a model by
-/// its name, though there may be a folder of that name.
+/// Resolves a model argument: a file if it looks like a path or exists as a file, otherwise the name of a served model, even if
+/// a folder of that name exists.
 fn find_model(model: Option<&str>, folder: Option<&PathBuf>) -> anyhow::Result<ServedModel> {
     let variable = || var_os("ANYWIDTH_MODELS").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = folder.cloned().or_else(variable);
@@ -178,7 +178,7 @@ fn find_model(model: Option<&str>, folder: Option<&PathBuf>) -> anyhow::Result<S
     }
 }
 
-/// What to say where a folder is named instead of a model.
+/// The error for a folder given instead of a model.
 fn name_the_model(folder: &str) -> String {
     let name = Path::new(folder).file_name().map_or("its name".into(), |name| name.to_string_lossy().into_owned());
     format!("{folder} is a folder; name the model ({name}, with --models for its folder) or its file")

@@ -1,4 +1,4 @@
-//! `anywidth profile`: what the model sees in one image at every width, from a single pass.
+//! `anywidth profile`: prints a model's predictions for one image at every width, from a single pass.
 
 use clap::Args;
 use serde_json::json;

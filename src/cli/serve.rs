@@ -1,4 +1,4 @@
-//! `anywidth serve`: the server, from its settings to its last answer.
+//! `anywidth serve`: builds the server from its settings, runs it, and shuts it down.
 
 use std::io::{stderr, stdout};
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, 
 use crate::server::{Service, serve};
 use crate::telemetry::{Lines, Metrics, subscriber};
 
-/// The time for measuring what the models take, before the first request is answered.
+/// Time spent at start-up to measure the models' latencies.
 const MEASURING: Duration = Duration::from_millis(500);
 
-/// The longest time to wait for somebody to take the last lines, where the process is to end at once.
+/// Longest wait for a reader of the last lines when the process must exit at once.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(sources: &Sources, signals: &EndAtOnce) -> Result<(), Failure> {
@@ -36,21 +36,21 @@ pub(super) fn run(sources: &Sources, signals: &EndAtOnce) -> Result<(), Failure>
     let log = subscriber(config.log_format, &config.log_filter, output.log.clone());
     tracing::subscriber::set_global_default(log)?;
     let outcome = run_until_stopped(config, Counts { registry, metrics }, &output, signals);
-    // From here on nothing is finished that a signal could disturb.
+    // Nothing is left to drain, so a signal may end the process again.
     signals.resume();
     output.log.flush(PATIENCE);
     outcome
 }
 
-/// Where a server's words go. None of them is waited for while it runs.
+/// The server's output streams. The server never waits for their readers.
 struct Output {
-    /// Standard output: what a person sees first.
+    /// Standard output: the greeting.
     shown: Lines,
     /// Standard error.
     log: Lines,
 }
 
-/// What a server counts, and where it shows it.
+/// The server's metrics and the registry that exposes them.
 struct Counts {
     registry: Registry,
     metrics: Arc<Metrics>,
@@ -75,12 +75,12 @@ fn run_until_stopped(config: Config, counts: Counts, output: &Output, signals: &
         .enable_all()
         .build()?;
     runtime.block_on(listen(config, repository, counts, turns, output, signals))?;
-    // Whoever was not answered when the time to drain was over is not waited for.
+    // Requests still running after the drain timeout are dropped.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// A panic is a line of the log: what the standard library writes would wait for whoever reads it.
+/// Logs panics. The standard library's hook writes to standard error directly and would block on a slow reader.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -133,10 +133,10 @@ fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<T
     Ok(service.with_cors_origins(config.cors_origins.clone()))
 }
 
-/// Signals within this time are one: `timeout` and shells send them to a process and to its group.
+/// Signals within this time count as one: `timeout` and shells signal both a process and its group.
 const ONCE: Duration = Duration::from_millis(10);
 
-/// Completes at the first Ctrl-C or SIGTERM; a second one then ends the process at once.
+/// Completes at the first Ctrl-C or SIGTERM. A second one ends the process at once.
 fn stop_signal(log: Lines) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -161,7 +161,7 @@ fn stop_signal(log: Lines) -> anyhow::Result<impl Future<Output = ()> + Send + '
     })
 }
 
-/// What a person sees first: where it listens, what it serves, what to try.
+/// The greeting on standard output: address, served models, a command to try.
 fn greeting(url: &str, repository: &Repository) -> String {
     let mut text = format!("anywidth {} listens on {url}\n\n", env!("CARGO_PKG_VERSION"));
     for (name, versions) in repository.by_name() {

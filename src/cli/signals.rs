@@ -1,7 +1,7 @@
-//! Ctrl-C and SIGTERM, from the first instruction of `main` on.
+//! Handles Ctrl-C and SIGTERM from the start of `main`.
 //!
-//! The first process of a container or a machine gets only those signals that it has a handler for. So a handler is there before
-//! anything is read, loaded or measured, and ends the process at once; a server takes over once it can finish what it has begun.
+//! The kernel delivers a signal to process 1 of a container only if a handler exists. This handler is installed before anything
+//! is read, loaded or measured, and ends the process at once. A server replaces it once it can drain its requests.
 
 use std::io;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
-/// Ends the process at a signal, with the exit code that shells give to one that a signal has ended: 130 or 143.
+/// Ends the process at a signal, with the exit code that shells report for it: 130 or 143.
 #[derive(Debug)]
 pub(super) struct EndAtOnce {
     armed: Arc<AtomicBool>,
 }
 
 impl EndAtOnce {
-    /// Begins to.
+    /// Installs the handlers, armed.
     pub(super) fn begin() -> io::Result<EndAtOnce> {
         let armed = Arc::new(AtomicBool::new(true));
         for signal in [SIGINT, SIGTERM] {
             register_conditional_shutdown(signal, 128 + signal, armed.clone())?;
         }
-        // A file that may not grow, such as the log's, is an error of whoever writes it and no reason to end.
+        // A file at its size limit, such as a log, makes the write fail and must not end the process.
         register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(EndAtOnce { armed })
     }
 
-    /// Leaves the signals to other handlers, which must be there already.
+    /// Disarms the handlers. Others must be installed already.
     pub(super) fn stand_back(&self) {
         self.armed.store(false, Ordering::SeqCst);
     }
 
-    /// Begins to, again.
+    /// Arms the handlers again.
     pub(super) fn resume(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }

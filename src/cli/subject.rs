@@ -1,4 +1,4 @@
-//! What `profile` works on, one image and one model, and how `classify` and `evaluate` look at each of many.
+//! Arguments and helpers of the commands that run a model on image files: `classify`, `profile` and `evaluate`.
 
 use std::path::{Path, PathBuf};
 
@@ -29,12 +29,12 @@ pub(super) struct Chosen {
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
 
-    /// Folder of models, as of the server; without this the built-in models are known [env: ANYWIDTH_MODELS]
+    /// Folder of models, laid out as for the server [default: the built-in models] [env: ANYWIDTH_MODELS]
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
 }
 
-/// The model after it has run on the image.
+/// A model, and the pass that ran it on an image.
 pub(super) struct Seen {
     pub(super) served: ServedModel,
     pub(super) pass: Pass,
@@ -51,13 +51,13 @@ impl Subject {
 }
 
 impl Chosen {
-    /// The model that they mean.
+    /// Loads the chosen model.
     pub(super) fn find(&self) -> anyhow::Result<ServedModel> {
         find_model(self.model.as_deref(), self.models.as_ref())
     }
 }
 
-/// Runs the model on the image in a file, as the only item of `pass`.
+/// Runs the model at `width` on an image file, as the only item of `pass`.
 pub(super) fn look(served: &ServedModel, pass: &mut Pass, image: &Path, width: Width) -> anyhow::Result<()> {
     let limits = ImageLimits::default();
     ensure!(!image.is_dir(), "{} is a folder; name images in it, as in {}/*", image.display(), image.display());
@@ -72,7 +72,7 @@ pub(super) fn look(served: &ServedModel, pass: &mut Pass, image: &Path, width: W
 }
 
 impl Seen {
-    /// What these scores, reached at this width, say.
+    /// The `top_k` most probable classes for `logits`, which were computed at `width`.
     pub(super) fn predict(&self, logits: &[f32], width: Width, top_k: usize) -> Vec<Prediction> {
         predict(logits, width, self.served.model.metadata(), top_k)
     }
@@ -81,7 +81,7 @@ impl Seen {
         self.served.model.metadata().label(prediction.index)
     }
 
-    /// Predictions as the server writes them.
+    /// Predictions in the server's JSON format.
     pub(super) fn as_json(&self, predictions: &[Prediction]) -> Value {
         let labelled = |prediction: &Prediction| {
             json!({

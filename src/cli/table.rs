@@ -1,6 +1,7 @@
-//! Text in columns.
+//! Text tables for the terminal.
 
-/// Columns as wide as their widest cell; the first to the left, the others to the right. A row may end early.
+/// Formats a table. Each column is as wide as its widest cell; the first is left-aligned, the others right-aligned. A row may
+/// have fewer cells than the header.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = head.iter().map(|&title| title.to_owned()).collect();
     let printable = |row: Vec<String>| row.iter().map(|cell| printable(cell)).collect();
@@ -19,7 +20,7 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// A model's own text with what a terminal would obey, or not show, escaped.
+/// Escapes control and invisible characters, so that text from a model file cannot control the terminal.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

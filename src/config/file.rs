@@ -1,6 +1,6 @@
-//! A file of settings, in TOML: `max_batch = 8`.
+//! Reads a settings file in TOML: `max_batch = 8`.
 //!
-//! Its values are checked as those of flags are, so that both allow the same. Errors name file and line.
+//! Values pass the same checks as those of flags. Errors name file and line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use super::value::TomlType;
 use super::{SETTINGS, Setting, ValueError};
 use crate::nearest::{did_you_mean, nearest};
 
-/// What a file of settings says.
+/// The contents of a settings file.
 #[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
@@ -25,21 +25,21 @@ pub(super) struct File {
 
 #[derive(Debug)]
 struct Entry {
-    /// The value, as it would be typed.
+    /// The value as text, as on the command line.
     text: String,
     line: usize,
 }
 
-/// Why a file of settings cannot be used.
+/// Why a settings file cannot be used.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the settings in {0:?}: {1}")]
     Unreadable(PathBuf, io::Error),
-    /// It is larger than any settings.
-    #[error("cannot read the settings in {0:?}: it has more than {MAX_BYTES} bytes, the most that is allowed")]
+    /// The file exceeds the size limit.
+    #[error("cannot read the settings in {0:?}: it exceeds the limit of {MAX_BYTES} bytes")]
     TooLarge(PathBuf),
-    /// A line, counted from 1, has a mistake.
+    /// A line, counted from 1, is invalid.
     #[error("{}:{}: {}", .0.display(), .1, .2)]
     Line(PathBuf, usize, Mistake),
 }
@@ -47,32 +47,32 @@ pub enum FileError {
 /// What is wrong with a line of a file.
 #[derive(Debug, Error)]
 pub enum Mistake {
-    /// It is not UTF-8.
+    /// Invalid UTF-8.
     #[error("not UTF-8")]
     Encoding,
-    /// It is not TOML.
+    /// Invalid TOML.
     #[error("not TOML: {0}")]
     Syntax(String),
-    /// There is no such setting, but maybe one with a similar name.
+    /// No such setting, with the most similar name if there is one.
     #[error("unknown key {:?}{}; `anywidth config` shows all", .0, did_you_mean(.1))]
     UnknownKey(String, Option<&'static str>),
-    /// The value of a setting has one type, and must have another.
+    /// A value of the wrong type: the key, its type, and the expected type.
     #[error("{0} is of type {1}: it must be a {2}")]
     Type(&'static str, &'static str, &'static str),
-    /// A value that its setting does not take.
+    /// A value that the setting does not accept.
     #[error(transparent)]
     Value(#[from] ValueError),
 }
 
 const MAX_BYTES: u64 = 64 << 10;
-/// The error of an unknown key shows so many of its characters.
+/// Maximum number of characters of an unknown key in its error.
 const LONGEST_KEY: usize = 40;
 
 impl File {
-    /// Reads a file, and checks it value by value.
+    /// Reads a file and checks every value.
     ///
     /// # Errors
-    /// [`FileError`] names the file, and the line where there is one.
+    /// [`FileError`] names the file, and the line if the error has one.
     pub(super) fn read(path: &Path) -> Result<File, FileError> {
         let unreadable = |error| FileError::Unreadable(path.to_owned(), error);
         let mut bytes = Vec::new();
@@ -86,18 +86,18 @@ impl File {
         Ok(File { path: fs::canonicalize(path).unwrap_or(path.to_owned()), entries })
     }
 
-    /// The value of this key, as it would be typed.
+    /// The value of this key as text, as on the command line.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         Some(&self.entries.get(key)?.text)
     }
 
-    /// The whole path of the file, and the line that sets this key.
+    /// The absolute path of the file and the line that sets this key.
     pub(super) fn location(&self, key: &str) -> Option<String> {
         Some(format!("{}:{}", self.path.display(), self.entries.get(key)?.line))
     }
 }
 
-/// A mistake, and the byte at which it begins.
+/// A mistake and its byte offset.
 type At = (usize, Mistake);
 
 fn entries(bytes: &[u8]) -> Result<BTreeMap<&'static str, Entry>, At> {
@@ -106,14 +106,14 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<&'static str, Entry>, At> {
         let at = error.span().map_or(0, |span: Range<usize>| span.start);
         (at, Mistake::Syntax(error.message().to_owned()))
     })?;
-    // The table is in the order of its keys; the first error is that of the first line.
+    // The table is sorted by key; sorting by position reports the first error in the file.
     let mut pairs: Vec<_> = table.into_inner().into_iter().collect();
     pairs.sort_by_key(|(key, _)| key.span().start);
     let mut entries = BTreeMap::new();
     for (key, value) in pairs {
         let at = key.span().start;
         let (setting, text) = entry(key.get_ref(), value.get_ref()).map_err(|mistake| (at, mistake))?;
-        // An empty list sets nothing.
+        // An empty list counts as unset.
         if let Some(text) = text {
             entries.insert(setting.key, Entry { text, line: line(bytes, at) });
         }
@@ -121,7 +121,7 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<&'static str, Entry>, At> {
     Ok(entries)
 }
 
-/// A setting, and its value as it would be typed; `None` for an empty list.
+/// A setting and its value as text; `None` for an empty list.
 fn entry(key: &str, value: &DeValue<'_>) -> Result<(&'static Setting, Option<String>), Mistake> {
     let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
         let nearest = nearest(key, SETTINGS.iter().map(|setting| setting.key));
@@ -142,7 +142,7 @@ fn entry(key: &str, value: &DeValue<'_>) -> Result<(&'static Setting, Option<Str
     Ok((setting, Some(text)))
 }
 
-/// A value of this type, as it would be typed.
+/// A value as text; `None` if it has another type than `must`.
 fn text(must: TomlType, value: &DeValue<'_>) -> Option<String> {
     match (must, value) {
         (TomlType::Text, DeValue::String(text)) => Some(text.to_string()),
@@ -159,7 +159,7 @@ fn text(must: TomlType, value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// The line, counted from 1, of the byte at this index.
+/// The line, counted from 1, of the byte at index `at`.
 fn line(bytes: &[u8], at: usize) -> usize {
     1 + bytes.iter().take(at).filter(|byte| **byte == b'\n').count()
 }

@@ -1,8 +1,8 @@
-//! Settings, typed and validated before any port is bound.
+//! Typed settings, validated before the server binds a port.
 //!
 //! [`SETTINGS`] declares every setting once: flags, variables, the file's keys, the help, `anywidth config` and
-//! docs/configuration.md derive from it. [`Sources`] collects what is set, where a flag overrides a variable, and a variable the
-//! file. [`Config`] is the outcome.
+//! docs/configuration.md derive from it. [`Sources`] collects the values: a flag overrides a variable, and a variable overrides
+//! the file. [`Config`] is the validated result.
 
 mod file;
 mod setting;
@@ -31,38 +31,38 @@ pub use variables::unknown_variables;
 /// The configuration of a server.
 #[derive(Debug)]
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on.
     pub address: Address,
-    /// Where the models come from.
+    /// The source of the models.
     pub source: Source,
-    /// The model that answers when none is named.
+    /// The model for requests that name none.
     pub default_model: Option<String>,
     /// The policy that chooses widths and batches.
     pub policy: PolicyKind,
-    /// Threads, batches and queue.
+    /// Threads, batch size and queue length.
     pub queue: QueueSettings,
     /// The narrowest width that load may choose.
     pub narrowest: Width,
-    /// What one image may be.
+    /// Limits of one image.
     pub image: ImageLimits,
-    /// What one request may be.
+    /// Limits of one request.
     pub request: RequestLimits,
-    /// Whose pages may ask, where they are not the server's own.
+    /// Other origins whose pages may send requests.
     pub cors_origins: Vec<CorsOrigin>,
-    /// How the server ends.
+    /// How the server shuts down.
     pub drain: Drain,
-    /// How log lines are written.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// What is logged.
+    /// The log filter.
     pub log_filter: LogFilter,
 }
 
 /// The address that a server listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// A name or an IP address.
+    /// A host name or an IP address.
     pub host: String,
-    /// The port; 0 for any that is free.
+    /// The port; 0 for any free port.
     pub port: u16,
 }
 
@@ -70,7 +70,7 @@ impl Config {
     /// Checks every value. `cores` is the default number of worker threads.
     ///
     /// # Errors
-    /// [`ValueError`] names the setting, where its value comes from, and what is allowed.
+    /// [`ValueError`] names the setting, the origin of its value, and what is allowed.
     pub fn read(sources: &Sources, cores: usize) -> Result<Config, ValueError> {
         let values = Values::read(sources)?;
         let workers = values.threads.unwrap_or(cores);
@@ -131,10 +131,10 @@ impl Config {
 }
 
 impl Address {
-    /// The address alone: other settings may have any value.
+    /// Reads and checks only the address; other settings may be invalid.
     ///
     /// # Errors
-    /// [`ValueError`], as of [`Config::read`].
+    /// [`ValueError`], as for [`Config::read`].
     pub fn read(sources: &Sources) -> Result<Address, ValueError> {
         Ok(Address { host: sources.read("host")?, port: sources.read("port")? })
     }

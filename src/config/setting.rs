@@ -1,4 +1,4 @@
-//! The description of one setting: its names, and which values it takes.
+//! The description of one setting: its names and allowed values.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -9,62 +9,62 @@ use thiserror::Error;
 use super::SETTINGS;
 use super::value::{SettingValue, TomlType};
 
-/// What the variables of settings begin with.
+/// The prefix of the environment variables.
 pub(super) const PREFIX: &str = "ANYWIDTH_";
 
-/// A setting, as the table declares it.
+/// A setting as declared in the table.
 #[derive(Debug)]
 pub struct Setting {
     /// Its key in a file, from which the names of its flag and its variable derive: `max_batch`.
     pub key: &'static str,
-    /// The heading of the help under which it stands; empty for the first part.
+    /// The heading of its section in the help; empty for the first section.
     pub(super) section: &'static str,
-    /// What its value counts or names: `ms`, `images`, `folder`.
+    /// The unit of the value, or what it names: `ms`, `images`, `folder`.
     pub unit: &'static str,
-    /// What holds when nothing sets it.
+    /// The default.
     pub default: DefaultValue,
-    /// The numbers that it takes.
+    /// The range of a number.
     pub(super) bounds: Bounds,
-    /// What it sets.
+    /// What the setting does.
     pub meaning: &'static str,
-    /// When to change it.
+    /// When to change the setting.
     pub advice: &'static str,
-    /// The type of its value.
+    /// The type of the value.
     pub(super) kind: Kind,
 }
 
-/// What holds when nothing sets a setting.
+/// The default of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// Nothing.
+    /// No value.
     Absent,
-    /// This value.
+    /// A fixed value.
     Fixed(&'static str),
-    /// What these words say.
+    /// A value that depends on something, described in words.
     Depends(&'static str),
 }
 
-/// The numbers that a setting takes.
+/// The range of a numeric setting.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bounds {
-    /// Those that its type takes.
+    /// Unrestricted, apart from the type.
     Any,
     Range(u64, u64),
-    /// Above 0, up to this.
+    /// Above 0, up to and including the maximum.
     AboveZero(u64),
 }
 
-/// A value that a setting does not take.
+/// A value that a setting does not accept.
 #[derive(Debug, Error)]
 #[error("{name} is {value}: {reason}")]
 pub struct ValueError {
-    /// The flag of the setting, after the variable or the line of the file that sets it, if one does.
+    /// The setting's flag, preceded by the variable or the file's line if one of these sets it.
     pub(super) name: String,
     value: String,
     reason: String,
 }
 
-/// What the table knows of the Rust type of a setting's value.
+/// The Rust type of a setting's value, erased.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
     pub(super) toml: TomlType,
@@ -73,33 +73,36 @@ pub(super) struct Kind {
 }
 
 impl Setting {
-    /// A setting of this type, for the table to complete.
+    /// A setting of this type with empty fields, which the table fills in.
     pub(super) const fn of(kind: Kind) -> Setting {
         let (default, bounds) = (DefaultValue::Absent, Bounds::Any);
         Setting { key: "", section: "", unit: "", default, bounds, meaning: "", advice: "", kind }
     }
 
-    /// The setting with this key, which the table must have.
+    /// The setting with this key.
+    ///
+    /// # Panics
+    /// If the table has no such key.
     pub(super) fn named(key: &str) -> &'static Setting {
         SETTINGS.iter().find(|setting| setting.key == key).expect("the table declares it")
     }
 
-    /// On the command line: `--max-batch`.
+    /// The flag: `--max-batch`.
     pub fn flag(&self) -> String {
         format!("--{}", self.long())
     }
 
-    /// In the environment: `ANYWIDTH_MAX_BATCH`.
+    /// The environment variable: `ANYWIDTH_MAX_BATCH`.
     pub fn variable(&self) -> String {
         format!("{PREFIX}{}", self.key.to_uppercase())
     }
 
-    /// What a value must be, unless every text is one: "a whole number from 1 to 1024".
+    /// The allowed values in words: "a whole number from 1 to 1024". `None` if any text is allowed, or the parser's error says it.
     pub fn allowed(&self) -> Option<String> {
         Some(format!("{} {}", self.kind.is?, self.bounds).trim_end().to_owned())
     }
 
-    /// Its flag, which takes any text: the value is checked where those of variables and files are.
+    /// The flag's definition. It accepts any text: values of all sources are checked in one place.
     pub(super) fn arg(&self) -> Arg {
         let mut help = format!("{} {}", self.meaning, self.advice);
         let default = match self.default {
@@ -115,7 +118,7 @@ impl Setting {
         arg.value_parser(value_parser!(OsString)).help_heading(section)
     }
 
-    /// The value that a text names; without a text, that of a setting which has no value.
+    /// Parses and range-checks a value; `None` stands for an unset setting.
     pub(super) fn parse<T: SettingValue>(&self, text: Option<&OsStr>) -> Result<T, ValueError> {
         let must_be = |allowed: String| format!("it must be {allowed}");
         let value = T::parse(text).map_err(|error| self.invalid(text, self.allowed().map_or(error, must_be)))?;
@@ -125,7 +128,7 @@ impl Setting {
         }
     }
 
-    /// The error of a value; numbers are shown as they are, all else in quotes.
+    /// The error for a value. Numbers are shown bare, everything else in quotes.
     pub(super) fn invalid(&self, text: Option<&OsStr>, reason: String) -> ValueError {
         const LONGEST: usize = 40;
         let text: String = text.unwrap_or_default().to_string_lossy().chars().take(LONGEST).collect();
@@ -139,7 +142,7 @@ impl Setting {
 }
 
 impl DefaultValue {
-    /// The value, if there is a fixed one.
+    /// The value of a fixed default.
     pub fn fixed(self) -> Option<&'static str> {
         if let DefaultValue::Fixed(text) = self { Some(text) } else { None }
     }
@@ -172,7 +175,7 @@ impl Kind {
     }
 }
 
-/// A text of a setting, as the value in a file.
+/// Checks a text and converts it to the value in a TOML file.
 fn check<T: SettingValue>(setting: &Setting, text: &OsStr) -> Result<toml::Value, ValueError> {
     let value: T = setting.parse(Some(text))?;
     toml::Value::try_from(value).map_err(|error| setting.invalid(Some(text), error.to_string()))

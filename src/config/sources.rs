@@ -1,4 +1,4 @@
-//! The sources of settings: flags, variables and a file.
+//! The sources of settings: flags, environment variables and a file.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use super::setting::PREFIX;
 use super::value::SettingValue;
 use super::{FileError, SETTINGS, Setting, ValueError};
 
-/// The sources, the weakest first.
+/// The sources in ascending precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     File,
@@ -19,20 +19,20 @@ enum Origin {
     Flag,
 }
 
-/// For each setting, what the strongest source says.
+/// The value of each setting from the source with the highest precedence.
 #[derive(Debug)]
 pub struct Sources {
     file: Option<File>,
     given: BTreeMap<&'static str, (OsString, Origin)>,
 }
 
-/// The name of the flag and the variable that say which file to read; a file cannot name another one.
+/// The key of the flag and the variable that name the settings file. It is not a setting, so a file cannot name another.
 pub(super) const CONFIG: &str = "config";
 
-/// The flag of the file, and that of every setting.
+/// The `--config` flag and the flag of every setting.
 pub fn flags() -> impl Iterator<Item = Arg> {
     let help = format!(
-        "File of settings, in TOML; its keys are the flags' names, as in max_batch = 8. A variable overrides the file, and a \
+        "Settings file in TOML; its keys are the flags' names, as in max_batch = 8. A variable overrides the file, and a \
          flag overrides both. [env: {PREFIX}CONFIG]"
     );
     let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").value_parser(value_parser!(OsString)).help(help);
@@ -40,13 +40,13 @@ pub fn flags() -> impl Iterator<Item = Arg> {
 }
 
 impl Sources {
-    /// Collects what the flags say, the variables, and the file that one of them names. Checks the file, but neither flags nor
-    /// variables. An empty variable counts as unset: `NAME: ${NAME:-}` in a Compose file makes one.
+    /// Collects the values of flags, variables and the settings file. Checks the file, but not the flags and variables. An empty
+    /// variable counts as unset: `NAME: ${NAME:-}` in a Compose file creates one.
     ///
     /// # Errors
-    /// [`FileError`] when the file cannot be read or has a mistake.
+    /// [`FileError`] if the file cannot be read or is invalid.
     pub fn collect(flags: &ArgMatches, variable: impl Fn(&str) -> Option<OsString>) -> Result<Sources, FileError> {
-        // A command may have some of the flags only.
+        // A command may define only some of the flags.
         let flag = |key: &str| {
             let values: Vec<_> = flags.try_get_raw(key).ok().flatten()?.collect();
             Some((values.join(OsStr::new(",")), Origin::Flag))
@@ -59,7 +59,7 @@ impl Sources {
         let given = |setting: &Setting| Some((setting.key, strongest(setting.key, setting.variable())?));
         let mut given: BTreeMap<_, _> = SETTINGS.iter().filter_map(given).collect();
 
-        // A folder and a file of models exclude each other: the stronger source wins.
+        // `models` and `model` exclude each other: the source with the higher precedence wins.
         let [models, model] = ["models", "model"].map(|key| given.get(key).map(|(_, origin)| *origin));
         if models != model {
             given.remove(if models > model { "model" } else { "models" });
@@ -67,7 +67,7 @@ impl Sources {
         Ok(Sources { file, given })
     }
 
-    /// What sets this: a flag, a variable, or a line of the file with its whole path. `None` for a default.
+    /// The origin of a value: a flag, a variable, or the file's absolute path and line. `None` for a default.
     pub fn origin(&self, setting: &Setting) -> Option<String> {
         let (_, origin) = self.given.get(setting.key)?;
         match origin {
@@ -77,10 +77,10 @@ impl Sources {
         }
     }
 
-    /// The value of a setting as a file has it; `None` where nothing sets it and its default depends on something.
+    /// The value of a setting in TOML; `None` if it is unset and has no fixed default.
     ///
     /// # Errors
-    /// [`ValueError`] when the setting does not take the value.
+    /// [`ValueError`] if the setting does not accept the value.
     pub fn value(&self, setting: &Setting) -> Result<Option<toml::Value>, ValueError> {
         let value = self.text(setting).map(|text| (setting.kind.check)(setting, text));
         value.transpose().map_err(|error| self.located(setting, error))
@@ -92,7 +92,7 @@ impl Sources {
         setting.parse(self.text(setting)).map_err(|error| self.located(setting, error))
     }
 
-    /// The error of a value that another setting forbids.
+    /// The error for a value that conflicts with another setting.
     pub(super) fn invalid(&self, key: &str, reason: String) -> ValueError {
         let setting = Setting::named(key);
         self.located(setting, setting.invalid(self.text(setting), reason))

@@ -1,4 +1,4 @@
-//! The table of settings: the only place that states a setting's name, type, unit, default, limits and purpose.
+//! The table of settings: the only place that declares a setting's name, type, unit, default, limits and purpose.
 
 use std::path::PathBuf;
 

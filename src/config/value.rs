@@ -1,4 +1,4 @@
-//! The types that the values of settings have.
+//! The types of the settings' values.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -12,30 +12,30 @@ use crate::policy::PolicyKind;
 use crate::server::CorsOrigin;
 use crate::telemetry::{LogFilter, LogFormat};
 
-/// A type of values.
+/// The type of a setting's value.
 pub(super) trait SettingValue: Serialize + Sized {
-    /// What a file has for it.
+    /// Its type in a file.
     const TOML: TomlType;
-    /// What a value is, in words; `None` where the error of [`SettingValue::parse`] says it.
+    /// The allowed values in words; `None` if the error of [`SettingValue::parse`] states them.
     const IS: Option<&'static str>;
 
-    /// Reads a value as it is typed; `None` for a setting without a value.
+    /// Parses the text of a value; `None` stands for an unset setting.
     fn parse(text: Option<&OsStr>) -> Result<Self, String>;
 }
 
-/// The types of a file that settings use.
+/// The TOML types in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TomlType {
     Number,
     Text,
-    /// Of texts.
+    /// A list of strings.
     List,
 }
 
-/// What a width is, in words.
+/// The allowed widths in words.
 const WIDTHS: &str = "a number above 0 and up to 1";
 
-/// Reads a width; the error says what is allowed.
+/// Parses a width; the error states what is allowed.
 pub(crate) fn width(text: &str) -> Result<Width, String> {
     text.parse::<Width>().map_err(|error| format!("{error}: it must be {WIDTHS}"))
 }
@@ -94,6 +94,6 @@ impl SettingValue for Vec<CorsOrigin> {
 }
 
 fn from_str<T: FromStr<Err: Display>>(text: Option<&OsStr>) -> Result<T, String> {
-    let text = text.and_then(OsStr::to_str).ok_or("it must be text in UTF-8")?;
+    let text = text.and_then(OsStr::to_str).ok_or("it must be valid UTF-8")?;
     text.parse().map_err(|error: T::Err| error.to_string())
 }

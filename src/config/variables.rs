@@ -1,11 +1,11 @@
-//! Variables of the environment that are named like settings and are none.
+//! Finds environment variables with the settings' prefix that name no setting.
 
 use super::SETTINGS;
 use super::setting::PREFIX;
 use super::sources::CONFIG;
 use crate::nearest::{did_you_mean, nearest};
 
-/// A sentence about each of these names that begins as the variables of settings do, and is the name of none.
+/// A warning for each of `names` that has the settings' prefix but names no setting, sorted.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let keys = || SETTINGS.iter().map(|setting| setting.key).chain([CONFIG]);
     let told = |name: String| {
@@ -22,7 +22,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
     sentences
 }
 
-/// Kubernetes tells every container of the services beside it, so of one that is called `anywidth` as well.
+/// Whether Kubernetes sets this variable: it describes a service called `anywidth` to every container in the namespace.
 fn is_of_kubernetes(key: &str) -> bool {
     key.ends_with("service_host")
         || key.contains("service_port")

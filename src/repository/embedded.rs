@@ -1,15 +1,15 @@
-//! The models inside the binary, so that one command serves something real.
+//! The models embedded in the binary, so that the server runs without model files.
 //!
-//! They are compressed: half of a triangular layer's file is zeros. `build.rs` has the list.
+//! They are compressed, because half of a triangular layer's weights are zero. `build.rs` lists them.
 
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use super::{ModelError, RepositoryError, ServedModel};
 
-/// A model file; all are version 1.
+/// A compressed model file. All are version 1.
 struct Embedded {
     name: &'static str,
-    /// The file's size.
+    /// The uncompressed size.
     bytes: usize,
     deflated: &'static [u8],
 }
@@ -28,7 +28,7 @@ impl Embedded {
         ServedModel::from_onnx(self.name, 1, &self.inflated())
     }
 
-    /// The model file.
+    /// The uncompressed model file.
     fn inflated(&self) -> Vec<u8> {
         decompress_to_vec_with_limit(self.deflated, self.bytes).expect("the build compressed a file of this size")
     }

@@ -1,6 +1,6 @@
-//! Model files and the data files beside them, as bytes.
+//! Reads model files and their external data files.
 //!
-//! Only regular files are opened: a pipe would block, a device may never end. Data files lie in the model's own folder.
+//! Only regular files are opened: a pipe would block, a device may never end. Data files must lie in the model's own folder.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::ModelError;
 use crate::engine::{DataFiles, MAX_FILE_BYTES};
 
-/// The bytes of a model file, unless there are absurdly many.
+/// Reads a model file of at most [`MAX_FILE_BYTES`].
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     let (file, len) = open(path)?;
     if len > MAX_FILE_BYTES as u64 {
@@ -21,22 +21,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     if bytes.len() > MAX_FILE_BYTES { Err(ModelError::TooLarge) } else { Ok(bytes) }
 }
 
-/// The folder of a model file, for the data files in it.
+/// The folder of a model file, from which data files are read.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// The file that was read last: exporters put all weights into one.
+    /// The file read last, kept open because exporters put all weights into one file.
     open: Option<(String, File, u64)>,
 }
 
 impl Folder {
-    /// The folder that the model file lies in.
+    /// The folder that contains the model file.
     pub(super) fn of(model: &Path) -> Folder {
         let parent = model.parent().filter(|parent| !parent.as_os_str().is_empty());
         Folder { path: parent.unwrap_or(Path::new(".")).to_owned(), open: None }
     }
 
-    /// Opens a file of the folder, whatever links it is reached by.
+    /// Opens a file of the folder. Links are followed if they stay within it.
     fn open(&self, location: &str) -> Result<(File, u64), Box<dyn Error + Send + Sync>> {
         let folder = fs::canonicalize(&self.path)?;
         let path = fs::canonicalize(folder.join(location)).map_err(|error| match error.kind() {
@@ -44,7 +44,7 @@ impl Folder {
             _ => error.to_string(),
         })?;
         if !path.starts_with(&folder) {
-            return Err("it is a link to outside of the model's folder".into());
+            return Err("it is a link that leaves the model's folder".into());
         }
         Ok(open(&path)?)
     }
@@ -58,9 +58,9 @@ impl DataFiles for Folder {
             self.open = Some((location.to_owned(), file, size));
         }
         let Some((_, file, size)) = &mut self.open else { return Err("it was closed".into()) };
-        // Before anything is allocated.
+        // Checked before anything is allocated.
         if offset.checked_add(len as u64).is_none_or(|end| end > *size) {
-            return Err(format!("it has {size} bytes; {len} from {offset} on are needed").into());
+            return Err(format!("it has {size} bytes; {len} bytes at offset {offset} are needed").into());
         }
         let mut bytes = vec![0; len];
         file.seek(SeekFrom::Start(offset))?;
@@ -69,20 +69,20 @@ impl DataFiles for Folder {
     }
 }
 
-/// Refuses what Git has in the place of a large file until it is fetched.
+/// Rejects a Git LFS pointer, which stands for a large file that was not fetched.
 fn check_pointer(file: &mut File) -> Result<(), Box<dyn Error + Send + Sync>> {
     const POINTER: &[u8] = b"version https://git-lfs";
     let mut start = Vec::new();
     file.take(POINTER.len() as u64).read_to_end(&mut start)?;
     match start == POINTER {
-        true => Err("it is a Git LFS pointer; run `git lfs pull` where it was cloned".into()),
+        true => Err("it is a Git LFS pointer; run `git lfs pull` in its repository".into()),
         false => Ok(()),
     }
 }
 
-/// Opens a regular file, and says how many bytes it has.
+/// Opens a regular file and returns its size in bytes.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Before it is opened: opening a pipe waits for a writer.
+    // Checked before opening: opening a pipe waits for a writer.
     check_regular(&fs::metadata(path)?)?;
     let file = File::open(path)?;
     let metadata = file.metadata()?;

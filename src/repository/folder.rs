@@ -1,4 +1,4 @@
-//! A folder of models: `<name>/<version>/model.onnx`.
+//! Loads a folder of models: `<name>/<version>/model.onnx`.
 
 use std::io;
 use std::path::Path;
@@ -7,17 +7,17 @@ use crate::system_files::is_system_file;
 
 use super::{MAX_MODELS, ModelError, Rejected, RepositoryError, ServedModel, is_name};
 
-/// The one file of a version.
+/// The model file of a version.
 const FILE: &str = "model.onnx";
 
-/// Name and version of a file that lies as in a folder of models.
+/// Name and version from the path of a file laid out as in a folder of models.
 pub(super) fn identity(path: &Path) -> Option<(&str, u64)> {
     let mut parts = path.iter().rev().map(|part| part.to_str());
     let (FILE, text, name) = (parts.next()??, parts.next()??, parts.next()??) else { return None };
     Some((name, version(text)?))
 }
 
-/// The good models of the folder and the reasons against the others; at least one good one.
+/// Loads the folder's models. Returns those that load, at least one, and the rejected ones with their reasons.
 pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), RepositoryError> {
     let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
     let (mut models, mut rejected) = (Vec::new(), Vec::new());
@@ -33,7 +33,7 @@ pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), Rep
 fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejected: &mut Vec<Rejected>) {
     let mut reject = |path: String, reason| rejected.push(Rejected { path, reason });
     if !is_name(name) {
-        // It is written into lines of a terminal and of the log.
+        // The name is printed to the terminal and the log.
         return reject(name.replace(char::is_control, "\u{fffd}"), ModelError::BadName);
     }
     let versions = match folders(&root.join(name)) {
@@ -54,13 +54,13 @@ fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejecte
     }
 }
 
-/// The folders directly below `path` that somebody means, by name. Files beside them, such as a model's card, are left alone.
+/// The folders directly below `path`, sorted by name. Files, such as a model's card, and system files are ignored.
 fn folders(path: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
-        // Not `file_type`, which does not follow links: Kubernetes mounts volumes as links. One that leads nowhere is told.
+        // Not `file_type`, which does not follow links: Kubernetes mounts volumes as links. A dangling link is reported.
         let is_folder = match std::fs::metadata(entry.path()) {
             Ok(metadata) => metadata.is_dir(),
             Err(_) => entry.file_type()?.is_symlink(),

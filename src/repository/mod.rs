@@ -1,8 +1,7 @@
-//! The models that are served, by name and version.
+//! The served models, by name and version.
 //!
-//! Promises that every [`ServedModel`] loads, reads images and has a name that is safe in a URL and in a metric's
-//! label; that a folder with a bad model serves the good ones and keeps the bad one's reason; and that there is
-//! at least one good model. Knows nothing of requests.
+//! Contract: every [`ServedModel`] loads, reads images, and has a name that is safe in a URL and in a metric's label. A folder
+//! with an invalid model serves the others and keeps the reason. There is at least one model. This module must not know requests.
 
 mod embedded;
 mod file;
@@ -18,46 +17,46 @@ use thiserror::Error;
 use crate::engine::{DataFiles, LoadError, MAX_FILE_BYTES, MetadataError, Model, Width};
 use crate::image::{InputSpec, InputSpecError, Preprocessing};
 
-/// A model under the name and version that callers know it by.
+/// A model with the name and version under which it is served.
 #[derive(Debug, Clone)]
 pub struct ServedModel {
-    /// Its name: letters, digits, `-`, `_` and `.`.
+    /// The name: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// Its version, a positive number; the highest is served by default.
+    /// The version, positive. The highest is served by default.
     pub version: u64,
     /// The network.
     pub model: Arc<Model>,
-    /// The image that it reads, with the preprocessing that the file asks for.
+    /// The input image, with the preprocessing stated in the file.
     pub input: InputSpec,
 }
 
-/// All models that are served.
+/// All served models.
 #[derive(Debug)]
 pub struct Repository {
-    /// Versions in ascending order under each name, never an empty list.
+    /// The versions of each name in ascending order; never empty.
     models: BTreeMap<String, Vec<Arc<ServedModel>>>,
     default: String,
     rejected: Vec<Rejected>,
 }
 
-/// A model of the folder that is not served.
+/// A model of the folder that cannot be served.
 #[derive(Debug)]
 pub struct Rejected {
     /// Path in the folder, such as `digits/3`.
     pub path: String,
-    /// What is wrong with it.
+    /// The error.
     pub reason: ModelError,
 }
 
-/// Where models come from.
+/// The source of the models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The models inside the binary.
+    /// The models embedded in the binary.
     Embedded,
     /// `<folder>/<name>/<version>/model.onnx`.
     Folder(PathBuf),
-    /// One ONNX file: name and version are those of its folders if they are `<name>/<version>/model.onnx`, else the
-    /// file's own name, and version 1.
+    /// One ONNX file. If its path ends in `<name>/<version>/model.onnx`, name and version come from the path; otherwise the name is
+    /// the file's, and the version is 1.
     File(PathBuf),
 }
 
@@ -68,31 +67,31 @@ pub enum ModelError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
-    /// The file is larger than what the engine reads.
-    #[error("the file has more than {MAX_FILE_BYTES} bytes")]
+    /// The file exceeds the engine's size limit.
+    #[error("the file exceeds the limit of {MAX_FILE_BYTES} bytes")]
     TooLarge,
-    /// The name would not be safe in a URL or a label.
-    #[error("a model's name has 1 to {MAX_NAME} letters, digits, '-', '_' or '.', and does not begin with '.'")]
+    /// The name is not safe in a URL or a label.
+    #[error("a model's name must have 1 to {MAX_NAME} letters, digits, '-', '_' or '.', and must not begin with '.'")]
     BadName,
-    /// The folder below a model's name is not a number.
+    /// The folder's name is not a version number.
     #[error("a version is a whole number from 1, without leading zeros")]
     BadVersion,
-    /// A name without any version.
-    #[error("there is no version in it: <name>/<version>/model.onnx is expected")]
+    /// The model's folder contains no version.
+    #[error("the folder contains no version; expected: <name>/<version>/model.onnx")]
     NoVersion,
     /// More models than the limit.
     #[error("there are more than {MAX_MODELS} models")]
     TooMany,
-    /// The file is not a model that the engine runs.
+    /// The engine cannot run the file.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The model does not read images.
+    /// The model's input is not an image.
     #[error(transparent)]
     Input(#[from] InputSpecError),
-    /// The file asks for an image that cannot be made.
+    /// The stated preprocessing is invalid.
     #[error(transparent)]
     Preprocessing(MetadataError),
-    /// The model answers a plain image with infinity or NaN.
+    /// The model computes infinity or NaN for a test image.
     #[error(
         "its scores are not finite: at width {width} class {class} scores {score} for {image} image; the weights are too large \
          for float32, or not those of a trained network"
@@ -104,21 +103,21 @@ pub enum ModelError {
         score: f32,
         /// The width that ran.
         width: Width,
-        /// The image: `a black`, `a white`.
+        /// The test image: `a black`, `a white`.
         image: &'static str,
     },
 }
 
-/// Why there is nothing to serve.
+/// Why the repository cannot be loaded.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RepositoryError {
-    /// A model that was asked for by name does not load.
+    /// The model file does not load.
     #[error("{path}: {reason}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         reason: ModelError,
     },
     /// The folder cannot be listed.
@@ -126,70 +125,70 @@ pub enum RepositoryError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// No model of the folder loads.
-    #[error("no model to serve in {path}: <name>/<version>/model.onnx is expected in it{}", list(.rejected), path = path.display())]
+    #[error("no model to serve in {path}; expected: <name>/<version>/model.onnx{}", list(.rejected), path = path.display())]
     NoModel {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with each.
+        /// The models that do not load.
         rejected: Vec<Rejected>,
     },
-    /// The model inside the binary does not load: a fault of the build.
+    /// An embedded model does not load, which is a bug.
     #[error("the embedded model {name} does not load: {reason}")]
     Embedded {
         /// The model.
         name: &'static str,
-        /// What is wrong with it.
+        /// The error.
         reason: ModelError,
     },
-    /// The default model is not among those that load.
-    #[error("the default model {name:?} is not served; there are: {known}")]
+    /// The default model is not among the loaded ones.
+    #[error("the default model {name:?} is not served; available: {known}")]
     NoDefault {
-        /// What was asked for.
+        /// What was requested.
         name: String,
-        /// The names that there are.
+        /// The available names.
         known: String,
     },
 }
 
-/// Why a caller's model is not served.
+/// Why a requested model is not found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NotFound {
-    /// No such name.
-    #[error("there is no model {name:?}; there are: {known}")]
+    /// No model of this name.
+    #[error("there is no model {name:?}; available: {known}")]
     Name {
-        /// What was asked for.
+        /// What was requested.
         name: String,
-        /// The names that there are.
+        /// The available names.
         known: String,
     },
-    /// No such version of the model.
-    #[error("model {name} has no version {version}; there are: {known}")]
+    /// The model has no such version.
+    #[error("model {name} has no version {version}; available: {known}")]
     Version {
         /// The model.
         name: String,
-        /// What was asked for.
+        /// What was requested.
         version: u64,
-        /// The versions that there are.
+        /// The available versions.
         known: String,
     },
 }
 
-/// The longest name.
+/// Maximum length of a name.
 const MAX_NAME: usize = 64;
-/// The most models, all versions counted.
+/// Maximum number of models, counting every version.
 const MAX_MODELS: usize = 256;
-/// The default model, where it is served and no other is asked for.
+/// The default model if it is served and no other is configured.
 const USUAL_DEFAULT: &str = "cifar10";
 
 impl Repository {
-    /// Loads what `source` holds. The default model is `default`, else `cifar10`, else the first by name.
+    /// Loads the models of `source`. The default model is `default`, else `cifar10`, else the first by name.
     ///
     /// # Errors
-    /// [`RepositoryError`] when nothing can be served, or not what was asked for.
+    /// [`RepositoryError`] if no model loads, or the file or the default model does not.
     pub fn load(source: &Source, default: Option<&str>) -> Result<Repository, RepositoryError> {
         let (models, rejected) = match source {
             Source::Embedded => (embedded::load()?, Vec::new()),
@@ -199,10 +198,10 @@ impl Repository {
         Repository::new(models, rejected, default)
     }
 
-    /// The repository of these models, of which there must be one; the default is chosen as by [`Repository::load`].
+    /// A repository of `models`, which must not be empty. The default is chosen as in [`Repository::load`].
     ///
     /// # Errors
-    /// [`RepositoryError::NoDefault`] when the default is not among them.
+    /// [`RepositoryError::NoDefault`] if the default is not among them.
     pub fn new(
         models: Vec<ServedModel>,
         rejected: Vec<Rejected>,
@@ -227,10 +226,10 @@ impl Repository {
         Ok(Repository { models: by_name, default, rejected })
     }
 
-    /// The model of that name, or the default one; of that version, or its highest.
+    /// The model `name`, or the default model; in `version`, or its highest version.
     ///
     /// # Errors
-    /// [`NotFound`], which names what there is.
+    /// [`NotFound`] lists what is available.
     pub fn find(&self, name: Option<&str>, version: Option<u64>) -> Result<&Arc<ServedModel>, NotFound> {
         let name = name.unwrap_or(&self.default);
         let versions = self.models.get(name).ok_or_else(|| NotFound::Name {
@@ -248,12 +247,12 @@ impl Repository {
         })
     }
 
-    /// The name of the model that answers when none is named.
+    /// The name of the default model.
     pub fn default_name(&self) -> &str {
         &self.default
     }
 
-    /// Every name in alphabetical order, with its versions in ascending order.
+    /// The names in alphabetical order, each with its versions in ascending order.
     pub fn by_name(&self) -> impl Iterator<Item = (&str, &[Arc<ServedModel>])> {
         self.models.iter().map(|(name, versions)| (name.as_str(), versions.as_slice()))
     }
@@ -263,23 +262,23 @@ impl Repository {
         self.models.values().flatten()
     }
 
-    /// The models of the folder that are not served, with the reasons.
+    /// The models of the folder that cannot be served, with the reasons.
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected
     }
 }
 
 impl ServedModel {
-    /// Reads a model file's contents, which hold all of its weights, and runs the model once.
+    /// Loads a model from a file's contents, which must include all weights, and warms it up.
     ///
     /// # Errors
-    /// [`ModelError`] says what is wrong with it.
+    /// [`ModelError`] if the name is invalid or the model cannot be served.
     pub fn from_onnx(name: &str, version: u64, bytes: &[u8]) -> Result<ServedModel, ModelError> {
         check_name(name)?;
         ServedModel::new(name, version, Model::from_onnx(bytes)?)
     }
 
-    /// Reads a model file with the data files that lie beside it.
+    /// Loads a model file with its external data files.
     fn from_file(name: &str, version: u64, path: &Path) -> Result<ServedModel, ModelError> {
         check_name(name)?;
         let (bytes, mut folder) = (file::read(path)?, file::Folder::of(path));
@@ -297,7 +296,7 @@ impl ServedModel {
     }
 }
 
-/// The preprocessing that the file asks for: see [`crate::engine::Metadata::preprocessing`].
+/// The preprocessing stated in the file: see [`crate::engine::Metadata::preprocessing`].
 fn preprocessing(model: &Model) -> Result<Preprocessing, ModelError> {
     let Some(entry) = &model.metadata().preprocessing else { return Ok(Preprocessing::default()) };
     Preprocessing::from_json(entry)
@@ -312,7 +311,7 @@ fn load_file(path: &Path) -> Result<ServedModel, RepositoryError> {
         .map_err(|reason| RepositoryError::File { path: path.to_owned(), reason })
 }
 
-/// A name for a file that is called so.
+/// A valid model name from a file's stem.
 fn name_of(stem: &str) -> String {
     let plain = |symbol: char| if is_name(&format!("a{symbol}")) { symbol } else { '-' };
     let name: String = stem.chars().map(plain).take(MAX_NAME).collect();
@@ -335,7 +334,7 @@ fn join(words: impl Iterator<Item: ToString>) -> String {
     words.map(|word| word.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The first few of them, each cut to its share of a line.
+/// The first few rejected models, each cut to its share of a line.
 fn list(rejected: &[Rejected]) -> String {
     const LISTED: usize = 3;
     const LONGEST: usize = 180;

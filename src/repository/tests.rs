@@ -43,11 +43,11 @@ fn a_folder_is_served_by_name_and_the_highest_version_is_the_default() {
     assert_eq!(repository.find(None, None).unwrap().name, "ant");
     assert_eq!(
         repository.find(Some("zebra"), Some(3)).unwrap_err().to_string(),
-        "model zebra has no version 3; there are: 2, 10"
+        "model zebra has no version 3; available: 2, 10"
     );
     assert_eq!(
         repository.find(Some("cat"), None).unwrap_err().to_string(),
-        "there is no model \"cat\"; there are: ant, zebra"
+        "there is no model \"cat\"; available: ant, zebra"
     );
 }
 
@@ -58,7 +58,7 @@ fn the_default_is_the_one_asked_for_else_cifar10_else_the_first() {
     assert_eq!(load(&root, None).unwrap().default_name(), "cifar10");
     assert_eq!(load(&root, Some("ant")).unwrap().default_name(), "ant");
     let error = load(&root, Some("bee")).unwrap_err().to_string();
-    assert_eq!(error, "the default model \"bee\" is not served; there are: ant, cifar10");
+    assert_eq!(error, "the default model \"bee\" is not served; available: ant, cifar10");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_model_gets_its_images_as_its_file_asks() {
     ] {
         let expected = Preprocessing::new(crop, range).unwrap();
         assert_eq!(served(preprocessing).unwrap().input.preprocessing(), expected, "{preprocessing}");
-        // What is read can be written, and is read as the same again.
+        // Writing and reading again is the identity.
         assert_eq!(served(&serde_json::to_string(&expected).unwrap()).unwrap().input.preprocessing(), expected);
     }
     for filter in Filter::ALL {
@@ -127,7 +127,7 @@ fn a_model_gets_its_images_as_its_file_asks() {
         assert_eq!(found, whole.filtered(filter));
         assert_eq!(served(&serde_json::to_string(&found).unwrap()).unwrap().input.preprocessing(), found);
     }
-    assert_eq!(whole.filter(), Filter::Bilinear, "as files were served that name none");
+    assert_eq!(whole.filter(), Filter::Bilinear, "the default of a file that names none");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn with_data_file(location: &str) -> (Vec<u8>, Vec<u8>) {
     (file.bytes(), data)
 }
 
-/// What is said of the one model of a folder.
+/// The error of the folder's only model.
 fn refusal(root: &TempDir) -> String {
     let path = root.path().join("ant/1/model.onnx");
     match Repository::load(&Source::File(path), None) {
@@ -258,8 +258,8 @@ fn links_lead_a_data_file_nowhere_outside_of_the_folder() {
     let root = folder(&[("ant/1/model.onnx", &model), ("ant/1/..v1/weights", &data), ("secret.bin", &data)]);
     let link = root.path().join("ant/1/model.onnx.data");
     symlink(root.path().join("secret.bin"), &link).unwrap();
-    assert!(refusal(&root).contains("a link to outside of the model's folder"), "{}", refusal(&root));
-    // As Kubernetes mounts a volume: links within it.
+    assert!(refusal(&root).contains("a link that leaves the model's folder"), "{}", refusal(&root));
+    // Kubernetes mounts a volume with links inside it.
     fs::remove_file(&link).unwrap();
     symlink("..v1/weights", &link).unwrap();
     load(&root, None).unwrap();

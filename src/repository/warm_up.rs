@@ -1,14 +1,14 @@
-//! A model runs before it is served: whether it gives numbers is not to be seen from its weights.
+//! Runs a model before it is served, because the weights alone do not show whether its scores are finite.
 
 use std::sync::Arc;
 
 use super::ModelError;
 use crate::engine::{Model, Pass};
 
-/// Runs the model on a few images whose values are in `range`, and looks at the class scores of every width.
+/// Runs the model on a few test images with values from `black` to `white` and checks the scores at every width.
 ///
 /// # Errors
-/// [`ModelError::NonFinite`] where a score is no finite number.
+/// [`ModelError::NonFinite`] if a score is not finite.
 pub(super) fn warm_up(model: &Arc<Model>, [black, white]: [f32; 2]) -> Result<(), ModelError> {
     let shape = model.input();
     let between = |share: f32| black + share * (white - black);
@@ -18,7 +18,7 @@ pub(super) fn warm_up(model: &Arc<Model>, [black, white]: [f32; 2]) -> Result<()
         ("a white", image(&|_| white)),
         ("a grey", image(&|_| between(0.5))),
         ("a graded", image(&|at| between((at % shape.width) as f32 / shape.width as f32))),
-        // Multiples of the golden ratio spread evenly: Weyl's sequence.
+        // Weyl sequence: multiples of the golden ratio are evenly distributed.
         ("a noisy", image(&|at| between((at as f32 * 0.618_034).fract()))),
     ];
     let mut pass = Pass::new(model.clone(), 1);

@@ -1,4 +1,4 @@
-//! The origins of pages in other places that browsers let ask the server.
+//! The origins whose pages may send requests from a browser.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,19 +7,19 @@ use axum::http::Uri;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// Whose pages may ask.
+/// An allowed origin.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CorsOrigin {
-    /// Everybody's.
+    /// Any origin.
     Any,
-    /// Those of one origin, as browsers write it: in small letters, without the port that the scheme has anyway.
+    /// One origin, as browsers write it: in lower case, without the scheme's default port.
     One(String),
 }
 
-/// A text that is no origin.
+/// The text is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "not an origin: it must be * or a scheme, a host, and a port where it is not the usual one, as in https://example.com:8443, without a path or a * in it"
+    "not an origin: it must be *, or a scheme and a host with an optional port, as in https://example.com:8443, without a path or wildcard"
 )]
 pub struct NotAnOrigin;
 
@@ -34,7 +34,7 @@ impl FromStr for CorsOrigin {
         let (scheme, rest) = text.split_once("://").ok_or(NotAnOrigin)?;
         let uri: Uri = text.parse().map_err(|_| NotAnOrigin)?;
         let authority = uri.authority().ok_or(NotAnOrigin)?;
-        // A URI's parts may be more than those of an origin: a user, a path, a query.
+        // A URI may have parts that an origin lacks: a user, a path, a query.
         if authority.as_str() != rest || rest.contains(['@', '*']) || !text.is_ascii() {
             return Err(NotAnOrigin);
         }

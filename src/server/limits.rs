@@ -1,29 +1,29 @@
-//! What one request may take, all of them together, and how long they get when the server stops.
+//! Limits of one request and of all together, and the timing of a shutdown.
 
 use std::time::Duration;
 
-/// The limits of a request, and of all requests together.
+/// Limits of one request, and of all requests together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Bytes of its body.
+    /// Maximum size of a body.
     pub max_body_bytes: usize,
-    /// Files in its body.
+    /// Maximum number of files in a form.
     pub max_files: usize,
-    /// Time that its headers may take to arrive, and then its body.
+    /// Longest time for the headers to arrive, and then for the body.
     pub read_timeout: Duration,
-    /// Time that a connection may be open without a request.
+    /// Longest time that a connection may be idle.
     pub keep_alive_timeout: Duration,
-    /// Bytes of all bodies in progress together; at least as many as one body may have.
+    /// Maximum size of all bodies in progress together; at least `max_body_bytes`.
     pub max_bytes_in_flight: usize,
-    /// Connections open at once; at least one.
+    /// Maximum number of open connections; at least one.
     pub max_connections: usize,
 }
 
-/// How the server stops.
+/// The timing of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
-    /// How long it still takes connections and requests, while it says that it is not ready.
+    /// How long the server still accepts connections and requests while it reports that it is not ready.
     pub wait: Duration,
-    /// How long requests in progress then get to finish.
+    /// How long requests in progress then have to finish.
     pub timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! Connections: how many may be open, and how they are told to end.
+//! Accepts connections, bounds their number, and ends them at shutdown.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -15,11 +15,11 @@ use tracing::warn;
 use super::connection::Connections;
 use crate::server::RequestLimits;
 
-/// How long to wait where the system has no more connections to give.
+/// Pause after the system fails to accept a connection, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves every connection until `shutdown` completes; then takes those that the system has accepted by then, and no
-/// more, and gives back all that are open.
+/// Serves connections until `shutdown` completes. Then takes those already in the system's backlog, stops listening, and returns
+/// all open connections.
 pub(super) async fn until(
     shutdown: impl Future<Output = ()>,
     listener: TcpListener,
@@ -35,16 +35,16 @@ pub(super) async fn until(
         }
     }
     if let Err(error) = listener.into_std().and_then(|backlog| open.serve_all(&backlog)) {
-        warn!(%error, "cannot take the last connections");
+        warn!(%error, "cannot accept the last connections");
     }
     open
 }
 
-/// The connections that are open.
+/// The open connections.
 pub(super) struct Open {
     connections: Connections,
     room: Arc<Semaphore>,
-    /// Tells them to end; each of them holds a receiver until it has.
+    /// Signals all connections to end. Each holds a receiver until it has ended.
     end: watch::Sender<()>,
 }
 
@@ -54,28 +54,28 @@ impl Open {
         Open { connections: Connections::new(app, *limits), room, end: watch::Sender::new(()) }
     }
 
-    /// Ends each connection after the request that it is at, and completes when all have ended.
+    /// Ends each connection after its current request. Completes when all have ended.
     pub(super) async fn end(self) {
         let _ = self.end.send(());
         self.end.closed().await;
     }
 
-    /// The next connection, once there is a permit for it; until then it waits with the system.
+    /// Waits for a permit and accepts the next connection. Until then, connections wait in the system's backlog.
     async fn next(&self, listener: &TcpListener) -> (TcpStream, OwnedSemaphorePermit) {
-        let permit = self.room.clone().acquire_owned().await.expect("nobody closes it");
+        let permit = self.room.clone().acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => return (stream, permit),
                 Err(error) => {
-                    warn!(%error, "cannot take a connection");
+                    warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Serves what waits with the system, above the limit too: it would be reset when the listener closes, with its
-    /// request perhaps on the way. The system's own limit bounds it.
+    /// Serves the connections in the system's backlog, even above the limit: closing the listener would reset them, possibly with a
+    /// request under way. The backlog's own limit bounds their number.
     fn serve_all(&self, backlog: &Backlog) -> io::Result<()> {
         loop {
             match backlog.accept() {
@@ -90,7 +90,7 @@ impl Open {
         }
     }
 
-    /// Serves a connection, on a task of its own.
+    /// Serves a connection on its own task.
     fn serve(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         let (connections, end) = (self.connections.clone(), self.end.subscribe());
         tokio::spawn(async move {

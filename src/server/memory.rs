@@ -1,29 +1,29 @@
-//! The memory that all bodies under way may take together.
+//! Bounds the memory of all request bodies in progress.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A budget of bytes, counted in KiB, of which each request reserves what has come of its body.
+/// A budget of bytes, counted in KiB. Each request reserves the part of its body that has arrived.
 #[derive(Debug)]
 pub(super) struct Memory(Arc<Semaphore>);
 
-/// A part of the budget whose size is not yet known.
+/// A reservation that can still change its size.
 #[derive(Debug)]
 pub(super) struct Growing {
     memory: Arc<Semaphore>,
-    /// None of nothing.
+    /// `None` until the first byte is reserved.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// A part of the budget; it is given back when this and all bytes that it holds are dropped.
+/// A reservation of fixed size. It is released when this value and all bytes that it holds are dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Reserved {
     _permit: Arc<Option<OwnedSemaphorePermit>>,
 }
 
-/// Bytes with the part of the budget that they stand for.
+/// Bytes with their reservation.
 struct Held {
     bytes: Bytes,
     _reserved: Reserved,
@@ -34,14 +34,14 @@ impl Memory {
         Memory(Arc::new(Semaphore::new(kibibytes(bytes) as usize)))
     }
 
-    /// A part of nothing yet.
+    /// An empty reservation.
     pub(super) fn begin(&self) -> Growing {
         Growing { memory: self.0.clone(), permit: None }
     }
 }
 
 impl Growing {
-    /// Makes it so many bytes, more or fewer than it has; `None`, and as large as before, when there is not so much left.
+    /// Grows or shrinks the reservation to `bytes`. Returns `None` and leaves it unchanged if the budget is exhausted.
     pub(super) fn resize(&mut self, bytes: usize) -> Option<()> {
         let has = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = kibibytes(bytes);
@@ -56,14 +56,14 @@ impl Growing {
         Some(())
     }
 
-    /// As large as it will be.
+    /// Fixes the size.
     pub(super) fn reserved(self) -> Reserved {
         Reserved { _permit: Arc::new(self.permit) }
     }
 }
 
 impl Reserved {
-    /// The same bytes, not copied. Wherever they go, also after their caller has left, they stay counted.
+    /// Attaches the reservation to `bytes` without a copy. They stay counted until dropped, even if the caller disconnects.
     pub(super) fn hold(&self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Held { bytes, _reserved: self.clone() })
     }
@@ -75,7 +75,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Rounded up, so that the sum of the parts is never below the whole.
+/// Converts to KiB, rounding up, so that the reservations never sum to less than the bytes held.
 fn kibibytes(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }

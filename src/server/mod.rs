@@ -1,7 +1,7 @@
 //! The only module that knows wire types and status codes.
 //!
-//! [`app`] is the whole service as a value, [`serve`] runs it on a listener until it is told to stop. Handlers read a
-//! request, hand its images to the scheduler, wait, and write the answer; they never compute.
+//! [`app`] is the service as a value; [`serve`] runs it on a listener until shutdown. Handlers read a request, submit its images
+//! to the scheduler, wait, and write the answer. They never compute.
 
 mod connection;
 mod cors_origin;
@@ -32,7 +32,7 @@ use memory::Memory;
 pub use cors_origin::{CorsOrigin, NotAnOrigin};
 pub use limits::{Drain, RequestLimits};
 
-/// Everything that a request may need.
+/// The state shared by all requests.
 #[derive(Debug)]
 pub struct Service {
     repository: Repository,
@@ -49,7 +49,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service of these models. `registry` is what `/metrics` shows; `metrics` should be registered in it.
+    /// Creates the service. `/metrics` exposes `registry`, in which `metrics` should be registered.
     pub fn new(
         repository: Repository,
         scheduler: Scheduler,
@@ -75,23 +75,23 @@ impl Service {
         }
     }
 
-    /// The same service, which the pages of these origins may ask as well.
+    /// Allows pages of these origins to send requests.
     #[must_use]
     pub fn with_cors_origins(self, cors_origins: Vec<CorsOrigin>) -> Service {
         Service { cors_origins, ..self }
     }
 
-    /// The models that it serves.
+    /// The served models.
     pub fn repository(&self) -> &Repository {
         &self.repository
     }
 
-    /// Will a request be answered soon: is everything warmed up, and is the server not about to end?
+    /// Whether the server is ready: every worker has warmed up and the server is not stopping.
     pub fn is_ready(&self) -> bool {
         self.scheduler.is_ready() && !self.is_stopping()
     }
 
-    /// Was the server asked to stop?
+    /// Whether the server was asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -107,9 +107,9 @@ pub fn app(service: Arc<Service>) -> Router {
     http::router(service)
 }
 
-/// Serves until `shutdown` completes. From then on `/readyz` says no and every answer asks its caller to leave; all else goes
-/// on for `drain.wait`, so that whoever sends requests here can notice. Then no connection is taken, and requests under way
-/// get `drain.timeout` to finish.
+/// Serves until `shutdown` completes, then drains. For `drain.wait` the server still accepts requests, while `/readyz` answers 503
+/// and every answer closes its connection, so that load balancers notice. Then it accepts no more connections, and requests in
+/// progress have `drain.timeout` to finish.
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
@@ -119,9 +119,9 @@ pub async fn serve(
     let stopping = async {
         shutdown.await;
         service.stopping.store(true, Ordering::Relaxed);
-        info!(drain_wait_ms = drain.wait.as_millis() as u64, "stopping: not ready any more");
+        info!(drain_wait_ms = drain.wait.as_millis() as u64, "stopping: no longer ready");
         sleep(drain.wait).await;
-        info!("stopping: requests under way finish");
+        info!("stopping: waiting for requests in progress");
     };
     let open = listen::until(stopping, listener, app(service.clone()), &service.limits).await;
     if timeout(drain.timeout, open.end()).await.is_err() {

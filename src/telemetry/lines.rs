@@ -1,5 +1,5 @@
-//! Lines on their way to a stream that may be full, slow or closed. Whoever writes one never waits: a thread of its own writes
-//! them, and what it is too slow for is dropped and counted.
+//! Writes lines to a stream that may be full, slow or closed. Callers never block: a dedicated thread writes the lines, and
+//! lines that exceed the buffer are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -10,14 +10,14 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Most lines that wait.
+/// Maximum number of buffered lines.
 const MOST_LINES: usize = 4096;
-/// Most bytes that wait.
+/// Maximum number of buffered bytes.
 const MOST_BYTES: usize = 1 << 20;
-/// Between two tries of a stream that says that it is full instead of waiting.
+/// Pause before the next try to write to a full non-blocking stream.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// A stream's lines. Clones write to the same one.
+/// A handle to a buffered stream. Clones write to the same stream.
 #[derive(Debug, Clone)]
 pub struct Lines {
     shared: Arc<Shared>,
@@ -27,9 +27,9 @@ pub struct Lines {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// A line came.
+    /// Signalled when a line is added.
     more: Condvar,
-    /// Everything was written.
+    /// Signalled when everything is written.
     idle: Condvar,
 }
 
@@ -37,15 +37,15 @@ struct Shared {
 struct State {
     waiting: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The thread holds lines that it has not written yet.
+    /// Whether the thread holds unwritten lines.
     writing: bool,
 }
 
 impl Lines {
-    /// Starts the thread that writes to `stream`; `dropped` counts the lines that are lost.
+    /// Starts the thread that writes to `stream`. `dropped` counts lost lines.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// If the system cannot start a thread.
     pub fn to(stream: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Lines> {
         let lines = Lines { shared: Arc::default(), dropped };
         let (shared, dropped) = (lines.shared.clone(), lines.dropped.clone());
@@ -53,7 +53,7 @@ impl Lines {
         Ok(lines)
     }
 
-    /// Takes some bytes as one line, to be written whole or not at all; never waits.
+    /// Queues `line`, which is written whole or not at all. Never blocks.
     pub fn push(&self, line: &[u8]) {
         let mut state = self.shared.lock();
         if state.waiting.len() == MOST_LINES || state.bytes + line.len() > MOST_BYTES {
@@ -66,7 +66,7 @@ impl Lines {
         self.shared.more.notify_one();
     }
 
-    /// Waits until everything is written, but no longer than this. Says whether it is.
+    /// Waits until everything is written, at most for `at_most`. Returns whether it is.
     pub fn flush(&self, at_most: Duration) -> bool {
         let unwritten = |state: &mut State| state.writing || !state.waiting.is_empty();
         let waited = self.shared.idle.wait_timeout_while(self.shared.lock(), at_most, unwritten);
@@ -79,7 +79,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, for as long as the process runs: nothing is locked meanwhile.
+    /// Writes lines for as long as the process runs. Holds no lock while writing.
     fn write_all(&self, mut stream: impl Write, dropped: &IntCounter) {
         loop {
             for line in self.next() {
@@ -87,7 +87,7 @@ impl Shared {
                     dropped.inc();
                 }
             }
-            // An error would come with the next line as well.
+            // A persistent error shows at the next write.
             let _ = stream.flush();
             let mut state = self.lock();
             state.writing = false;
@@ -97,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// All that waits, once something does.
+    /// Waits for lines and takes all of them.
     fn next(&self) -> VecDeque<Vec<u8>> {
         let none = |state: &mut State| state.waiting.is_empty();
         let mut state = self.more.wait_while(self.lock(), none).unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,7 @@ impl Shared {
     }
 }
 
-/// Writes a line to a stream that may not want to wait either.
+/// Writes a line to a stream that may be non-blocking.
 fn write(stream: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match stream.write(line) {
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than any test.
+    /// A timeout that no test reaches.
     const FOREVER: Duration = Duration::from_secs(600);
 
     /// A stream that takes a write whenever the test receives one, and fails once the test is gone.
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn lines() -> (Lines, Receiver<Vec<u8>>) {
-        // Without room for one: a write ends when it is received.
+        // A rendezvous channel: a write returns when the test receives it.
         let (sender, receiver) = sync_channel(0);
         (Lines::to(Stream(sender), IntCounter::new("dropped", "Lines.").unwrap()).unwrap(), receiver)
     }

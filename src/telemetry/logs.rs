@@ -1,4 +1,4 @@
-//! Structured logs on standard error: text for people, JSON for machines. Nobody who logs a line waits for whoever reads it.
+//! Structured logs on standard error, as text or JSON. Logging never waits for the reader.
 
 use std::io::{IsTerminal, stderr};
 use std::str::FromStr;
@@ -11,32 +11,32 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::Lines;
 
-/// How a log line is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// For people: one line, coloured on a terminal.
+    /// Text, one line per event, coloured on a terminal.
     Text,
-    /// For machines: one JSON object per line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What is logged: a level, or levels by module (`info`, `warn,anywidth::server=debug`).
+/// Which events are logged: a level, or levels by module (`info`, `warn,anywidth::server=debug`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogFilter(String);
 
-/// A text that names no log format.
+/// The text is not a log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a log format: text or json")]
 pub struct LogFormatError;
 
-/// A text that is no log filter.
+/// The text is not a log filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a log filter, such as `info` or `anywidth=debug`")]
 pub struct LogFilterError;
 
-/// What writes the log to `lines`, which lead to standard error; the binary installs it, tests need none.
+/// The subscriber that writes the log to `lines`, which must lead to standard error. Only the binary installs it.
 pub fn subscriber(format: LogFormat, filter: &LogFilter, lines: Lines) -> Box<dyn Subscriber + Send + Sync> {
     let registry = tracing_subscriber::registry().with(EnvFilter::builder().parse_lossy(&filter.0));
     let lines = tracing_subscriber::fmt::layer().with_writer(lines);

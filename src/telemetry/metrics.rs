@@ -1,7 +1,7 @@
-//! The one table of metrics.
+//! The table of metrics.
 //!
-//! Base units, `_total` on counters, and labels of bounded sets only: models that are served, widths of their grids,
-//! status codes, reasons. Knows nothing of how the numbers come about.
+//! Metrics have base units, `_total` on counters, and labels with bounded values only: served models, widths of their grids,
+//! status codes, reasons. This module must not know how the values are computed.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use prometheus::{
 use super::totals::{Counters, Totals};
 use crate::engine::Width;
 
-/// The label of what a request did not get as far as having: a model, a width.
+/// The label value for a request that failed before it had a model or a width.
 const NONE: &str = "none";
 
-/// Every metric of the server. See the constructor for names and meanings.
+/// Every metric of the server. [`Metrics::describe`] lists names and meanings.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is explained once, in the help text that scrapers see")]
 pub struct Metrics {
@@ -48,7 +48,7 @@ pub struct Metrics {
     counters: Counters,
 }
 
-/// From 0.1 ms to 10 s: a narrow pass of a small network to a queue that is far too long.
+/// Bucket bounds from 0.1 ms, a narrow pass of a small network, to 10 s, an overlong queue.
 pub(super) const DURATIONS_SECONDS: [f64; 16] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
@@ -57,15 +57,15 @@ impl Metrics {
     /// Creates every metric in `registry`.
     ///
     /// # Errors
-    /// When the registry holds metrics of these names already.
+    /// If the registry already holds metrics of these names.
     pub fn new(registry: &Registry) -> prometheus::Result<Metrics> {
         Metrics::in_table(&Table { registry, rows: RefCell::default() })
     }
 
-    /// What each metric is, in the order of the table.
+    /// The description of each metric, in the order of the table.
     ///
     /// # Errors
-    /// None that a registry of its own could have.
+    /// None in practice: the registry is new.
     pub fn describe() -> prometheus::Result<Vec<Description>> {
         let table = Table { registry: &Registry::new(), rows: RefCell::default() };
         Metrics::in_table(&table)?;
@@ -77,27 +77,27 @@ impl Metrics {
         let build = table.gauges("build_info", "Always 1; the version is in the label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Metrics {
-            ready: table.gauge("ready", "1 while /readyz says 200, else 0.")?,
+            ready: table.gauge("ready", "1 while /readyz answers 200, else 0.")?,
             requests: table.counters(
                 "requests_total",
-                "Requests to classify, by model, width (the grid step at or above the one that ran) and status code.",
+                "Classification requests by model, width (the grid step at or above the width that ran) and status code.",
                 &["model", "width", "code"],
             )?,
             request_duration: table.histograms(
                 "request_duration_seconds",
-                "From a request's head to its answer, for requests that were answered with 200.",
+                "Time from the arrival of a request's headers to its answer, for requests answered with 200.",
                 model_width,
                 &DURATIONS_SECONDS,
             )?,
-            requests_in_flight: table.gauge("requests_in_flight", "Requests to classify that are not answered yet.")?,
+            requests_in_flight: table.gauge("requests_in_flight", "Classification requests that are not answered yet.")?,
             refusals: table.counters(
                 "refusals_total",
-                "Requests refused although nothing is wrong with them, by reason.",
+                "Valid requests that were refused, by reason.",
                 &["reason"],
             )?,
             images: table.counters(
                 "images_total",
-                "Images that were handed to the scheduler, whether it accepted or refused them, by model.",
+                "Images submitted to the scheduler, accepted or refused, by model.",
                 &["model"],
             )?,
             capacity: table.shares(
@@ -105,38 +105,38 @@ impl Metrics {
                 "Images per second that all workers together can answer at full width, decoding included, by model.",
                 &["model"],
             )?,
-            queue_length: table.gauge("queue_length", "Images that wait for a worker, or are being decoded.")?,
+            queue_length: table.gauge("queue_length", "Images that wait for a worker or are being decoded.")?,
             queue_duration: table.histograms(
                 "queue_duration_seconds",
-                "How long an image waited for a worker.",
+                "Time that an image waited for a worker.",
                 &["model"],
                 &DURATIONS_SECONDS,
             )?,
             decode_duration: table.histograms(
                 "decode_duration_seconds",
-                "How long an image took to become the pixels that the model reads.",
+                "Time to decode and preprocess an image.",
                 &["model"],
                 &DURATIONS_SECONDS,
             )?,
             inference_duration: table.histograms(
                 "inference_duration_seconds",
-                "How long a batch took to run, counted once for each of its images.",
+                "Time that a batch took to run, counted once for each of its images.",
                 model_width,
                 &DURATIONS_SECONDS,
             )?,
-            batch_size: table.histograms("batch_size", "Images that ran together.", &["model"], &BATCH_SIZES)?,
+            batch_size: table.histograms("batch_size", "Images per batch.", &["model"], &BATCH_SIZES)?,
             batches: table.counters(
                 "batches_total",
-                "Batches that workers took, by model and by what kept the width from being wider.",
+                "Batches by model and by what limited their width.",
                 &["model", "reason"],
             )?,
             width_ceiling: table.share(
                 "width_ceiling",
-                "The widest width that load allowed to the latest batch; it stays so while nothing runs.",
+                "The widest width that load allowed for the latest batch; unchanged while nothing runs.",
             )?,
             profile_correction: table.shares(
                 "profile_correction_ratio",
-                "How many times longer batches take than was measured at start-up.",
+                "Ratio of the batches' current run time to the time measured at start-up.",
                 &["model"],
             )?,
             admission_reserve: table.share(
@@ -145,41 +145,41 @@ impl Metrics {
             )?,
             deadline_misses: table.counters(
                 "deadline_misses_total",
-                "Images that were accepted and missed their deadline, by how: shed (not answered) or late (answered). The deadline of a caller's budget is at 98 % of it; a request without a budget has the server's target.",
+                "Accepted images that missed their deadline, by how: shed (not answered) or late (answered). The deadline is at 98 % of the caller's budget, or the server's target for a request without a budget.",
                 &["model", "how"],
             )?,
             jobs_abandoned: table
-                .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had left.")?,
+                .counter("jobs_abandoned_total", "Images dropped from the queue because their caller had disconnected.")?,
             worker_panics: table.counter(
                 "worker_panics_total",
-                "Failures of workers: at warming up, at taking work, or at a batch or image, which is answered with an error.",
+                "Worker panics during warm-up, scheduling, a batch or an image; the images concerned are answered with an error.",
             )?,
             worker_run_delay: table.seconds(
                 "worker_run_delay_seconds_total",
-                "Time that all workers together were ready to run but waited for a core, on Linux; 0 elsewhere.",
+                "Time that workers were ready to run but waited for a core, summed over workers; Linux only, 0 elsewhere.",
             )?,
-            workers_ready: table.gauge("workers_ready", "Workers that are warmed up.")?,
-            models_rejected: table.gauge("models_rejected", "Models of the folder that do not load.")?,
+            workers_ready: table.gauge("workers_ready", "Workers that have warmed up.")?,
+            models_rejected: table.gauge("models_rejected", "Models in the folder that do not load.")?,
             log_lines_dropped: table.counter(
                 "log_lines_dropped_total",
-                "Lines that standard error or standard output did not take in time, or at all: it is full, slow or closed.",
+                "Lines dropped because standard error or standard output was full, slow or closed.",
             )?,
             counters: Counters::default(),
         })
     }
 }
 
-/// How an accepted image missed its deadline.
+/// The way in which an accepted image missed its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Miss {
-    /// It was not answered.
+    /// Not answered.
     Shed,
-    /// It was answered late.
+    /// Answered late.
     Late,
 }
 
 impl Metrics {
-    /// A request to classify ended with a status code. `step` is the grid step at or above the width that ran.
+    /// Records the end of a classification request. `step` is the grid step at or above the width that ran.
     pub fn request_ended(&self, model: Option<&str>, step: Option<Width>, code: &str, time: Duration) {
         let (model, width) = (model.unwrap_or(NONE), step.map_or(NONE.to_owned(), |step| step.to_string()));
         self.requests.with_label_values(&[model, &width, code]).inc();
@@ -189,30 +189,30 @@ impl Metrics {
         }
     }
 
-    /// A request was refused although nothing is wrong with it.
+    /// Records the refusal of a valid request.
     pub fn request_refused(&self, reason: &str) {
         self.refusals.with_label_values(&[reason]).inc();
         self.counters.refused();
     }
 
-    /// An image ran in a batch that took `time`. `step` is the grid step at or above its width.
+    /// Records an image that ran in a batch of duration `time`. `step` is the grid step at or above its width.
     pub fn image_ran(&self, model: &str, step: Width, time: Duration) {
         observe(&self.inference_duration.with_label_values(&[model, &step.to_string()]), time);
         self.counters.ran(step);
     }
 
-    /// An accepted image missed its deadline.
+    /// Records an accepted image that missed its deadline.
     pub fn deadline_missed(&self, model: &str, miss: Miss) {
         self.deadline_misses.with_label_values(&[model, miss.word()]).inc();
         self.counters.missed();
     }
 
-    /// What the server did since its start.
+    /// The totals since the server's start.
     pub fn totals(&self) -> Totals {
         self.counters.totals()
     }
 
-    /// Creates a model's counters of rare events at zero: a rise from nothing is not seen as one.
+    /// Creates a model's counters of rare events at zero: Prometheus does not see the first increment of a missing series.
     pub fn start_at_zero(&self, model: &str) {
         self.images.with_label_values(&[model]);
         for miss in [Miss::Shed, Miss::Late] {
@@ -230,20 +230,20 @@ impl Miss {
     }
 }
 
-/// What a metric is, for people.
+/// The description of a metric for the documentation.
 #[derive(Debug, Clone)]
 pub struct Description {
-    /// With the project's prefix, as scrapers see it.
+    /// The full name, with the project's prefix.
     pub name: String,
-    /// As in the metric's `# TYPE` line.
+    /// The type, as in the metric's `# TYPE` line.
     pub kind: &'static str,
     /// The names of its labels.
     pub labels: Vec<String>,
-    /// What it says.
+    /// The help text.
     pub help: String,
 }
 
-/// Creates metrics with the project's prefix, registered, each a row.
+/// Creates and registers metrics with the project's prefix, and records their descriptions.
 struct Table<'a> {
     registry: &'a Registry,
     rows: RefCell<Vec<Description>>,
@@ -300,7 +300,7 @@ fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("anywidth")
 }
 
-/// Observes a duration in seconds, the unit of every duration here.
+/// Observes a duration in seconds.
 pub(crate) fn observe(histogram: &Histogram, duration: Duration) {
     histogram.observe(duration.as_secs_f64());
 }

@@ -1,4 +1,4 @@
-//! What operators see: metrics and logs. Both are handed in where they are used; nothing here is global.
+//! Metrics and logs for operators. Both are passed in where they are used; nothing here is global.
 
 mod lines;
 mod logs;

@@ -1,8 +1,6 @@
-//! What the server did since its start, as typed numbers. Everything that tells of it outside of Prometheus' text, such as
-//! `/events`, reads them here.
+//! Typed totals since the server's start. Everything other than the Prometheus text, such as `/events`, derives from them.
 //!
-//! They are recorded together with the metrics, by the methods of [`Metrics`](super::Metrics), and count what the metrics count
-//! without their labels.
+//! The methods of [`Metrics`](super::Metrics) record them together with the metrics. They have no labels.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,31 +8,31 @@ use std::time::Duration;
 use super::metrics::DURATIONS_SECONDS;
 use crate::engine::Width;
 
-/// Upper bounds of the latency buckets and one without a bound.
+/// Number of latency buckets: one per bound, and one unbounded.
 const BUCKETS: usize = DURATIONS_SECONDS.len() + 1;
 
-/// The totals at one moment.
+/// The totals at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Requests that were answered with 200.
+    /// Requests answered with 200.
     pub answered: u64,
-    /// Requests that were refused although nothing is wrong with them.
+    /// Valid requests that were refused.
     pub refused: u64,
-    /// Images that were accepted and missed their deadlines.
+    /// Accepted images that missed their deadlines.
     pub missed: u64,
     /// Images that ran.
     pub images: u64,
-    /// The sum of their widths, each the grid step at or above the one that ran, in millionths.
+    /// Sum of the images' widths in millionths, each the grid step at or above the width that ran.
     pub width_millionths: u64,
-    /// The time to the answer of the requests answered.
+    /// Latencies of the answered requests.
     pub latencies: Latencies,
 }
 
-/// How many requests took how long.
+/// A histogram of request latencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Latencies([u64; BUCKETS]);
 
-/// The totals as they grow.
+/// The running counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     answered: AtomicU64,
@@ -46,12 +44,12 @@ pub(super) struct Counters {
 }
 
 impl Totals {
-    /// The mean width of the images; `None` without any.
+    /// The mean width of the images; `None` without images.
     pub fn mean_width(&self) -> Option<f64> {
         (self.images > 0).then(|| self.width_millionths as f64 / 1e6 / self.images as f64)
     }
 
-    /// What was added since `before`.
+    /// The difference from `before`.
     #[must_use]
     pub fn since(&self, before: &Totals) -> Totals {
         let mut latencies = self.latencies;
@@ -68,8 +66,8 @@ impl Totals {
 }
 
 impl Latencies {
-    /// The time within which this share of the requests was answered, linear within a bucket and at least the last bound
-    /// beyond it; `None` without any.
+    /// The quantile at `share`, interpolated linearly within its bucket. Returns the last bound for the unbounded bucket and `None`
+    /// without requests.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let all: u64 = self.0.iter().sum();
         let (rank, mut below, mut lower) = (share * all as f64, 0, 0.0);

@@ -1,4 +1,4 @@
-//! Which class of a model a folder's name means.
+//! Maps folder names to a model's classes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,13 +7,13 @@ use anyhow::{anyhow, bail};
 use crate::cli::table::printable;
 use crate::dataset::{Listing, composed};
 
-/// Labels that a message lists.
+/// Maximum number of labels listed in a message.
 pub(super) const LISTED: usize = 20;
 
-/// For each folder the index of the label that it is named as.
+/// The class index of each folder: the label of the same name.
 ///
-/// No folder's name holds a `/`: where a label has one, the folder has `_`. Names are compared as [`composed`] makes them,
-/// which `folders` are already.
+/// A `/` in a label matches `_` in a folder's name. Names are compared in Unicode composed form ([`composed`]), which `folders`
+/// already have.
 pub(super) fn classes(folders: &[String], labels: &[String]) -> anyhow::Result<Vec<usize>> {
     let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
     for (class, label) in labels.iter().enumerate() {
@@ -24,24 +24,24 @@ pub(super) fn classes(folders: &[String], labels: &[String]) -> anyhow::Result<V
         Some(classes) => bail!("the folder {folder:?} names {} classes of the model", classes.len()),
         None => {
             let known = first(labels.iter().map(String::as_str), LISTED);
-            Err(anyhow!("the folder {folder:?} is no class of the model; its classes are: {known}"))
+            Err(anyhow!("the folder {folder:?} is not a class of the model; its classes are: {known}"))
         }
     };
     folders.iter().map(class).collect()
 }
 
-/// Takes the folders that are named as none of `labels` out of `listing`; returns their names.
+/// Removes the folders that match no label from `listing` and returns their names.
 pub(super) fn skip_unknown(listing: &mut Listing, labels: &[String]) -> Vec<String> {
     let known: HashSet<String> = labels.iter().map(|label| label.replace('/', "_")).collect();
     let (kept, skipped): (Vec<_>, Vec<_>) =
         std::mem::take(&mut listing.classes).into_iter().enumerate().partition(|(_, folder)| known.contains(folder));
-    let places: HashMap<usize, usize> = kept.iter().enumerate().map(|(place, &(class, _))| (class, place)).collect();
-    listing.files.retain_mut(|file| places.get(&file.class).map(|&place| file.class = place).is_some());
+    let indices: HashMap<usize, usize> = kept.iter().enumerate().map(|(index, &(class, _))| (class, index)).collect();
+    listing.files.retain_mut(|file| indices.get(&file.class).map(|&index| file.class = index).is_some());
     listing.classes = kept.into_iter().map(|(_, folder)| folder).collect();
     skipped.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The first words of a list that may be long, and how many more there are.
+/// The first `most` words of a list, and the number of the others.
 pub(super) fn first<'a>(mut words: impl Iterator<Item = &'a str>, most: usize) -> String {
     let text = words.by_ref().take(most).map(printable).collect::<Vec<_>>().join(", ");
     match words.count() {
@@ -75,7 +75,7 @@ mod tests {
         let said = |folder: &str, labels: &[String]| classes(&texts(&[folder]), labels).unwrap_err().to_string();
         assert_eq!(
             said("Cat", &texts(&["cat", "dog"])),
-            "the folder \"Cat\" is no class of the model; its classes are: cat, dog"
+            "the folder \"Cat\" is not a class of the model; its classes are: cat, dog"
         );
         let many: Vec<String> = (0..1000).map(|class| class.to_string()).collect();
         assert!(said("1000", &many).ends_with(", 18, 19 and 980 more"), "{}", said("1000", &many));

@@ -1,4 +1,4 @@
-//! A model run on every image of a list, on several threads. The result is that of one thread.
+//! Runs a model on a list of images on several threads. The result does not depend on the number of threads.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,47 +10,46 @@ use crate::dataset::Labelled;
 use crate::engine::{Pass, Width, predict};
 use crate::repository::ServedModel;
 
-/// What was found.
+/// Results over all images.
 #[derive(Debug)]
 pub(super) struct Measurement {
-    /// One for each width.
+    /// One per width.
     pub(super) tallies: Vec<Tally>,
-    /// How many files are no image that can be used.
+    /// Number of files that cannot be used as images.
     pub(super) broken: usize,
-    /// What is wrong with the first of them, after their place in the list.
+    /// Index in the list and error of the first broken files.
     pub(super) first_broken: Vec<(usize, String)>,
-    /// The scores of the images whose scores were to be kept, in the order of the list.
+    /// The kept scores, in the order of the list.
     pub(super) scored: Vec<Scored>,
 }
 
-/// What a model said of one image.
+/// A model's scores for one image.
 #[derive(Debug)]
 pub(in crate::cli) struct Scored {
-    /// The image's place in the list.
+    /// The image's index in the list.
     index: usize,
-    /// Its class, of the model's.
+    /// The model's class that the image is labelled with.
     pub(in crate::cli) class: usize,
-    /// `[classes]` for each width.
+    /// `[widths][classes]`.
     pub(in crate::cli) scores: Vec<Vec<f32>>,
 }
 
-/// Whether scores are kept.
+/// What a measurement keeps of the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Keep {
-    /// They are only counted.
+    /// Only the tallies.
     Nothing,
-    /// Those of all images, or where these are too many, of evenly chosen ones.
+    /// The scores of all images, or of an evenly spaced subset if they exceed [`MAX_SCORES`].
     Scores,
 }
 
-/// Most scores that are kept: 128 MiB of them.
+/// Maximum number of scores kept: 128 MiB.
 const MAX_SCORES: usize = 1 << 25;
 
-/// Broken files that are named.
+/// Maximum number of broken files named.
 const NAMED: usize = 5;
 
-/// Runs the model on all `files` at all of `widths`, which ascend to the full one; `classes` are the model's, by the
-/// files' own.
+/// Runs the model on all `files` at all `widths`, which ascend to full width. `classes` maps a file's class to the model's.
 pub(super) fn measure(
     served: &ServedModel,
     widths: &[Width],
@@ -96,7 +95,7 @@ impl Measurement {
         }
     }
 
-    /// Counts the answers to one image at every width.
+    /// Counts the predictions for one image at every width.
     fn add(&mut self, served: &ServedModel, class: usize, scores: &[(Width, Vec<f32>)]) {
         for (tally, (width, logits)) in self.tallies.iter_mut().zip(scores) {
             for answer in predict(logits, *width, served.model.metadata(), 1) {
@@ -105,7 +104,7 @@ impl Measurement {
         }
     }
 
-    /// Each thread takes ever later files, so its first few are enough to find the first few of all.
+    /// Each thread takes files in ascending order, so its first few suffice to find the first few overall.
     fn add_broken(&mut self, index: usize, reason: String) {
         self.broken += 1;
         if self.first_broken.len() < NAMED {

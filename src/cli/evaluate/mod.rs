@@ -1,4 +1,4 @@
-//! `anywidth evaluate`: what a model is worth at every width, on a folder of labelled images.
+//! `anywidth evaluate`: measures a model's accuracy and calibration at every width, on a folder of labelled images.
 
 mod labels;
 mod measure;
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
 
-    /// Leave out folders that are no class of the model, instead of ending there
+    /// Skip folders that are not classes of the model, instead of failing
     #[arg(long)]
     skip_unknown: bool,
 
@@ -40,30 +40,30 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What there is to say of a model on a folder of labelled images.
+/// A model's results on a folder of labelled images.
 pub(super) struct Report {
     served: ServedModel,
     labels: Vec<String>,
     listing: Listing,
-    /// Folders that were left out because the model knows no such class.
+    /// Folders skipped because the model has no such class.
     skipped: Vec<String>,
     /// The model's class of each folder.
     classes: Vec<usize>,
-    /// Where it was measured, ascending to full width.
+    /// The measured widths, ascending to full width.
     widths: Vec<Width>,
     measured: Measurement,
 }
 
-/// One broken file among so many is borne.
-const BORNE: usize = 20;
+/// One broken file in this many is tolerated.
+const TOLERATED: usize = 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { data, chosen, skip_unknown, json } = arguments;
     let report = Report::new(chosen.find()?, data, *skip_unknown, Keep::Nothing)?;
     if trained_on(&report.served, data) {
         eprintln!(
-            "note: {} was trained on a folder of this name: if it is the same, most of its images are learnt by heart, and \
-             the accuracy on them says nothing; measure on others",
+            "note: {} was trained on a folder of this name; if it is the same folder, most of its images are training data, and \
+             the accuracy on them is meaningless: evaluate on other images",
             printable(&report.served.name)
         );
     }
@@ -71,18 +71,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(report.check()?)
 }
 
-/// Is `data`, by its name, the folder of images that the model was trained on, or the part of it that was learnt?
+/// Whether `data` has the name of the folder that the model was trained on, or is its training split.
 fn trained_on(served: &ServedModel, data: &Path) -> bool {
     let training = served.model.metadata().training.as_ref();
     let Some(folder) = training.and_then(|training| training["dataset"]["folder"].as_str()) else { return false };
     let whole = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-    let learnt = |name: &str| ["train", "training"].iter().any(|part| part.eq_ignore_ascii_case(name));
+    let is_training = |name: &str| ["train", "training"].iter().any(|part| part.eq_ignore_ascii_case(name));
     let mut names = whole.iter().rev().filter_map(|name| name.to_str());
     let named = names.next();
-    named == Some(folder) || (named.is_some_and(learnt) && names.next() == Some(folder))
+    named == Some(folder) || (named.is_some_and(is_training) && names.next() == Some(folder))
 }
 
-/// The widths whose accuracies the file states, so that they can be compared; else the steps of the model's grid.
+/// The widths whose accuracies the file states, for comparison; otherwise the steps of the model's grid.
 fn widths(served: &ServedModel) -> Vec<Width> {
     let stated = served.model.metadata().accuracy.iter().map(|&(width, _)| width);
     let mut widths: Vec<Width> = stated.filter(|&width| width < Width::FULL).collect();
@@ -94,46 +94,47 @@ fn widths(served: &ServedModel) -> Vec<Width> {
 }
 
 impl Report {
-    /// Runs the model on every image in the folder `data`. Folders that are no class of the model are left out or an error.
+    /// Runs the model on every image in the folder `data`. A folder that is not a class of the model is skipped if `skip` is set,
+    /// otherwise it is an error.
     pub(super) fn new(served: ServedModel, data: &Path, skip: bool, keep: Keep) -> anyhow::Result<Report> {
         let mut listing = dataset::list(data)?;
         let labels: Vec<_> = (0..served.model.classes()).map(|class| served.model.metadata().label(class)).collect();
         let skipped = if skip { skip_unknown(&mut listing, &labels) } else { Vec::new() };
-        let unknown = "not all folders are classes (--skip-unknown leaves out those that are none)";
+        let unknown = "some folders are not classes (--skip-unknown skips them)";
         let classes = classes(&listing.classes, &labels).context(unknown)?;
-        ensure!(!listing.files.is_empty(), "there is no image in the folders of {}", data.display());
+        ensure!(!listing.files.is_empty(), "there are no images in the folders of {}", data.display());
         let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
         let widths = widths(&served);
         let measured = measure(&served, &widths, &listing.files, &classes, threads, keep);
         if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
-            return Err(anyhow!("no file in {} can be used; the first: {reason}", data.display()));
+            return Err(anyhow!("no file in {} can be used; the first error: {reason}", data.display()));
         }
         Ok(Report { served, labels, listing, skipped, classes, widths, measured })
     }
 
-    /// An error if so many files are broken that the rest may not be what was meant.
+    /// Fails if more than one in [`TOLERATED`] files is broken.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let (broken, all) = (self.measured.broken, self.listing.files.len());
-        ensure!(broken * BORNE <= all, "{broken} of {all} files are broken: more than one in {BORNE}");
+        ensure!(broken * TOLERATED <= all, "{broken} of {all} files are broken: more than one in {TOLERATED}");
         Ok(())
     }
 
-    /// Where it was measured, ascending to full width.
+    /// The measured widths, ascending to full width.
     pub(super) fn widths(&self) -> &[Width] {
         &self.widths
     }
 
-    /// How many images counted.
+    /// Number of images measured, without broken files.
     pub(super) fn images(&self) -> usize {
         self.listing.files.len() - self.measured.broken
     }
 
-    /// The share of right answers at each width.
+    /// The accuracy at each width.
     pub(super) fn accuracies(&self) -> impl Iterator<Item = f64> {
         self.measured.tallies.iter().map(Tally::accuracy)
     }
 
-    /// What the model said of the images whose scores were to be kept.
+    /// The kept scores.
     pub(super) fn scored(&self) -> &[Scored] {
         &self.measured.scored
     }
@@ -142,15 +143,15 @@ impl Report {
         self.widths.iter().copied().zip(&self.measured.tallies)
     }
 
-    /// Where the mean over the widths begins, and the mean.
+    /// The narrowest width of the mean, and the mean accuracy from there to full width.
     fn mean_accuracy(&self) -> (Width, f64) {
         let curve: Vec<_> = self.rows().map(|(width, tally)| (width, tally.accuracy())).collect();
-        // As on the models' cards, unless the curve begins later.
+        // A quarter, as on the models' cards, unless the curve begins above it.
         let narrowest = curve[0].0.max(Width::of_channels(1, 4));
         (narrowest, mean_accuracy(&curve, narrowest))
     }
 
-    /// The labels of classes that no file has.
+    /// The labels of classes without files.
     fn absent(&self) -> Vec<&str> {
         let mut has = vec![false; self.labels.len()];
         for file in &self.listing.files {
@@ -213,17 +214,20 @@ impl Report {
         );
         let absent = self.absent();
         if !absent.is_empty() {
-            text += &format!("labels without an image: {}\n", first(absent.into_iter(), LISTED));
+            text += &format!("labels without images: {}\n", first(absent.into_iter(), LISTED));
         }
         if !self.skipped.is_empty() {
             let skipped = first(self.skipped.iter().map(String::as_str), LISTED);
-            text += &format!("folders that are no class of the model, left out: {skipped}\n");
+            text += &format!("skipped folders that are not classes of the model: {skipped}\n");
         }
         if self.listing.ignored > 0 {
-            text += &format!("files that are not named as images, or lie in no class: {}\n", self.listing.ignored);
+            text += &format!(
+                "ignored files, without an image's extension or outside the class folders: {}\n",
+                self.listing.ignored
+            );
         }
         if broken > 0 {
-            text += &format!("broken files, which do not count: {broken} of {all}\n");
+            text += &format!("broken files, not counted: {broken} of {all}\n");
             text.extend(self.measured.first_broken.iter().map(|(_, reason)| format!("  {}\n", printable(reason))));
         }
         text

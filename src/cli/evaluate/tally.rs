@@ -1,34 +1,34 @@
-//! Right answers and how sure they were, counted; and what the counts say of a model.
+//! Counts correct predictions and their confidence; derives accuracy and calibration error.
 //!
-//! Counts are whole numbers, so whoever adds them up in whatever order has the same result.
+//! Counts are integers, so the result does not depend on the order of addition.
 
 use crate::engine::Width;
 
-/// The answers at one width.
+/// The predictions at one width.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tally {
     bins: [Bin; BINS],
 }
 
-/// The answers of much the same confidence.
+/// The predictions within one interval of confidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Bin {
     answers: u64,
     correct: u64,
-    /// The sum of their probabilities, in units of 1 / [`ONE`].
+    /// Sum of the probabilities, in units of 1 / [`ONE`].
     confidence: u64,
 }
 
-/// As many as in the paper that [`Tally::calibration_error`] is from.
+/// The number of bins in the paper cited at [`Tally::calibration_error`].
 const BINS: usize = 15;
-/// Finer than a probability's last bit, where that is the largest of up to 65536, and room for 2^24 of them.
+/// Fixed-point scale: finer than the last bit of the largest of up to 65536 probabilities, with room to sum 2^24 of them.
 const ONE: f64 = (1u64 << 40) as f64;
 
 impl Tally {
-    /// Counts an answer that was given with this probability.
+    /// Counts a prediction with this probability.
     pub(super) fn add(&mut self, probability: f32, correct: bool) {
         let probability = f64::from(probability);
-        // The bins are (0, 1/15], (1/15, 2/15] and so on.
+        // Bins: (0, 1/15], (1/15, 2/15], ...
         let index = ((probability * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
         let bin = &mut self.bins[index];
         bin.answers += 1;
@@ -36,7 +36,7 @@ impl Tally {
         bin.confidence += (probability * ONE) as u64;
     }
 
-    /// Adds what another has counted.
+    /// Adds another tally.
     pub(super) fn merge(&mut self, other: &Tally) {
         for (bin, other) in self.bins.iter_mut().zip(&other.bins) {
             bin.answers += other.answers;
@@ -53,22 +53,21 @@ impl Tally {
         self.bins.iter().map(|bin| bin.correct).sum()
     }
 
-    /// The share of right answers; NaN of none.
+    /// The share of correct predictions; NaN without any.
     pub(super) fn accuracy(&self) -> f64 {
         self.correct() as f64 / self.answers() as f64
     }
 
-    /// The expected calibration error: how far confidence and accuracy are apart within each fifteenth of the range of
-    /// probabilities, on average over the answers (Guo et al., *On Calibration of Modern Neural Networks*, 2017). NaN of
-    /// none.
+    /// The expected calibration error: the difference between confidence and accuracy within each of 15 bins of probability,
+    /// averaged over the predictions (Guo et al., *On Calibration of Modern Neural Networks*, 2017). NaN without any.
     pub(super) fn calibration_error(&self) -> f64 {
         let apart = |bin: &Bin| (bin.correct as f64 - bin.confidence as f64 / ONE).abs();
         self.bins.iter().map(apart).sum::<f64>() / self.answers() as f64
     }
 }
 
-/// The mean accuracy over the widths from `narrowest` to the last of a curve: the area under it (trapezoids between its
-/// points, of which one that begins before `narrowest` is cut), divided by its length.
+/// The mean accuracy of a curve from `narrowest` to its last width: the area under it by the trapezoidal rule, divided by the
+/// length. A segment that begins below `narrowest` is cut there.
 pub(super) fn mean_accuracy(curve: &[(Width, f64)], narrowest: Width) -> f64 {
     let narrowest = narrowest.as_f64();
     let (mut area, mut length) = (0.0, 0.0);
@@ -81,7 +80,7 @@ pub(super) fn mean_accuracy(curve: &[(Width, f64)], narrowest: Width) -> f64 {
             length += right - from;
         }
     }
-    // A curve without length is its last point.
+    // A curve of one point has no area.
     if length > 0.0 { area / length } else { curve.last().map_or(f64::NAN, |point| point.1) }
 }
 
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sure_who_err_and_the_doubtful_who_are_right_are_badly_calibrated() {
+    fn the_calibration_error_is_the_distance_of_confidence_from_accuracy() {
         assert_eq!(tally(&[(1.0, true), (1.0, true)]).calibration_error(), 0.0);
         assert_eq!(tally(&[(1.0, false), (1.0, true)]).calibration_error(), 0.5);
         assert_eq!(tally(&[(0.25, true), (0.75, true)]).calibration_error(), 0.5);

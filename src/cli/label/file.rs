@@ -1,4 +1,4 @@
-//! A model file that takes the place of another only once it is complete and loads.
+//! Replaces a model file atomically, and only if the new file loads.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -10,17 +10,17 @@ use super::props;
 use crate::engine::MAX_FILE_BYTES;
 use crate::repository::{Repository, RepositoryError, ServedModel, Source};
 
-/// A file on its way to `target`. It is written beside it, so that weights in a file next to the model are found.
+/// A new version of a model file. Its temporary file lies beside `target`, so that external data files are found.
 pub(super) struct Rewritten {
-    /// What it is written from.
+    /// The model file it derives from.
     model: PathBuf,
     temporary: PathBuf,
     target: PathBuf,
-    /// The target as messages name it.
+    /// The target's path in messages.
     named: String,
 }
 
-/// The bytes of a model file.
+/// Reads a model file of at most [`MAX_FILE_BYTES`].
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let context = || format!("cannot read {}", path.display());
     ensure!(fs::metadata(path).with_context(context)?.is_file(), "{} is not a file", path.display());
@@ -31,25 +31,25 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 impl Rewritten {
-    /// A file that is to become `target`, written from `model`, whose bytes are given. What is at `target` already must be
-    /// the same network.
+    /// Prepares the replacement of `target` by a file derived from `model`, whose content is `bytes`. An existing `target` must
+    /// hold the same network.
     pub(super) fn new(model: &Path, bytes: &[u8], target: &Path) -> anyhow::Result<Rewritten> {
         let named = target.display().to_string();
-        // A link stays one: what it leads to is replaced.
+        // A symbolic link is kept and its target replaced.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         if target.exists() {
             let same = read(&target).is_ok_and(|found| props::network(&found) == props::network(bytes));
-            ensure!(same, "{named} is there already, and is not this model: choose another --output");
+            ensure!(same, "{named} exists and is a different model: choose another --output");
         }
         let temporary = target.with_file_name(format!("anywidth-label-{}.onnx", std::process::id()));
         Ok(Rewritten { model: model.to_owned(), temporary, target, named })
     }
 
-    /// The model that these bytes are, read as a server would read them.
+    /// Loads these bytes as the server would.
     pub(super) fn load(&self, bytes: &[u8]) -> anyhow::Result<ServedModel> {
         self.store(bytes).with_context(|| format!("cannot write {}", self.named))?;
         let repository = Repository::load(&Source::File(self.temporary.clone()), None);
-        // Measuring takes a while: nothing is left behind by whoever ends it.
+        // The measurement that follows may be interrupted and must leave no file behind.
         let _ = fs::remove_file(&self.temporary);
         let repository = repository.map_err(|error| match error {
             RepositoryError::File { reason, .. } => anyhow!("{}: {reason}", self.named),
@@ -59,7 +59,7 @@ impl Rewritten {
         Ok(ServedModel { name: self.named.clone(), ..served.as_ref().clone() })
     }
 
-    /// Lets a file of these bytes take its place, if it loads.
+    /// Replaces the target by a file of these bytes, if it loads.
     pub(super) fn finish(self, bytes: &[u8]) -> anyhow::Result<()> {
         self.load(bytes)?;
         self.store(bytes)
@@ -77,7 +77,7 @@ impl Rewritten {
 
 impl Drop for Rewritten {
     fn drop(&mut self) {
-        // Once it has taken its place, there is nothing left to remove.
+        // Fails after a successful rename, when there is nothing to remove.
         let _ = fs::remove_file(&self.temporary);
     }
 }

@@ -1,4 +1,4 @@
-//! `anywidth label`: writes into a model file what it says of itself: labels, and accuracies and temperatures as measured.
+//! `anywidth label`: writes metadata to a model file: labels, and measured accuracies and temperatures.
 
 mod file;
 mod props;
@@ -26,21 +26,21 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE")]
     model: PathBuf,
 
-    /// Names of the classes in the order of the scores: a text file with a name per line, a folder with a folder per class
-    /// (sorted by name, as torchvision's ImageFolder does), or the names themselves with commas between them
+    /// Class names in the order of the scores: a text file with one name per line, a folder with one folder per class (sorted by
+    /// name, as torchvision's ImageFolder does), or the names themselves, separated by commas
     #[arg(long, value_name = "FILE|FOLDER|A,B,...")]
     labels: Option<String>,
 
-    /// Folder of labelled images that the network was not trained on, as of `evaluate`: accuracies and temperatures are
+    /// Folder of labelled images that the network was not trained on, laid out as for `evaluate`; accuracies and temperatures are
     /// measured on them and written
     #[arg(long, value_name = "FOLDER")]
     evaluate: Option<PathBuf>,
 
-    /// What the images of --evaluate are, such as `test` or `validation`: written beside the accuracies
+    /// Name of the split that --evaluate uses, such as `test` or `validation`; written with the accuracies
     #[arg(long, value_name = "WORD", default_value = "test", requires = "evaluate")]
     split: String,
 
-    /// Another entry, such as preprocessing='{"crop": 0.875}'; without a value, the entry is removed. Can be repeated
+    /// Sets another entry, such as preprocessing='{"crop": 0.875}'; an empty value removes the entry. Can be repeated
     #[arg(long, value_name = "KEY=JSON", value_parser = entry)]
     set: Vec<Change>,
 
@@ -49,16 +49,16 @@ pub(super) struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// An entry that is to be there, or with `None` not to be there.
+/// A key, and its new value or `None` to remove it.
 type Change = (String, Option<String>);
 
-/// What every key begins with.
+/// The prefix of every key.
 const PREFIX: &str = "anywidth.";
-/// The keys that are read, without what they begin with.
+/// The keys that the server reads, without their prefix.
 const KEYS: [&str; 7] = ["format", "labels", "accuracy", "temperature", "evaluation", "preprocessing", "training"];
-/// Which version of the keys this is.
+/// The key and value of the metadata format's version.
 const FORMAT: (&str, &str) = ("anywidth.format", "1");
-/// Longest word for --split, in bytes.
+/// Maximum length of --split, in bytes.
 const MAX_SPLIT: usize = 64;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if split.trim().is_empty() || split.len() > MAX_SPLIT {
         return Err(Failure::Usage(anyhow!(
-            "--split is a word of at most {MAX_SPLIT} bytes, such as test or validation"
+            "--split must be a word of at most {MAX_SPLIT} bytes, such as test or validation"
         )));
     }
     let mut changes: BTreeMap<String, Option<String>> = set.iter().cloned().collect();
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(print(&format!("wrote {} to {}\n", keys.join(", "), target.display()))?)
 }
 
-/// The entries that state what was measured.
+/// The entries for the measured values.
 fn measured(report: &Report, split: &str) -> [Change; 3] {
     let temperature = |width: usize| {
         let images = report.scored().iter().map(|image| (image.scores[width].as_slice(), image.class));
@@ -107,7 +107,7 @@ fn measured(report: &Report, split: &str) -> [Change; 3] {
     ]
 }
 
-/// `[[width, value], ...]`; six places are more than any of these numbers mean.
+/// `[[width, value], ...]`, rounded to six decimals.
 fn curve(widths: &[Width], values: impl Iterator<Item = f64>) -> Value {
     let rounded = |value: f64| (value * 1e6).round() / 1e6;
     widths.iter().zip(values).map(|(width, value)| json!([width, rounded(value)])).collect()
@@ -117,7 +117,7 @@ fn text(key: &str, value: Value) -> Change {
     (format!("{PREFIX}{key}"), Some(value.to_string()))
 }
 
-/// What --labels means.
+/// Parses the value of --labels.
 fn labels_from(text: &str) -> anyhow::Result<Vec<String>> {
     let path = Path::new(text);
     let labels: Vec<String> = if path.is_dir() {
@@ -127,7 +127,7 @@ fn labels_from(text: &str) -> anyhow::Result<Vec<String>> {
         let lines = lines.strip_prefix('\u{feff}').unwrap_or(&lines).trim_end();
         lines.lines().map(|line| line.trim().to_owned()).collect()
     } else {
-        ensure!(text.contains(','), "there is no file or folder {text:?}, and names are separated by commas");
+        ensure!(text.contains(','), "there is no file or folder {text:?}; names must be separated by commas");
         text.split(',').map(|label| label.trim().to_owned()).collect()
     };
     match labels.iter().position(String::is_empty) {
@@ -136,7 +136,7 @@ fn labels_from(text: &str) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// What --set means: a key, with or without its prefix, and JSON or nothing.
+/// Parses a value of --set: a key, with or without its prefix, and JSON or nothing.
 fn entry(text: &str) -> Result<Change, String> {
     let (key, value) = text.split_once('=').ok_or("KEY=JSON is expected")?;
     let short = key.strip_prefix(PREFIX).unwrap_or(key);

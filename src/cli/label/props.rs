@@ -1,16 +1,16 @@
-//! The `metadata_props` of an ONNX file, changed without touching a byte of anything else.
+//! Edits the `metadata_props` of an ONNX file and keeps all other bytes unchanged.
 //!
-//! A protobuf message is a list of numbered fields. All but the entries that change are copied as they are, also those that
-//! this program does not know.
+//! A protobuf message is a list of numbered fields. All fields except changed entries are copied verbatim, unknown fields
+//! included.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use thiserror::Error;
 
-/// The bytes are no protobuf message.
+/// The bytes are not a protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not a readable ONNX file: it ends in the middle, or its fields are inconsistent")]
+#[error("not a readable ONNX file: it is truncated, or its fields are inconsistent")]
 pub(super) struct Broken;
 
 /// `ModelProto.metadata_props`, a list of `StringStringEntryProto`, whose `key` and `value` are fields 1 and 2.
@@ -24,7 +24,7 @@ const FIXED64: u64 = 1;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED32: u64 = 5;
 
-/// The model file with these entries, or where there is `None`, without; what has changed stands at the end.
+/// The model file with these entries set, or removed where the value is `None`. Changed entries move to the end.
 pub(super) fn changed(model: &[u8], changes: &BTreeMap<String, Option<String>>) -> Result<Vec<u8>, Broken> {
     let mut file = retain(model, |key| changes.keys().all(|changed| changed.as_bytes() != key))?;
     for (key, value) in changes {
@@ -35,12 +35,12 @@ pub(super) fn changed(model: &[u8], changes: &BTreeMap<String, Option<String>>) 
     Ok(file)
 }
 
-/// The model file without any `metadata_props`: the same for two files of the same network.
+/// The model file without `metadata_props`: equal for two files of the same network.
 pub(super) fn network(model: &[u8]) -> Result<Vec<u8>, Broken> {
     retain(model, |_| false)
 }
 
-/// The keys that the file has.
+/// The keys of all entries.
 pub(super) fn keys(model: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
     let mut keys = vec![];
     retain(model, |key| {
@@ -50,7 +50,7 @@ pub(super) fn keys(model: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
     Ok(keys)
 }
 
-/// The file with those entries only whose keys are kept.
+/// The file with only the entries whose keys satisfy `keep`.
 fn retain(model: &[u8], mut keep: impl FnMut(&[u8]) -> bool) -> Result<Vec<u8>, Broken> {
     let mut file = Vec::with_capacity(model.len());
     let mut rest = 0;
@@ -68,7 +68,7 @@ fn retain(model: &[u8], mut keep: impl FnMut(&[u8]) -> bool) -> Result<Vec<u8>, 
     Ok(file)
 }
 
-/// The key of an entry; empty where it has none.
+/// The key of an entry; empty if it has none.
 fn key(entry: &[u8]) -> Result<&[u8], Broken> {
     let (mut key, mut rest) = (&entry[..0], 0);
     while rest < entry.len() {
@@ -85,7 +85,7 @@ struct Field {
     number: u64,
     /// Whether the payload is a string, bytes or a message.
     is_text: bool,
-    /// What stands after tag and length.
+    /// The payload's range, after tag and length.
     payload: Range<usize>,
 }
 
@@ -107,7 +107,7 @@ fn field(bytes: &[u8], start: usize) -> Result<Field, Broken> {
     Ok(Field { number, is_text: wire_type == LENGTH_DELIMITED, payload: at..end })
 }
 
-/// A number of 7 bits per byte, the lowest first, and where it ends.
+/// Decodes a varint (7 bits per byte, least significant first). Returns the value and the offset after it.
 fn varint(bytes: &[u8], start: usize) -> Result<(u64, usize), Broken> {
     let mut value = 0;
     for (index, &byte) in bytes.get(start..).unwrap_or_default().iter().take(10).enumerate() {
@@ -154,7 +154,7 @@ mod tests {
         model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect()
     }
 
-    /// A field of any number that ONNX does not know.
+    /// A field with a number unknown to ONNX.
     fn unknown_field() -> impl Strategy<Value = Vec<u8>> {
         (100u64..5000, prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(number, payload)| {
             let mut field = vec![];

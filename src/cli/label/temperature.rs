@@ -1,21 +1,21 @@
-//! The temperature that makes a model's probabilities honest: fitted on labelled images, as the trainer does.
+//! Fits the temperature that calibrates a model's probabilities on labelled images, as the trainer does.
 //!
-//! After Guo et al., *On Calibration of Modern Neural Networks*, 2017. Pure.
+//! After Guo et al., *On Calibration of Modern Neural Networks*, 2017. Pure functions.
 
-/// The scores of an image at one width, and its class.
+/// The scores `[classes]` of an image at one width, and its class.
 pub(super) type Scored<'a> = (&'a [f32], usize);
 
-/// What a temperature is thought to be before an image is seen: its logarithm is normal around 0, with this deviation, so
-/// that 19 of 20 lie between 0.37 and 2.7. A handful of images, all of them right, would otherwise ask for certainty;
-/// with thousands of them it moves the temperature by less than a hundredth.
+/// Standard deviation of the prior: `ln(temperature)` is normal with mean 0, so 95 % of the mass lies between 0.37 and 2.7.
+/// Without a prior, a handful of correctly classified images would drive the temperature to 0. With thousands of images the
+/// prior moves the temperature by less than 0.01.
 const DEVIATION: f64 = 0.5;
-/// Where a temperature is looked for.
+/// The search interval of the temperature.
 const RANGE: [f64; 2] = [0.05, 20.0];
-/// How exactly its logarithm is found.
+/// Tolerance of the search, in `ln(temperature)`.
 const PRECISION: f64 = 1e-5;
 
-/// What to divide the scores by so that the images' classes are most probable, drawn towards 1 where there are few
-/// images; 1 where there are none.
+/// The temperature that minimises the cross-entropy of the scores divided by it, with a prior towards 1. Returns 1 without
+/// images.
 pub(super) fn fit(images: &[Scored<'_>]) -> f64 {
     if images.is_empty() {
         return 1.0;
@@ -27,7 +27,7 @@ pub(super) fn fit(images: &[Scored<'_>]) -> f64 {
     minimum(RANGE[0].ln(), RANGE[1].ln(), loss).exp()
 }
 
-/// The mean of `-ln(probability of the image's class)`.
+/// The mean of `-ln(probability of the image's class)`, with scores divided by `temperature`.
 fn cross_entropy(images: &[Scored<'_>], temperature: f64) -> f64 {
     let of_image = |&(scores, class): &Scored<'_>| {
         let largest = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
@@ -37,7 +37,7 @@ fn cross_entropy(images: &[Scored<'_>], temperature: f64) -> f64 {
     images.iter().map(of_image).sum::<f64>() / images.len() as f64
 }
 
-/// Where a function that falls and then rises is smallest: golden-section search.
+/// The minimum of a unimodal function, by golden-section search.
 fn minimum(mut low: f64, mut high: f64, of: impl Fn(f64) -> f64) -> f64 {
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
     let (mut left, mut right) = (high - ratio * (high - low), low + ratio * (high - low));
@@ -78,7 +78,7 @@ mod tests {
         }
     }
 
-    /// Scores of ±ln(9) say 90 %; of ten images nine are right, or seven.
+    /// A score difference of ln(9) means 90 %; nine of ten images are correct, or seven.
     #[test]
     fn the_temperature_makes_a_probability_the_share_of_right_answers() {
         for right in [9, 7] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handful_of_right_answers_does_not_ask_for_certainty() {
+    fn a_handful_of_correct_predictions_does_not_drive_the_temperature_to_zero() {
         let images = vec![(vec![0.0, 2.0], 1); 6];
         assert!((0.5..1.0).contains(&fit(&scored(&images))));
         assert_eq!(fit(&[]), 1.0);

@@ -1,10 +1,9 @@
-//! One connection: HTTP/1 by hyper, and around it what hyper does not do.
+//! Serves one connection: HTTP/1 by hyper, with three additions.
 //!
-//! - A caller that ends only its own direction after a request is answered; one that is gone is found out, and its request is
-//!   dropped: [`watch`].
-//! - A connection that waits for a request is closed after the keep-alive timeout, one that has begun a head and does not
-//!   finish it after the read timeout: [`watch`].
-//! - What hyper answers by itself, to a head that cannot be read, has a body like all other errors: [`socket`].
+//! - A caller that half-closes its connection after a request is answered. A caller that has disconnected is detected, and its
+//!   request is dropped: [`watch`].
+//! - An idle connection is closed after the keep-alive timeout, one with incomplete headers after the read timeout: [`watch`].
+//! - hyper's own answers to invalid headers get a body like all other errors: [`socket`].
 
 mod progress;
 mod socket;
@@ -35,15 +34,15 @@ use progress::{Progress, Shared};
 use socket::Socket;
 use watch::{Left, watch};
 
-/// At the end, how long a connection may still take to begin a request: as long as one that is on its way may need.
+/// At shutdown, how long an idle connection may still begin a request: enough for one already on the network.
 const LINGER: Duration = Duration::from_millis(100);
-/// How long the rest of a head that cannot be read is thrown away: a caller that is still sending would find its connection
-/// reset, and never see the error.
+/// How long the rest of an invalid request is discarded. Without this, a caller that is still sending gets a reset connection
+/// instead of the error.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
-/// The most of it.
+/// Maximum number of bytes discarded.
 const DISCARD_BYTES: usize = 1 << 20;
 
-/// What every connection is served with.
+/// The configuration shared by all connections.
 #[derive(Clone)]
 pub(super) struct Connections {
     http: http1::Builder,
@@ -51,38 +50,38 @@ pub(super) struct Connections {
     limits: RequestLimits,
 }
 
-/// The service of one connection, which tells how far its request has come.
-struct Told {
+/// The service of one connection; records the progress of its request.
+struct Tracked {
     service: TowerToHyperService<Router>,
     progress: Shared,
 }
 
-type Connection = http1::Connection<TokioIo<Socket>, Told>;
+type Connection = http1::Connection<TokioIo<Socket>, Tracked>;
 
-/// How a connection ends.
+/// How a connection ended.
 enum Ended {
-    /// As hyper has it.
+    /// As reported by hyper.
     ByHttp(hyper::Result<()>),
-    /// Because of its caller.
+    /// Because of the caller.
     Left(Left),
 }
 
 impl Connections {
     pub(super) fn new(app: Router, limits: RequestLimits) -> Connections {
         let mut http = http1::Builder::new();
-        // hyper's own timeout would count the time between two requests as a slow head.
+        // hyper's own timeout would count the idle time between two requests as well.
         http.half_close(true).header_read_timeout(None);
         Connections { http, service: TowerToHyperService::new(app), limits }
     }
 
-    /// Serves one until it ends. When `end` tells it to, it ends after the request that it is at.
+    /// Serves a connection until it ends. A signal on `end` ends it after its current request.
     pub(super) async fn serve(self, stream: TcpStream, mut end: Receiver<()>) {
         let progress = Progress::shared(self.limits.keep_alive_timeout, self.limits.read_timeout);
         let (read, write) = stream.into_split();
         let socket = TokioIo::new(Socket::new(write, progress.clone()));
         {
-            let told = Told { service: self.service, progress: progress.clone() };
-            let mut connection = pin!(self.http.serve_connection(socket, told));
+            let service = Tracked { service: self.service, progress: progress.clone() };
+            let mut connection = pin!(self.http.serve_connection(socket, service));
             let mut left = pin!(watch(&read, &progress));
             let ended = tokio::select! {
                 biased;
@@ -93,16 +92,16 @@ impl Connections {
                 Some(ended) => ended,
                 None => finish(connection, left).await,
             };
-            ended.tell();
+            ended.log();
         }
-        // The answer is sent, and our direction is closed.
+        // The answer is sent and the write half closed.
         if progress::lock(&progress).is_rejected() {
             let _ = timeout(DISCARD_TIMEOUT, discard(&read)).await;
         }
     }
 }
 
-/// Goes on until the connection ends. The watch comes second: what hyper has done by then is done.
+/// Runs the connection until it ends. hyper is polled first, so the watch sees its latest progress.
 async fn next(connection: Pin<&mut Connection>, left: Pin<&mut impl Future<Output = Left>>) -> Ended {
     tokio::select! {
         biased;
@@ -111,8 +110,7 @@ async fn next(connection: Pin<&mut Connection>, left: Pin<&mut impl Future<Outpu
     }
 }
 
-/// Ends a connection: what is on its way is still read and answered, as it would be lost with a connection that is closed
-/// at once, although the server has accepted it.
+/// Ends a connection gracefully: a request already on the network is still read and answered.
 async fn finish(mut connection: Pin<&mut Connection>, mut left: Pin<&mut impl Future<Output = Left>>) -> Ended {
     if let Ok(ended) = timeout(LINGER, next(connection.as_mut(), left.as_mut())).await {
         return ended;
@@ -121,7 +119,7 @@ async fn finish(mut connection: Pin<&mut Connection>, mut left: Pin<&mut impl Fu
     next(connection, left).await
 }
 
-/// Throws away what still comes, until nothing does.
+/// Reads and discards input until it ends or exceeds the limit.
 async fn discard(read: &OwnedReadHalf) {
     let (mut bytes, mut left) = ([0; 8192], DISCARD_BYTES);
     while read.readable().await.is_ok() {
@@ -134,16 +132,16 @@ async fn discard(read: &OwnedReadHalf) {
 }
 
 impl Ended {
-    fn tell(&self) {
+    fn log(&self) {
         match self {
             Ended::ByHttp(Ok(())) => {}
             Ended::ByHttp(Err(error)) => debug!(%error, "a connection ended early"),
-            Ended::Left(reason) => debug!(?reason, "a connection is closed"),
+            Ended::Left(reason) => debug!(?reason, "closing a connection"),
         }
     }
 }
 
-impl Service<Request<Incoming>> for Told {
+impl Service<Request<Incoming>> for Tracked {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;

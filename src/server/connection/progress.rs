@@ -1,41 +1,41 @@
-//! How far a connection has come with its request. Time is an argument.
+//! Tracks the progress of a connection's request. Time is an argument.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What every answer begins with, the interim ones as well.
+/// The first bytes of every answer, interim ones included.
 pub(super) const PREFIX: &[u8] = b"HTTP/1.";
 
-/// The connection's parts share it; all of them run on one task.
+/// Progress shared by the parts of a connection, which all run on one task.
 pub(super) type Shared = Arc<Mutex<Progress>>;
 
-/// What the parts of a connection know of each other.
+/// The state of a connection.
 #[derive(Debug)]
 pub(super) struct Progress {
     stage: Stage,
-    /// By when the stage must have ended.
+    /// The deadline of the current stage.
     deadline: Option<Instant>,
-    /// Of [`PREFIX`], as many bytes were sent before there was an answer.
+    /// Number of bytes of [`PREFIX`] sent before there was an answer.
     sent_ahead: usize,
-    /// Did the last write find no room? hyper may then have more to send.
+    /// Whether the last write blocked, so that hyper may have more to send.
     blocked: bool,
     rejected: bool,
     keep_alive_timeout: Duration,
     read_timeout: Duration,
 }
 
-/// What a connection is at.
+/// The stage of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// An answer is being sent, or the connection is new. It is over when the next request is asked for.
+    /// An answer is being sent, or the connection is new. Ends when hyper reads the next request.
     Sending,
-    /// Nothing of the next request has come.
+    /// Nothing of the next request has arrived.
     Idle,
-    /// A part of its head has come.
+    /// Part of the headers has arrived.
     Head,
-    /// The request is being answered.
+    /// The handler is running.
     Handling,
-    /// The answer is there, and nothing of it is sent.
+    /// The answer exists, but nothing of it is sent.
     Answered,
 }
 
@@ -70,31 +70,31 @@ impl Progress {
         self.read_timeout
     }
 
-    /// The next request is asked for, or more of this one.
+    /// hyper reads the next request, or more of the current one.
     pub(super) fn reading(&mut self, now: Instant) {
         if self.stage == Stage::Sending {
             (self.stage, self.deadline) = (Stage::Idle, Some(now + self.keep_alive_timeout));
         }
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     pub(super) fn read(&mut self, now: Instant) {
         if self.stage == Stage::Idle {
             (self.stage, self.deadline) = (Stage::Head, Some(now + self.read_timeout));
         }
     }
 
-    /// The head is read.
+    /// The headers are complete, and the handler is called.
     pub(super) fn called(&mut self) {
         (self.stage, self.deadline) = (Stage::Handling, None);
     }
 
-    /// The answer is there.
+    /// The handler has returned the answer.
     pub(super) fn answered(&mut self) {
         self.stage = Stage::Answered;
     }
 
-    /// hyper writes this; is it an answer that nobody but hyper has given?
+    /// hyper writes `bytes`. Returns whether they are an answer by hyper itself rather than by the handler.
     pub(super) fn writing(&mut self, bytes: &[u8]) -> bool {
         match self.stage {
             Stage::Answered => self.stage = Stage::Sending,
@@ -104,7 +104,7 @@ impl Progress {
         false
     }
 
-    /// The head could not be read, or did not come.
+    /// The headers are invalid, or did not arrive in time.
     pub(super) fn rejected(&mut self) {
         (self.rejected, self.deadline) = (true, None);
     }
@@ -117,7 +117,7 @@ impl Progress {
         self.blocked = !all;
     }
 
-    /// May the beginning of the next answer be sent now? Only if nothing of it, nor of the one before, is still to be sent.
+    /// Whether the first bytes of the next answer may be sent now: only if nothing of it is sent and nothing earlier is pending.
     pub(super) fn may_send_ahead(&self) -> bool {
         self.stage == Stage::Handling && !self.blocked && self.sent_ahead == 0
     }
@@ -126,7 +126,7 @@ impl Progress {
         self.sent_ahead = bytes;
     }
 
-    /// Of the bytes that hyper writes now, as many are sent already.
+    /// How many of the bytes that hyper writes now are sent already.
     pub(super) fn already_sent(&self) -> usize {
         self.sent_ahead
     }

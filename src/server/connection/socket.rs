@@ -1,4 +1,4 @@
-//! The socket as hyper sees it: it tells how far the request has come, and gives hyper's own answers a body.
+//! The socket passed to hyper: records the progress of the request, and adds a body to hyper's own error answers.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -23,23 +23,23 @@ impl Socket {
         Socket { write, progress }
     }
 
-    /// Sends an answer with a body instead of hyper's, which has none. hyper closes the connection after it.
+    /// Replaces hyper's answer without a body by one with a body. hyper closes the connection afterwards.
     fn reject(&mut self, context: &mut Context, head: &[u8]) -> Poll<io::Result<()>> {
         let answer = rejection(head);
-        // Nothing is on its way, so there is room for some hundred bytes.
+        // Nothing else is pending, so the send buffer has room for a few hundred bytes.
         ready!(Pin::new(&mut self.write).poll_write(context, &answer))?;
         lock(&self.progress).rejected();
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is not sent already.
+    /// Writes `pieces` without the bytes that were sent ahead.
     fn send(&mut self, context: &mut Context, pieces: &[IoSlice]) -> Poll<io::Result<usize>> {
         let ahead = lock(&self.progress).already_sent();
         let first = pieces.iter().find(|piece| !piece.is_empty());
         let written = match first {
             Some(first) if ahead > 0 => {
                 let Some(rest) = first.strip_prefix(&PREFIX[..ahead]) else {
-                    return Poll::Ready(Err(io::Error::other("an answer does not begin as all do")));
+                    return Poll::Ready(Err(io::Error::other("an answer does not begin with HTTP/1.")));
                 };
                 Pin::new(&mut self.write).poll_write(context, rest).map_ok(|length| length + ahead)
             }

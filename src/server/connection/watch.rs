@@ -1,4 +1,4 @@
-//! Finds out that a caller has gone, or takes too long.
+//! Detects a caller that has disconnected or is too slow.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -15,18 +15,19 @@ use tokio::time::sleep_until;
 use super::progress::{PREFIX, Shared, Stage, lock};
 use crate::server::http::slow_head;
 
-/// Why nobody is served any more.
+/// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
     /// The caller closed its connection.
     Gone,
-    /// It sent no other request.
+    /// It sent no further request.
     Idle,
-    /// It began a request, and did not come to the end of its head.
+    /// It did not complete the headers of a request.
     SlowHead,
 }
 
-/// Completes when the caller has gone, or is too late. Must be polled after hyper's part of the connection, on its task.
+/// Completes when the caller has disconnected or exceeds a timeout. Must be polled after hyper's part of the connection, on the
+/// same task.
 pub(super) async fn watch(read: &OwnedReadHalf, progress: &Shared) -> Left {
     tokio::select! {
         () = gone(read, progress) => Left::Gone,
@@ -34,17 +35,17 @@ pub(super) async fn watch(read: &OwnedReadHalf, progress: &Shared) -> Left {
     }
 }
 
-/// Completes when the caller has gone while its request is answered.
+/// Completes when the caller disconnects while its request is handled.
 ///
-/// The end of its sending direction tells nothing: it comes from one that has sent its request and waits as well as from one
-/// that is gone. So the first bytes of the answer are sent, which are the same for every answer: who is still there keeps
-/// them, and the system of who is not says so at once.
+/// The end of the caller's stream is ambiguous: it may have half-closed the connection and wait for the answer, or be gone. So
+/// the first bytes of the answer, which are the same for every answer, are sent early: a live caller keeps them, and the system
+/// of a closed one replies with a reset.
 async fn gone(read: &OwnedReadHalf, progress: &Shared) {
     let stream: &TcpStream = read.as_ref();
     if poll_fn(|context| poll_end(stream, progress, context)).await.is_err() {
         return;
     }
-    // Else the rest of the answer would wait until these bytes are acknowledged.
+    // Nagle's algorithm would delay the rest of the answer until these bytes are acknowledged.
     let _ = stream.set_nodelay(true);
     match stream.try_write(PREFIX) {
         Ok(length) => lock(progress).sent_ahead(length),
@@ -56,9 +57,9 @@ async fn gone(read: &OwnedReadHalf, progress: &Shared) {
     }
 }
 
-/// Has the caller ended its direction, while its request is answered and nothing stands before the end?
+/// Ready once the caller has ended its stream while its request is handled and no unread bytes precede the end.
 fn poll_end(stream: &TcpStream, progress: &Shared, context: &mut Context) -> Poll<io::Result<()>> {
-    // Else hyper reads, and sees the end itself; or what is sent may be the middle of an answer.
+    // Otherwise hyper reads and sees the end itself, or an answer is partly sent.
     if !lock(progress).may_send_ahead() {
         return Poll::Pending;
     }
@@ -66,12 +67,13 @@ fn poll_end(stream: &TcpStream, progress: &Shared, context: &mut Context) -> Pol
     match stream.poll_peek(context, &mut ReadBuf::uninit(&mut byte)) {
         Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        // What stands there is for hyper, which wakes this task when it wants it.
+        // The bytes are hyper's, which wakes this task when it reads.
         Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
     }
 }
 
-/// Completes when a request, or the rest of its head, does not come in time. The latter is told.
+/// Completes when the next request or the rest of its headers does not arrive in time. Incomplete headers are answered with an
+/// error.
 async fn late(stream: &TcpStream, progress: &Shared) -> Left {
     let mut sleep = pin!(sleep_until(Instant::now().into()));
     poll_fn(|context| {
@@ -86,7 +88,7 @@ async fn late(stream: &TcpStream, progress: &Shared) -> Left {
     if progress.stage() != Stage::Head {
         return Left::Idle;
     }
-    // Nothing else is on its way. Who does not read it loses nothing.
+    // Nothing else is pending. A failed write does not matter: the connection closes.
     let _ = stream.try_write(&slow_head(progress.read_timeout()));
     progress.rejected();
     Left::SlowHead

@@ -1,7 +1,7 @@
-//! `GET /events`: what the server is doing, a few times per second, as server-sent events.
+//! `GET /events`: the server's state as server-sent events, several times per second.
 //!
-//! Promises that [`Subscribers`] bounds how many streams are open at once, that a subscriber that does not read takes no
-//! memory beyond its connection's, and that every other stream ends by itself when the server is asked to stop.
+//! Contract: [`Subscribers`] bounds the number of open streams. A subscriber that does not read takes no memory beyond its
+//! connection's. Every other stream ends when the server stops.
 
 mod recent;
 
@@ -26,15 +26,15 @@ pub(super) struct Subscribers {
     most: usize,
 }
 
-/// Why there is no subscription.
+/// Why a subscription fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SubscribeError {
-    /// All permits are taken.
+    /// The limit is reached.
     Full {
-        /// How many there are.
+        /// The limit.
         most: usize,
     },
-    /// The server is about to end.
+    /// The server is stopping.
     Stopping,
 }
 
@@ -49,25 +49,25 @@ struct Stream {
 
 /// The time between two events.
 const PERIOD: Duration = Duration::from_millis(250);
-/// The most subscribers at once, where there are connections enough.
+/// Maximum number of subscribers, if there are enough connections.
 const MOST: usize = 32;
-/// Of all connections, one in so many may be a subscriber's.
+/// At most one in this many connections may be a subscriber's.
 const SHARE: usize = 4;
-/// The last event of a server that is asked to stop.
+/// The last event, sent when the server stops.
 const STOPPING: &str = "event: stopping\ndata: {}\n\n";
 
 impl Subscribers {
-    /// The permits of a server that keeps at most `max_connections` connections open.
+    /// The permits of a server with at most `max_connections` open connections.
     pub(super) fn new(max_connections: usize) -> Subscribers {
         let most = MOST.min(max_connections / SHARE);
         Subscribers { permits: Arc::new(Semaphore::new(most)), most }
     }
 }
 
-/// The events from now on, as the body of an answer.
+/// Subscribes to the events from now on. Returns the stream as a response body.
 ///
 /// # Errors
-/// [`SubscribeError`] when there is no permit left, or the server is stopping.
+/// [`SubscribeError`] if the limit is reached or the server is stopping.
 pub(super) fn subscribe(service: Arc<Service>) -> Result<Body, SubscribeError> {
     if service.is_stopping() {
         return Err(SubscribeError::Stopping);
@@ -85,7 +85,7 @@ impl Stream {
         let metrics = &self.service.metrics;
         let now = Now::read(metrics, Instant::now(), self.service.is_ready());
         let event = self.recent.event(metrics.totals(), now);
-        // Numbers and booleans only: they always can be written.
+        // Numbers and booleans only, so serialisation cannot fail.
         format!("data: {}\n\n", serde_json::to_string(&event).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! From the totals since the start to what happened in the last second.
+//! Derives the rates of the last second from the totals since the start.
 //!
 //! Time is an argument.
 
@@ -9,50 +9,50 @@ use serde::Serialize;
 
 use crate::telemetry::{Metrics, Totals};
 
-/// The totals of the last [`SPAN`].
+/// The totals recorded within the last [`SPAN`].
 #[derive(Debug)]
 pub(super) struct Recent {
-    /// The oldest first; never empty.
+    /// Oldest first; never empty.
     seen: VecDeque<(Instant, Totals)>,
 }
 
-/// What holds at one moment.
+/// The instantaneous values of an event.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Now {
     pub(super) at: Instant,
     pub(super) ready: bool,
     pub(super) queue_length: i64,
-    /// The ceiling of the latest batch.
+    /// The width ceiling of the latest batch.
     pub(super) width_ceiling: f64,
 }
 
-/// What a subscriber is told. Rates, widths and latencies are those of the last second.
+/// An event. Rates, widths and latencies cover the last second.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Event {
     ready: bool,
     /// Requests answered with 200.
     answered_per_s: f64,
     refused_per_s: f64,
-    /// Images accepted and not answered in time.
+    /// Accepted images that missed their deadline.
     late_per_s: f64,
     images_per_s: f64,
-    /// The mean width at which images ran; none when none did.
+    /// The mean width of the images; null without images.
     width: Option<f64>,
-    /// The widest width that load allowed to the last of them; none when none ran.
+    /// The widest width that load allowed for the latest batch; null without images.
     width_ceiling: Option<f64>,
-    /// None when nothing was answered.
+    /// Null if nothing was answered.
     latency_ms: Option<Latency>,
     queue_length: i64,
 }
 
-/// Of a request, from its head to its answer.
+/// Milliseconds from a request's headers to its answer.
 #[derive(Debug, PartialEq, Serialize)]
 struct Latency {
     p50: f64,
     p99: f64,
 }
 
-/// How far back an event looks.
+/// The time span of an event.
 const SPAN: Duration = Duration::from_secs(1);
 
 impl Now {
@@ -62,12 +62,12 @@ impl Now {
 }
 
 impl Recent {
-    /// Starts with the totals at this moment.
+    /// Starts with the totals at `at`.
     pub(super) fn new(totals: Totals, at: Instant) -> Recent {
         Recent { seen: VecDeque::from([(at, totals)]) }
     }
 
-    /// What happened within the last second, or since the start if that is later.
+    /// The event for the last second, or for the time since the start if that is shorter.
     pub(super) fn event(&mut self, totals: Totals, now: Now) -> Event {
         self.seen.push_back((now.at, totals));
         while self.seen.get(1).is_some_and(|&(at, _)| now.at.saturating_duration_since(at) >= SPAN) {

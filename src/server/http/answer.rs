@@ -1,4 +1,4 @@
-//! What an answer to classify looks like on the wire.
+//! The wire format of an answer to `/classify`.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::engine::{Prediction, Width};
 use crate::repository::ServedModel;
 use crate::scheduler::{Answer, Timing};
 
-/// What the log line says of an answer.
+/// The values of an answer that the log line shows.
 #[derive(Debug, Clone)]
 pub(super) struct Answered {
     pub(super) model: String,
@@ -30,8 +30,8 @@ pub(super) enum Body<'a> {
     Several(Several<'a>),
 }
 
-/// The parts of a request's time, of several files the slowest of each. `total` is from the request's head to its answer, so
-/// it holds the body's arrival too.
+/// The parts of a request's time; of several files, the slowest of each. `total` is from the arrival of the headers to the
+/// answer, so it includes the body's arrival.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(super) struct Milliseconds {
     pub(super) queue: f64,
@@ -63,7 +63,7 @@ pub(super) struct Several<'a> {
     timing_ms: Milliseconds,
 }
 
-/// What one of several files shows.
+/// The result of one of several files.
 #[derive(Serialize, ToSchema)]
 #[schema(as = File)]
 struct Named<'a> {
@@ -73,32 +73,32 @@ struct Named<'a> {
     result: Classified,
 }
 
-/// What an image shows.
+/// The result of an image.
 #[derive(Serialize, ToSchema)]
 struct Classified {
     /// The width that ran.
     width: Width,
-    /// Why it was this one: `requested`, `budget`, `load`, `accuracy`, `confident` or `full`.
+    /// What determined the width: `requested`, `budget`, `load`, `accuracy`, `confident` or `full`.
     reason: &'static str,
-    /// True if the deadline had passed when the answer was ready; left out if not.
+    /// True if the deadline had passed when the answer was ready; otherwise omitted.
     #[serde(skip_serializing_if = "is_false")]
     #[schema(required = false)]
     late: bool,
-    /// The likeliest classes, likeliest first.
+    /// The most probable classes, in descending order.
     predictions: Vec<Labelled>,
-    /// Every step of the model's widths, ascending; where `all_widths=true` asked for it.
+    /// Every step of the model's widths, ascending; only with `all_widths=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     all_widths: Option<Vec<WidthStep>>,
 }
 
-/// What an image shows at one width.
+/// The result of an image at one width.
 #[derive(Serialize, ToSchema)]
 struct WidthStep {
     width: Width,
     predictions: Vec<Labelled>,
 }
 
-/// A class, and how likely it is.
+/// A class and its probability.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Prediction)]
 struct Labelled {
@@ -122,7 +122,7 @@ pub(super) fn one(served: &ServedModel, answer: &Answer, started_at: Instant) ->
     respond(body, Answered { model: served.name.clone(), width: answer.width, images: 1, timing: timing_ms })
 }
 
-/// The answer to several files, at least one, in their order.
+/// The answer to one or more files of a form, in their order.
 pub(super) fn several(served: &ServedModel, names: &[String], answers: &[Answer], started_at: Instant) -> Response {
     let timings: Vec<_> = answers.iter().map(|answer| answer.timing).collect();
     let timing_ms = Milliseconds::of(&timings, started_at);
@@ -162,7 +162,7 @@ fn labelled(served: &ServedModel, predictions: &[Prediction]) -> Vec<Labelled> {
 fn respond(body: Body<'_>, answered: Answered) -> Response {
     let mut response = Json(body).into_response();
     let headers = response.headers_mut();
-    // Digits and punctuation only: these are always header values.
+    // Digits and punctuation only, which are always valid in a header.
     if let Ok(width) = HeaderValue::try_from(answered.width.to_string()) {
         headers.insert("x-width", width);
     }
@@ -174,7 +174,7 @@ fn respond(body: Body<'_>, answered: Answered) -> Response {
 }
 
 impl Milliseconds {
-    /// The slowest of each part: the files of a request run side by side.
+    /// The slowest of each part, because the files of a request run concurrently.
     fn of(timings: &[Timing], started_at: Instant) -> Milliseconds {
         let slowest = |part: fn(&Timing) -> Duration| milliseconds(timings.iter().map(part).max().unwrap_or_default());
         Milliseconds {
@@ -191,7 +191,7 @@ impl Milliseconds {
     }
 }
 
-/// To the microsecond.
+/// Milliseconds with microsecond resolution.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }

@@ -1,4 +1,4 @@
-//! A request's body, read within limits, and the images in it.
+//! Reads a request's body within limits and extracts its images.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ use crate::server::RequestLimits;
 use crate::server::Service;
 use crate::server::memory::{Growing, Reserved};
 
-/// What there is to classify.
+/// The images of a request.
 #[derive(Debug)]
 pub(super) enum Images {
-    /// One image: its answer stands at the top level.
+    /// One image as the body, whose answer is at the top level.
     One {
         image: Bytes,
-        /// Does it look as if line breaks were taken from it on its way?
+        /// Whether the image looks as if its line breaks were stripped.
         stripped: bool,
     },
-    /// The files of a form with their names, in its order.
+    /// The names and contents of a form's files, in order.
     Files(Vec<(String, Bytes)>),
 }
 
@@ -35,13 +35,13 @@ pub(super) enum Images {
 pub(super) struct Incoming<'a> {
     body: Body,
     service: &'a Service,
-    /// Was its caller asked for it? hyper does that when it is read.
+    /// Whether reading has started; hyper then answers `Expect: 100-continue`.
     asked: bool,
 }
 
-/// Bytes of a body that are believed before they have come.
+/// Maximum allocation for an announced body before it arrives.
 const LIKELY: usize = 64 << 10;
-/// How long an answer is held back while the rest of an unwanted body arrives.
+/// Longest time for which an error waits for the rest of the body.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl<'a> Incoming<'a> {
@@ -53,8 +53,8 @@ impl<'a> Incoming<'a> {
         &self.service.limits
     }
 
-    /// Reads the whole body and finds its images, and the memory that is theirs. Content-Encoding says whether it is compressed,
-    /// Content-Type tells a form apart; all else is one image.
+    /// Reads the whole body and extracts its images and their memory reservation. Content-Encoding determines the compression.
+    /// Content-Type only identifies a form; any other body is one image.
     pub(super) async fn images(&mut self, headers: &HeaderMap) -> Result<(Images, Reserved), ApiError> {
         let limits = self.limits();
         if self.body.size_hint().lower() > limits.max_body_bytes as u64 {
@@ -79,7 +79,7 @@ impl<'a> Incoming<'a> {
         timeout(limit, self.read_all()).await.map_err(|_| ApiError::SlowBody { timeout_ms: limit.as_millis() })?
     }
 
-    /// Memory is reserved for what has come, not for what was announced: who announces much and sends nothing takes none.
+    /// Reserves memory for bytes that have arrived, not for the announced length, so that a large Content-Length alone takes none.
     async fn read_all(&mut self) -> Result<(Bytes, Growing), ApiError> {
         self.asked = true;
         let RequestLimits { max_body_bytes, max_bytes_in_flight, .. } = *self.limits();
@@ -101,8 +101,8 @@ impl<'a> Incoming<'a> {
         Ok((bytes.into(), growing))
     }
 
-    /// Reads on for a while and throws away what comes: a caller that is still sending would otherwise find its
-    /// connection reset, and never see the error. One that waits to be asked for its body is not asked.
+    /// Reads and discards the rest of the body for a while. Without this, a caller that is still sending gets a reset connection
+    /// instead of the error. A caller that waits for `100 Continue` does not get it.
     pub(super) async fn discard(mut self, parts: &Parts) {
         if !self.asked && parts.headers.contains_key(EXPECT) {
             return;
@@ -114,12 +114,12 @@ impl<'a> Incoming<'a> {
                 left = after;
             }
         };
-        // Whether it came to its end or not: the answer goes out now.
+        // The answer is sent even if the body is incomplete.
         let _ = timeout(DISCARD_TIMEOUT, rest).await;
     }
 }
 
-/// The body as it was before it was compressed.
+/// Decompresses the body if it has encodings.
 async fn plain(
     service: &Service,
     bytes: Bytes,
@@ -132,13 +132,13 @@ async fn plain(
     }
 }
 
-/// Does a Content-Type say so, whatever parameters it has?
+/// Whether a Content-Type is this media type, with any parameters.
 fn is(kind: &[u8], media_type: &str) -> bool {
     let found = kind.split(|&byte| byte == b';').next().unwrap_or_default();
     found.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-/// Does it look as if it came through `curl -d`, which says that it is a form of text, and takes the line breaks from a file?
+/// Whether the body looks as if it was sent with `curl -d`, which declares a URL-encoded form and strips line breaks.
 fn is_stripped(kind: &[u8], bytes: &[u8]) -> bool {
     let has_no_break = || memchr2(b'\n', b'\r', bytes).is_none();
     is(kind, "application/x-www-form-urlencoded")
@@ -146,10 +146,10 @@ fn is_stripped(kind: &[u8], bytes: &[u8]) -> bool {
         || bytes.len() >= UNLIKELY_WITHOUT_BREAK && has_no_break()
 }
 
-/// Of so many bytes of a compressed image, one in a hundred times none is a line break.
+/// Length at which a compressed image has no line break with a probability of only 1 %.
 const UNLIKELY_WITHOUT_BREAK: usize = 600;
 
-/// The files of a form: slices of its body.
+/// The files of a form, as slices of its body.
 fn files(kind: &[u8], body: &Bytes, max_files: usize) -> Result<Vec<(String, Bytes)>, ApiError> {
     let bad = |reason| ApiError::BadMultipart { reason };
     let mut form = form::Form::new(kind, body).map_err(bad)?;
@@ -165,5 +165,5 @@ fn files(kind: &[u8], body: &Bytes, max_files: usize) -> Result<Vec<(String, Byt
     if files.is_empty() { Err(ApiError::EmptyBody) } else { Ok(files) }
 }
 
-/// Of a file's name, as many characters come back in answers and errors.
+/// Maximum number of characters of a file's name in answers and errors.
 const MAX_NAME: usize = 100;

@@ -1,4 +1,4 @@
-//! `POST /classify`: images in, classes out.
+//! `POST /classify`: classifies images.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::repository::ServedModel;
 use crate::scheduler::{Answer, Job, JobError, Ticket};
 use crate::server::Service;
 
-/// What is asked of every image of a request.
+/// What a request asks for each of its images.
 struct Ask {
     model: Arc<ServedModel>,
     options: RequestOptions,
@@ -33,16 +33,16 @@ struct Ask {
     all_widths: bool,
 }
 
-/// As many classes are named where the request does not say how many.
+/// The default of `top_k`.
 const USUAL_TOP_K: usize = 5;
 
-/// What one image or several files show, at the widest width that time allows.
+/// Classifies one image or several files, at the widest width that time allows.
 #[utoipa::path(
     post,
     path = "/classify",
     params(Query, Headers),
     request_body(
-        description = "An image as it is, or several as files of a form. Its first bytes say of which type an image is.",
+        description = "An image, or several as files of a form. An image's type is detected from its first bytes.",
         content(
             (inline(ImageFile) = "application/octet-stream"),
             (inline(ImageFile) = "image/jpeg"),
@@ -53,11 +53,11 @@ const USUAL_TOP_K: usize = 5;
     ),
     responses(
         (
-            status = 200, description = "The classes, likeliest first.", body = Body,
+            status = 200, description = "The most probable classes, in descending order.", body = Body,
             headers(
-                ("x-width" = Width, description = "The width that ran, of several files the widest."),
-                ("server-timing" = String, description = "As `timing_ms`, for browsers."),
-                ("x-request-id" = String, description = "The request's name, its caller's or a new one."),
+                ("x-width" = Width, description = "The width that ran; of several files, the widest."),
+                ("server-timing" = String, description = "The values of `timing_ms`, for browsers."),
+                ("x-request-id" = String, description = "The request's ID: the caller's, or a generated one."),
             ),
         ),
         Described,
@@ -65,7 +65,7 @@ const USUAL_TOP_K: usize = 5;
 )]
 pub(super) async fn classify(State(service): State<Arc<Service>>, request: Request) -> Response {
     let started_at = Instant::now();
-    let _under_way = UnderWay::begin(&service.metrics.requests_in_flight);
+    let _in_flight = InFlight::begin(&service.metrics.requests_in_flight);
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &service);
 
@@ -99,7 +99,7 @@ impl Ask {
         };
         let Parameters { mut options, confidence, budget, all_widths, .. } = parameters;
         if all_widths {
-            // All widths are asked for, unless another one is named.
+            // `all_widths` without `width` pins full width.
             options.width = options.width.or(Some(Width::FULL));
         }
         Ok(Ask { model, options, confidence, budget, arrived, top_k, all_widths })
@@ -119,7 +119,7 @@ async fn answer(
     started_at: Instant,
 ) -> Result<Response, ApiError> {
     let (images, reserved) = body.images(headers).await?;
-    // From here on the memory is the images': it is given back when the last of them is decoded, not when it is answered.
+    // The images now hold the memory: it is released when the last of them is decoded, not when the request is answered.
     match images {
         Images::One { image, stripped } => {
             let job = ask.job(reserved.hold(image));
@@ -138,7 +138,7 @@ async fn answer(
     }
 }
 
-/// The answers to all jobs in their order, or the first error that there is; the other jobs are then abandoned.
+/// The answers to all jobs in order, or the first error. On an error, the other jobs are abandoned.
 async fn run(
     service: &Service,
     jobs: Vec<Job>,
@@ -158,17 +158,17 @@ fn count(service: &Service, ask: Option<&Ask>, response: &Response, started_at: 
     service.metrics.request_ended(model, step, response.status().as_str(), started_at.elapsed());
 }
 
-/// Counts a request for as long as it is under way, also when its caller leaves and it is dropped.
-struct UnderWay<'a>(&'a IntGauge);
+/// Counts a request while it is in progress, including one that is dropped because its caller disconnects.
+struct InFlight<'a>(&'a IntGauge);
 
-impl<'a> UnderWay<'a> {
-    fn begin(gauge: &'a IntGauge) -> UnderWay<'a> {
+impl<'a> InFlight<'a> {
+    fn begin(gauge: &'a IntGauge) -> InFlight<'a> {
         gauge.inc();
-        UnderWay(gauge)
+        InFlight(gauge)
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -1,4 +1,4 @@
-//! Connection close: asks callers to leave once the server is about to end.
+//! Adds `Connection: close` to answers while the server is stopping.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use axum::response::Response;
 
 use crate::server::Service;
 
-/// Ends each connection after its next answer when the server was asked to stop: a caller then comes back through
-/// whoever spreads the load, and no request is on its way when the last connections are closed.
+/// Ends each connection after its next answer while the server is stopping. Callers then reconnect through the load balancer,
+/// and no request is under way when the last connections are closed.
 pub(super) async fn close_when_stopping(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if service.is_stopping() {

@@ -1,4 +1,4 @@
-//! Pages of other origins: which of them browsers let ask, and what of an answer they may see.
+//! CORS: which origins may send requests from a browser, and which response headers they may read.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 use crate::server::CorsOrigin;
 
-/// The headers of answers that say something of a request to classify.
+/// The response headers of `/classify` that pages may read.
 const EXPOSED: [HeaderName; 4] = [
     HeaderName::from_static("x-width"),
     HeaderName::from_static("server-timing"),
     HeaderName::from_static("x-request-id"),
     RETRY_AFTER,
 ];
-/// For so long a browser need not ask again whether it may.
+/// How long a browser may cache the answer to a preflight request.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// Answers browsers' questions, and says in every answer who may see it; `None` where nobody of another origin may.
+/// The layer that answers preflight requests and adds CORS headers; `None` if no other origin is allowed.
 pub(super) fn layer(origins: &[CorsOrigin]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;

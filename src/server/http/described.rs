@@ -1,13 +1,13 @@
-//! What a request's body may be, as /openapi.json describes it.
+//! Schemas of request bodies for `/openapi.json`.
 
 use utoipa::openapi::schema::{Array, KnownFormat, Object, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// An image's file, as it is.
+/// The bytes of an image file.
 pub(super) struct ImageFile;
 
-/// A form with images.
+/// A form with image files.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it is only described")]
 pub(super) struct Form {
@@ -23,11 +23,11 @@ impl PartialSchema for ImageFile {
 
 impl ToSchema for ImageFile {}
 
-/// Bytes, in the words that writers of clients understand.
+/// Binary data, in the form that client generators understand.
 fn file() -> Object {
     Object::builder().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary))).build()
 }
 
 fn described_files() -> Array {
-    Array::builder().items(file()).description(Some("Files, whatever their fields are called.")).build()
+    Array::builder().items(file()).description(Some("Image files; the field names are ignored.")).build()
 }

@@ -1,4 +1,4 @@
-//! Every error that a caller can see: its status, its stable code word, its message.
+//! Every error that a caller can receive: its status, its stable code, its message.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::policy::{Overload, Refusal};
 use crate::repository::NotFound;
 use crate::scheduler::{JobError, Refused};
 
-/// What went wrong with a request. The message is for people, the code for programs.
+/// An error of a request. The message is for people, the code for programs.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub(super) enum ApiError {
     #[error("bad value {value:?} of {parameter}: {reason}; allowed: {allowed}")]
     BadValue { value: String, parameter: String, reason: &'static str, allowed: String },
     #[error("unknown query parameter {name:?}{}; known: {known}", did_you_mean(.nearest))]
     UnknownParameter { name: String, nearest: Option<&'static str>, known: String },
-    #[error("the query parameter {name:?} stands there more than once")]
+    #[error("the query parameter {name:?} is repeated")]
     RepeatedParameter { name: &'static str },
-    #[error("{one} and {other} exclude each other: say one of them")]
+    #[error("{one} and {other} exclude each other: use only one of them")]
     Contradiction { one: &'static str, other: &'static str },
     #[error("the body is empty; send an image (JPEG, PNG or WebP) as body, or as files of a multipart form")]
     EmptyBody,
@@ -36,27 +36,27 @@ pub(super) enum ApiError {
     BrokenBody,
     #[error("the multipart form cannot be read: {reason}")]
     BadMultipart { reason: &'static str },
-    #[error("the form field {name:?} is not a file; parameters stand in the query, as in /classify?width=0.5")]
+    #[error("the form field {name:?} is not a file; pass parameters in the query, as in /classify?width=0.5")]
     FieldWithoutFile { name: String },
     #[error(transparent)]
     NoSuchModel(#[from] NotFound),
-    #[error("there is nothing at {path:?}; there are: {PATHS}")]
+    #[error("there is nothing at {path:?}; available: {PATHS}")]
     NoSuchPath { path: String },
-    #[error("{path} does not take {method}; the Allow header says what it takes")]
+    #[error("{path} does not accept {method}; the Allow header lists the methods that it accepts")]
     NoSuchMethod { method: String, path: String },
     #[error("the body did not arrive within {timeout_ms} ms")]
     SlowBody { timeout_ms: u128 },
-    #[error("the body has more than {max_bytes} bytes, the most that is allowed")]
+    #[error("the body exceeds the limit of {max_bytes} bytes")]
     BodyTooLarge { max_bytes: usize },
-    #[error("the body has more than {max_bytes} bytes once it is decompressed, the most that is allowed")]
+    #[error("the decompressed body exceeds the limit of {max_bytes} bytes")]
     InflatedTooLarge { max_bytes: usize },
     #[error(
         "the Content-Encoding is {encoding:?}; allowed: gzip, deflate or identity, at most {MAX_ENCODINGS} of them"
     )]
     UnsupportedEncoding { encoding: String },
-    #[error("the body is not what its Content-Encoding says: {reason}")]
+    #[error("the body does not match its Content-Encoding: {reason}")]
     BadEncoding { reason: String },
-    #[error("the form has more than {max_files} files, the most that is allowed")]
+    #[error("the form exceeds the limit of {max_files} files")]
     TooManyFiles { max_files: usize },
     #[error("{}{error}{}", of_file(.file), if *.stripped { STRIPPED } else { "" })]
     Image { file: Option<File>, error: ImageError, stripped: bool },
@@ -66,19 +66,19 @@ pub(super) enum ApiError {
     NonFinite { file: Option<File> },
     #[error("{0}")]
     Refused(#[from] Refused),
-    #[error("too much at once: all bodies under way may have {max_bytes} bytes together")]
+    #[error("too many request bodies in progress (limit {max_bytes} bytes together)")]
     MemoryFull { max_bytes: usize },
     #[error("too many event subscribers (limit {most})")]
     TooManySubscribers { most: usize },
-    #[error("a fault of this server; its log says more")]
+    #[error("internal error; see the server's log")]
     Internal,
-    #[error("the request's head is not one of HTTP/1.1")]
+    #[error("the request's headers are not valid HTTP/1.1")]
     BadHead,
-    #[error("the request's target, its path with the query, is too long")]
+    #[error("the request's target (path and query) is too long")]
     TargetTooLong,
-    #[error("the request's head is too large, has more than 100 headers, or announces an impossible length")]
+    #[error("the request's headers are too large, more than 100, or have an invalid Content-Length")]
     HeadTooLarge,
-    #[error("the request's head did not arrive within {timeout_ms} ms")]
+    #[error("the request's headers did not arrive within {timeout_ms} ms")]
     SlowHead { timeout_ms: u128 },
 }
 
@@ -86,31 +86,31 @@ pub(super) enum ApiError {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = ErrorFile)]
 pub(super) struct File {
-    /// Index in the form, counted from 0.
+    /// Index in the form, from 0.
     pub(super) index: usize,
-    /// Its name, cut to 100 characters.
+    /// The file's name, cut to 100 characters.
     pub(super) name: String,
 }
 
-/// What is said where an image looks as if it came through `curl -d`.
-const STRIPPED: &str = "; it looks as if it was sent with curl -d, which removes line breaks from a file and so breaks it: use \
+/// The hint for an image that looks as if it was sent with `curl -d`.
+const STRIPPED: &str = "; it looks as if it was sent with curl -d, which removes line breaks and so damages the file: use \
                         --data-binary @FILE";
 
-/// What every error looks like on the wire.
+/// The body of every error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(super) struct Body {
-    /// What is wrong, where, and what is allowed; for people.
+    /// What is wrong, where, and what is allowed. For people.
     error: String,
-    /// One word that stays the same, for programs: docs/api.md has all.
+    /// A stable code, for programs. docs/api.md lists all codes.
     #[schema(schema_with = described_code)]
     code: &'static str,
-    /// The file of a form that it is about, if it is about one.
+    /// The file of a form that caused the error, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     file: Option<File>,
-    /// With a status of 503: milliseconds after which to try again, from the backlog where that is why; another number for each
-    /// caller, so that not all come back at once.
+    /// With status 503: milliseconds after which to retry, computed from the backlog if that is the cause. Random per caller, so
+    /// that retries are spread out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
@@ -118,42 +118,42 @@ pub(super) struct Body {
 
 fn described_code() -> Object {
     let code = Object::builder().schema_type(Type::String).enum_values(Some(CODES));
-    code.description(Some("One word that stays the same, for programs: docs/api.md has all.")).build()
+    code.description(Some("A stable code, for programs. docs/api.md lists all codes.")).build()
 }
 
-/// The errors of a request to classify, as /openapi.json describes them.
+/// The errors of `/classify`, as described in `/openapi.json`.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "they are only described")]
 pub(super) enum Described {
-    /// A parameter, a header or the body's form is wrong.
+    /// An invalid parameter, header or form.
     #[response(status = 400)]
     BadRequest(Body),
-    /// There is no such model, or version.
+    /// No such model or version.
     #[response(status = 404)]
     NotFound(Body),
-    /// The request's head or body did not arrive in time.
+    /// The request's headers or body did not arrive in time.
     #[response(status = 408)]
     RequestTimeout(Body),
-    /// The body, an image or the number of files is above a limit.
+    /// The body, an image or the number of files exceeds a limit.
     #[response(status = 413)]
     PayloadTooLarge(Body),
     /// The request's target is too long.
     #[response(status = 414)]
     UriTooLong(Body),
-    /// Neither JPEG, nor PNG, nor WebP; or an unknown Content-Encoding.
+    /// Not a JPEG, PNG or WebP image, or an unknown Content-Encoding.
     #[response(status = 415)]
     UnsupportedMediaType(Body),
-    /// A broken image, or a wish that cannot be met here at any time.
+    /// A broken image, or a requirement that this server can never meet.
     #[response(status = 422)]
     UnprocessableEntity(Body),
-    /// The request's head is too large.
+    /// The request's headers are too large.
     #[response(status = 431)]
     RequestHeaderFieldsTooLarge(Body),
-    /// A fault of the server.
+    /// An internal error of the server.
     #[response(status = 500)]
     InternalServerError(Body),
-    /// What load forbids now, or the server is stopping.
-    #[response(status = 503, headers(("retry-after" = u64, description = "Seconds after which to try again.")))]
+    /// Refused because of load, or because the server is stopping.
+    #[response(status = 503, headers(("retry-after" = u64, description = "Seconds after which to retry.")))]
     ServiceUnavailable(Body),
     /// The deadline passed while the image waited.
     #[response(status = 504)]
@@ -161,8 +161,8 @@ pub(super) enum Described {
 }
 
 impl ApiError {
-    /// The error of the job of a file; `file` says which of a form. `stripped` if the image looks as if line breaks were taken from
-    /// it on its way.
+    /// The error of a job. `file` identifies the file of a form. `stripped` is set if the image looks as if its line breaks were
+    /// stripped.
     pub(super) fn of_job(error: JobError, file: Option<File>, stripped: bool) -> ApiError {
         match error {
             JobError::Image(error) => ApiError::Image { file, stripped: stripped && is_content(&error), error },
@@ -173,7 +173,7 @@ impl ApiError {
         }
     }
 
-    /// Status and code word, side by side.
+    /// Status and code.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::BadValue { .. } => (StatusCode::BAD_REQUEST, "bad_value"),
@@ -206,7 +206,7 @@ impl ApiError {
         }
     }
 
-    /// The time after which it may be worth another try.
+    /// The time after which a retry may succeed; `None` if it cannot.
     fn wait(&self) -> Option<Duration> {
         match *self {
             ApiError::Refused(Refused::Queue(
@@ -223,7 +223,7 @@ impl ApiError {
         }
     }
 
-    /// The answer. `chance`, from 0 to 1, is the caller's share of the time over which those who are refused are spread.
+    /// The response. `chance`, from 0 to 1, is the caller's position in the interval over which retries are spread.
     pub(super) fn answer(self, chance: f64) -> Response {
         let retry_after = self.wait().map(|wait| retry_after(wait, chance));
         let mut response = (self.kind().0, Json(self.body(retry_after))).into_response();
@@ -234,7 +234,7 @@ impl ApiError {
         if let ApiError::UnsupportedEncoding { .. } = self {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
         }
-        // For the log line.
+        // Read by the log line.
         response.extensions_mut().insert(self);
         response
     }
@@ -248,19 +248,19 @@ impl ApiError {
         }
     }
 
-    /// The whole answer, as it is written where there is no request that could be answered; the connection ends with it.
+    /// The whole response as bytes, for a request that hyper could not parse. It closes the connection.
     pub(super) fn written(&self) -> Vec<u8> {
-        // Text and numbers only: they always can be written.
+        // Text and numbers only, so serialisation cannot fail.
         let body = serde_json::to_string(&self.body(None)).unwrap_or_default();
         let (status, length) = (self.kind().0, body.len());
         let head = format!("content-type: application/json\r\ncontent-length: {length}\r\nconnection: close");
         format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}").into_bytes()
     }
 
-    /// The reason of a refusal: a request to classify with which nothing is wrong.
+    /// The reason if this is the refusal of a valid classification request.
     pub(super) fn refusal(&self) -> Option<&'static str> {
         match (self, self.kind()) {
-            // It asked for events.
+            // Not a classification request.
             (ApiError::TooManySubscribers { .. }, _) => None,
             (_, (StatusCode::SERVICE_UNAVAILABLE, code)) => Some(code),
             _ => None,
@@ -268,10 +268,10 @@ impl ApiError {
     }
 }
 
-/// Where no backlog says how long to wait: a second at most, once it is spread over the callers.
+/// The wait without a backlog to compute it from; at most one second once spread over the callers.
 const USUAL_WAIT: Duration = Duration::from_millis(500);
 
-/// Every code word.
+/// Every code.
 const CODES: [&str; 34] = [
     "bad_encoding",
     "bad_head",
@@ -309,7 +309,7 @@ const CODES: [&str; 34] = [
     "unsupported_type",
 ];
 
-/// The code words of refusals, each a status of 503: see [`ApiError::refusal`].
+/// The codes of refusals, all with status 503: see [`ApiError::refusal`].
 pub(super) const REFUSALS: [&str; 4] = ["memory_full", "overloaded", "queue_full", "stopping"];
 
 fn refused_kind(refused: &Refused) -> (StatusCode, &'static str) {
@@ -334,7 +334,7 @@ fn image_kind(error: &ImageError) -> (StatusCode, &'static str) {
     }
 }
 
-/// May the image have been another one before its line breaks were taken? Not one whose type is known.
+/// Whether stripped line breaks may explain the error: not if the file is of a known other type.
 fn is_content(error: &ImageError) -> bool {
     match error {
         ImageError::Unsupported { looks_like } => !looks_like.starts_with("it looks like"),
@@ -353,7 +353,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// For callers that need a function.
+/// [`IntoResponse::into_response`] as a function.
 pub(super) fn into_response(error: ApiError) -> Response {
     error.into_response()
 }

@@ -1,4 +1,4 @@
-//! `GET /events`: the stream of [`crate::server::events`] as an answer.
+//! `GET /events`: serves the stream of [`crate::server::events`].
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use crate::scheduler::Refused;
 use crate::server::Service;
 use crate::server::events::{SubscribeError, subscribe};
 
-/// Tells proxies that would collect an answer before they pass it on not to.
+/// Turns off response buffering in proxies such as nginx.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What the server is doing, several times a second: an event is a JSON object, as the page draws it.
+/// The server's state several times per second; each event is a JSON object. The page draws these events.
 #[utoipa::path(get, path = "/events", responses(
     (status = 200, description = "A stream of server-sent events.", body = String, content_type = "text/event-stream"),
     (
-        status = 503, description = "Too many listen, or the server is stopping.", body = Body,
-        headers(("retry-after" = u64, description = "Seconds after which to try again.")),
+        status = 503, description = "Too many event subscribers, or the server is stopping.", body = Body,
+        headers(("retry-after" = u64, description = "Seconds after which to retry.")),
     ),
 ))]
 pub(super) async fn events(State(service): State<Arc<Service>>) -> Response {

@@ -1,26 +1,26 @@
-//! Forms with files: `multipart/form-data` (RFC 7578), in a body that is there as a whole.
+//! Parses forms with files, `multipart/form-data` (RFC 7578), from a complete body.
 //!
-//! Files are slices of the body, not copies. A file's name may be in any bytes and either form (`filename`, or `filename*` of
-//! RFC 5987): what is no text is replaced, not refused.
+//! Files are slices of the body, not copies. A file's name may contain any bytes, in either form (`filename`, or `filename*` of
+//! RFC 5987): invalid text is replaced, not rejected.
 
 use axum::body::Bytes;
 use memchr::memmem::{self, Finder};
 
-/// A form that is read part by part.
+/// A parser that reads a form part by part.
 pub(super) struct Form<'a> {
     body: &'a Bytes,
-    /// What ends a part: a line break, two dashes, the boundary.
+    /// The end of a part: a line break, two dashes, the boundary.
     delimiter: Finder<'static>,
-    /// Where the next part begins; `None` behind the last.
+    /// Offset of the next part; `None` after the last.
     at: Option<usize>,
 }
 
 /// A part of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// What its field is called; empty where it does not say.
+    /// The field's name; empty if missing.
     pub(super) field: String,
-    /// `None` if it is no file.
+    /// `None` if the part is not a file.
     pub(super) file_name: Option<String>,
     pub(super) content: Bytes,
 }
@@ -28,22 +28,23 @@ pub(super) struct Part {
 /// Why a form cannot be read.
 type Reason = &'static str;
 
-/// The most pieces of a file's name that are read.
+/// Maximum number of continuations of a file's name (RFC 2231).
 const MOST_PIECES: usize = 20;
 
 impl<'a> Form<'a> {
-    /// The form in a body whose Content-Type is `kind`.
+    /// The form in `body`, whose Content-Type is `kind`.
     pub(super) fn new(kind: &[u8], body: &'a Bytes) -> Result<Form<'a>, Reason> {
         let boundary = parameter(kind, "boundary").filter(|boundary| !boundary.is_empty());
         let boundary = boundary.ok_or("its Content-Type has no boundary")?;
         let delimiter = Finder::new(&[b"\r\n--", &boundary[..]].concat()).into_owned();
         let mut form = Form { body, delimiter, at: None };
-        // The first boundary needs no line break before it, but for what stands before it.
+        // The first boundary may lack the line break if it begins the body.
         let first = match body.starts_with(&form.delimiter.needle()[2..]) {
             true => form.behind(form.delimiter.needle().len() - 2),
             false => None,
         };
-        let (_, first) = first.map(|next| (0, next)).or_else(|| form.find(0)).ok_or("the boundary is nowhere in it")?;
+        let (_, first) =
+            first.map(|next| (0, next)).or_else(|| form.find(0)).ok_or("it does not contain the boundary")?;
         form.at = first;
         Ok(form)
     }
@@ -51,7 +52,7 @@ impl<'a> Form<'a> {
     /// The next part, if there is one.
     pub(super) fn next(&mut self) -> Result<Option<Part>, Reason> {
         let Some(begin) = self.at else { return Ok(None) };
-        // A part may have no header at all.
+        // A part may have no headers.
         let (head, content) = match &self.body[begin..] {
             rest if rest.starts_with(b"\r\n") => (begin, begin + 2),
             rest => {
@@ -59,7 +60,7 @@ impl<'a> Form<'a> {
                 (begin + length, begin + length + 4)
             }
         };
-        // The line break that ends the headers may be the one before the boundary.
+        // The line break that ends the headers may also belong to the boundary.
         let (end, next) = self.find(content - 2).ok_or("it ends without its last boundary")?;
         self.at = next;
         let disposition = disposition(&self.body[begin..head]);
@@ -71,14 +72,15 @@ impl<'a> Form<'a> {
         }))
     }
 
-    /// The next delimiter from there on: where it begins, and where the part behind it does; that is `None` at the form's end.
+    /// The next delimiter at or after `from`: its offset, and that of the next part, or `None` at the form's end.
     fn find(&self, from: usize) -> Option<(usize, Option<usize>)> {
         let delimiters = self.delimiter.find_iter(&self.body[from..]);
         let mut found = delimiters.map(|at| from + at);
         found.find_map(|at| Some((at, self.behind(at + self.delimiter.needle().len())?)))
     }
 
-    /// Where the part behind a boundary begins, which ends there; `None` if what stands there makes it something else.
+    /// The offset of the part after a boundary that ends at `end`. The inner `None` is the form's end; the outer `None` means that
+    /// the match is not a boundary.
     fn behind(&self, end: usize) -> Option<Option<usize>> {
         let rest = &self.body[end..];
         if rest.starts_with(b"--") {
@@ -89,7 +91,7 @@ impl<'a> Form<'a> {
     }
 }
 
-/// The value of the header Content-Disposition, which may go on in lines that begin with a space; empty without one.
+/// The value of the header Content-Disposition, which may continue on lines that begin with white space; empty if missing.
 fn disposition(mut head: &[u8]) -> &[u8] {
     while !head.is_empty() {
         let ends = |at: usize| head[at] == b'\n' && !matches!(head.get(at + 1), Some(b' ' | b'\t'));
@@ -105,8 +107,8 @@ fn disposition(mut head: &[u8]) -> &[u8] {
     &[]
 }
 
-/// What a part's file is called: `filename*` if it is as it should be, else `filename`, else the pieces of a long one
-/// (RFC 2231), else whatever `filename*` is.
+/// The file name of a part: a valid `filename*`, else `filename`, else continuations (RFC 2231), else an invalid `filename*` as it
+/// stands.
 fn file_name(disposition: &[u8]) -> Option<String> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let star = parameter(disposition, "filename*");
@@ -123,7 +125,7 @@ fn file_name(disposition: &[u8]) -> Option<String> {
     extended.or_else(|| parameter(disposition, "filename").map(text)).or_else(pieces).or_else(|| star.map(text))
 }
 
-/// A parameter of a header, as in `form-data; name="a"; filename=b`: what stands before the first semicolon is none.
+/// A parameter of a header, as in `form-data; name="a"; filename=b`. The text before the first semicolon is not a parameter.
 fn parameter(header: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut rest = header.split_at_checked(header.iter().position(|&byte| byte == b';')?)?.1;
     while let [b';', after @ ..] = rest {
@@ -141,7 +143,7 @@ fn parameter(header: &[u8], name: &str) -> Option<Vec<u8>> {
     None
 }
 
-/// A parameter's value, and what stands from the next semicolon on.
+/// A parameter's value, and the rest from the next semicolon on.
 fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let until = |text: &'_ [u8]| text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
     let [b'"', quoted @ ..] = text else {
@@ -153,7 +155,7 @@ fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
         rest = match rest {
             [] => return (value, rest),
             [b'"', behind @ ..] => return (value, &behind[until(behind)..]),
-            // Other backslashes are those of a path: not all who write them know that they should be two.
+            // Other backslashes are part of a Windows path: some clients do not escape them.
             [b'\\', byte @ (b'"' | b'\\'), behind @ ..] | [byte, behind @ ..] => {
                 value.push(*byte);
                 behind
@@ -162,7 +164,7 @@ fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// A text in the form of RFC 5987: `UTF-8'en'%e2%82%ac`.
+/// Decodes a value in the form of RFC 5987: `UTF-8'en'%e2%82%ac`.
 fn extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&byte| byte == b'\'');
     let (charset, _language, text) = (parts.next()?, parts.next()?, parts.next()?);
@@ -203,7 +205,7 @@ mod tests {
         std::iter::from_fn(|| form.next().transpose()).collect()
     }
 
-    /// The one part with this header and content.
+    /// The part with this disposition, as the only one of a form.
     fn only(disposition: &[u8]) -> Part {
         let body = [b"--edge\r\nContent-Disposition: form-data", disposition, b"\r\n\r\nx\r\n--edge--"].concat();
         parts(KIND, &body).unwrap().remove(0)
@@ -225,7 +227,7 @@ mod tests {
         assert_eq!(name(b"; name=a; filename*=UTF-8''gr%C3%BCn%20a.png").as_deref(), Some("grün a.png"));
         assert_eq!(name(b"; filename*=iso-8859-1'de'gr%fcn").as_deref(), Some("grün"));
         assert_eq!(name(b"; filename*=utf-8''%ff%4").as_deref(), Some("\u{fffd}%4"));
-        // The extended form is the better one; where it is none, the other counts.
+        // A valid extended form takes precedence; otherwise the plain one counts.
         assert_eq!(name(b"; filename=\"a.png\"; filename*=UTF-8''b.png").as_deref(), Some("b.png"));
         assert_eq!(name(b"; filename*=b.png; filename=a.png").as_deref(), Some("a.png"));
         assert_eq!(name(b"; filename*=b.png").as_deref(), Some("b.png"));
@@ -258,7 +260,7 @@ mod tests {
     fn what_is_no_form_is_told() {
         assert_eq!(parts(b"multipart/form-data", b"--edge--"), Err("its Content-Type has no boundary"));
         assert_eq!(parts(b"multipart/form-data; boundary=", b"----"), Err("its Content-Type has no boundary"));
-        assert_eq!(parts(KIND, b"no form"), Err("the boundary is nowhere in it"));
+        assert_eq!(parts(KIND, b"no form"), Err("it does not contain the boundary"));
         assert_eq!(parts(KIND, b"--edge\r\nA: b"), Err("it ends within the headers of a part"));
         assert_eq!(parts(KIND, b"--edge\r\nA: b\r\n\r\nhalf"), Err("it ends without its last boundary"));
         assert_eq!(parts(KIND, b"--edge\r\n"), Err("it ends within the headers of a part"));

@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, for whoever starts, routes to and restarts the server.
+//! `/livez` and `/readyz`, for orchestrators and load balancers.
 
 use std::sync::Arc;
 
@@ -10,32 +10,32 @@ use utoipa::ToSchema;
 
 use crate::server::Service;
 
-/// What `/livez` says.
+/// The body of `/livez`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Liveness {
     live: bool,
 }
 
-/// What `/readyz` says.
+/// The body of `/readyz`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
-    /// Where it is not: why.
+    /// Why the server is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
 }
 
-/// 200 for as long as the process answers at all.
-#[utoipa::path(get, path = "/livez", responses((status = 200, description = "It lives.", body = Liveness)))]
+/// 200 while the process is alive.
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "The process is alive.", body = Liveness)))]
 pub(super) async fn live() -> Json<Liveness> {
     Json(Liveness { live: true })
 }
 
 /// 200 once every worker has warmed up, until the server is asked to stop.
 #[utoipa::path(get, path = "/readyz", responses(
-    (status = 200, description = "A request will be answered soon.", body = Readiness),
+    (status = 200, description = "The server is ready for requests.", body = Readiness),
     (status = 503, description = "The server is warming up or stopping.", body = Readiness),
 ))]
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Readiness>) {

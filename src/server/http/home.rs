@@ -1,4 +1,4 @@
-//! `/`: the page, or a word to a program that looks what this is.
+//! `/`: the page for browsers, a JSON summary for programs.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Bodies that came compressed: `Content-Encoding`.
+//! Decompresses bodies with a `Content-Encoding`.
 //!
-//! Inflating is computation, so it is done on threads of its own, never in async code; on no more of them at once than may
-//! decode large images. Whatever is sent, a body's every stage is within the limit of a body and within the memory of all.
+//! Decompression is computation, so it runs on blocking threads, never in async code, and on at most as many at once as may decode
+//! large images. Every stage of a body stays within the body limit and the shared memory limit.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::{Arc, Weak};
@@ -18,11 +18,11 @@ use super::error::ApiError;
 use crate::server::RequestLimits;
 use crate::server::memory::Growing;
 
-/// How a body is compressed.
+/// A content encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Gzip,
-    /// The zlib format, as its name should mean; or deflate without it, as some have understood it.
+    /// The zlib format, as specified for this name, or raw deflate, as some clients send it.
     Deflate,
 }
 
@@ -30,24 +30,24 @@ pub(super) enum Encoding {
 #[derive(Debug)]
 pub(in crate::server) struct Inflaters(Semaphore);
 
-/// A body, the limits that it is within, and its part of the memory.
+/// A body with its limits and its memory reservation.
 struct Body {
     bytes: Bytes,
     limits: RequestLimits,
     growing: Growing,
-    /// Gone when its caller is.
+    /// Dead once the caller has disconnected.
     wanted: Weak<()>,
 }
 
-/// The most encodings of one body, each inside the one before.
+/// Maximum number of nested encodings.
 pub(super) const MAX_ENCODINGS: usize = 3;
-/// As much is inflated before it is asked whether all is within its limits, and whether the caller still waits.
+/// Number of bytes decompressed between checks of the limits and the caller.
 const STEP: usize = 64 << 10;
 
-/// How the body is compressed, in the order in which that was done.
+/// The body's encodings, in the order in which they were applied.
 ///
 /// # Errors
-/// Names an encoding that is not known.
+/// [`ApiError::UnsupportedEncoding`] names an unknown encoding, or the header if there are too many.
 pub(super) fn encodings(headers: &HeaderMap) -> Result<Vec<Encoding>, ApiError> {
     let mut encodings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -77,7 +77,7 @@ impl Inflaters {
         Inflaters(Semaphore::new(at_once))
     }
 
-    /// The body without its encodings, and its part of the memory, which is then as large as what came out.
+    /// Decompresses the body. The returned reservation has the size of the result.
     pub(super) async fn inflate(
         &self,
         bytes: Bytes,
@@ -85,7 +85,7 @@ impl Inflaters {
         limits: &RequestLimits,
         growing: Growing,
     ) -> Result<(Bytes, Growing), ApiError> {
-        let _place = self.0.acquire().await.map_err(|_| ApiError::Internal)?;
+        let _permit = self.0.acquire().await.map_err(|_| ApiError::Internal)?;
         let here = Arc::new(());
         let mut body = Body { bytes, limits: *limits, growing, wanted: Arc::downgrade(&here) };
         let inflated = spawn_blocking(move || {
@@ -113,7 +113,7 @@ impl Body {
             let full = ApiError::MemoryFull { max_bytes: max_bytes_in_flight };
             self.growing.resize(self.bytes.len() + inflated.len()).ok_or(full)?;
             if self.wanted.strong_count() == 0 {
-                // Nobody reads this.
+                // The caller has disconnected and never sees this error.
                 return Err(ApiError::BrokenBody);
             }
             if more == 0 {
@@ -122,7 +122,7 @@ impl Body {
         }
         drop(reader);
         self.bytes = inflated.into();
-        // Not more than it has.
+        // Shrinking cannot fail.
         let _ = self.growing.resize(self.bytes.len());
         Ok(())
     }
@@ -144,19 +144,19 @@ impl Encoding {
             Encoding::Deflate => "deflate",
         };
         let reason = match error.kind() {
-            ErrorKind::UnexpectedEof => format!("its {name} ends early"),
-            _ => format!("its {name} is damaged, or it is none ({error})"),
+            ErrorKind::UnexpectedEof => format!("the {name} data ends early"),
+            _ => format!("the {name} data is damaged or in another format ({error})"),
         };
         ApiError::BadEncoding { reason }
     }
 }
 
-/// Does it begin as zlib does (RFC 1950)? Deflate without a header practically never does.
+/// Whether the data begins with a zlib header (RFC 1950). Raw deflate practically never does.
 fn has_zlib_header(bytes: &[u8]) -> bool {
     matches!(bytes, &[method, flags, ..] if method & 0x8f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31))
 }
 
-/// A gzip file: members one after another, and zeros behind the last, as tapes and some tools leave them. `None` at the end.
+/// A gzip stream: concatenated members, and optional zero padding after the last. `None` at the end.
 struct Gunzipped<'a>(Option<GzDecoder<&'a [u8]>>);
 
 impl Read for Gunzipped<'_> {
@@ -181,9 +181,9 @@ impl Read for Gunzipped<'_> {
     }
 }
 
-const BEHIND: &str = "something stands behind its end";
+const BEHIND: &str = "there is trailing data";
 
-/// A deflate stream that must end, and be the last thing.
+/// A deflate stream, which must be complete and without trailing data.
 struct Deflated<'a> {
     bytes: &'a [u8],
     state: Decompress,

@@ -1,4 +1,4 @@
-//! `/metrics`, for Prometheus.
+//! `/metrics` for Prometheus.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use tracing::error;
 use super::error::ApiError;
 use crate::server::Service;
 
-/// The metrics, for Prometheus: docs/metrics.md.
+/// The metrics for Prometheus, described in docs/metrics.md.
 #[utoipa::path(get, path = "/metrics", responses(
-    (status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"),
+    (status = 200, description = "The Prometheus text format.", body = String, content_type = "text/plain"),
 ))]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     service.scheduler.update_metrics();

@@ -1,4 +1,4 @@
-//! HTTP: one file per area, and the routes that lead there.
+//! The HTTP interface: routes and shared layers. One file per endpoint or concern.
 
 mod answer;
 mod body;
@@ -37,17 +37,17 @@ use error::ApiError;
 pub(super) use inflate::Inflaters;
 pub(super) use retry::Chances;
 
-/// Every path, for the error that names them.
+/// Every path, listed in the error for an unknown one.
 const PATHS: &str = "/, /classify, /models, /profile, /events, /metrics, /livez, /readyz, /openapi.json";
 
 pub(super) fn router(service: Arc<Service>) -> Router {
     for reason in error::REFUSALS {
-        // What never happened is zero.
+        // Creates the series at zero.
         service.metrics.refusals.with_label_values(&[reason]);
     }
     Router::new()
         .route("/", get(home::home))
-        // The handler has limits of its own.
+        // The handler enforces its own limits.
         .route("/classify", post(classify::classify).layer(DefaultBodyLimit::disable()))
         .route("/models", get(models::models))
         .route("/profile", get(profile::profile))
@@ -60,7 +60,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(service.clone())
-        // All at once, the outermost first: each call of `layer` would cost every request some allocations.
+        // One call, outermost first: each call of `layer` costs every request some allocations.
         .layer((
             from_fn(observe::check_request_id),
             SetRequestIdLayer::x_request_id(MakeRequestUuid),
@@ -72,7 +72,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         ))
 }
 
-/// The answer to a head that cannot be read, instead of `head`, hyper's own answer to it, of which only the status is told.
+/// The answer to invalid headers. It replaces `head`, hyper's own answer, of which only the status is used.
 pub(super) fn rejection(head: &[u8]) -> Vec<u8> {
     let status = head.split(|&byte| byte == b' ').nth(1).and_then(|status| StatusCode::from_bytes(status).ok());
     let error = match status {
@@ -83,7 +83,7 @@ pub(super) fn rejection(head: &[u8]) -> Vec<u8> {
     error.written()
 }
 
-/// The answer to a head that does not come.
+/// The answer to headers that do not arrive in time.
 pub(super) fn slow_head(read_timeout: Duration) -> Vec<u8> {
     ApiError::SlowHead { timeout_ms: read_timeout.as_millis() }.written()
 }
@@ -96,7 +96,7 @@ async fn no_such_method(request: Request) -> ApiError {
     ApiError::NoSuchMethod { method: request.method().to_string(), path: path(&request) }
 }
 
-/// The path, cut to a length that an error message bears.
+/// The path, cut for an error message.
 fn path(request: &Request) -> String {
     request.uri().path().chars().take(100).collect()
 }

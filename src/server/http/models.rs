@@ -1,4 +1,4 @@
-//! `/models`: what is served, and what each model reads and answers.
+//! `/models`: the served models with their inputs and classes.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use crate::image::Preprocessing;
 use crate::repository::{Rejected, ServedModel};
 use crate::server::Service;
 
-/// The models that are served, and those that are not.
+/// The served models and the rejected ones.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Models {
-    /// The name that answers when a request names none.
+    /// The model for requests that name none.
     default: String,
     models: Vec<Listed>,
     limits: BodyLimits,
-    /// The models of the folder that do not load.
+    /// Models in the folder that do not load.
     rejected: Vec<RejectedModel>,
 }
 
-/// What a request may be at most.
+/// Limits of a request.
 #[derive(Serialize, ToSchema)]
 struct BodyLimits {
     max_body_bytes: usize,
     max_files: usize,
 }
 
-/// A model, in the version that answers when a request names none.
+/// A model in its default version.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Model)]
 struct Listed {
@@ -39,21 +39,21 @@ struct Listed {
     /// Every version, ascending.
     versions: Vec<String>,
     input: Input,
-    /// How an image becomes the input.
+    /// How an image is converted to the input.
     preprocessing: Preprocessing,
     classes: usize,
     labels: Vec<String>,
-    /// Any width above 0 and up to 1 can be asked for; these are the steps at which the work changes.
+    /// The steps at which the cost changes. Requests may name any width above 0 and up to 1.
     widths: Vec<Width>,
-    /// Measured by whoever made the model, on held-out data; empty where the file does not say.
+    /// Accuracy on held-out data, as stated in the model file; empty if it states none.
     accuracy: Vec<Accuracy>,
-    /// The images that these accuracies were measured on; null where the file does not say.
+    /// The images on which these accuracies were measured; null if the file does not state it.
     evaluation: Option<Evaluation>,
-    /// How it was trained, in the words of whoever made it; null where the file does not say.
+    /// How the model was trained, as stated in the file; null if it does not.
     training: Option<serde_json::Value>,
 }
 
-/// What the network reads.
+/// The shape of the network's input.
 #[derive(Serialize, ToSchema)]
 struct Input {
     channels: usize,
@@ -61,19 +61,19 @@ struct Input {
     width: usize,
 }
 
-/// How often the network is right at a width.
+/// The accuracy at a width.
 #[derive(Serialize, ToSchema)]
 struct Accuracy {
     width: Width,
     accuracy: f64,
 }
 
-/// The images that accuracies were measured on.
+/// The images on which accuracies were measured.
 #[derive(Serialize, ToSchema)]
 struct Evaluation {
-    /// `validation` for images that chose among networks, `test` for images that no choice depended on, or another word.
+    /// `validation` for images used for model selection, `test` for images that no choice depended on, or another name.
     split: String,
-    /// How many they were.
+    /// Number of images.
     #[schema(minimum = 1)]
     images: u64,
 }
@@ -85,7 +85,7 @@ struct RejectedModel {
     error: String,
 }
 
-/// What is served, and what each model reads and answers.
+/// The served models with their inputs and classes.
 #[utoipa::path(get, path = "/models", responses((status = 200, description = "Every model.", body = Models)))]
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Models> {
     let repository = service.repository();
@@ -98,7 +98,7 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Models> 
 }
 
 impl Listed {
-    /// `None` only without any version.
+    /// `None` only for an empty list of versions.
     fn of(versions: &[Arc<ServedModel>]) -> Option<Listed> {
         let ServedModel { name, version, model, input } = versions.last()?.as_ref();
         let (shape, metadata) = (model.input(), model.metadata());

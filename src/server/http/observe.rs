@@ -1,4 +1,4 @@
-//! Around every request: its id, its span, its one line in the log.
+//! Wraps every request in its ID, its tracing span and one log line.
 
 use std::time::Instant;
 
@@ -12,14 +12,14 @@ use super::answer::Answered;
 use super::error::ApiError;
 
 const REQUEST_ID: &str = "x-request-id";
-/// The longest request id that is taken over from a caller.
+/// Maximum length of a caller's request ID.
 const MAX_ID: usize = 128;
-/// Paths that are asked for all the time, by machines.
+/// Paths that machines poll; logged at debug level.
 const ROUTINE: [&str; 4] = ["/livez", "/readyz", "/metrics", "/events"];
-/// Where the parts of the page are, which a browser asks for all at once.
+/// The prefix of the page's assets, which a browser requests in bulk.
 const PARTS: &str = "/page/";
 
-/// Forgets a caller's request id that is too long or too strange for a log; a new one is made then.
+/// Removes a caller's request ID that is unsuitable for a log, so that a new one is generated.
 pub(super) async fn check_request_id(mut request: Request, next: Next) -> Response {
     let strange = |id: &[u8]| id.is_empty() || id.len() > MAX_ID || !id.iter().all(u8::is_ascii_graphic);
     if request.headers().get(REQUEST_ID).is_some_and(|id| strange(id.as_bytes())) {
@@ -28,7 +28,7 @@ pub(super) async fn check_request_id(mut request: Request, next: Next) -> Respon
     next.run(request).await
 }
 
-/// Runs the request in a span of its own, and logs how it ended.
+/// Runs the request in its own span and logs its outcome.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let path: String = request.uri().path().chars().take(MAX_ID).collect();
     let routine = ROUTINE.contains(&path.as_str()) || path.starts_with(PARTS);
@@ -44,7 +44,7 @@ fn id(headers: &HeaderMap) -> &str {
     headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
-/// The line in the log that a request leaves, also when its caller leaves first.
+/// Writes a request's log line, even if its caller disconnects first.
 struct Line {
     span: Span,
     started_at: Instant,
@@ -59,7 +59,7 @@ impl Line {
             let (queue_ms, decode_ms, inference_ms) = (timing.queue, timing.decode, timing.inference);
             info!(status, model, %width, images, queue_ms, decode_ms, inference_ms, duration_ms, "answered");
         } else if let Some(error) = response.extensions().get::<ApiError>() {
-            // What load forbids is no fault, and there are many of these when there is the least time for a log.
+            // A refusal is not a fault, and refusals are most frequent under overload.
             match response.status() == StatusCode::INTERNAL_SERVER_ERROR {
                 true => warn!(status, duration_ms, %error, "failed"),
                 false => info!(status, duration_ms, %error, "rejected"),
@@ -80,7 +80,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         if !self.ended {
             let _entered = self.span.enter();
-            info!(duration_ms = self.duration_ms(), "the caller left");
+            info!(duration_ms = self.duration_ms(), "the caller disconnected");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/openapi.json`: the API for programs, put together from what stands beside each handler and wire type.
+//! `/openapi.json`: the OpenAPI document, assembled from the annotations of handlers and wire types.
 
 use std::sync::LazyLock;
 
@@ -13,10 +13,10 @@ use super::{classify, events, health, metrics, models, profile};
 use crate::engine::Width;
 use crate::image::{Filter, Preprocessing};
 
-// Schemas come with the paths, but for that of errors.
+// The paths bring their schemas, except that of errors.
 #[derive(OpenApi)]
 #[openapi(
-    servers((url = "/", description = "The server that says this.")),
+    servers((url = "/", description = "The server that serves this document.")),
     paths(
         classify::classify,
         models::models,
@@ -31,7 +31,7 @@ use crate::image::{Filter, Preprocessing};
 )]
 struct Document;
 
-/// This description.
+/// This document.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
 pub(super) async fn openapi() -> Response {
     match &*TEXT {
@@ -43,13 +43,13 @@ pub(super) async fn openapi() -> Response {
     }
 }
 
-/// Written once: it is the same for every request.
+/// Serialised once, because it is the same for every request.
 static TEXT: LazyLock<serde_json::Result<String>> = LazyLock::new(|| Document::openapi().to_pretty_json());
 
 impl PartialSchema for Width {
     fn schema() -> RefOr<Schema> {
         let number = Object::builder().schema_type(Type::Number).exclusive_minimum(Some(0)).maximum(Some(1));
-        number.description(Some("A share of the channels: above 0, up to 1, in steps of a millionth. 1 is written without a point, so it may be read as an integer.")).into()
+        number.description(Some("Share of the channels: above 0 and up to 1, in steps of a millionth. 1 is written without a decimal point, so a parser may read an integer.")).into()
     }
 }
 
@@ -58,13 +58,13 @@ impl ToSchema for Width {}
 impl PartialSchema for Preprocessing {
     fn schema() -> RefOr<Schema> {
         let number = || Object::builder().schema_type(Type::Number);
-        let crop = number().description(Some("The share of the shorter side that is kept, at the centre."));
+        let crop = number().description(Some("Share of the shorter side that the centre crop keeps."));
         let range = Array::builder().items(number()).min_items(Some(2)).max_items(Some(2));
-        let range = range.description(Some("The values that black and white become."));
+        let range = range.description(Some("The values of black and white in the input."));
         let filter = Object::builder().schema_type(Type::String).enum_values(Some(Filter::ALL.map(Filter::name)));
-        let filter = filter.description(Some("How it is scaled; bilinear where this is missing."));
+        let filter = filter.description(Some("The scaling filter; default bilinear."));
         let all = Object::builder().property("crop", crop).property("range", range).property("filter", filter);
-        all.required("crop").required("range").description(Some("How an image becomes the input.")).into()
+        all.required("crop").required("range").description(Some("How an image is converted to the input.")).into()
     }
 }
 

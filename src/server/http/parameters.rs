@@ -1,4 +1,4 @@
-//! The parameters of a request: which there are, where they may stand, and what their values may be.
+//! Parses and validates the parameters of a classification request, from the query and the headers.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,62 +14,63 @@ use crate::engine::{Width, WidthError};
 use crate::nearest::nearest;
 use crate::policy::{MAX_BUDGET, Priority, RequestOptions};
 
-/// What a request to classify asks for.
+/// The parameters of a classification request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Parameters {
-    /// Width, accuracy and priority; what is not there is left to the server.
+    /// Width, accuracy and priority; the server chooses what is missing.
     pub(super) options: RequestOptions,
-    /// The time from the request's first byte to its answer.
+    /// The time from the arrival of the request's headers to its answer.
     pub(super) budget: Option<Duration>,
-    /// How likely the likeliest class must be to stop at a narrower width.
+    /// The top probability at which a narrower width suffices.
     pub(super) confidence: Option<f32>,
-    /// How many classes the answer names; `None` for the usual few.
+    /// Number of classes in the answer; `None` for the default.
     pub(super) top_k: Option<Number>,
     pub(super) model: Option<String>,
     pub(super) version: Option<u64>,
     pub(super) all_widths: bool,
 }
 
-/// A number, with what was typed: its range depends on the model, and is checked when that is known.
+/// An unparsed number. Its range depends on the model, so it is checked once the model is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Number {
     text: String,
     parameter: String,
 }
 
-/// What may stand in the query, as /openapi.json describes it.
+/// The query parameters, as described in `/openapi.json`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it is only described: what reads the query says more of what is wrong")]
+#[expect(dead_code, reason = "it is only described: the hand-written parser gives better errors")]
 pub(super) struct Query {
-    /// Exactly this width, above 0 and up to 1; or `auto`, which leaves it to the server, as without the parameter.
+    /// The exact width, above 0 and up to 1, or `auto` (default), which lets the server choose.
     #[param(inline)]
     width: Option<WidthOrAuto>,
-    /// Milliseconds from the request's head to its answer; the width is as wide as they allow.
+    /// Milliseconds from the arrival of the headers to the answer. The server chooses the widest width that fits.
     #[param(exclusive_minimum = 0, maximum = 3_600_000)]
     budget_ms: Option<f64>,
-    /// No width whose accuracy, as `/models` has it, is below this.
+    /// Minimum accuracy: excludes widths whose accuracy in `/models` is lower.
     #[param(minimum = 0, maximum = 1)]
     min_accuracy: Option<f64>,
-    /// Begin narrow, and stop at the first width at which the likeliest class is at least this likely. Excludes `width` and
+    /// Start narrow and stop at the first width at which the top probability reaches this value. Excludes `width` and
     /// `all_widths`.
     #[param(exclusive_minimum = 0, maximum = 1)]
     confidence: Option<f32>,
-    /// Whom overload refuses first: `low`, `normal` (as without the parameter) or `high`.
+    /// Order of refusal under overload: `low` first, then `normal` (default), then `high`.
     #[param(inline)]
     priority: Option<Rank>,
-    /// How many classes the answer names, at most as many as there are; 5 by default.
+    /// Number of classes in the answer, at most the model's; default 5.
     #[param(minimum = 1)]
     top_k: Option<usize>,
-    /// The name of the model; without it the default of `/models`.
+    /// The model's name; default: `default` in `/models`.
     model: Option<String>,
-    /// The model's version; without it the latest.
+    /// The model's version; default: the latest.
     version: Option<u64>,
-    /// Answer for every step of the model's widths as well, from one pass.
+    /// Also return the result for every step of the model's widths, from one pass. Without `width` it pins full width: refused under
+    /// load, not narrowed.
     all_widths: Option<bool>,
 }
 
-/// A priority as a caller writes it.
+/// A request's priority.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "it is only described")]
@@ -79,24 +80,24 @@ enum Rank {
     High,
 }
 
-/// The headers that say what the query can say too, which beats them; and the request's own name.
+/// The request headers. A query parameter overrides its header.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "they are only described")]
 pub(super) struct Headers {
-    /// As `width` in the query: a number, or `auto`.
+    /// As `width` in the query: a number or `auto`.
     #[param(rename = "x-width", required = false)]
     width: String,
     /// As `budget_ms` in the query.
     #[param(rename = "x-latency-budget-ms", exclusive_minimum = 0, maximum = 3_600_000, required = false)]
     budget_ms: f64,
-    /// A name for the request, of up to 128 visible ASCII characters, which comes back in the answer and stands in the server's
-    /// log; without it there is a new one.
+    /// The request's ID, up to 128 visible ASCII characters. The answer returns it and the server's log contains it; default:
+    /// a generated ID.
     #[param(rename = "x-request-id", max_length = 128, required = false)]
     request_id: String,
 }
 
-/// A width as a caller may write it.
+/// A width, or `auto`.
 struct WidthOrAuto;
 
 impl PartialSchema for WidthOrAuto {
@@ -114,7 +115,7 @@ const WIDTH_HEADER: &str = "x-width";
 const BUDGET_HEADER: &str = "x-latency-budget-ms";
 
 impl Parameters {
-    /// Reads the query and the headers; a query parameter beats its header.
+    /// Parses the query and the headers. A query parameter overrides its header.
     pub(super) fn read(query: &str, headers: &HeaderMap) -> Result<Parameters, ApiError> {
         let mut values: [Option<String>; KNOWN.len()] = Default::default();
         for (name, value) in parse(query.as_bytes()) {
@@ -145,12 +146,12 @@ impl Parameters {
             version: version.map(read_version).transpose()?,
             all_widths: all_widths.map(read_switch).transpose()?.unwrap_or(false),
         };
-        parameters.agree()?;
+        parameters.check_conflicts()?;
         Ok(parameters)
     }
 
-    /// A request that stops when it is confident has no width of its own, and none above it.
-    fn agree(&self) -> Result<(), ApiError> {
+    /// `confidence` excludes `width` and `all_widths`.
+    fn check_conflicts(&self) -> Result<(), ApiError> {
         let contradiction = |other| Err(ApiError::Contradiction { one: "confidence", other });
         match self.confidence {
             Some(_) if self.options.width.is_some() => contradiction("width"),
@@ -161,7 +162,7 @@ impl Parameters {
 }
 
 impl Number {
-    /// The number, if it is one in this range.
+    /// Parses the number and checks its range.
     pub(super) fn within(&self, range: RangeInclusive<usize>) -> Result<usize, ApiError> {
         let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
         let bad = |reason| bad_value(&self.text, &self.parameter, reason, allowed());
@@ -226,7 +227,7 @@ fn read_priority(text: &str) -> Result<Priority, ApiError> {
         "normal" => Ok(Priority::Normal),
         "high" => Ok(Priority::High),
         _ => {
-            let reason = if text.is_empty() { "empty" } else { "no priority" };
+            let reason = if text.is_empty() { "empty" } else { "not a priority" };
             Err(bad_value(text, &in_query("priority"), reason, "low, normal or high".to_owned()))
         }
     }
@@ -247,14 +248,14 @@ fn read_version(text: String) -> Result<u64, ApiError> {
 }
 
 fn read_switch(text: String) -> Result<bool, ApiError> {
-    // As Python writes them, too.
+    // Case-insensitive, because Python writes `True`.
     text.to_ascii_lowercase().parse().map_err(|_| {
         let reason = if text.is_empty() { "empty" } else { "neither true nor false" };
         bad_value(&text, &in_query("all_widths"), reason, "true or false".to_owned())
     })
 }
 
-/// The one value of a header, with the words for it in an error.
+/// The value of a header, and the header's description for an error.
 fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<(String, String)>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -278,7 +279,7 @@ fn bad_value(text: &str, parameter: &str, reason: &'static str, allowed: String)
     ApiError::BadValue { value: shortened(text), parameter: parameter.to_owned(), reason, allowed }
 }
 
-/// What a stranger typed, cut to a length that an error message bears.
+/// A caller's text, cut for an error message.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
     match text.char_indices().nth(LONGEST) {
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_when_confident_names_no_width() {
+    fn confidence_excludes_a_width() {
         for query in ["confidence=0.9&width=0.5", "confidence=0.9&all_widths=true"] {
             assert!(matches!(read(query), Err(ApiError::Contradiction { .. })), "{query}");
         }
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_stands_there_once() {
+    fn a_repeated_parameter_is_an_error() {
         assert_eq!(read("width=1&width=1"), Err(ApiError::RepeatedParameter { name: "width" }));
     }
 

@@ -1,4 +1,4 @@
-//! `GET /profile`: what each model takes on this machine at each width, as corrected while running.
+//! `GET /profile`: the latency of each model at each width on this machine, with the current correction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::engine::Width;
 use crate::policy::Profile;
 use crate::server::Service;
 
-/// What is known of the models' times.
+/// The models' latencies.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Profiles {
     /// Worker threads.
@@ -21,43 +21,43 @@ pub(super) struct Profiles {
     models: Vec<ModelProfile>,
 }
 
-/// What is known of one model's times.
+/// One model's latencies.
 #[derive(Serialize, ToSchema)]
 struct ModelProfile {
     name: String,
     version: String,
-    /// How many times longer batches take now than was measured at start-up.
+    /// Ratio of the batches' current run time to the time measured at start-up.
     correction: f64,
-    /// Mean time that decoding an image took of late; null before the first.
+    /// Recent mean time to decode an image; null before the first.
     #[schema(required)]
     decode_us: Option<f64>,
-    /// Images per second of all workers together, decoding included.
+    /// Images per second that all workers together can answer, decoding included.
     capacity_at_full_width: f64,
     steps: Vec<ProfileStep>,
 }
 
-/// What one width takes, and how often it is right.
+/// Latency and accuracy at one width.
 #[derive(Serialize, ToSchema)]
 struct ProfileStep {
     width: Width,
-    /// From 0 to 1, on the data of whoever made the model; null where the file does not say.
+    /// From 0 to 1, as stated in the model file; null if it states none.
     #[schema(required)]
     accuracy: Option<f64>,
-    /// Batch sizes, and what one batch takes.
+    /// Batch sizes and their latencies.
     #[schema(schema_with = described_latency)]
     latency_us: Vec<(usize, f64)>,
 }
 
-/// Pairs of numbers, in the words that writers of clients understand.
+/// Pairs of numbers, in the form that client generators understand.
 fn described_latency() -> Array {
     let number = Object::builder().schema_type(Type::Number);
     let pair = Array::builder().items(number).min_items(Some(2)).max_items(Some(2));
-    let about = "Pairs: how many images a batch has, and how many microseconds it takes.";
+    let about = "Pairs of a batch size in images and the batch's latency in microseconds.";
     Array::builder().items(pair).description(Some(about)).build()
 }
 
-/// What each width takes on this machine, corrected while running.
-#[utoipa::path(get, path = "/profile", responses((status = 200, description = "Every model that is served.", body = Profiles)))]
+/// The latency of each width on this machine, with the current correction.
+#[utoipa::path(get, path = "/profile", responses((status = 200, description = "Every served model.", body = Profiles)))]
 pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Profiles> {
     let (settings, decoding) = (service.scheduler.settings(), service.scheduler.statistics().decoding);
     let models = service.scheduler.models();

@@ -1,16 +1,16 @@
-//! When callers who are refused come back: not all at once.
+//! Computes `Retry-After`, randomised so that refused callers do not retry at the same time.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Where a server gets its chances from: SplitMix64, begun at random.
+/// A server's random numbers: SplitMix64 with a random seed.
 #[derive(Debug)]
 pub(in crate::server) struct Chances(AtomicU64);
 
-/// However short the backlog is, those who are refused are spread over so much time: they would meet again otherwise.
+/// Minimum interval over which retries are spread, however short the backlog is.
 const LEAST_SPREAD: Duration = Duration::from_millis(100);
-/// The step of SplitMix64.
+/// The increment of SplitMix64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Chances {
@@ -18,7 +18,7 @@ impl Chances {
         Chances(AtomicU64::new(RandomState::new().hash_one(STEP)))
     }
 
-    /// A number from 0 up to 1, another one each time.
+    /// The next random number in 0..1.
     pub(super) fn next(&self) -> f64 {
         let mut bits = self.0.fetch_add(STEP, Ordering::Relaxed);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,8 +28,8 @@ impl Chances {
     }
 }
 
-/// The time after which to try again: the backlog's, and as much again at most, as chance (from 0 to 1) has it. In whole
-/// milliseconds, at least one.
+/// The time after which to retry: `wait`, plus `chance` (0..=1) times the spread, which is `wait` or at least [`LEAST_SPREAD`].
+/// Whole milliseconds, at least one.
 pub(super) fn retry_after(wait: Duration, chance: f64) -> Duration {
     let time = wait + wait.max(LEAST_SPREAD).mul_f64(chance);
     Duration::from_millis(time.as_nanos().div_ceil(1_000_000).max(1) as u64)
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_comes_back_before_the_backlog_is_gone_and_all_are_spread() {
+    fn retries_start_after_the_backlog_and_are_spread() {
         for wait in [0, 1, 30, 700, 40_000].map(Duration::from_millis) {
             let spread = wait.max(LEAST_SPREAD);
             assert_eq!(retry_after(wait, 0.0), wait.max(Duration::from_millis(1)));
@@ -59,7 +59,7 @@ mod tests {
             assert!((0.0..1.0).contains(&chance) && chance != other.next());
             tenths[(chance * 10.0) as usize] += 1;
         }
-        // A standard deviation is 30.
+        // The standard deviation is 30.
         assert!(tenths.iter().all(|count| (800..1200).contains(count)), "{tenths:?}");
     }
 }

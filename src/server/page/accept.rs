@@ -1,10 +1,10 @@
-//! Whether a caller of `/` is a browser that shows pages, or a program.
+//! Tells browsers from programs by the Accept header.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// Does the Accept header ask for HTML by name, and for JSON no more than for that? Whoever takes anything, as curl does,
-/// is a program.
+/// Whether the Accept header names HTML explicitly and does not prefer JSON. A caller that only accepts `*/*`, such as curl, is a
+/// program.
 pub(in crate::server) fn prefers_html(headers: &HeaderMap) -> bool {
     let ranges =
         || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
@@ -13,7 +13,7 @@ pub(in crate::server) fn prefers_html(headers: &HeaderMap) -> bool {
     html > 0.0 && html >= weight("application/json")
 }
 
-/// The weight of a media range, if it is this very type.
+/// The weight of a media range if it names exactly this type.
 fn weight_of(range: &str, kind: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(kind) {

@@ -1,8 +1,7 @@
-//! The page at `/`: its files, inside the binary, and the headers under which a browser may show them.
+//! The page at `/`: its files, embedded in the binary, and their headers.
 //!
-//! Promises that the page needs nothing from any other place, that a browser refuses it whatever it was not written to do
-//! ([`POLICY`]), and that an unchanged file is not sent twice. Knows nothing of models: the page asks for them as any
-//! caller does.
+//! Contract: the page loads nothing from other origins, the browser denies it everything that it does not need ([`POLICY`]), and
+//! an unchanged file is not sent twice. This module must not know models: the page uses the public API.
 
 mod accept;
 
@@ -19,19 +18,19 @@ use axum::routing::get;
 
 /// A file of the page.
 struct File {
-    /// Its path below `/page/`.
+    /// The path below `/page/`.
     path: &'static str,
     bytes: &'static [u8],
 }
 
-/// What a browser lets the page do: its own scripts, styles and images, images that it was given, and calls of this
-/// server. No script or style within the HTML, no text that becomes HTML, no other page around it.
+/// The page's content security policy: its own scripts, styles and images, images from the user, and calls to this server. It
+/// forbids inline scripts and styles, strings assigned as HTML, and framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 const INDEX: File = File { path: "index.html", bytes: include_bytes!("assets/index.html") };
 
-/// Lists files below a folder beside this one by their paths.
+/// Embeds files by their paths below a folder, which is relative to this file.
 macro_rules! files {
     ($folder:literal, [$($path:literal),* $(,)?]) => {
         [$(File { path: $path, bytes: include_bytes!(concat!($folder, $path)) }),*]
@@ -79,8 +78,7 @@ pub(super) fn index(headers: &HeaderMap) -> Response {
 }
 
 impl File {
-    /// The file, or that the caller has it already. A browser asks each time, so that it never shows a page of which one
-    /// part is older than another.
+    /// The file, or 304 if the caller has it. Browsers revalidate every file, so that the page's parts are always of one version.
     fn answer(&self, headers: &HeaderMap) -> Response {
         let etag = self.etag();
         let fresh = headers.get_all(IF_NONE_MATCH).iter().any(|known| names(known.as_bytes(), &etag));
@@ -108,19 +106,19 @@ impl File {
         }
     }
 
-    /// The same for the same bytes in every process: replicas answer for each other.
+    /// A hash of the content, so that replicas produce the same tag.
     fn etag(&self) -> String {
         format!("\"{:016x}\"", fnv1a(self.bytes))
     }
 }
 
-/// Does an If-None-Match name this tag?
+/// Whether an If-None-Match header contains this tag.
 fn names(known: &[u8], etag: &str) -> bool {
     let tags = known.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     tags.map(|tag| tag.strip_prefix(b"W/").unwrap_or(tag)).any(|tag| tag == b"*" || tag == etag.as_bytes())
 }
 
-/// Fowler, Noll and Vo's hash of 64 bits, the variant 1a.
+/// The 64-bit FNV-1a hash.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

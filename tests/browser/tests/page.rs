@@ -99,7 +99,7 @@ async fn the_sample_that_is_shown_first_is_named_right_at_every_width() -> Resul
     let (name, least) = (shown.trim_end_matches(".png"), browser.script("return width.min").await?);
     browser.until(&label_is(name)).await?;
     browser
-        .until(&format!("document.getElementById('image-widths').textContent === 'Every width says {name}.'"))
+        .until(&format!("document.getElementById('image-widths').textContent === 'Every width predicts {name}.'"))
         .await?;
     let least: f64 = least.as_str().unwrap().parse()?;
     // Each width that the page can ask for.
@@ -321,12 +321,12 @@ async fn times_and_accuracies_say_whose_they_are() -> Result<()> {
     };
     let said = described("{ split: 'validation', images: 2000 }").await?;
     // The time is the one that was measured; what the machine is like now stands apart from it.
-    assert!(said.starts_with("An image took 3.0 ms in the network when the server started."), "{said}");
-    assert!(said.ends_with("% of 2,000 validation images."), "{said}");
-    assert_eq!(browser.text("#width-now").await?, "Of late, batches took 2.0 times as long as that.");
+    assert!(said.starts_with("3.0 ms per image, measured at server start."), "{said}");
+    assert!(said.ends_with("% on 2,000 validation images."), "{said}");
+    assert_eq!(browser.text("#width-now").await?, "Recent batches took 2.0 times as long.");
     assert!(browser.text("#cost-accuracy-title").await?.contains("2,000 validation images"));
     let said = described("null").await?;
-    assert!(said.contains("Accuracy stated by the file: "), "{said}");
+    assert!(said.ends_with(", as stated in the model file."), "{said}");
     Ok(())
 }
 
@@ -347,7 +347,7 @@ async fn what_a_model_can_answer_is_said() -> Result<()> {
     browser.until(&label_is("7")).await?;
     assert_eq!(
         browser.text("#model-knows").await?,
-        "It knows only 10 classes, and answers with one of them whatever the image shows: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
+        "The model knows only 10 classes and answers with one of them for any image: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
     );
     Ok(())
 }
@@ -376,7 +376,7 @@ async fn what_is_no_image_or_too_large_is_refused_with_the_reason() -> Result<()
 
     let (_folder, photograph) = file("photo.jpg", &vec![0xff; 20_000_000])?;
     browser.type_into("#file", &photograph).await?;
-    browser.until(&trouble("The file has 20.0 MB, and this server takes up to 16.8 MB.")).await?;
+    browser.until(&trouble("The file has 20.0 MB; this server accepts up to 16.8 MB.")).await?;
 
     let (_folder, bomb) = file("bomb.png", &images::bomb())?;
     browser.type_into("#file", &bomb).await?;

@@ -1,4 +1,4 @@
-// The page: which image, which model and which width are looked at, and who is told when one of them changes.
+// The page's controller: holds the chosen image, model and width, and updates the views.
 
 import * as burst from "./burst-view.js";
 import { listen } from "./connection.js";
@@ -15,14 +15,14 @@ import * as server from "./server.js";
 import * as snippets from "./snippets.js";
 import * as trouble from "./trouble.js";
 
-/** As many classes are asked for. */
+/** Number of classes requested. */
 const TOP = { answer: 5, curve: 10 };
-/** What draws digits, where it is served. */
+/** The model for drawn digits, if it is served. */
 const DIGITS = "mnist";
-/** How often, and after which pause, a busy server is asked. */
+/** Number of tries, and the pause between them, while the server is busy. */
 const TRIES = 8;
 const PAUSE_MS = 700;
-/** How often the page asks what the widths take now, and how many classes it names as what a model knows. */
+/** Refresh interval of the profile, and maximum number of classes listed for a model. */
 const PROFILE_MS = 5000;
 const NAMED = 10;
 
@@ -30,7 +30,7 @@ const looked = { image: null, model: null, at: 0.25, auto: false };
 let served = null;
 let profiles = null;
 
-/** Asks for an answer; while one is on its way, only the last of further wishes is kept. */
+/** Requests an answer for the chosen image at the chosen width. */
 const ask = latest(async () => {
   if (!looked.image || !looked.model) return;
   const { image: { blob, name }, model, at: chosen, auto } = looked;
@@ -42,7 +42,7 @@ const ask = latest(async () => {
   if (looked.auto) showWidth(answer.width);
 });
 
-/** Asks for all widths at once, then for the one that is looked at. */
+/** Requests the answers at all widths, then the one at the chosen width. */
 const askAll = latest(async () => {
   if (!looked.image || !looked.model) return;
   const { image: { blob }, model } = looked;
@@ -52,7 +52,7 @@ const askAll = latest(async () => {
   await ask();
 });
 
-/** Does this work whenever it is called, but never twice at once, and a busy server gets a few tries. */
+/** Wraps `work` so that at most one call runs: calls meanwhile cause one rerun. Retries while the server is busy. */
 function latest(work) {
   let running = null;
   let again = false;
@@ -77,7 +77,7 @@ function latest(work) {
   };
 }
 
-/** Shows an error, and says whether it is one of a server that has too much to do. */
+/** Shows an error. Returns whether the server is busy. */
 function fail(error) {
   if (!(error instanceof server.Unreachable) && !(error instanceof server.Refusal)) console.error(error);
   trouble.show(error);
@@ -94,7 +94,7 @@ async function look(given) {
   looked.image = given;
   image.mark(given.drawn ? "draw" : given.name);
   if (!given.drawn) {
-    // What is still there is of another image.
+    // The results shown are of another image.
     result.clear();
     curve.clear();
     await image.show(given);
@@ -110,7 +110,7 @@ async function look(given) {
   }
 }
 
-/** There is nothing to look at until something is drawn. */
+/** Clears the page for a new drawing. */
 function blank() {
   looked.image = null;
   image.mark("draw");
@@ -119,7 +119,7 @@ function blank() {
   curve.clear();
 }
 
-/** Goes to a model by name, if there is one. */
+/** Selects a model by name, if it is served. */
 function choose(name) {
   const model = served?.models.find((model) => model.name === name);
   if (!model) return;
@@ -132,14 +132,14 @@ function choose(name) {
   go(Math.max(looked.at, least));
 }
 
-/** What a model can answer at all: it calls a ship an 8 if digits are all that it knows. */
+/** Describes a model's classes: a model of digits classifies a ship as a digit. */
 function knows({ classes, labels }) {
   const named = labels.slice(0, NAMED).join(", ");
   const rest = labels.length > NAMED ? ` and ${count(labels.length - NAMED)} more` : "";
-  return `It knows only ${count(classes)} classes, and answers with one of them whatever the image shows: ${named}${rest}.`;
+  return `The model knows only ${count(classes)} classes and answers with one of them for any image: ${named}${rest}.`;
 }
 
-/** Asks again what the widths take on this machine, for that changes with what else the machine does. */
+/** Refreshes the profile, whose correction changes with the machine's load. */
 async function learn() {
   if (!served || document.hidden) return;
   profiles = await server.profile();
@@ -147,7 +147,7 @@ async function learn() {
   if (profiled) cost.tellCorrection(profiled.correction);
 }
 
-/** Goes to a width. */
+/** Selects a width. */
 function go(width) {
   looked.at = width;
   at("width").value = width;
@@ -171,7 +171,7 @@ function pick(width) {
   ask();
 }
 
-/** What is served, anew: another server may answer now. */
+/** Loads models and profile, also after a reconnect, when another server may answer. */
 async function meet() {
   [served, profiles] = await Promise.all([server.models(), server.profile()]);
   const option = ({ name, labels }) => element("option", { value: name, title: labels.slice(0, 20).join(", ") }, name);
@@ -180,7 +180,7 @@ async function meet() {
   choose(known ? looked.model.name : served.default);
 }
 
-/** The server is there, for the first time or again. */
+/** Runs when the server is reached, at first and after each reconnect. */
 async function found() {
   status("ready", "connected");
   await meet().then(trouble.clear, fail);
@@ -188,7 +188,7 @@ async function found() {
   else await begin();
 }
 
-/** Shows something at once: the sample of the model that is served by default, or else the first. */
+/** Classifies the default model's sample, or else the first sample. */
 async function begin() {
   const fitting = document.querySelector(`[data-model="${looked.model?.name}"]`) ?? document.querySelector("[data-sample]");
   const name = fitting.dataset.sample;
@@ -200,7 +200,7 @@ function status(state, text) {
   say(at("status"), text);
 }
 
-/** Whoever is not there to be asked is found again by the stream of events. */
+/** Ignores errors: the event stream detects a lost connection. */
 const learnQuietly = () => learn().catch(() => {});
 
 function build() {

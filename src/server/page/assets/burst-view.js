@@ -1,4 +1,4 @@
-// The button of the burst, and what became of its images: the server's part, and apart from it the browser's.
+// The burst's button and result. Images missed by the server and images not sent by the browser are counted separately.
 
 import * as burst from "./burst.js";
 import { at, element } from "./dom.js";
@@ -13,14 +13,14 @@ const FATES = [
   ["failed", "failed"],
 ];
 const REDRAW_MS = 200;
-/** So many answers at full width bring the server's correction of its profile near to the truth. */
+/** Number of full-width requests after which the server's profile correction has converged. */
 const CORRECTIONS = 40;
-/** A browser at one of these shares its processor with the server. */
+/** Host names under which browser and server share a machine. */
 const HERE = /^(localhost|127\..*|\[::1\])$/;
 
 let playing = null;
 
-/** Lets the button play. `subject()` says what against: a model, how many files a request may have, and a sample's name. */
+/** Connects the button. `subject()` returns the model, the maximum number of files per request, and a sample's name. */
 export function build(subject, ended) {
   at("burst-here").hidden = !HERE.test(location.hostname);
   at("burst").addEventListener("click", async () => {
@@ -30,7 +30,7 @@ export function build(subject, ended) {
     try {
       await play(subject(), playing.signal);
     } catch (error) {
-      at("burst-result").textContent = `The burst did not begin: ${error.message}`;
+      at("burst-result").textContent = `The burst failed to start: ${error.message}`;
     }
     playing = null;
     at("burst").textContent = "Play a burst";
@@ -57,21 +57,21 @@ async function play({ model, maxFiles, sample }, signal) {
   at("burst-result").append(element("p", { class: "unseen" }, inWords(tally)));
 }
 
-/** Lets the server see what full width takes now: a plan by times that are wrong asks for too little or too much. */
+/** Warms up the server's profile correction; with an outdated one the plan's load would be too low or too high. */
 async function correct(image, model, signal) {
   for (let times = 0; times < CORRECTIONS && !signal.aborted; times += 1) {
     await server.classify(image, { model: model.name, width: 1, top_k: 1 }, { signal }).catch(() => {});
   }
 }
 
-/** An image in the size that a model reads: a burst is to load the network, not the connection and the decoder. */
+/** Scales an image to the model's input, so that the burst loads the network, not the connection and the decoder. */
 async function shrunk(image, { width, height }) {
   const canvas = element("canvas", { width, height });
   canvas.getContext("2d").drawImage(await createImageBitmap(image), 0, 0, width, height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-/** So many copies of an image, written once: a browser that writes a form for each request has less time to send. */
+/** The request body for `images` copies of an image, built once to save the browser's time during the burst. */
 async function body(image, images) {
   const form = new FormData();
   for (let index = 0; index < images; index += 1) form.append("image", image, `${index}.png`);
@@ -87,7 +87,7 @@ function show(tally, { budgetMs }) {
     element("div", {},
       element("div", { class: "parts", "aria-hidden": "true" }, ...fates.map(([fate]) => part(fate, tally[fate] / sent))),
       element("ul", { class: "key" }, ...fates.map(([fate, name]) => element("li", { class: fate }, `${share(tally[fate], sent)} ${name}`))),
-      element("p", { class: "caption" }, `The server: of ${count(sent)} images that were sent. In time is within ${budgetMs} ms.`),
+      element("p", { class: "caption" }, `Server: ${count(sent)} images sent; in time means within ${budgetMs} ms.`),
       ...(missed ? [element("p", { class: "caption", id: "burst-browser" }, missed)] : []),
     ),
     histogram(tally.widths),
@@ -96,14 +96,14 @@ function show(tally, { budgetMs }) {
 
 const share = (images, all) => `${count(images)} (${percent(images / all)})`;
 
-/** What of the plan the browser did not send, and why; nothing where it sent all. */
+/** The planned images that the browser did not send, with the reasons; null if it sent all. */
 function notSent({ held, behind }) {
   const reasons = [
-    [held, `while all of its ${burst.CONNECTIONS} connections waited for answers`],
-    [behind, "because it did not keep up itself, so that it asked less"],
+    [held, `because all ${burst.CONNECTIONS} connections were waiting for answers`],
+    [behind, "because the browser could not keep up"],
   ].filter(([images]) => Math.round(images) > 0);
   if (reasons.length === 0) return null;
-  return `This browser: ${reasons.map(([images, why]) => `${count(images)} planned images were not sent ${why}`).join("; ")}.`;
+  return `Browser: ${reasons.map(([images, why]) => `${count(images)} planned images were not sent ${why}`).join("; ")}.`;
 }
 
 function part(fate, share) {
@@ -112,7 +112,7 @@ function part(fate, share) {
   return node;
 }
 
-/** How many images ran at which width, as bars. */
+/** The number of images at each width, as bars. */
 function histogram(widths) {
   const most = Math.max(...widths.values(), 1);
   const bars = [...widths].sort(([a], [b]) => a - b).map(([at, images]) => {
@@ -127,5 +127,5 @@ function inWords(tally) {
   const { inTime, late, refused, failed, widths } = tally;
   const rest = widths.size > 0 ? `; the narrowest width was ${width(Math.min(...widths.keys()))}` : "";
   const part = percent(inTime / Math.max(inTime + late + refused + failed, 1));
-  return `The burst is over: the server answered ${part} in time, refused ${refused} and was late with ${late}${rest}. ${notSent(tally) ?? ""}`;
+  return `Burst finished: ${part} in time, ${refused} refused, ${late} late${rest}. ${notSent(tally) ?? ""}`;
 }

@@ -1,30 +1,30 @@
-// A burst against the server: a calm, more than it can answer at full width, and a calm again. Requests leave on a schedule,
-// but never more of them at once than a browser has connections, and no faster than the browser itself keeps up. What a
-// browser does not get to is counted apart from what the server misses. Knows nothing of the page.
+// Plays a burst against the server: light load, more than full width can answer, light load again. Requests leave on a schedule,
+// bounded by the browser's connections and by its own speed. Images that the browser does not send are counted separately from
+// those that the server misses. Must not know the page.
 
-/** A browser keeps six connections to a server, and the live view takes one: a further request would wait in the browser. */
+/** A browser opens six connections per server and the live view takes one; further requests would queue in the browser. */
 export const CONNECTIONS = 5;
-/** Load in the middle, in multiples of what the server can do at full width. */
+/** Peak load, in multiples of the server's full-width capacity. */
 const LOAD = 2;
-/** Seconds and requests per second of the calms. */
+/** The stages of light load. */
 const CALM = { seconds: 2, perSecond: 15, images: 1 };
 const STORM_SECONDS = 4;
 const RETURN = { ...CALM, seconds: 3 };
-/** The most requests per second in the middle; what is missing travels as several images in one request. */
+/** Maximum request rate at the peak; higher loads send several images per request. */
 const MOST_PER_SECOND = 150;
 const MOST_IMAGES = 64;
 const BUDGET_MS = { least: 25, most: 100 };
 const TICK_MS = 10;
 
-/** A browser is late when it wakes so long after a tick, or takes this share of a budget to send a request and read its answer. */
+/** The browser is too slow if a tick takes longer than this, or if its own part of a request exceeds this share of the budget. */
 const LATE_TICK_MS = 40;
 const LATE_SHARE = 0.5;
 
-/** What to play against a model of `/profile`, so that its server has to narrow. */
+/** Plans a burst for a model of `/profile` that forces the server to narrow. */
 export function plan({ capacity_at_full_width: capacity, steps }, workers, maxFiles) {
   const fullMs = steps.at(-1).latency_us[0][1] / 1000 / workers;
   const mostImages = Math.min(MOST_IMAGES, maxFiles);
-  // All connections together hold so much that full width would take LOAD budgets for it, or there is no need to be narrow.
+  // Only if the images on all connections take full width LOAD budgets is there a need to narrow.
   const held = (CONNECTIONS * mostImages * fullMs) / LOAD;
   const budgetMs = Math.round(Math.min(Math.max(held, BUDGET_MS.least), BUDGET_MS.most));
   const toFill = (LOAD * budgetMs) / fullMs / CONNECTIONS;
@@ -35,14 +35,14 @@ export function plan({ capacity_at_full_width: capacity, steps }, workers, maxFi
 }
 
 /**
- * A tally of images. The first four are the server's: what became of what was sent. The last two are what was planned and
- * not sent: because every connection waited for an answer, or because the browser did not keep up.
+  * A tally of images. The first four are outcomes of images sent. `held` and `behind` are planned images that were not sent:
+  * because all connections were busy, or because the browser could not keep up.
  */
 const empty = () => ({ inTime: 0, late: 0, refused: 0, failed: 0, held: 0, behind: 0, widths: new Map() });
 
 /**
- * Plays a plan. `send(images)` sends one request and gives its answer, or throws; `told` gets the tally as it grows;
- * `signal` ends it early.
+  * Plays a plan. `send(images)` sends one request and returns its answer, or throws. `told` is called with the growing tally.
+  * `signal` ends the burst early.
  */
 export async function play({ budgetMs, stages }, send, told, signal) {
   const tally = empty();
@@ -66,15 +66,15 @@ export async function play({ budgetMs, stages }, send, told, signal) {
       pending.add(sent);
       return true;
     });
-    // What is still under way belongs to this stage.
+    // Requests in progress belong to this stage.
     await Promise.all(pending);
   }
   return tally;
 }
 
 /**
- * Calls `leave` as often as a stage says and its pace allows. What it gives false for, what a late tick skipped and what the
- * pace left out is not caught up with, for that would be a burst of another shape; the tally has it.
+  * Calls `leave` at the stage's rate, reduced by the pace. Requests that `leave` rejects, a late tick skips or the pace drops are
+  * not made up for, which would change the burst's shape; the tally counts them.
  */
 async function follow({ seconds, perSecond, images }, pace, signal, tally, leave) {
   const end = performance.now() + seconds * 1000;
@@ -95,25 +95,25 @@ async function follow({ seconds, perSecond, images }, pace, signal, tally, leave
   }
 }
 
-/** The share of a plan that the browser keeps up with: it falls at once where the browser is late, and returns slowly. */
+/** The share of the plan that the browser can sustain: drops at once when the browser is late, recovers slowly. */
 class Pace {
   static #LEAST = 0.1;
   static #SLOWER = 0.7;
-  /** Between two falls; and until all of a fall has come back. */
+  /** Minimum time between two drops, and the time of a full recovery. */
   static #PAUSE_MS = 100;
   static #RETURN_MS = 2000;
 
   #share = 1;
   #fell = -Infinity;
 
-  /** The share of what was due in a time that ends now. */
+  /** The share to send of the requests due in the last `elapsedMs`. */
   of(elapsedMs) {
     if (elapsedMs > LATE_TICK_MS) this.#slower();
     else this.#share = Math.min(this.#share + elapsedMs / Pace.#RETURN_MS, 1);
     return (this.#share * Math.min(elapsedMs, LATE_TICK_MS)) / Math.max(elapsedMs, 1e-9);
   }
 
-  /** A request took the browser so long, the server's part left out. */
+  /** Records the browser's own time for a request, without the server's. */
   took(ms, budgetMs) {
     if (ms > LATE_SHARE * budgetMs) this.#slower();
   }
@@ -126,7 +126,7 @@ class Pace {
   }
 }
 
-/** Counts an answer: one image at the top, or several in a list. */
+/** Counts an answer to one image or to several. */
 function count(tally, answer, budgetMs) {
   const results = answer.results ?? [answer];
   tally[answer.timing_ms.total <= budgetMs ? "inTime" : "late"] += results.length;

@@ -1,4 +1,4 @@
-// A line chart as SVG, drawn in the pixels that its place has. Knows nothing of what its numbers mean.
+// A line chart as SVG, drawn at the size of its container. Must not know what its numbers mean.
 
 import { svg } from "./dom.js";
 
@@ -6,8 +6,8 @@ const MARGIN = { left: 44, right: 14, top: 10, bottom: 22 };
 
 export class Chart {
   /**
-   * `x` and `y` are axes: `{ from, to, ticks, write }`, where `write` makes a tick's text. `pick`, if given, is called
-   * with the x that a person points at.
+    * `x` and `y` are axes: `{ from, to, ticks, write }`, where `write` formats a tick. `pick`, if given, is called with the x of a
+    * click or drag.
    */
   constructor(place, { height, x, y, pick }) {
     Object.assign(this, { place, height, x, y, lines: [], cursor: null, hinted: "" });
@@ -17,21 +17,21 @@ export class Chart {
     new ResizeObserver(() => this.#render()).observe(place);
   }
 
-  /** Draws lines, each `{ kind, points, filled }`: a point without a y parts what is before and after it. */
+  /** Draws lines, each `{ kind, points, filled }`. A point without a y interrupts the line. */
   draw(lines, label) {
     this.lines = lines;
     this.root.setAttribute("aria-label", label);
     this.#render();
   }
 
-  /** Says in the middle why nothing is drawn. */
+  /** Shows a hint in the middle of an empty chart. */
   hint(text) {
     if (this.hinted === text) return;
     this.hinted = text;
     this.#render();
   }
 
-  /** Puts the cursor at an x. */
+  /** Moves the cursor to an x. */
   mark(x) {
     this.cursor = x;
     this.#renderCursor();
@@ -101,7 +101,7 @@ export class Chart {
   }
 }
 
-/** The runs of points that have a y. */
+/** Splits points into runs at those without a y. */
 function parted(points) {
   const runs = [[]];
   for (const point of points) {
@@ -111,7 +111,7 @@ function parted(points) {
   return runs.filter((run) => run.length > 0);
 }
 
-/** The least of 1, 2, 5, 10, 20, ... that is not below a value: a scale's end. */
+/** The end of an axis: the smallest of 1, 2, 5, 10, 20, ... that is at least `value`. */
 export function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
   return [1, 2, 5, 10].map((step) => step * power).find((end) => end >= value * 0.9999);

@@ -1,11 +1,11 @@
-// The stream of the server's events, found again by itself whenever it breaks.
+// The server's event stream, with automatic reconnects.
 
 const RETRY_MS = 1500;
 
 /**
- * Listens from now on, while the page is seen: a browser gives a server few connections, and each stream takes one.
- * `told` gets every event. `found` is called when the server is there, at first and again after it was away, `lost` when
- * nobody answers any more, and `refused` when it answers but has no stream for us.
+  * Subscribes while the page is visible: a browser has few connections per server, and each stream takes one. `told` is called
+  * with every event, `found` when the server is reached, at first and after each reconnect, `lost` when it does not answer, and
+  * `refused` when it answers but refuses the stream.
  */
 export function listen({ told, found, lost, refused }) {
   let source = null;

@@ -1,19 +1,19 @@
-// Latency and accuracy of a model at each width: two charts over one axis.
+// Two charts over the width: a model's accuracy and latency.
 
 import { Chart, ceiling } from "./chart.js";
 import { at, say } from "./dom.js";
 import { count, duration, percent, three, width as written } from "./numbers.js";
 
 const x = { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], write: String };
-/** The accuracy's axis begins and ends at a multiple of this. */
+/** The accuracy axis begins and ends at a multiple of this. */
 const ACCURACY_STEP = 0.1;
-/** Above this, and below its inverse, the machine is worth a word: it is not what it was when times were measured. */
+/** A profile correction above this or below its inverse is shown. */
 const CHANGED = 1.2;
 
 let charts = [];
 let steps = [];
 let accuracies = [];
-/** Of what the accuracies are shares, as the file says; null where it does not. */
+/** The images on which the accuracies were measured, as stated in the model file; null if it does not state them. */
 let evaluation = null;
 
 export function build(pick) {
@@ -22,15 +22,15 @@ export function build(pick) {
   charts = [make("cost-accuracy"), make("cost-latency")];
 }
 
-/** Draws a model of `/models` with its line of `/profile`. */
+/** Draws a model of `/models` with its entry of `/profile`. */
 export function draw(model, profiled) {
-  // The server corrects its times by what batches take now. The correction is shown apart, for one answer may take another time.
+  // Latencies in `/profile` include the current correction. It is removed here and shown separately.
   const ms = (us) => us / profiled.correction / 1000;
   steps = profiled.steps.map(({ width, latency_us: [[, us]] }) => [width, ms(us)]);
   accuracies = model.accuracy.map(({ width, accuracy }) => [width, accuracy]);
   evaluation = model.evaluation ?? null;
   const [accuracy, latency] = charts;
-  // Both begin where the server does when it chooses: narrower widths are for who asks for them.
+  // Both curves begin at the narrowest width that the server chooses; narrower ones must be requested.
   const known = accuracies.filter(([width]) => width >= steps[0][0] - 1e-6);
   Object.assign(accuracy.y, accuracyAxis(known));
   const top = ceiling(steps.at(-1)[1]);
@@ -42,10 +42,10 @@ export function draw(model, profiled) {
   tellCorrection(profiled.correction);
 }
 
-/** Says that the machine is slower or faster now than when the times were measured. */
+/** Shows whether the machine is now slower or faster than at the measurement. */
 export function tellCorrection(correction) {
   const changed = correction > CHANGED || correction < 1 / CHANGED;
-  say(at("width-now"), changed ? `Of late, batches took ${three(correction)} times as long as that.` : "");
+  say(at("width-now"), changed ? `Recent batches took ${three(correction)} times as long.` : "");
   at("width-now").hidden = !changed;
 }
 
@@ -53,28 +53,28 @@ export function mark(width) {
   charts.forEach((chart) => chart.mark(width));
 }
 
-/** What a width costs and is worth, as a sentence. */
+/** The latency and accuracy of a width in words. */
 export function describe(width) {
   if (steps.length === 0) return "";
   const ms = between(steps, width);
   const share = ms / steps.at(-1)[1];
   const narrower = width < steps[0][0] - 1e-6;
-  const part = share < 1 && !narrower ? `, ${Math.round(share * 100)} % of full width's` : "";
-  const time = `An image took ${narrower ? "less than " : ""}${duration(ms)} in the network when the server started${part}`;
-  // A model does not always say how accurate it is.
+  const part = share < 1 && !narrower ? ` (${Math.round(share * 100)} % of full width)` : "";
+  const time = `${narrower ? "Less than " : ""}${duration(ms)} per image${part}, measured at server start`;
+  // A model file need not state accuracies.
   if (accuracies.length === 0) return `${time}.`;
   const right = percent(between(accuracies, width));
-  return `${time}. ${evaluation ? `Right in ${right} of ${images()}.` : `Accuracy stated by the file: ${right}.`}`;
+  return `${time}. ${evaluation ? `Accuracy ${right} on ${images()}.` : `Accuracy ${right}, as stated in the model file.`}`;
 }
 
 function accuracyTitle(known) {
-  if (known.length === 0) return "Accuracy: the file states none";
-  return `Accuracy ${evaluation ? `on ${images()}` : "stated by the file"}; the axis begins at ${whole(charts[0].y.from)}`;
+  if (known.length === 0) return "Accuracy: not stated in the model file";
+  return `Accuracy ${evaluation ? `on ${images()}` : "stated in the model file"}; the axis begins at ${whole(charts[0].y.from)}`;
 }
 
 const images = () => `${count(evaluation.images)} ${evaluation.split} images`;
 
-/** An axis that shows differences of a few points: from the tens below the least accuracy to those above the best. */
+/** An axis that shows small differences: from the step below the lowest accuracy to the step above the highest. */
 function accuracyAxis(known) {
   if (known.length === 0) return { from: 0, to: 1, ticks: [0, 0.5, 1], write: whole };
   const values = known.map(([, accuracy]) => accuracy);
@@ -90,7 +90,7 @@ const brief = (ms) => (ms >= 1 ? `${Number(three(ms))} ms` : `${Number(three(ms 
 const ends = (points, write) =>
   points.length === 0 ? "not known" : [points[0], points.at(-1)].map(([width, value]) => `${write(value)} at width ${width}`).join(", ");
 
-/** The value at a width, along a straight line between those that are known. */
+/** The value at a width, interpolated linearly. */
 function between(points, width) {
   const after = points.findIndex(([at]) => at >= width);
   if (after === 0) return points[0][1];

@@ -1,6 +1,6 @@
-// Elements by name, and new ones. Text is only ever set as text.
+// DOM helpers. Text is always set as text, never as HTML.
 
-/** The element of this id; every id that a module asks for is in index.html. */
+/** The element with this id. A test checks that index.html has every id in use. */
 export const at = (id) => document.getElementById(id);
 
 /** A new HTML element with attributes and children. */
@@ -10,7 +10,7 @@ export const element = (name, attributes, ...children) => fill(document.createEl
 export const svg = (name, attributes, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 
-/** Shows a text where another one may stand, and touches nothing where it stands already. */
+/** Sets an element's text, unless it is unchanged. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

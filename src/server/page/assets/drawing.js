@@ -1,15 +1,15 @@
-// A digit, drawn by hand and brought into the form in which MNIST has its digits: white on black, in the middle.
+// A hand-drawn digit, normalised as in MNIST: white on black, centred.
 
 import { at, say } from "./dom.js";
 
-/** Of the canvas's side: how thick a stroke is. */
+/** Stroke width as a share of the canvas's side. */
 const STROKE = 0.08;
-/** A digit fills 20 of 28 pixels. */
+/** A digit fills 20 of 28 pixels, as in MNIST. */
 const FILLED = 20 / 28;
 const SIDE = 112;
 const PAUSE_MS = 150;
 
-/** Opens the canvas at its button; calls `given` with the image after every stroke. */
+/** Connects the canvas and its buttons. Calls `opened` when the canvas opens, and `given` with the image after every stroke. */
 export function offer(given, opened) {
   const canvas = at("drawing");
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -45,7 +45,7 @@ export function offer(given, opened) {
     clear(context);
     for (const id of ["preview", "invitation"]) at(id).hidden = true;
     for (const id of ["drawing", "clear"]) at(id).hidden = false;
-    say(at("image-name"), "Draw a digit from 0 to 9 on the black.");
+    say(at("image-name"), "Draw a digit from 0 to 9.");
     opened();
   });
 }
@@ -65,7 +65,7 @@ function line(context, [fromX, fromY], [toX, toY]) {
   context.stroke();
 }
 
-/** The digit alone, scaled to fill as much as MNIST's do, its centre of mass in the middle. */
+/** The digit scaled as in MNIST, with its centre of mass in the middle. */
 function digit(context) {
   const { left, top, right, bottom, x, y } = extent(context);
   const scale = (SIDE * FILLED) / Math.max(right - left, bottom - top, 1);
@@ -79,7 +79,7 @@ function digit(context) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-/** The box around what is drawn, and its centre of mass; the whole canvas where nothing is. */
+/** The bounding box and centre of mass of the drawing; the whole canvas if it is empty. */
 function extent(context) {
   const { width, height } = context.canvas;
   const { data } = context.getImageData(0, 0, width, height);

@@ -1,8 +1,8 @@
-// Images that a person gives: chosen, dropped, pasted, or one of the samples.
+// Image input: file chooser, drag and drop, paste, samples.
 
 import { at, say } from "./dom.js";
 
-/** Calls `given` with each image, as `{ blob, name, model }`; a sample names the model that it is made for. */
+/** Calls `given` with each image as `{ blob, name, model }`. A sample names its model. */
 export function offer(given) {
   chosen(given);
   dropped(given);
@@ -10,7 +10,7 @@ export function offer(given) {
   samples(given);
 }
 
-/** Shows an image as the one that is looked at; a file that is none shows its name alone. */
+/** Shows the chosen image, or only the name of a file that is not an image. */
 export async function show({ blob, name }) {
   const preview = at("preview");
   if (preview.src) URL.revokeObjectURL(preview.src);
@@ -20,13 +20,13 @@ export async function show({ blob, name }) {
   at("clear").hidden = true;
   say(at("image-name"), name);
   const isImage = await preview.decode().then(() => true, () => false);
-  // Small ones are made of visible pixels, not of blur.
+  // Small images are shown as pixels, without smoothing.
   preview.classList.toggle("pixels", preview.naturalWidth <= 64);
   preview.hidden = !isImage;
   at("invitation").hidden = isImage;
 }
 
-/** Marks the button of what is looked at, if it is one of them. */
+/** Marks the button of the chosen sample, if there is one. */
 export function mark(name) {
   for (const button of document.querySelectorAll(".thumb")) {
     button.setAttribute("aria-pressed", String((button.dataset.sample ?? button.id) === name));
@@ -36,7 +36,7 @@ export function mark(name) {
 function chosen(given) {
   at("file").addEventListener("change", ({ target }) => {
     if (target.files.length > 0) given(of(target.files[0]));
-    // The same file may be chosen again.
+    // Allows the same file to be chosen again.
     target.value = "";
   });
 }
@@ -67,7 +67,7 @@ function samples(given) {
   }
 }
 
-/** One of the samples, as a file. */
+/** Fetches a sample as a file. */
 export async function fetchSample(name) {
   const response = await fetch(`page/samples/${name}`);
   return response.blob();

@@ -1,14 +1,14 @@
-// What the server is doing, over the last minute: four small charts of its events.
+// The live view: four charts of the server's events over the last minute.
 
 import { Chart, ceiling } from "./chart.js";
 import { at, say } from "./dom.js";
 import { count, three, width } from "./numbers.js";
 
 const SECONDS = 60;
-/** Below so many images per second lines are specks, and need a word. */
+/** Below this peak rate in images per second, the lines are hardly visible and a hint is shown. */
 const FEW = 20;
 
-/** The charts: what each shows of an event, and how its latest value is written. */
+/** The charts: the lines drawn from an event, and the format of the latest value. */
 const SHOWN = [
   {
     id: "width",
@@ -42,7 +42,7 @@ const SHOWN = [
   },
   {
     id: "queue",
-    name: "Images that wait",
+    name: "Queued images",
     lines: [{ kind: "c0", of: (event) => event.queue_length, filled: true }],
     now: (event) => count(event.queue_length),
     least: 10,
@@ -61,13 +61,13 @@ export function build() {
   redraw();
 }
 
-/** Takes an event in. */
+/** Adds an event. */
 export function tell(event) {
   seen.push({ at: performance.now() / 1000, event });
   redraw();
 }
 
-/** The server is gone: there is a gap from here on. */
+/** Marks a gap after the connection is lost. */
 export function part() {
   if (seen.at(-1)?.event) seen.push({ at: performance.now() / 1000, event: null });
   for (const { id } of SHOWN) say(at(`now-${id}`), "–");
@@ -78,7 +78,7 @@ function redraw() {
   while (seen.length > 0 && seen[0].at < now - SECONDS) seen.shift();
   const latest = seen.at(-1)?.event;
   const most = Math.max(0, ...seen.map(({ event }) => (event ? event.images_per_s + event.refused_per_s + event.late_per_s : 0)));
-  const hint = most === 0 ? "nothing asked yet" : most < FEW ? "little asked yet" : "";
+  const hint = most === 0 ? "no requests yet" : most < FEW ? "few requests yet" : "";
   for (const { id, name, lines, now: write, fixed, least } of SHOWN) {
     const drawn = lines.map(({ of, ...line }) => ({
       ...line,

@@ -1,13 +1,13 @@
-// The drawing of a network at a width: the channels of its layers, the active ones lit, and what each of them reads.
+// The drawing of a network at a width: the channels of its layers, the active ones highlighted, and the fan-in of each.
 
 import { at, svg } from "./dom.js";
 
 const LAYERS = 4;
 const CHANNELS = 16;
 const CELL = { width: 34, height: 9, apart: 3.4 };
-/** From one layer's left to the next one's. */
+/** Horizontal distance between layers. */
 const STRIDE = 118;
-/** Lit channels take the colours of the width that first needs them, as in the project's figures. */
+/** Active channels are coloured by the width that first needs them, as in the project's figures. */
 const BANDS = 4;
 
 /** Draws the network once. */
@@ -23,7 +23,7 @@ export function build() {
   at("network").append(svg("svg", { viewBox: `0 0 ${size}` }, ...fans, ...cells));
 }
 
-/** Lights the channels of a width: channel `c` of `C` exists when `c / C` is below it. */
+/** Highlights the active channels of a width: channel `c` of `C` is active if `c / C` is below the width. */
 export function light(width) {
   for (const part of at("network").querySelectorAll("[data-channel]")) {
     part.classList.toggle("on", Number(part.dataset.channel) / CHANNELS < width);
@@ -38,7 +38,7 @@ function cell(layer, channel) {
   return svg("rect", { ...place, class: `channel k${band}`, "data-channel": channel });
 }
 
-/** From all the channels of the layer before that a channel reads, to it. */
+/** The polygon from the channels of the previous layer that a channel reads to the channel. */
 function fan(layer, channel) {
   const [from, to] = [(layer - 1) * STRIDE + CELL.width, layer * STRIDE];
   const bottom = top(channel) + CELL.height;

@@ -1,19 +1,19 @@
-// The answer to one image: its likeliest classes, and what it took.
+// The answer to one image: its top classes and its timing.
 
 import { at, element, say } from "./dom.js";
 import { duration, percent, width } from "./numbers.js";
 
-/** What the server's reasons mean. */
+/** Texts for the `reason` of an answer. */
 const REASONS = {
-  requested: "the width that was asked for",
-  full: "full width: there was time for all of it",
-  load: "narrowed, so that all who wait are answered in time",
+  requested: "the width that was requested",
+  full: "full width, because time allowed it",
+  load: "narrowed so that everyone waiting is answered in time",
   budget: "as wide as the budget allows",
-  accuracy: "as narrow as the accuracy allows",
-  confident: "sure enough at this width",
+  accuracy: "as narrow as the minimum accuracy allows",
+  confident: "confident enough at this width",
 };
 
-/** How long a screen reader waits for the last of several answers. */
+/** Delay of the announcement to screen readers, so that only the last of several answers is read. */
 const PAUSE_MS = 600;
 let timer = 0;
 
@@ -31,7 +31,7 @@ export function show({ width: ran, reason, predictions, timing_ms: timing }) {
   timer = setTimeout(() => say(at("answer-said"), said), PAUSE_MS);
 }
 
-/** Shows that there is none. */
+/** Clears the answer. */
 export function clear() {
   clearTimeout(timer);
   say(at("answer-label"), "–");
@@ -40,7 +40,7 @@ export function clear() {
   at("answer-classes").replaceChildren();
 }
 
-/** Says whether an answer is on its way. */
+/** Marks the answer as pending or complete. */
 export const wait = (waits) => at("answer").setAttribute("aria-busy", String(waits));
 
 function row({ label, probability }) {

@@ -1,6 +1,6 @@
-// Calls of the server: what it serves, what widths take, what an image shows. Knows nothing of the page.
+// Calls to the server's API. Must not know the page.
 
-/** The server's own word on why it did not do what it was asked. */
+/** An error response of the server. */
 export class Refusal extends Error {
   constructor(status, code, message) {
     super(message);
@@ -9,18 +9,18 @@ export class Refusal extends Error {
   }
 }
 
-/** Nobody answered. */
+/** The server did not answer. */
 export class Unreachable extends Error {}
 
 export const models = () => call("models");
 
 export const profile = () => call("profile");
 
-/** Classifies a body: an image, or a form of several. */
+/** Classifies a body: an image, or a form with several. */
 export const classify = (body, parameters, options = {}) =>
   call(`classify?${new URLSearchParams(parameters)}`, { method: "POST", body, ...options });
 
-/** The parameters as a person would type them. */
+/** The URL of a classification request. */
 export const address = (parameters) => new URL(`classify?${new URLSearchParams(parameters)}`, document.baseURI).href;
 
 async function call(path, options) {
@@ -29,6 +29,6 @@ async function call(path, options) {
   });
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  // A proxy in between may answer in words of its own.
+  // A proxy may answer without a JSON error.
   throw new Refusal(response.status, answer.code ?? "", answer.error ?? `status ${response.status}`);
 }

@@ -1,4 +1,4 @@
-// The lines that do from a shell or from Python what the page did last.
+// Shows the last request as a curl command and as Python code.
 
 import { at, say } from "./dom.js";
 import { address } from "./server.js";
@@ -23,7 +23,7 @@ export function build() {
   at("copy").addEventListener("click", copy);
 }
 
-/** Remembers what was asked: the file's name, and the parameters. */
+/** Sets the request to show: the file's name and the parameters. */
 export function tell(name, parameters) {
   last = { name, url: address(parameters) };
   show();
@@ -54,18 +54,18 @@ function python({ name, url }) {
     `with open(${JSON.stringify(name)}, "rb") as image:`,
     `    response = requests.post(${JSON.stringify(url)}, data=image.read(), timeout=10)`,
     "if not response.ok:",
-    "    # What is wrong, in words and as a code; after 503 try again when Retry-After says.",
+    "    # The body has the error as text and code; after 503, retry as Retry-After says.",
     '    raise SystemExit(f"{response.status_code}: {response.text}")',
     "answer = response.json()",
     'print(answer["width"], answer["predictions"])',
   ].join("\n");
 }
 
-/** A word for a shell, between quotes unless it is plain. */
+/** A shell word, quoted if needed. */
 const quoted = (text) => (/^[\w.][\w.-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 async function copy() {
-  // Only pages from this machine or by TLS may write to the clipboard; elsewhere the text is selected, to be copied by hand.
+  // The clipboard is available only on localhost or over TLS; otherwise the text is selected for copying by hand.
   const written = await (navigator.clipboard?.writeText(at("code-text").textContent) ?? Promise.reject()).then(() => true, () => false);
   if (!written) getSelection().selectAllChildren(at("code-text"));
   const word = written ? "Copied" : "Selected";
