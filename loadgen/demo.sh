@@ -1,13 +1,13 @@
 #!/bin/sh
-# Shows a server under load: builds it and the load generator, plays a step and a burst in units of the server's own
-# capacity (or another plan: demo.sh 0.5:5s,2:5s), and writes the report into target/demo. Needs cargo and curl. However it
-# ends, no server stays behind.
+# Shows a server under load: builds the server and the load generator, runs a plan in units of the server's capacity (or
+# another plan: demo.sh 0.5:5s,2:5s), and writes the report to target/demo. Needs cargo and curl. Stops the server on
+# every exit.
 set -eu
 
 cd "$(dirname "$0")/.."
 built=${CARGO_TARGET_DIR:-target}
 out=$built/demo
-# In multiples of what the server can do at full width; one thread, so that a generator on one core is quick enough anywhere.
+# Multiples of the capacity at full width. One worker thread, so that a generator on one core keeps up on any machine.
 plan=${1:-0.3:4s,3:4s,0.3:4s,1:1s,3:0.5s,1:1s,3:0.5s,1:1s,0.3:4s}
 server= load= on_server= on_load=
 
@@ -16,7 +16,7 @@ fail() {
     exit 1
 }
 
-# Ends what was started, and waits for it.
+# Stops the started processes and waits for them.
 clean_up() {
     for pid in $load $server; do
         kill -TERM "$pid" 2>/dev/null || true
@@ -28,7 +28,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The last of the cores that we may use is the generator's, where there is another for the server.
+# Pins the generator to the last allowed core if the server has another.
 part_cores() {
     command -v taskset >/dev/null || return 0
     cores=$(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' | while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
@@ -50,7 +50,7 @@ start_server() {
     fail "the server did not become ready: its log is above"
 }
 
-# In the background and waited for: a signal is then obeyed at once.
+# Runs in the background and waits, so that signals are handled immediately.
 play() {
     $on_load "$built/release/anywidth-load" run "$url" "$@" &
     load=$!
@@ -72,16 +72,16 @@ step() {
     echo "demo: $1"
 }
 
-command -v curl >/dev/null || fail "curl is needed, and not there"
+command -v curl >/dev/null || fail "curl is required but not installed"
 step "building the server and the load generator: a few minutes the first time, nothing after that"
 ${CARGO:-cargo} build --release --locked --package anywidth --package anywidth-load || fail "the build failed: see above"
 mkdir -p "$out"
 part_cores
 step "starting the server"
 start_server
-# A server knows what decoding takes once it has decoded something.
+# The server's profile includes decoding only after the first image was decoded.
 play --rate 50 --duration 300ms >"$out/warm-up.txt"
-step "sending load by the plan $plan, in multiples of what the server can do at full width: 20 s as it stands"
+step "sending load by the plan $plan, in multiples of the capacity at full width (20 s by default)"
 play --of-capacity --steps "$plan" --arrivals gamma --cv2 4 --budget-ms 20x \
     --report "$out/report.html" --chart "$out/chart.svg" --json "$out/run.json"
 clean_up

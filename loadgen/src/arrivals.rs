@@ -1,8 +1,8 @@
-//! When requests arrive: times since the start of a run, ascending, the same for the same seed.
+//! Arrival times: offsets from the start of a run, ascending, deterministic in the seed.
 //!
-//! An arrival process is a sequence of [`Gaps`] of mean one, and a [`Plan`] of the rate over time that stretches them:
-//! arrival `k` comes when the plan's integral reaches the sum of the first `k` gaps. So the rate is the plan's, and the
-//! burstiness is that of the gaps, however the two are combined. Pure: knows no clock, no wire and no requests.
+//! An arrival process combines [`Gaps`] of mean 1 with a [`Plan`] of the rate over time: arrival `k` occurs when the
+//! integral of the plan reaches the sum of the first `k` gaps. The plan alone sets the rate, the gaps alone set the
+//! burstiness. Pure: no clock, no connection, no requests.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,75 +12,75 @@ use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1, Gamma};
 use thiserror::Error;
 
-/// How arrivals are spread around their rate: gaps of mean one, independent of each other.
+/// Distribution of the gaps between arrivals: mean 1, independent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gaps {
-    /// All the same.
+    /// Constant.
     Constant,
     /// Exponential: a Poisson process.
     Poisson,
-    /// Gamma with this squared coefficient of variation: bursts above 1, and more even than Poisson below.
+    /// Gamma with this squared coefficient of variation: bursty above 1, more regular than Poisson below.
     Gamma {
-        /// Variance over squared mean, above 0.
+        /// Variance divided by squared mean, above 0.
         cv2: f64,
     },
 }
 
-/// The rate over time, in pieces; nothing arrives after the last.
+/// A piecewise linear rate over time; nothing arrives after the last piece.
 ///
-/// Written `100:5s,100..400:2s,400:500ms`: a rate, or two for a ramp, in requests per second, and how long it holds.
+/// Syntax: `100:5s,100..400:2s,400:500ms`, that is, a rate or a ramp in requests per second, and its duration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pieces: Vec<Piece>,
 }
 
-/// A time in which the rate is level or a ramp.
+/// An interval in which the rate is constant or a linear ramp.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Piece {
-    /// Requests per second at its beginning.
+    /// Requests per second at its start.
     pub from: f64,
     /// Requests per second at its end.
     pub to: f64,
-    /// How long it lasts.
+    /// Its duration.
     pub length: Duration,
 }
 
-/// Why there are no such arrivals.
+/// Why arrivals cannot be generated or read.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum ArrivalsError {
-    /// A piece of a plan that cannot be read.
+    /// A piece of a plan that does not parse.
     #[error(
         "{text:?} is not a piece of a rate plan: 100:5s or 100..400:500ms is expected, up to {MAX_RATE} per second"
     )]
     NotAPiece {
-        /// What was written.
+        /// The text.
         text: String,
     },
-    /// A plan of too many pieces, or longer than a day.
+    /// A plan with too many pieces, or longer than a day.
     #[error(
         "the rate plan has {pieces} pieces and lasts {length:?}; from 1 to {MAX_PIECES} and up to a day are allowed"
     )]
     PlanTooLong {
-        /// How many there are.
+        /// The number of pieces.
         pieces: usize,
-        /// How long they last.
+        /// The total duration.
         length: Duration,
     },
     /// A squared coefficient of variation out of range.
     #[error("a squared coefficient of variation of {cv2}: it must be above 0 and at most {MAX_CV2}")]
     BadCv2 {
-        /// What was asked for.
+        /// The value.
         cv2: f64,
     },
-    /// A line that is not a time.
+    /// A line that is not a time in seconds.
     #[error("line {line} of the trace: {text:?} is not a time in seconds from 0 up to a day")]
     NotATime {
         /// Counted from 1.
         line: usize,
-        /// What it says, cut short.
+        /// The line, truncated.
         text: String,
     },
-    /// A time that lies before the one above it.
+    /// A time before the previous one.
     #[error("line {line} of the trace: times must ascend")]
     NotAscending {
         /// Counted from 1.
@@ -88,23 +88,23 @@ pub enum ArrivalsError {
     },
 }
 
-/// Most requests per second.
+/// Maximum requests per second.
 pub const MAX_RATE: f64 = 1e6;
-/// Most pieces of a plan.
+/// Maximum number of pieces of a plan.
 const MAX_PIECES: usize = 10_000;
-/// Largest squared coefficient of variation: one gap in a thousand then is most of the time.
+/// Maximum squared coefficient of variation: above it, one gap in a thousand fills most of the time.
 const MAX_CV2: f64 = 1e3;
-/// Longest plan and longest trace.
+/// Maximum length of a plan or trace.
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Gaps {
-    /// One gap.
+    /// Draws one gap.
     fn draw(self, random: &mut ChaCha8Rng) -> f64 {
         match self {
             Gaps::Constant => 1.0,
             Gaps::Poisson => Exp1.sample(random),
             Gaps::Gamma { cv2 } => {
-                // Of mean shape * scale = 1 and variance shape * scale^2 = cv2.
+                // Mean shape * scale = 1, variance shape * scale^2 = cv2.
                 Gamma::new(1.0 / cv2, cv2).expect("checked in `arrivals`").sample(random)
             }
         }
@@ -112,11 +112,11 @@ impl Gaps {
 }
 
 impl Plan {
-    /// These pieces, one after another.
+    /// A plan of consecutive pieces.
     ///
     /// # Errors
-    /// When there are none or too many, when they last longer than a day, when one lasts no time, or when a rate is
-    /// not between 0 and [`MAX_RATE`].
+    /// If there are no pieces or too many, if they last longer than a day, if one has no duration, or if a rate is
+    /// outside 0 to [`MAX_RATE`].
     pub fn new(pieces: Vec<Piece>) -> Result<Plan, ArrivalsError> {
         let length = pieces.iter().fold(Duration::ZERO, |sum, piece| sum.saturating_add(piece.length));
         if !(1..=MAX_PIECES).contains(&pieces.len()) || length > DAY {
@@ -130,12 +130,12 @@ impl Plan {
         }
     }
 
-    /// How long it lasts.
+    /// The total duration.
     pub fn length(&self) -> Duration {
         self.pieces.iter().map(|piece| piece.length).sum()
     }
 
-    /// Requests per second at a time; 0 after the end.
+    /// Requests per second at time `at`; 0 after the end.
     pub fn rate(&self, mut at: Duration) -> f64 {
         for piece in &self.pieces {
             if at < piece.length {
@@ -151,19 +151,19 @@ impl Plan {
         self.pieces.iter().map(Piece::requests).sum::<f64>() / self.length().as_secs_f64()
     }
 
-    /// The plan with every rate times `factor`.
+    /// The plan with every rate multiplied by `factor`.
     ///
     /// # Errors
-    /// When a rate exceeds [`MAX_RATE`].
+    /// If a rate exceeds [`MAX_RATE`].
     pub fn times(&self, factor: f64) -> Result<Plan, ArrivalsError> {
         let scaled = |piece: &Piece| Piece { from: piece.from * factor, to: piece.to * factor, ..*piece };
         Plan::new(self.pieces.iter().map(scaled).collect())
     }
 
-    /// The arrival times that the plan and the gaps make of a seed.
+    /// The arrival times of this plan, with `gaps` drawn from `seed`.
     ///
     /// # Errors
-    /// When the gaps' squared coefficient of variation is not above 0, or too large.
+    /// If the squared coefficient of variation is not above 0, or is too large.
     pub fn arrivals(&self, gaps: Gaps, seed: u64) -> Result<Arrivals, ArrivalsError> {
         if let Gaps::Gamma { cv2 } = gaps
             && !(cv2 > 0.0 && cv2 <= MAX_CV2)
@@ -177,23 +177,23 @@ impl Plan {
 }
 
 impl Piece {
-    /// A level rate.
+    /// A constant rate.
     pub fn level(rate: f64, length: Duration) -> Piece {
         Piece { from: rate, to: rate, length }
     }
 
-    /// How many requests it brings, on average.
+    /// Expected number of requests.
     fn requests(&self) -> f64 {
         (self.from + self.to) / 2.0 * self.length.as_secs_f64()
     }
 
-    /// When, from its beginning, it has brought `requests`.
+    /// Offset from the start of the piece at which the expected count reaches `requests`.
     fn time_of(&self, requests: f64) -> Duration {
         if requests == 0.0 {
             return Duration::ZERO;
         }
         let slope = (self.to - self.from) / self.length.as_secs_f64();
-        // Solves from*t + slope*t^2/2 = requests; this form keeps its digits where the slope is small.
+        // Solves from*t + slope*t^2/2 = requests; this form avoids cancellation for small slopes.
         let root = (self.from * self.from + 2.0 * slope * requests).max(0.0).sqrt();
         Duration::from_secs_f64(2.0 * requests / (self.from + root)).min(self.length)
     }
@@ -206,7 +206,7 @@ impl std::fmt::Display for Plan {
     }
 }
 
-/// Rates are rounded to a thousandth.
+/// Rounds rates to a thousandth.
 impl std::fmt::Display for Piece {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Piece { length, .. } = self;
@@ -231,7 +231,7 @@ impl FromStr for Plan {
     }
 }
 
-/// The time that `5s`, `0.5s` or `500ms` names, above 0 and up to a day.
+/// Parses `5s`, `0.5s` or `500ms`: above 0, at most a day.
 fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = match text.strip_suffix("ms") {
@@ -247,12 +247,12 @@ fn seconds(text: &str) -> Option<Duration> {
 pub struct Arrivals {
     gaps: Gaps,
     random: ChaCha8Rng,
-    /// Those to come.
+    /// Pieces not yet begun.
     pieces: std::vec::IntoIter<Piece>,
     piece: Option<Piece>,
-    /// When the piece begins.
+    /// Start of the current piece.
     before: Duration,
-    /// Requests that the piece has brought so far.
+    /// Expected requests of the current piece so far.
     reached: f64,
 }
 
@@ -276,11 +276,11 @@ impl Iterator for Arrivals {
     }
 }
 
-/// The arrival times of a recorded trace, shifted so that the first is 0: one time in seconds per line; empty lines and
-/// those that begin with `#` say nothing.
+/// The arrival times of a recorded trace, shifted to start at 0: one time in seconds per line. Empty lines and lines
+/// that begin with `#` are ignored.
 ///
 /// # Errors
-/// Names the first line that is not a time, or that lies before the one above it.
+/// Names the first line that is not a time, or is earlier than its predecessor.
 pub fn replay(trace: &str) -> Result<Vec<Duration>, ArrivalsError> {
     let mut times: Vec<Duration> = Vec::new();
     for (line, text) in (1..).zip(trace.lines().map(str::trim)) {

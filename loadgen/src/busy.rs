@@ -1,11 +1,11 @@
-//! Busy threads beside a run: what a server does on a core that it shares with a compiler, a sidecar or a shell loop.
+//! Busy threads beside a run: CPU contention as a compiler, a sidecar or a shell loop causes it.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// One thread of normal priority for each of some cores, which computes without a pause until this is dropped.
+/// One spinning thread of normal priority per listed core; stops on drop.
 #[derive(Debug)]
 pub struct Busy {
     stop: Arc<AtomicBool>,
@@ -13,10 +13,10 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// Keeps these cores busy from now on, one thread on each; a core that is listed twice gets two.
+    /// Starts one thread per listed core, pinned to it; a core that is listed twice gets two.
     ///
     /// # Errors
-    /// When the system gives no thread, has no such core, or cannot pin threads (other systems than Linux).
+    /// If a thread cannot be started or pinned (no such core, or not Linux).
     pub fn on(cores: &[usize]) -> io::Result<Busy> {
         let mut busy = Busy { stop: Arc::default(), threads: Vec::new() };
         for &core in cores {
@@ -24,7 +24,7 @@ impl Busy {
             let thread = thread::Builder::new().name(format!("busy-{core}")).spawn(move || {
                 let fine = pin(core);
                 let go_on = fine.is_ok();
-                // Whoever starts it waits for this.
+                // The starting thread waits for this message.
                 let _ = pinned.send(fine);
                 while go_on && !stop.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
@@ -41,7 +41,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // It computes nothing that could fail.
+            // The thread only spins and cannot fail.
             let _ = thread.join();
         }
     }

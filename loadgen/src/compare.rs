@@ -1,18 +1,18 @@
-//! Two runs side by side.
+//! Comparison of two runs.
 
 use crate::report::{Figure, Row, Scales, columns, document, escape, figures, list, rows, table};
 use crate::results::Results;
 
-/// A run and what it is called.
+/// A run with its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Named<'a> {
-    /// Its name, such as that of its file.
+    /// The name, such as that of its file.
     pub name: &'a str,
-    /// What it found.
+    /// The results.
     pub run: &'a Results,
 }
 
-/// Both runs' figures and how they differ, for the terminal.
+/// Both runs' figures and their differences, for the terminal.
 pub fn text(pair: [Named<'_>; 2]) -> String {
     let head = vec![String::new(), pair[0].name.to_owned(), pair[1].name.to_owned(), "change".to_owned()];
     let rows = std::iter::once(head).chain(differences(pair)).collect();
@@ -20,7 +20,7 @@ pub fn text(pair: [Named<'_>; 2]) -> String {
     columns(rows) + &warnings.collect::<String>()
 }
 
-/// The same as a page, with the figures of both on the same axes.
+/// The comparison as an HTML page, with both runs' figures on the same axes.
 pub fn page(pair: [Named<'_>; 2]) -> String {
     let title = format!("{} and {}", pair[0].name, pair[1].name);
     let scales = Scales::over(&pair.map(|named| named.run));
@@ -44,7 +44,7 @@ fn differences(pair: [Named<'_>; 2]) -> Vec<Vec<String>> {
     left.iter().zip(&right).map(row).collect()
 }
 
-/// What makes a comparison unfair, then what speaks against each run.
+/// Differences in the setup, then each run's own warnings.
 fn warnings(pair: [Named<'_>; 2]) -> Vec<String> {
     let [left, right] = pair.map(|named| &named.run.setup);
     let differs = [
@@ -53,7 +53,8 @@ fn warnings(pair: [Named<'_>; 2]) -> Vec<String> {
         ("models", left.model != right.model),
     ];
     let differs = differs.into_iter().filter(|(_, differ)| *differ);
-    let differs = differs.map(|(what, _)| format!("The runs had different {what}: their figures may not compare."));
+    let differs =
+        differs.map(|(what, _)| format!("The runs had different {what}: their figures may not be comparable."));
     let own =
         pair.into_iter().flat_map(|Named { name, run }| run.warnings.iter().map(move |text| format!("{name}: {text}")));
     differs.chain(own).collect()

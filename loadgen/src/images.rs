@@ -1,4 +1,4 @@
-//! The bodies of requests: image files, read as they are. What is in them is for the server to find out.
+//! Request bodies: image files, read without decoding.
 
 use std::fs;
 use std::io;
@@ -8,45 +8,45 @@ use anywidth::system_files::is_system_file;
 use bytes::Bytes;
 use thiserror::Error;
 
-/// Why there are no images.
+/// Why images cannot be loaded.
 #[derive(Debug, Error)]
 pub enum ImagesError {
-    /// A file or folder cannot be read.
+    /// A file or folder that cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: io::Error,
     },
     /// A folder without images.
     #[error("no image ({}) lies directly in {}", ENDINGS.join(", "), path.display())]
     None {
-        /// Which.
+        /// The folder.
         path: PathBuf,
     },
-    /// A file without a byte.
+    /// An empty file.
     #[error("{} is empty", path.display())]
     Empty {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// More files than are held in memory.
-    #[error("more than {MOST_IMAGES} images, the most that are held")]
+    /// Too many files.
+    #[error("more than {MOST_IMAGES} images, the maximum")]
     TooMany,
-    /// More bytes than are held in memory.
-    #[error("the images have more than {MOST_BYTES} bytes together, the most that are held")]
+    /// Too many bytes.
+    #[error("the images have more than {MOST_BYTES} bytes together, the maximum")]
     TooLarge,
 }
 
-/// As many images are held at most.
+/// Maximum number of images.
 pub const MOST_IMAGES: usize = 10_000;
-/// As many bytes they may have together.
+/// Maximum total size of the images in bytes.
 pub const MOST_BYTES: usize = 1 << 30;
-/// In a folder, files that end so are images.
+/// Extensions of image files in a folder.
 const ENDINGS: [&str; 6] = ["jpeg", "jpg", "jpe", "jfif", "png", "webp"];
 
-/// What is sent where nothing else is named.
+/// The default images.
 const SAMPLES: [&[u8]; 4] = [
     include_bytes!("../../samples/frog.png"),
     include_bytes!("../../samples/seven.png"),
@@ -54,12 +54,12 @@ const SAMPLES: [&[u8]; 4] = [
     include_bytes!("../../samples/ship.png"),
 ];
 
-/// Images that need no file: those in `samples/`, in the order of their names.
+/// Images that need no file: those in `samples/`, in order of name.
 pub fn samples() -> Vec<Bytes> {
     SAMPLES.map(Bytes::from_static).to_vec()
 }
 
-/// Reads files, and the images of folders in the order of their names.
+/// Reads files, and the images of folders in order of name.
 ///
 /// # Errors
 /// [`ImagesError`], naming the file.
@@ -86,7 +86,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, ImagesError> {
     Ok(images)
 }
 
-/// The images that lie directly in a folder.
+/// The images directly in a folder, without its subfolders.
 fn inside(folder: &Path) -> Result<Vec<PathBuf>, ImagesError> {
     let unreadable = |reason| ImagesError::Unreadable { path: folder.to_owned(), reason };
     let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(unreadable)?.collect();

@@ -1,29 +1,30 @@
-//! Open-loop load for anywidth: requests go out on schedule, whether or not answers come back.
+//! Open-loop load generator for anywidth: sends requests on schedule, whether or not answers arrive.
 //!
-//! A closed loop waits for an answer before it asks again: a slow server is then asked less often, and looks better
-//! than it is. Here arrivals are planned before anything is sent, and every latency counts from the planned time.
+//! A closed-loop generator waits for an answer before it sends the next request, so a slow server receives fewer
+//! requests and looks better than it is. Here arrivals are planned before anything is sent, and every latency counts
+//! from the scheduled time.
 //!
 //! # Map
 //!
-//! | module | what it does | what it must not know |
+//! | module | contents | must not know |
 //! |---|---|---|
-//! | [`arrivals`] | when requests come | all else |
-//! | [`mix`] | values that requests carry, by shares | |
-//! | [`workload`] | which request goes out when, from one seed | clocks, connections |
-//! | [`target`], [`images`] | where the load goes, and what is sent | |
-//! | [`pace`] | hands on what is due | what becomes of it |
+//! | [`arrivals`] | arrival times | everything else |
+//! | [`mix`] | values drawn by shares | |
+//! | [`workload`] | the planned requests, from one seed | clocks, connections |
+//! | [`target`], [`images`] | the server's address, and the request bodies | |
+//! | [`pace`] | releases requests when they are due | their outcomes |
 //! | [`client`] | connections, answers | schedules |
-//! | [`models`], [`metrics`], [`profile`] | what else the server says | |
+//! | [`models`], [`metrics`], [`profile`] | the server's other endpoints | |
 //! | [`units`] | load in units of the server | connections |
-//! | [`record`] | what became of every request | clocks, connections |
-//! | [`busy`] | busy threads beside a run | the server |
-//! | [`run`] | all of these together | what is made of the results |
-//! | [`results`], [`warnings`] | what was found, as a file | how it is shown |
-//! | [`report`], [`compare`] | pages, figures and tables | how it was found |
-//! | [`simulate`] | the server's width rule beside others, on virtual time | connections |
+//! | [`record`] | the outcome of every request | clocks, connections |
+//! | [`busy`] | CPU contention during a run | the server |
+//! | [`run`] | a run: combines the modules above | reports |
+//! | [`results`], [`warnings`] | the results as a file, and reasons to doubt them | presentation |
+//! | [`report`], [`compare`] | pages, figures and tables | measurement |
+//! | [`simulate`] | the server's policies on virtual time | connections |
 //! | [`cli`] | the subcommands of the binary | |
 //!
-//! Of the server's crate only `simulate` uses more than what a width is: what is measured is what a stranger's client sees.
+//! Only `simulate` uses more of the server's crate than `Width`: the load generator sees what any other client sees.
 
 pub mod arrivals;
 pub mod busy;

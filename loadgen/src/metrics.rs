@@ -1,6 +1,6 @@
-//! Reads single numbers from the text that the server's `/metrics` answers with.
+//! Reads single values from the text of the server's `/metrics`.
 
-/// How many images wait for a worker.
+/// Number of images waiting for a worker.
 pub const QUEUE_LENGTH: &str = "anywidth_queue_length";
 
 /// The value of a metric without labels.

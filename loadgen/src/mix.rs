@@ -1,61 +1,61 @@
-//! Values by shares: `50`, or `10:0.5,50:0.5`.
+//! Values with shares: `50`, or `10:0.5,50:0.5`.
 
 use thiserror::Error;
 
-/// Values, each with the share of the requests that get it.
+/// Values with their shares of the requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mix<T> {
     values: Vec<T>,
-    /// Where each value's share ends; the last ends at 1.
+    /// Cumulative shares; the last is 1.
     ends: Vec<f64>,
 }
 
 /// Why a text is not a [`Mix`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MixError {
-    /// A value that cannot be read.
+    /// A value that does not parse.
     #[error("bad value {value:?}: {reason}")]
     Value {
-        /// As it was typed.
+        /// The text.
         value: String,
         /// What is allowed.
         reason: String,
     },
-    /// A share that cannot be one.
+    /// A share that is not a number above 0.
     #[error("bad share {share:?} of {value:?}: a share is a number above 0, such as 0.5")]
     Share {
-        /// As it was typed.
+        /// The text.
         share: String,
-        /// Whose share.
+        /// The value it belongs to.
         value: String,
     },
-    /// One of several values has no share.
+    /// One of several values without a share.
     #[error("{value:?} has no share: several values are written as 10:0.5,50:0.5")]
     NoShare {
-        /// As it was typed.
+        /// The text.
         value: String,
     },
-    /// More values than anybody needs.
-    #[error("{values} values: there may be {MOST_VALUES}")]
+    /// Too many values.
+    #[error("{values} values: at most {MOST_VALUES} are allowed")]
     TooMany {
-        /// As many.
+        /// The number of values.
         values: usize,
     },
 }
 
-/// As many values a mix may have.
+/// Maximum number of values.
 pub const MOST_VALUES: usize = 64;
 
 impl<T> Mix<T> {
-    /// One value for all.
+    /// A single value for all requests.
     pub fn one(value: T) -> Mix<T> {
         Mix { values: vec![value], ends: vec![1.0] }
     }
 
-    /// Reads a value alone, or several with their shares, which need not add up to 1.
+    /// Parses a single value, or several with shares, which need not add up to 1.
     ///
     /// # Errors
-    /// [`MixError`], naming the part that is wrong. The reason of a bad value is `read`'s.
+    /// [`MixError`], naming the invalid part. `read` gives the reason for a bad value.
     pub fn read(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Mix<T>, MixError> {
         let bad = |value: &str, reason| MixError::Value { value: value.to_owned(), reason };
         let read = |value: &str| read(value).map_err(|reason| bad(value, reason));
@@ -77,21 +77,21 @@ impl<T> Mix<T> {
         Ok(Mix { values, ends })
     }
 
-    /// The same shares of other values.
+    /// Maps the values and keeps the shares.
     ///
     /// # Errors
-    /// The first that `other` gives.
+    /// The first error of `other`.
     pub fn try_map<U, E>(&self, other: impl Fn(&T) -> Result<U, E>) -> Result<Mix<U>, E> {
         let values = self.values.iter().map(other).collect::<Result<_, E>>()?;
         Ok(Mix { values, ends: self.ends.clone() })
     }
 
-    /// Every value, in the order in which it was named.
+    /// The values, in the order given.
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// The index of the value whose share holds `at`, a number from 0 up to 1 (without it).
+    /// The index of the value whose share contains `at`, with `0 <= at < 1`.
     pub fn index_at(&self, at: f64) -> usize {
         self.ends.partition_point(|&end| end <= at).min(self.values.len() - 1)
     }
@@ -139,7 +139,7 @@ mod tests {
             let mix = read(&text.collect::<Vec<_>>().join(",")).unwrap();
             let sum: u32 = shares.iter().sum();
             let mut drawn = vec![0; shares.len()];
-            // The middle of each part when 0..1 is cut into `sum` equal ones.
+            // The midpoints of `sum` equal parts of 0..1.
             (0..sum).for_each(|part| drawn[mix.index_at((f64::from(part) + 0.5) / f64::from(sum))] += 1);
             prop_assert_eq!(drawn, shares);
         }

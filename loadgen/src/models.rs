@@ -1,45 +1,45 @@
-//! What the server's `/models` says of a model: how often it is right at each width.
+//! Reads `/models`: a model's name and its accuracy by width.
 
 use anywidth::engine::Width;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-/// The share of right answers at one width, as whoever made the model measured it.
+/// The accuracy at one width, as stated in the model file.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct WidthAccuracy {
-    /// At this width.
+    /// The width.
     #[serde(deserialize_with = "width")]
     pub width: Width,
     /// From 0 to 1.
     pub accuracy: f64,
 }
 
-/// The accuracy of one model by width, narrowest first; empty where it is not known.
+/// The accuracy of one model by width, narrowest first; empty if unknown.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Accuracy(Vec<WidthAccuracy>);
 
-/// A model that the server has.
+/// A model of the server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// How often it is right.
+    /// The accuracy by width.
     pub accuracy: Accuracy,
 }
 
-/// Why a listing does not tell of a model.
+/// Why a listing does not describe a model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ModelsError {
-    /// It is not what an anywidth server lists.
-    #[error("it is not a listing of models: {0}")]
+    /// Not an anywidth server's listing.
+    #[error("not a listing of models: {0}")]
     NotAListing(String),
-    /// It has no model of this name.
+    /// No model of this name.
     #[error("there is no model {name:?}; there are: {known}")]
     NoSuchModel {
-        /// As it was asked for.
+        /// The requested name.
         name: String,
-        /// Those that there are.
+        /// The available names.
         known: String,
     },
 }
@@ -58,19 +58,19 @@ struct Listed {
 }
 
 impl Accuracy {
-    /// From measurements in any order.
+    /// Accuracies from measurements in any order.
     pub fn new(mut measured: Vec<WidthAccuracy>) -> Accuracy {
         measured.sort_by_key(|measured| measured.width);
         Accuracy(measured)
     }
 
-    /// Is nothing known?
+    /// Whether no accuracy is known.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The accuracy at a width: as measured, and between two measurements on the line that joins them; below the
-    /// narrowest on the line from nothing, above the widest as there.
+    /// The accuracy at `width`, by linear interpolation between measurements; below the narrowest towards 0 at width 0,
+    /// above the widest constant.
     pub fn at(&self, width: Width) -> Option<f64> {
         let above = self.0.partition_point(|measured| measured.width < width);
         let Some(right) = self.0.get(above) else { return self.0.last().map(|widest| widest.accuracy) };
@@ -82,7 +82,7 @@ impl Accuracy {
 }
 
 impl Model {
-    /// Finds a model in the body of `/models`: the default where none is named.
+    /// Finds a model in the body of `/models`; the default if `name` is `None`.
     ///
     /// # Errors
     /// [`ModelsError`]
@@ -100,7 +100,7 @@ impl Model {
     }
 }
 
-/// Reads a width as the server and [`Results`](crate::results::Results) write it; the engine itself only writes.
+/// Deserializes a width as the server and [`Results`](crate::results::Results) write it; the engine only serializes.
 pub(crate) fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Width, D::Error> {
     f64::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
 }

@@ -1,6 +1,7 @@
-//! Hands every request on when it is due, whatever became of those before it.
+//! Releases every request when it is due, independent of the outcomes of earlier ones.
 //!
-//! A thread of its own: the timers of an asynchronous runtime tick in milliseconds, which is longer than an answer takes.
+//! Runs on its own thread: asynchronous timers have a resolution of a millisecond, which is longer than an answer
+//! takes.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,10 +10,10 @@ use tokio::sync::mpsc::Sender;
 
 use crate::workload::Planned;
 
-/// The longest sleep: so soon it is noticed that nobody wants more.
+/// Maximum sleep, after which a closed receiver is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
-/// Sends each request when its time from `start` has come, until there are no more or nobody receives them.
+/// Sends each request at its time after `start`, until the plan ends or the receiver is closed.
 pub fn pace(start: Instant, plan: impl Iterator<Item = Planned>, due: &Sender<Planned>) {
     for planned in plan {
         if !wait_until(start + planned.at, due) || due.blocking_send(planned).is_err() {
@@ -21,7 +22,7 @@ pub fn pace(start: Instant, plan: impl Iterator<Item = Planned>, due: &Sender<Pl
     }
 }
 
-/// False where nobody receives any more.
+/// Returns false if the receiver is closed.
 fn wait_until(time: Instant, due: &Sender<Planned>) -> bool {
     loop {
         if due.is_closed() {
@@ -67,7 +68,7 @@ mod tests {
     fn it_ends_when_nobody_receives() {
         let (due, received) = channel(1);
         drop(received);
-        // An hour from now: this test would not end otherwise.
+        // An hour from now: without the check of the receiver, this test would not end.
         pace(Instant::now(), plan(&[3_600_000]).into_iter(), &due);
     }
 }

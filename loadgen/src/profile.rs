@@ -1,21 +1,21 @@
-//! What the server's `/profile` says of a model: how long it takes at each width, and how much the server can do.
+//! Reads `/profile`: a model's latency by width, and the server's capacity.
 
 use anywidth::engine::Width;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// A model as a running server has measured it.
+/// A model as measured by a running server.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Profile {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its version.
+    /// The version.
     pub version: String,
-    /// Microseconds that an image takes to decode, of late; `None` before the first.
+    /// Recent mean time to decode an image, in microseconds; `None` before the first.
     pub decode_us: Option<f64>,
-    /// Images per second that all workers together answer at full width, decoding included.
+    /// Images per second that all workers together answer at full width, including decoding.
     pub capacity_at_full_width: f64,
-    /// Its widths, ascending.
+    /// The widths, ascending.
     pub steps: Vec<ProfileStep>,
 }
 
@@ -25,24 +25,24 @@ pub struct ProfileStep {
     /// The width.
     #[serde(deserialize_with = "crate::models::width")]
     pub width: Width,
-    /// The share of right answers, where it is known.
+    /// The accuracy, if known.
     pub accuracy: Option<f64>,
-    /// Batch sizes, and how many microseconds the network takes for such a batch.
+    /// Batch sizes, and the latency of such a batch in microseconds.
     pub latency_us: Vec<(usize, f64)>,
 }
 
-/// Why an answer does not tell of a model.
+/// Why an answer does not describe a model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProfileError {
-    /// It is not what an anywidth server answers.
-    #[error("it is not what /profile answers: {0}")]
+    /// Not an anywidth server's profile.
+    #[error("not a /profile response: {0}")]
     NotAProfile(String),
-    /// It has no model of this name.
+    /// No model of this name.
     #[error("/profile has no model {name:?}; it has: {known}")]
     NoSuchModel {
-        /// As it was asked for.
+        /// The requested name.
         name: String,
-        /// Those that there are.
+        /// The available names.
         known: String,
     },
 }
@@ -53,7 +53,7 @@ struct Answer {
 }
 
 impl Profile {
-    /// Finds a model in the body of `/profile`: the first where none is named.
+    /// Finds a model in the body of `/profile`; the first if `name` is `None`.
     ///
     /// # Errors
     /// [`ProfileError`]
@@ -66,7 +66,7 @@ impl Profile {
         wanted.next().ok_or_else(|| ProfileError::NoSuchModel { name: name.unwrap_or_default().to_owned(), known })
     }
 
-    /// Microseconds that a batch takes at a width, if that was measured; without decoding.
+    /// Latency of a batch at a width in microseconds, without decoding; `None` if not measured.
     pub fn latency_us(&self, width: Width, batch: usize) -> Option<f64> {
         let step = self.steps.iter().find(|step| step.width == width)?;
         step.latency_us.iter().find(|point| point.0 == batch).map(|point| point.1)
@@ -77,7 +77,7 @@ impl Profile {
 pub(crate) mod tests {
     use super::*;
 
-    /// Two models, of which the second has no accuracies and has decoded nothing.
+    /// Two models; the second has no accuracies and no decoding time.
     pub(crate) const ANSWER: &[u8] = br#"{"workers":1,"models":[
         {"name":"a","version":"2","correction":1.02,"decode_us":60.0,"capacity_at_full_width":1500.5,"steps":[
             {"width":0.25,"accuracy":0.8,"latency_us":[[1,60.0],[16,900.0]]},
@@ -99,6 +99,6 @@ pub(crate) mod tests {
     fn what_is_not_there_is_named() {
         let message = |body: &[u8]| Profile::find(body, Some("c")).unwrap_err().to_string();
         assert_eq!(message(ANSWER), "/profile has no model \"c\"; it has: a, b");
-        assert!(message(b"hello").starts_with("it is not what /profile answers: "));
+        assert!(message(b"hello").starts_with("not a /profile response: "));
     }
 }

@@ -1,4 +1,4 @@
-//! Where the load goes: an address that listens, and on this machine unless told otherwise.
+//! The server's address: reachable, and on this machine unless a remote one is allowed.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -6,61 +6,61 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use hyper::Uri;
 use thiserror::Error;
 
-/// A server that listens.
+/// A reachable server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where connections go.
+    /// The address for connections.
     pub address: SocketAddr,
-    /// Host and port as they were typed, for the header.
+    /// Host and port as given, for the `Host` header.
     pub authority: String,
 }
 
-/// Why there is no [`Target`].
+/// Why a URL gives no [`Target`].
 #[derive(Debug, Error)]
 pub enum TargetError {
-    /// The text is not a URL of the kind that is wanted.
+    /// The text is not a server's URL.
     #[error("{url:?} is not a server's URL, such as http://127.0.0.1:8080")]
     NotAUrl {
-        /// As it was typed.
+        /// The text.
         url: String,
     },
-    /// Encrypted connections are not spoken.
-    #[error("{url:?}: only http:// is spoken")]
+    /// TLS is not supported.
+    #[error("{url:?}: only http:// is supported")]
     NotHttp {
-        /// As it was typed.
+        /// The text.
         url: String,
     },
-    /// The name has no address.
+    /// The name does not resolve.
     #[error("{authority} has no address: {reason}")]
     Unknown {
-        /// As it was typed.
+        /// The authority.
         authority: String,
-        /// What the system said.
+        /// The system's error.
         reason: io::Error,
     },
-    /// Load for another machine needs a word more.
+    /// A remote server requires a flag.
     #[error(
-        "{address} is not this machine; to send load to another, which may take it for an attack, say --allow-remote"
+        "{address} is not this machine; use --allow-remote to send load to another, which may take it for an attack"
     )]
     Remote {
-        /// The address found.
+        /// The resolved address.
         address: SocketAddr,
     },
-    /// Nobody listens.
+    /// Nothing listens.
     #[error("cannot reach {authority}: {reason}")]
     Unreachable {
-        /// As it was typed.
+        /// The authority.
         authority: String,
-        /// What the system said.
+        /// The system's error.
         reason: io::Error,
     },
 }
 
 impl Target {
-    /// Finds the address behind a URL, and connects once to see that something listens.
+    /// Resolves a URL and connects once to check that a server listens.
     ///
     /// # Errors
-    /// [`TargetError`]: no such URL, a remote one without `allow_remote`, or nobody there.
+    /// [`TargetError`]: not a URL, a remote address without `allow_remote`, or no connection.
     pub fn find(url: &str, allow_remote: bool) -> Result<Target, TargetError> {
         let authority = authority(url)?;
         let unknown = |reason| TargetError::Unknown { authority: authority.clone(), reason };
@@ -69,7 +69,7 @@ impl Target {
             Some(&address) if !allow_remote => return Err(TargetError::Remote { address }),
             _ => {}
         }
-        // A name may have several addresses of which one listens.
+        // A name may have several addresses of which only one listens.
         let reached = TcpStream::connect(&addresses[..]).and_then(|stream| stream.peer_addr());
         match reached {
             Ok(address) => Ok(Target { address, authority }),
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn another_machine_is_refused_before_anything_is_sent() {
-        // Addresses set aside for documentation: nobody has them.
+        // Addresses reserved for documentation.
         for url in ["http://192.0.2.1:80", "http://[2001:db8::1]:80"] {
             assert!(error(url).ends_with("say --allow-remote"), "{url}: {}", error(url));
         }
@@ -127,6 +127,6 @@ mod tests {
         {
             assert_eq!(error(url), format!("{url:?} is not a server's URL, such as http://127.0.0.1:8080"));
         }
-        assert_eq!(error("https://127.0.0.1:1"), "\"https://127.0.0.1:1\": only http:// is spoken");
+        assert_eq!(error("https://127.0.0.1:1"), "\"https://127.0.0.1:1\": only http:// is supported");
     }
 }

@@ -1,6 +1,6 @@
-//! Rates and times in units of the server: shares of its capacity, and multiples of what one image takes at full width.
+//! Rates and times in units of the server: multiples of its capacity, and of one image's time at full width.
 //!
-//! Load that is written so means the same on every machine. Knows no connection: it is told what the server says.
+//! Load in these units is comparable across machines. Must not know connections: callers pass the server's profile.
 
 use std::str::FromStr;
 
@@ -10,61 +10,61 @@ use thiserror::Error;
 
 use crate::profile::Profile;
 
-/// What one unit is, of one model on one server.
+/// The units of one model on one server.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Units {
-    /// Requests of one image that can be answered each second at full width.
+    /// Single-image requests per second that the server can answer at full width.
     pub capacity_per_s: f64,
-    /// Milliseconds that one image takes at full width, decoding included as far as it is known.
+    /// Milliseconds per image at full width, including decoding if known.
     pub image_ms: f64,
 }
 
-/// A time as it is typed: `50` milliseconds, or `20x`, which is 20 times what one image takes.
+/// A time as written: `50` milliseconds, or `20x` for 20 times [`Units::image_ms`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Time {
-    /// So many milliseconds.
+    /// Milliseconds.
     Milliseconds(f64),
-    /// So many times [`Units::image_ms`].
+    /// A multiple of [`Units::image_ms`].
     Images(f64),
 }
 
-/// Why something cannot be said in milliseconds, or in units.
+/// Why a time cannot be converted to milliseconds or units.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum UnitsError {
-    /// A text that is no time.
+    /// A text that is not a time.
     #[error(
-        "milliseconds are a number above 0 and up to {MOST_MS}, or, such as 20x, times what one image takes at full width"
+        "milliseconds are a number above 0 and up to {MOST_MS}, or a multiple of one image's time at full width, such as 20x"
     )]
     NotATime,
-    /// So many images take no time that is allowed.
+    /// A multiple whose time is out of range.
     #[error("{times}x is {ms} ms: from 0.001 up to {MOST_MS} are allowed")]
     OutOfRange {
-        /// As it was typed.
+        /// The multiple.
         times: f64,
-        /// What that is.
+        /// The time in milliseconds.
         ms: f64,
     },
-    /// Nothing is known of the server.
-    #[error("{times}x: what one image takes is not known")]
+    /// The units are unknown.
+    #[error("{times}x: the time per image is unknown")]
     NoUnits {
-        /// As it was typed.
+        /// The multiple.
         times: f64,
     },
-    /// The server does not say enough.
-    #[error("/profile does not say {what} of model {model:?}")]
+    /// A missing figure in the profile.
+    #[error("/profile does not report {what} of model {model:?}")]
     Unsaid {
-        /// Of which model.
+        /// The model.
         model: String,
-        /// What is missing.
+        /// The missing figure.
         what: &'static str,
     },
 }
 
-/// The longest time: an hour.
+/// Maximum time: an hour.
 const MOST_MS: f64 = 3.6e6;
 
 impl Units {
-    /// Those of a model, as its server has measured it.
+    /// The units of a model as its server measured it.
     ///
     /// # Errors
     /// [`UnitsError::Unsaid`]
@@ -73,7 +73,7 @@ impl Units {
             let number = number.filter(|&number| number > 0.0 && number.is_finite());
             number.ok_or_else(|| UnitsError::Unsaid { model: profile.name.clone(), what })
         };
-        let network_us = sound(profile.latency_us(Width::FULL, 1), "what one image takes at full width")?;
+        let network_us = sound(profile.latency_us(Width::FULL, 1), "the time per image at full width")?;
         let image_us = network_us + profile.decode_us.unwrap_or(0.0).max(0.0);
         Ok(Units {
             capacity_per_s: sound(Some(profile.capacity_at_full_width), "the capacity at full width")?,
@@ -83,10 +83,10 @@ impl Units {
 }
 
 impl Time {
-    /// This time in milliseconds.
+    /// The time in milliseconds.
     ///
     /// # Errors
-    /// When it is in units that are not known, or makes no time that is allowed.
+    /// If the units are unknown, or the result is out of range.
     pub fn ms(self, units: Option<&Units>) -> Result<f64, UnitsError> {
         let times = match self {
             Time::Milliseconds(ms) => return Ok(ms),
@@ -110,7 +110,7 @@ impl FromStr for Time {
     }
 }
 
-/// To the microsecond: more places would only be noise.
+/// Rounds to a microsecond.
 fn rounded(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
 }
@@ -144,17 +144,17 @@ mod tests {
         let error = |times, units: Option<&Units>| Time::Images(times).ms(units).unwrap_err().to_string();
         assert_eq!(error(6e6, Some(&units("a"))), "6000000x is 4200000 ms: from 0.001 up to 3600000 are allowed");
         assert_eq!(error(1e-6, Some(&units("a"))), "0.000001x is 0 ms: from 0.001 up to 3600000 are allowed");
-        assert_eq!(error(20.0, None), "20x: what one image takes is not known");
+        assert_eq!(error(20.0, None), "20x: the time per image is unknown");
     }
 
     #[test]
     fn a_server_that_says_too_little_gives_no_units() {
         let profile = Profile::find(ANSWER, None).unwrap();
         let error = |profile: Profile| Units::of(&profile).unwrap_err().to_string();
-        let message = "/profile does not say the capacity at full width of model \"a\"";
+        let message = "/profile does not report the capacity at full width of model \"a\"";
         assert_eq!(error(Profile { capacity_at_full_width: 0.0, ..profile.clone() }), message);
         let narrow = profile.steps[..1].to_vec();
-        let message = "/profile does not say what one image takes at full width of model \"a\"";
+        let message = "/profile does not report the time per image at full width of model \"a\"";
         assert_eq!(error(Profile { steps: narrow, ..profile }), message);
     }
 }

@@ -1,6 +1,6 @@
-//! Which request goes out when, and what it asks for: all of it from one seed, before anything is sent.
+//! The planned requests and their contents, from one seed, before anything is sent.
 //!
-//! Knows nothing of connections, clocks or answers.
+//! Must not know connections, clocks or answers.
 
 use std::time::Duration;
 
@@ -12,36 +12,36 @@ use rand::{RngExt, SeedableRng};
 
 use crate::mix::Mix;
 
-/// What requests ask for.
+/// The contents of requests.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    /// Milliseconds that a request gives the server; `None` sends no budget.
+    /// Latency budgets in milliseconds; `None` sends no budget.
     pub budgets_ms: Mix<Option<f64>>,
-    /// Widths that requests pin; `None` leaves the choice to the server.
+    /// Pinned widths; `None` leaves the choice to the server.
     pub widths: Mix<Option<Width>>,
     /// The model; `None` for the server's default.
     pub model: Option<String>,
-    /// More query parameters, as they stand in a URL.
+    /// Additional query parameters, URL-encoded.
     pub query: String,
-    /// What every answer is judged by, instead of its request's budget.
+    /// Deadline for every answer, instead of its request's budget.
     pub deadline: Option<Duration>,
 }
 
-/// Requests that ask for the same.
+/// Requests with the same parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kind {
     /// Path and query.
     pub uri: Uri,
-    /// From its scheduled time, an answer is on time up to here; `None` if it always is.
+    /// Maximum latency from the scheduled time that counts as on time; `None` if any does.
     pub deadline: Option<Duration>,
-    /// The width that it pins.
+    /// The pinned width.
     pub width: Option<Width>,
 }
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {
-    /// When it is due, from the start.
+    /// Due time, from the start of the run.
     pub at: Duration,
     /// Its index among the [kinds](Workload::kinds).
     pub kind: usize,
@@ -50,7 +50,7 @@ pub struct Planned {
 }
 
 impl Workload {
-    /// Every pair of a budget and a width.
+    /// All pairs of a budget and a width.
     pub fn kinds(&self) -> Vec<Kind> {
         let of = |&budget_ms| self.widths.values().iter().map(move |&width| self.kind(budget_ms, width));
         self.budgets_ms.values().iter().flat_map(of).collect()
@@ -68,14 +68,14 @@ impl Workload {
         Kind { uri, deadline, width }
     }
 
-    /// Gives every arrival its budget, its width and its image: images in turn, from one that the seed chooses.
+    /// Assigns a budget, a width and an image to every arrival; images in turn, from one that the seed chooses.
     pub fn plan<A>(&self, arrivals: A, images: usize, seed: u64) -> impl Iterator<Item = Planned> + Send + use<A>
     where
         A: Iterator<Item = Duration> + Send,
     {
         let (budgets, widths) = (self.budgets_ms.clone(), self.widths.clone());
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        // The arrivals have the same seed: what a request asks for must not depend on its gap.
+        // A separate stream of the same seed keeps the contents independent of the gaps.
         random.set_stream(1);
         let first = random.random_range(..images);
         arrivals.enumerate().map(move |(index, at)| {
@@ -135,7 +135,7 @@ mod tests {
         assert_ne!(planned, plan(8));
         assert!(planned.iter().map(|planned| planned.at).eq(arrivals()));
         assert!(planned.windows(2).all(|pair| pair[1].image == (pair[0].image + 1) % 3));
-        // Three quarters have the first budget: three standard deviations of 4000 draws are 82.
+        // Three quarters have the first budget; 82 is three standard deviations of 4000 draws.
         let first = planned.iter().filter(|planned| planned.kind < 2).count();
         assert!(first.abs_diff(3000) < 82, "{first}");
     }

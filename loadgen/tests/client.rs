@@ -1,4 +1,4 @@
-//! Connections: kept, opened again, and what comes over them.
+//! Connections of the client: reuse, reopening, and answers.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Instant;
 
-use anywidth_load::client::{Answer, Broken, Client};
+use anywidth_load::client::{Answer, Client, ClientError};
 use anywidth_load::target::Target;
 use bytes::Bytes;
 use hyper::{Method, Uri};
@@ -17,7 +17,7 @@ use tokio::runtime::LocalRuntime;
 
 const MOST_BYTES: usize = 1000;
 
-async fn ask(client: &Client) -> Result<Answer, Broken> {
+async fn ask(client: &Client) -> Result<Answer, ClientError> {
     let (before, sent_at) = (Instant::now(), Cell::new(Instant::now()));
     let body = Bytes::from_static(b"an image");
     let answer = client.ask(Method::POST, Uri::from_static("/classify"), body, MOST_BYTES, &sent_at).await;
@@ -25,10 +25,10 @@ async fn ask(client: &Client) -> Result<Answer, Broken> {
     answer
 }
 
-/// Asks so often, one after another, and gives what came back with the number of connections.
-fn asked(count: usize, server: &Server) -> (Vec<Result<Answer, Broken>>, usize) {
+/// Sends `count` sequential requests and returns the outcomes with the number of connections.
+fn asked(count: usize, server: &Server) -> (Vec<Result<Answer, ClientError>>, usize) {
     let client = Client::new(&Target::find(&server.url(), false).unwrap());
-    // The target was tried with a connection of its own.
+    // `Target::find` opened a connection of its own.
     let before = server.connections();
     let answers = LocalRuntime::new().unwrap().block_on(async {
         let mut answers = Vec::new();
@@ -45,7 +45,10 @@ fn a_connection_is_used_again() {
     let (answers, connections) = asked(20, &Server::always(Reply::answer("0.5")));
     assert!(answers.iter().flatten().count() == 20 && connections == 1, "{connections}: {answers:?}");
     let first = answers[0].clone().unwrap();
-    assert_eq!((first.status.as_u16(), first.width, first.why().as_deref()), (200, "0.5".parse().ok(), Some("load")));
+    assert_eq!(
+        (first.status.as_u16(), first.width, first.reason().as_deref()),
+        (200, "0.5".parse().ok(), Some("load"))
+    );
 }
 
 #[test]
@@ -58,7 +61,7 @@ fn a_connection_that_the_server_closed_is_opened_again() {
 fn a_server_that_says_too_much_is_not_listened_to() {
     let body = "x".repeat(MOST_BYTES + 1).leak();
     let (answers, _) = asked(1, &Server::always(Reply::error(200, body)));
-    assert_eq!(answers, [Err(Broken::TooLarge(MOST_BYTES))]);
+    assert_eq!(answers, [Err(ClientError::TooLarge(MOST_BYTES))]);
 }
 
 #[test]
@@ -68,14 +71,14 @@ fn what_is_not_http_is_named() {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // The connection that only tries ends at once.
+            // The connection of `Target::find` closes immediately.
             if stream.read(&mut [0; 10]).unwrap() > 0 {
                 stream.write_all(b"SSH-2.0-hello\r\n\r\n").unwrap();
             }
         }
     });
     let client = Client::new(&Target::find(&url, false).unwrap());
-    assert_eq!(LocalRuntime::new().unwrap().block_on(ask(&client)), Err(Broken::NotHttp));
+    assert_eq!(LocalRuntime::new().unwrap().block_on(ask(&client)), Err(ClientError::NotHttp));
 }
 
 #[test]
@@ -84,5 +87,5 @@ fn a_server_that_is_gone_is_named() {
     let client = Client::new(&Target::find(&server.url(), false).unwrap());
     drop(server);
     let answer = LocalRuntime::new().unwrap().block_on(ask(&client));
-    assert!(matches!(&answer, Err(Broken::Connect(reason)) if reason.contains("refused")), "{answer:?}");
+    assert!(matches!(&answer, Err(ClientError::Connect(reason)) if reason.contains("refused")), "{answer:?}");
 }

@@ -1,4 +1,4 @@
-//! The binary: what it prints and writes, and the codes that it ends with.
+//! The binary: its output, files and exit codes.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -19,7 +19,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     command.args(arguments).current_dir(folder).env_clear().output().unwrap()
 }
 
-/// Checks that the command ends with this code, and gives what it wrote on standard error.
+/// Checks the exit code and returns standard error.
 fn fails(arguments: &[&str], code: i32) -> String {
     let output = run(tempfile::tempdir().unwrap().path(), arguments);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -64,7 +64,7 @@ fn a_run_is_printed_and_written_and_compared() {
     assert!(text.lines().any(|line| line.contains("SLO attainment") && line.ends_with("100.00 %")), "{text}");
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     let json: Value = serde_json::from_str(&read("a.json")).unwrap();
-    // One each millisecond, and none at the very end.
+    // One per millisecond, none at the end of the plan.
     assert_eq!((&json["totals"]["offered"], &json["totals"]["on_time"]), (&Value::from(49), &Value::from(49)));
     assert_eq!(
         (&json["totals"]["effective_accuracy"], &json["setup"]["model"]),
@@ -82,7 +82,7 @@ fn a_run_is_printed_and_written_and_compared() {
     assert!(text.contains("Warning: The runs had different arrivals") && read("c.html").contains("<h2>b</h2>"));
 }
 
-/// Answers the next request, and gives its path.
+/// Answers the next request and returns its path.
 fn answered(server: &mut Server) -> String {
     let asked = server.asked.blocking_recv().unwrap();
     let path = asked.path.clone();
@@ -95,9 +95,9 @@ fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
     let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
     let url = server.url();
     let answering = std::thread::spawn(move || {
-        // 10 of the first step and 50 of the second, and none at the very end.
+        // 10 of the first step, 50 of the second, none at the end of the plan.
         let paths: Vec<String> = (0..59).map(|_| answered(&mut server)).collect();
-        // It must stay until the run is over.
+        // The server must live until the end of the run.
         (paths, server)
     });
     let plan = ["--of-capacity", "--steps", "0.1:100ms,1:50ms", "--arrivals", "constant"];
@@ -135,7 +135,7 @@ fn all_of_the_capacity_is_sent_unless_told_otherwise() {
 fn a_server_that_does_not_say_how_fast_it_is_gets_no_load_in_its_units() {
     let server = Server::always(Reply::answer("1")).unmeasured();
     let error = |more: &[&str]| fails(&[&["run", &server.url(), "--image", "image.png"], more].concat(), 1);
-    let message = "has no /profile (it says 404): say rates per second and budgets in milliseconds\n";
+    let message = "has no /profile (status 404): give rates per second and budgets in milliseconds\n";
     assert!(error(&["--of-capacity", "--rate", "1"]).ends_with(message));
     assert!(error(&["--budget-ms", "none:1,20x:1"]).ends_with(message));
     assert!(error(&["--deadline-ms", "20x"]).ends_with(message));
@@ -193,7 +193,7 @@ fn without_an_image_samples_are_sent_and_the_result_is_told_first() {
     let verdict = "All 3 requests were answered on time; all answers had width 0.5.";
     assert!(text.starts_with(verdict) && text.contains("Accuracies are the model's own"), "{text}");
     let page = fs::read_to_string(folder.path().join("a.html")).unwrap();
-    // Whoever does it again may have the server elsewhere.
+    // The repeated run may use another server.
     assert!(page.contains(verdict) && page.contains("<pre>anywidth-load run URL --replay"), "{page}");
 }
 
@@ -206,12 +206,10 @@ fn a_server_that_answers_nothing_ends_the_command_with_an_error() {
     );
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: not one of 3 requests was answered\n");
-    // What was found is there all the same.
+    // The results are written nevertheless.
     assert!(folder.path().join("a.json").exists());
     assert!(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .contains("3 requests failed, most of them so: the connection ended early")
+        String::from_utf8(output.stdout).unwrap().contains("3 requests failed, most often: the connection ended early")
     );
 }
 
@@ -226,7 +224,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--steps", "100:10s,x"], "\"x\" is not a piece of a rate plan"),
         (&["--arrivals", "gamma", "--cv2", "0"], "a squared coefficient of variation of 0"),
         (&["--arrivals", "sometimes"], "[possible values: constant, poisson, gamma]"),
-        (&["--rate", "1000000", "--duration", "3s"], "more than 1000000 requests: allow them with --max-requests"),
+        (&["--rate", "1000000", "--duration", "3s"], "more than 1000000 requests: raise --max-requests to allow them"),
         (&["--rate", "5", "--steps", "5:1s"], "cannot be used with"),
         (&["--of-capacity", "--replay", "times.txt"], "cannot be used with"),
         (&["--budget-ms", "x"], "bad value \"x\": milliseconds are a number above 0"),
@@ -241,9 +239,9 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--deadline-ms", "1e18"], "milliseconds are a number"),
         (&["--max-outstanding", "0"], "1..=100000"),
         (&["--timeout-ms", "0"], "1..=600000"),
-        (&["--interval-ms", "1", "--duration", "60s"], "cuts the run into 60000 intervals: there may be 2000"),
+        (&["--interval-ms", "1", "--duration", "60s"], "cuts the run into 60000 intervals: at most 2000 are allowed"),
         (&["--image", "absent.png"], "cannot read absent.png"),
-        (&["--query", &"x".repeat(2001)], "--query and --model have 2001 bytes: together they may have 2000"),
+        (&["--query", &"x".repeat(2001)], "--query and --model have 2001 bytes together: at most 2000 are allowed"),
         (&["--speed", "9"], "unexpected argument '--speed'"),
     ] {
         let text = with(flags);
@@ -258,7 +256,7 @@ fn what_cannot_be_reached_or_must_not_be_is_named() {
     let with = |url: &str| fails(&[&["run", url], &image[..]].concat(), 1);
     assert!(with("http://192.0.2.1:80").contains("192.0.2.1:80 is not this machine"));
     assert!(with("http://127.0.0.1:9/classify").contains("is not a server's URL"));
-    // Port 9 is for discarding, and nobody listens there.
+    // Port 9 (discard) has no listener.
     assert!(with("http://127.0.0.1:9").starts_with("error: cannot reach 127.0.0.1:9: "));
 
     let server = Server::always(Reply::answer("1"));
@@ -267,14 +265,14 @@ fn what_cannot_be_reached_or_must_not_be_is_named() {
     assert_eq!(unknown, "error: there is no model \"huge\"; there are: tiny\n");
     let nowhere = fails(&[&["run", &url, "--json", "absent/a.json"], &image[..]].concat(), 1);
     assert!(nowhere.starts_with("error: cannot write absent/a.json: "), "{nowhere}");
-    assert!(fails(&["compare", "image.png", "absent"], 1).contains("image.png is not a run that --json has written"));
+    assert!(fails(&["compare", "image.png", "absent"], 1).contains("image.png is not a run written by --json"));
 }
 
 #[test]
 fn help_says_when_to_use_what() {
     let folder = tempfile::tempdir().unwrap();
     let text = succeeds(&folder, &["run", "--help"]);
-    for words in ["poisson for many independent callers", "When requests come", "What they ask for", "--allow-remote"] {
+    for words in ["poisson for many independent callers", "Schedule", "Requests", "--allow-remote"] {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
 }
@@ -282,7 +280,7 @@ fn help_says_when_to_use_what() {
 #[test]
 fn an_interrupted_run_is_reported_all_the_same() {
     let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
-    // The second is due in an hour.
+    // The second request is due in an hour.
     fs::write(folder.path().join("times.txt"), "0\n3600\n").unwrap();
     fs::write(folder.path().join("image.png"), "an image").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_anywidth-load"));
@@ -302,7 +300,10 @@ fn an_interrupted_run_is_reported_all_the_same() {
     first.reply(Reply::answer("1"));
 
     let output = ended.join().unwrap();
-    assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("stopped before its plan"));
+    assert!(
+        output.status.success()
+            && String::from_utf8(output.stdout).unwrap().contains("stopped before the end of its plan")
+    );
     let json: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("a.json")).unwrap()).unwrap();
     assert_eq!((&json["interrupted"], &json["totals"]["on_time"]), (&Value::from(true), &Value::from(1)));
 }

@@ -1,4 +1,4 @@
-//! `make demo`, with stand-ins for cargo and the server: what it leaves behind, and what it does not.
+//! `make demo` with stand-ins for cargo and the server: the files it writes, and the processes it stops.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use support::{Reply, Server};
 use tempfile::TempDir;
 
-/// A server that ends when it is asked to, and then leaves a file.
+/// A server that exits when it is terminated, and then writes a file.
 fn stand_in(folder: &TempDir, url: &str) -> String {
     let stopped = folder.path().join("stopped");
     format!(
@@ -20,7 +20,7 @@ fn stand_in(folder: &TempDir, url: &str) -> String {
     )
 }
 
-/// Starts the demo: nothing is built, and the server is this script.
+/// Starts the demo without a build, with this script as the server.
 fn start(folder: &TempDir, cargo: &str, server: &str, plan: &str) -> Child {
     let release = folder.path().join("release");
     fs::create_dir(&release).unwrap();

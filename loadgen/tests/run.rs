@@ -65,7 +65,7 @@ fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut
         images: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
         max_outstanding: options.max_outstanding,
         timeout: options.timeout,
-        look_every: Duration::from_millis(5),
+        sample_every: Duration::from_millis(5),
         ask_queue: true,
     };
     let plan = workload.plan(options.due_ms.into_iter().map(Duration::from_millis), 2, 1);
@@ -235,7 +235,7 @@ fn the_servers_queue_is_looked_at() {
     let played = run(&mut server, options, async |server, _| {
         let asked = server.asked.recv().await.unwrap();
         // A look begins only when the one before it has been noted.
-        while server.looks() < 2 {
+        while server.metrics_requests() < 2 {
             tokio::task::yield_now().await;
         }
         asked.reply(Reply::answer("1"));

@@ -1,4 +1,4 @@
-//! `anywidth-load compare`: two runs side by side.
+//! `anywidth-load compare`: compares two runs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ use crate::results::Results;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// File that `run --json` has written
+    /// Run written by `run --json`
     #[arg(value_name = "A.json")]
     left: PathBuf,
 
-    /// Another; changes are counted from the first to this one
+    /// Run to compare with the first; changes are relative to the first
     #[arg(value_name = "B.json")]
     right: PathBuf,
 
-    /// Write a page as well, with the figures of both on the same axes
+    /// Also write an HTML page with both runs' figures on the same axes
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(print(&text(pair))?)
 }
 
-/// The file's name without its ending.
+/// The file name without its extension.
 fn name(path: &Path) -> String {
     path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

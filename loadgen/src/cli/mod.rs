@@ -14,10 +14,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Open-loop load for anywidth: requests go out on schedule, whether or not answers come back
+/// Open-loop load generator for anywidth: sends requests on schedule, whether or not answers arrive
 ///
-/// A generator that waits for an answer before it asks again asks a slow server less often, and makes it look better than
-/// it is. This one does not wait, counts every latency from the planned time, and measures its own lateness.
+/// A closed-loop generator waits for an answer before it sends the next request, so a slow server receives fewer
+/// requests and looks better than it is. This generator does not wait, measures every latency from the scheduled time,
+/// and reports its own lateness.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -27,20 +28,20 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send load to a server and report what became of it
+    /// Send load to a server and report the outcomes
     Run(Box<run::Arguments>),
-    /// Put two runs side by side
+    /// Compare two runs
     Compare(compare::Arguments),
-    /// Play the server's width rule, and others beside it, under the same load on virtual time
+    /// Simulate the server's width rule and other policies under the same load, on virtual time
     Simulate(simulate::Arguments),
 }
 
-/// Why a command ended, told apart for the exit code.
+/// A failed command, by exit code.
 #[derive(Debug)]
 enum Failure {
-    /// The command was asked for something that makes no sense: exit code 2, as for an unknown flag.
+    /// Invalid arguments: exit code 2, as for an unknown flag.
     Usage(anyhow::Error),
-    /// It could not do what was asked: exit code 1.
+    /// Any other failure: exit code 1.
     Error(anyhow::Error),
 }
 
@@ -50,7 +51,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// Runs the command line of this process, and says how it ended.
+/// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(*arguments),

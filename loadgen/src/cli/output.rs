@@ -1,4 +1,4 @@
-//! The flags that say what is written, and in which detail.
+//! Flags for the output and its resolution.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,39 +11,39 @@ use crate::report::{chart, charts, page};
 use crate::results::Results;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What is written")]
+#[command(next_help_heading = "Output")]
 pub(super) struct OutputFlags {
-    /// Write all that was found, for `compare` and for programs
+    /// Write all results as JSON, for `compare` and other programs
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write a page with figures, to open in a browser
+    /// Write an HTML page with figures
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Write the figures alone, for a document
+    /// Write the figures as one SVG, for a document
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Write the first figure alone, load and width, for a README
+    /// Write the first figure (load and width) as SVG, for a README
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
 
-    /// Length of the intervals that figures and JSON are made of [default: a hundredth of the run, about]
+    /// Length of the intervals of figures and JSON [default: about a hundredth of the run]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     interval_ms: Option<u64>,
 
-    /// Do not ask the server for its queue; for a server that has no /metrics
+    /// Do not read the server's queue length; for a server without /metrics
     #[arg(long)]
     pub(super) no_metrics: bool,
 }
 
-/// As many intervals a run is cut into, unless told otherwise, and at most.
+/// Maximum number of intervals at the default length.
 const INTERVALS: u32 = 120;
 const MOST_INTERVALS: u128 = 2_000;
 
 impl OutputFlags {
-    /// Sees that all files can be written, before a run is made for them.
+    /// Checks before a run that all files can be written.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         [&self.json, &self.report, &self.svg, &self.chart].into_iter().flatten().try_for_each(|path| check(path))
     }
@@ -64,13 +64,15 @@ impl OutputFlags {
         let interval = Duration::from_millis(interval_ms);
         let intervals = length.as_nanos() / interval.as_nanos();
         if intervals > MOST_INTERVALS {
-            bail!("--interval-ms {interval_ms} cuts the run into {intervals} intervals: there may be {MOST_INTERVALS}");
+            bail!(
+                "--interval-ms {interval_ms} cuts the run into {intervals} intervals: at most {MOST_INTERVALS} are allowed"
+            );
         }
         Ok(interval)
     }
 }
 
-/// A round time, so that there are some [`INTERVALS`] at most.
+/// A round interval length that gives at most [`INTERVALS`] intervals.
 fn usual_interval(length: Duration) -> Duration {
     let round =
         [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000].map(Duration::from_millis);

@@ -1,4 +1,4 @@
-//! The bar that shows how far a run is.
+//! The progress bar of a run.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,5 +12,5 @@ pub(super) fn bar(requests: u64) -> anyhow::Result<ProgressBar> {
 pub(super) fn show(bar: &ProgressBar, Progress { counts, outstanding, .. }: Progress) {
     bar.set_position(counts.offered);
     let on_time = 100.0 * counts.on_time as f64 / counts.offered.max(1) as f64;
-    bar.set_message(format!("{on_time:.1} % on time, {outstanding} without an answer"));
+    bar.set_message(format!("{on_time:.1} % on time, {outstanding} outstanding"));
 }

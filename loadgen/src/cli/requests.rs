@@ -1,4 +1,4 @@
-//! The flags that say what requests ask for.
+//! Flags for the contents of requests.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,39 +14,40 @@ use crate::units::{Time, Units, UnitsError};
 use crate::workload::Workload;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What they ask for")]
+#[command(next_help_heading = "Requests")]
 pub(super) struct RequestFlags {
-    /// Milliseconds that each request gives the server, end to end; or, as 20x, so many times what one image takes it at
-    /// full width, as its /profile says; several by shares, such as 10:0.5,20x:0.4,none:0.1
+    /// Latency budget of each request in milliseconds, end to end; or, as 20x, a multiple of one image's time at full
+    /// width as reported by /profile; several by shares, such as 10:0.5,20x:0.4,none:0.1
     #[arg(long, default_value = "none", value_name = "MS", allow_negative_numbers = true, value_parser = budgets)]
     budget_ms: Mix<Option<Time>>,
 
-    /// Width that requests pin; auto leaves it to the server; several by shares, such as auto:0.9,1:0.1
+    /// Width that requests pin; auto lets the server choose; several by shares, such as auto:0.9,1:0.1
     #[arg(long, default_value = "auto", value_name = "WIDTH", allow_negative_numbers = true, value_parser = widths)]
     width: Mix<Option<Width>>,
 
-    /// Judge every answer by this instead of by its budget; for servers that know no budgets
+    /// Deadline by which answers count as on time, instead of their budget; for servers without budgets
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     deadline_ms: Option<Time>,
 
-    /// Model to ask for [default: the server's]
+    /// Model to request [default: the server's]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// More query parameters for every request, such as top_k=1&priority=high
+    /// Additional query parameters for every request, such as top_k=1&priority=high
     #[arg(long, default_value = "", hide_default_value = true, value_name = "QUERY")]
     query: String,
 
-    /// Image, or folder of images, to send; may be repeated, and they take turns; of a folder, those directly in it [default: four small samples]
+    /// Image, or folder of images (not its subfolders), to send; repeat for several, sent in turn [default: four small
+    /// samples]
     #[arg(long, value_name = "FILE|FOLDER")]
     image: Vec<PathBuf>,
 }
 
-/// The longest query that is taken: far more than all parameters of the server need.
+/// Maximum length of a query: far more than the server's parameters need.
 const MOST_QUERY_BYTES: usize = 2_000;
 
 impl RequestFlags {
-    /// Is a time written in units of the server?
+    /// Whether a time is given in units of the server.
     pub(super) fn in_units(&self) -> bool {
         let times = self.budget_ms.values().iter().flatten().chain(&self.deadline_ms);
         times.copied().any(|time| matches!(time, Time::Images(_)))
@@ -60,7 +61,7 @@ impl RequestFlags {
         let ms = |time: Option<Time>| time.map(|time| time.ms(units)).transpose();
         let length = self.query.len() + self.model.as_ref().map_or(0, String::len);
         if length > MOST_QUERY_BYTES {
-            bail!("--query and --model have {length} bytes: together they may have {MOST_QUERY_BYTES}");
+            bail!("--query and --model have {length} bytes together: at most {MOST_QUERY_BYTES} are allowed");
         }
         Ok(Workload {
             budgets_ms: self.budget_ms.try_map(|&budget| ms(budget))?,

@@ -1,4 +1,4 @@
-//! `anywidth-load run`: load for a server, and what became of it.
+//! `anywidth-load run`: sends load to a server and reports the outcomes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ use crate::workload::{Kind, Workload};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The server
+    /// Server URL
     #[arg(default_value = "http://127.0.0.1:8080")]
     url: String,
 
@@ -51,8 +51,8 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Neighbours")]
 struct Neighbours {
-    /// Cores to keep busy during the run, with one thread of normal priority on each, such as 0,1: what the server does on a
-    /// shared machine (Linux)
+    /// Cores to keep busy during the run, such as 0,1, with one thread of normal priority on each; simulates a shared
+    /// machine (Linux)
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     busy_cores: Vec<usize>,
 }
@@ -60,16 +60,16 @@ struct Neighbours {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct ClientLimits {
-    /// Most requests without an answer at once, each on a connection; those due beyond are counted as not sent. Stay below
-    /// what the server takes (1024) and what the system lets a process open
+    /// Maximum number of outstanding requests, each on its own connection; requests due beyond it count as not sent.
+    /// Stay below the server's connection limit (1024) and the process's open file limit
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_outstanding: u32,
 
-    /// Longest time to wait for an answer
+    /// Maximum time to wait for an answer
     #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     timeout_ms: u64,
 
-    /// Send load to another machine than this one; only to servers that are yours
+    /// Allow a server on another machine; use only with servers that you own
     #[arg(long)]
     allow_remote: bool,
 }
@@ -89,10 +89,10 @@ Examples:
     anywidth-load run --arrivals gamma --rate 300 --budget-ms 50 --json full.json --width 1
     anywidth-load compare full.json any.json --report both.html";
 
-/// More often the server is not asked for its queue: that would be load of another kind.
-const SHORTEST_LOOK: Duration = Duration::from_millis(100);
+/// Minimum sampling interval; more frequent requests for /metrics would be load themselves.
+const MIN_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Everything that can be wrong is found here, before the first request goes out.
+/// A validated run: every error in the arguments is found before the first request is sent.
 struct Ready {
     units: Option<Units>,
     schedule: Schedule,
@@ -131,7 +131,7 @@ impl Arguments {
         Ok(Ready { units, kinds: workload.kinds(), schedule, workload, images, interval, target })
     }
 
-    /// Asks the server for its units, if anything is written in them.
+    /// Reads the server's units, if an argument is given in units.
     fn units(&self) -> anyhow::Result<Option<Units>> {
         if !self.schedule.of_capacity && !self.requests.in_units() {
             return Ok(None);
@@ -163,7 +163,7 @@ async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results>
         images,
         max_outstanding: setup.max_outstanding,
         timeout: Duration::from_millis(arguments.limits.timeout_ms),
-        look_every: interval.max(SHORTEST_LOOK),
+        sample_every: interval.max(MIN_SAMPLE_INTERVAL),
         ask_queue: !arguments.output.no_metrics,
     };
     let bar = bar(schedule.requests)?;
@@ -205,12 +205,12 @@ fn deadlines_ms(kinds: &[Kind]) -> Vec<f64> {
     deadlines.iter().map(|deadline| deadline.as_secs_f64() * 1e3).collect()
 }
 
-/// A message for each Ctrl-C.
+/// Receives a message for each Ctrl-C.
 fn stops() -> mpsc::Receiver<()> {
     let (stop, stops) = mpsc::channel(2);
     tokio::task::spawn_local(async move {
         while tokio::signal::ctrl_c().await.is_ok() && stop.send(()).await.is_ok() {
-            eprintln!("No more is sent; waiting for answers (Ctrl-C again: not waiting).");
+            eprintln!("Stopped sending; waiting for answers (Ctrl-C again to stop waiting).");
         }
     });
     stops

@@ -1,4 +1,4 @@
-//! The flags that say when requests come.
+//! Flags for the arrival schedule.
 
 use std::fs;
 use std::io::Read;
@@ -12,42 +12,43 @@ use crate::arrivals::{Gaps, Plan, replay};
 use crate::units::Units;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "When requests come")]
+#[command(next_help_heading = "Schedule")]
 pub(super) struct ScheduleFlags {
-    /// Requests per second, or a ramp from one rate to another, such as 100..900; 1 by default with --of-capacity
+    /// Requests per second, or a ramp from one rate to another, such as 100..900 [with --of-capacity: 1]
     #[arg(long, default_value = "100", default_value_if("of_capacity", "true", "1"), value_name = "RATE", allow_negative_numbers = true, conflicts_with_all = ["steps", "replay"])]
     rate: String,
 
-    /// How long the rate holds, or the ramp takes, such as 500ms or 60s
+    /// Duration of the rate or ramp, such as 500ms or 60s
     #[arg(long, default_value = "10s", value_name = "TIME", conflicts_with_all = ["steps", "replay"])]
     duration: String,
 
-    /// Rates and ramps one after another, such as 100:10s,900:5s,900..100:5s; for bursts, and for what follows them
+    /// Sequence of rates and ramps, such as 100:10s,900:5s,900..100:5s; for bursts and recovery
     #[arg(long, value_name = "RATE:TIME,...", conflicts_with = "replay")]
     steps: Option<String>,
 
-    /// Take rates as multiples of what the server can answer at full width, which is asked of its /profile: 0.3 is light
-    /// load, 3 is three times what it can do without becoming narrower
+    /// Interpret rates as multiples of the capacity at full width as reported by /profile: 0.3 is light load, 3 is
+    /// three times what the server can answer without narrowing
     #[arg(long, conflicts_with = "replay")]
     pub(super) of_capacity: bool,
 
-    /// Send at the times in this file, in seconds, one per line, ascending; the first is the start
+    /// Replay the arrival times in this file: seconds, one per line, ascending; the first is the start
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
 
-    /// constant to find a capacity, poisson for many independent callers, gamma for callers that come in bursts
+    /// Arrival process: constant to find a capacity, poisson for many independent callers, gamma for bursty callers
     #[arg(long, default_value = "poisson", value_name = "KIND", conflicts_with = "replay")]
     arrivals: Kind,
 
-    /// Burstiness of gamma arrivals, the squared coefficient of variation of their gaps: 1 is poisson, 8 is violent
+    /// Burstiness of gamma arrivals, as the squared coefficient of variation of their gaps: 1 is poisson, 8 is very
+    /// bursty
     #[arg(long, default_value_t = 8.0, value_name = "NUMBER", allow_negative_numbers = true)]
     cv2: f64,
 
-    /// Another number makes another run of the same kind
+    /// Seed of the arrivals; another seed gives another run of the same distribution
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub(super) seed: u64,
 
-    /// Refuse to start a plan with more requests than this
+    /// Maximum number of requests in a plan
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     max_requests: u64,
 }
@@ -59,30 +60,30 @@ enum Kind {
     Gamma,
 }
 
-/// When requests come.
+/// A validated schedule.
 pub(super) struct Schedule {
     pub(super) arrivals: Box<dyn Iterator<Item = Duration> + Send>,
-    /// How many there are.
+    /// Number of requests.
     pub(super) requests: u64,
     pub(super) length: Duration,
-    /// For the report.
+    /// Description for the report.
     pub(super) words: String,
 }
 
-/// The largest file of times that is read.
+/// Maximum size of a trace file.
 const MOST_TRACE_BYTES: u64 = 256 << 20;
 
 impl ScheduleFlags {
-    /// In requests per second, whatever they were written in; `units` are needed for multiples of the capacity.
+    /// The schedule in requests per second; multiples of the capacity need `units`.
     pub(super) fn read(&self, units: Option<&Units>) -> anyhow::Result<Schedule> {
         let schedule = match &self.replay {
             Some(_) => self.replayed()?,
             None => self.planned(units.filter(|_| self.of_capacity))?,
         };
         match schedule.requests {
-            0 => bail!("the plan has no request: ask for a higher rate, or for longer"),
+            0 => bail!("the plan has no request: raise the rate or the duration"),
             requests if requests > self.max_requests => {
-                bail!("the plan has more than {} requests: allow them with --max-requests", self.max_requests)
+                bail!("the plan has more than {} requests: raise --max-requests to allow them", self.max_requests)
             }
             _ => Ok(schedule),
         }
@@ -114,7 +115,7 @@ impl ScheduleFlags {
         let file = fs::File::open(path).with_context(cannot_read)?;
         file.take(MOST_TRACE_BYTES + 1).read_to_string(&mut text).with_context(cannot_read)?;
         if text.len() as u64 > MOST_TRACE_BYTES {
-            bail!("{} has more than {MOST_TRACE_BYTES} bytes, the most that are read", path.display());
+            bail!("{} has more than {MOST_TRACE_BYTES} bytes, the maximum", path.display());
         }
         let times = replay(&text).with_context(|| path.display().to_string())?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -126,7 +127,7 @@ impl ScheduleFlags {
         })
     }
 
-    /// As many as there are, or one more than is allowed.
+    /// The number of arrivals, or the limit plus one if there are more.
     fn count(&self, arrivals: impl Iterator) -> u64 {
         arrivals.take(self.max_requests as usize + 1).count() as u64
     }

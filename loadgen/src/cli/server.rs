@@ -1,4 +1,4 @@
-//! What a server says of itself, asked before the first request goes out.
+//! Queries the server for its models and profile before a run.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -13,10 +13,10 @@ use crate::profile::Profile;
 use crate::target::Target;
 use crate::units::Units;
 
-/// The longest answer that is read.
+/// Maximum size of an answer.
 const MOST_BYTES: usize = 16 << 20;
 
-/// What it says of a model, the default where none is named; `None` where it is a server of another kind.
+/// A model from `/models` (the default if `name` is `None`); `None` if the server is not an anywidth server.
 pub(super) async fn model(target: &Target, name: Option<&str>) -> anyhow::Result<Option<Model>> {
     let listing = get(target, "/models").await?;
     if listing.status != StatusCode::OK {
@@ -29,16 +29,16 @@ pub(super) async fn model(target: &Target, name: Option<&str>) -> anyhow::Result
     }
 }
 
-/// The units of a model, the default where none is named.
+/// The units of a model (the default if `name` is `None`).
 pub(super) async fn units(target: &Target, name: Option<&str>) -> anyhow::Result<Units> {
     let authority = &target.authority;
     let Some(model) = model(target, name).await? else {
-        bail!("{authority} lists no models: it is no anywidth server, and its capacity is not known")
+        bail!("{authority} lists no models: it is not an anywidth server, so its capacity is unknown")
     };
     let answer = get(target, "/profile").await?;
     if answer.status != StatusCode::OK {
         let status = answer.status.as_u16();
-        bail!("{authority} has no /profile (it says {status}): say rates per second and budgets in milliseconds");
+        bail!("{authority} has no /profile (status {status}): give rates per second and budgets in milliseconds");
     }
     Ok(Units::of(&Profile::find(&answer.body, Some(&model.name))?)?)
 }

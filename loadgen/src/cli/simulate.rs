@@ -1,4 +1,4 @@
-//! `anywidth-load simulate`: policies under the same load, on virtual time.
+//! `anywidth-load simulate`: compares policies under the same load, on virtual time.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,20 +20,20 @@ use crate::simulate::{
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// File with latencies and accuracies by width, or a server's answer to /profile [default: one measurement of the
+    /// File with latencies and accuracies by width, or a server's /profile response [default: a measurement of the
     /// shipped cifar10]
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 
-    /// Model of the server's answer to play [default: the first]
+    /// Model of a /profile response to simulate [default: the first]
     #[arg(long, value_name = "NAME", requires = "profile")]
     model: Option<String>,
 
-    /// How many times each case is played, each time with other arrivals
+    /// Number of seeds per case; each gives other arrivals
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
 
-    /// Play the arrivals in this file instead of the cases: seconds, one per line, ascending, as `run --replay` takes them
+    /// Simulate the arrivals in this file instead of the cases: seconds, one per line, ascending, as in `run --replay`
     #[arg(long, value_name = "FILE", requires = "budget_ms", conflicts_with = "seeds")]
     replay: Option<PathBuf>,
 
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", requires = "replay", default_value_t = PolicyKind::WidestFit)]
     policy: PolicyKind,
 
-    /// Print what came of --replay as JSON
+    /// Print the result of --replay as JSON
     #[arg(long, requires = "replay")]
     json: bool,
 }
@@ -58,9 +58,9 @@ Examples:
   One policy under recorded arrivals
     anywidth-load simulate --profile p.json --replay arrivals.txt --budget-ms 20 --policy slack-fit";
 
-/// The most bytes of a profile that are read.
+/// Maximum size of a profile.
 const MAX_PROFILE_BYTES: u64 = 1 << 20;
-/// The most bytes of a file of arrivals that are read.
+/// Maximum size of an arrivals file.
 const MAX_TRACE_BYTES: u64 = 256 << 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -111,7 +111,7 @@ impl Arguments {
     }
 }
 
-/// The text of a file of at most so many bytes.
+/// Reads a text file of at most `max_bytes` bytes.
 fn text(path: &Path, max_bytes: u64) -> anyhow::Result<String> {
     let mut text = String::new();
     File::open(path)

@@ -1,4 +1,4 @@
-//! What is read of an answer: its status, its width, and the word that says why.
+//! The parts of an answer that are kept: status, width, and the reason or error code.
 
 use std::error::Error;
 
@@ -9,49 +9,49 @@ use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::Broken;
+use super::ClientError;
 
-/// An answer, read to its end.
+/// A complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Its status code.
+    /// The status code.
     pub status: StatusCode,
-    /// What the header `X-Width` says.
+    /// The header `X-Width`.
     pub width: Option<Width>,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
-/// Of a body, the word that says why: `reason` of an answer, `code` of an error.
+/// The reason in a body: `reason` of an answer, `code` of an error.
 #[derive(Deserialize)]
-struct Why {
+struct Reason {
     #[serde(alias = "code")]
     reason: String,
 }
 
-/// The longest word that is kept.
-const LONGEST_WHY: usize = 40;
+/// Maximum length of a reason that is kept.
+const MAX_REASON_CHARS: usize = 40;
 
 impl Answer {
-    pub(super) async fn read(response: Response<Incoming>, most_bytes: usize) -> Result<Answer, Broken> {
+    pub(super) async fn read(response: Response<Incoming>, most_bytes: usize) -> Result<Answer, ClientError> {
         let (parts, body) = response.into_parts();
         let body =
-            Limited::new(body, most_bytes).collect().await.map_err(|error| broken(error.as_ref(), most_bytes))?;
+            Limited::new(body, most_bytes).collect().await.map_err(|error| client_error(error.as_ref(), most_bytes))?;
         let width = parts.headers.get("x-width").and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer { status: parts.status, width, body: body.to_bytes() })
     }
 
-    /// The word that says why, if the body is JSON and has one.
-    pub fn why(&self) -> Option<String> {
-        let Why { reason } = serde_json::from_slice(&self.body).ok()?;
-        Some(reason.chars().filter(|character| !character.is_control()).take(LONGEST_WHY).collect())
+    /// The reason or error code, if the body is JSON and has one.
+    pub fn reason(&self) -> Option<String> {
+        let Reason { reason } = serde_json::from_slice(&self.body).ok()?;
+        Some(reason.chars().filter(|character| !character.is_control()).take(MAX_REASON_CHARS).collect())
     }
 }
 
-fn broken(error: &(dyn Error + 'static), most_bytes: usize) -> Broken {
+fn client_error(error: &(dyn Error + 'static), most_bytes: usize) -> ClientError {
     match error.is::<LengthLimitError>() {
-        true => Broken::TooLarge(most_bytes),
-        false => Broken::Ended,
+        true => ClientError::TooLarge(most_bytes),
+        false => ClientError::Ended,
     }
 }
 
@@ -59,20 +59,20 @@ fn broken(error: &(dyn Error + 'static), most_bytes: usize) -> Broken {
 mod tests {
     use super::*;
 
-    fn why(body: &'static str) -> Option<String> {
-        Answer { status: StatusCode::OK, width: None, body: Bytes::from_static(body.as_bytes()) }.why()
+    fn reason(body: &'static str) -> Option<String> {
+        Answer { status: StatusCode::OK, width: None, body: Bytes::from_static(body.as_bytes()) }.reason()
     }
 
     #[test]
     fn answers_and_errors_say_why() {
-        assert_eq!(why(r#"{"model":"m","width":0.5,"reason":"load","predictions":[{}]}"#).as_deref(), Some("load"));
-        assert_eq!(why(r#"{"error":"too much","code":"queue_full"}"#).as_deref(), Some("queue_full"));
+        assert_eq!(reason(r#"{"model":"m","width":0.5,"reason":"load","predictions":[{}]}"#).as_deref(), Some("load"));
+        assert_eq!(reason(r#"{"error":"too much","code":"queue_full"}"#).as_deref(), Some("queue_full"));
     }
 
     #[test]
     fn what_is_something_else_says_nothing() {
         for body in ["", "busy", "{}", r#"{"reason":3}"#, "[1]"] {
-            assert_eq!(why(body), None, "{body}");
+            assert_eq!(reason(body), None, "{body}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Connections to one server: kept open between requests, opened when none is free, and never two requests on one.
+//! HTTP/1.1 connections to one server: kept alive, opened when none is free, without pipelining.
 //!
-//! Lives on one thread. Knows nothing of schedules: it says when a request went out, and what came back.
+//! Runs on one thread. Contract: reports when a request was sent and what was received; must not know schedules.
 
 mod answer;
 mod wire;
@@ -39,37 +39,38 @@ struct Connection {
     sent: Sent,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Broken {
+pub enum ClientError {
     /// No connection could be opened.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The connection ended before the answer did.
+    /// The connection closed before the end of the answer.
     #[error("the connection ended early")]
     Ended,
-    /// What came back is not HTTP.
+    /// The answer is not HTTP.
     #[error("the answer is not HTTP/1.1")]
     NotHttp,
-    /// The answer is larger than any that is expected.
+    /// The answer exceeds the size limit.
     #[error("the answer has more than {0} bytes")]
     TooLarge(usize),
 }
 
 impl Client {
-    /// A client without a connection yet.
+    /// A client without connections.
     pub fn new(target: &Target) -> Client {
         let host = HeaderValue::from_str(&target.authority).expect("the authority of a URL is a header value");
         Client { address: target.address, host, idle: RefCell::default() }
     }
 
-    /// Asks, and reads the answer to its end, which may be `most_bytes` long.
+    /// Sends a request and reads the answer, of at most `most_bytes` bytes.
     ///
-    /// `sent_at` becomes the moment in which the first byte went out; where a connection had to be opened, that in which
-    /// it was asked for, since its opening is the server's part. Dropping the future closes the connection.
+    /// Sets `sent_at` to the instant of the first byte sent; if a connection had to be opened, to the instant at which
+    /// opening began, because connecting counts as the server's time. Dropping the future closes the connection.
     ///
     /// # Errors
-    /// [`Broken`] without a whole answer. A request of which nothing went out on an old connection is tried on a new one.
+    /// [`ClientError`] without a complete answer. A request of which no byte was sent on a kept connection is retried on a
+    /// new one.
     pub async fn ask(
         &self,
         method: Method,
@@ -77,14 +78,14 @@ impl Client {
         body: Bytes,
         most_bytes: usize,
         sent_at: &Cell<Instant>,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Answer, ClientError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().insert(HOST, self.host.clone());
         sent_at.set(Instant::now());
         while let Some(mut connection) = self.free() {
-            // Its own task may not have seen the end of the last answer yet.
+            // The connection's task may not have processed the end of the previous answer yet.
             if connection.requests.ready().await.is_err() {
                 continue;
             }
@@ -95,30 +96,30 @@ impl Client {
                 Ok(response) => return self.finish(connection, response, most_bytes).await,
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(Broken::of(error.error())),
+                    None => return Err(ClientError::of(error.error())),
                 },
             }
         }
         let mut connection = self.open().await?;
         let response = connection.requests.send_request(request).await;
-        let response = response.map_err(|error| Broken::of(&error))?;
+        let response = response.map_err(|error| ClientError::of(&error))?;
         self.finish(connection, response, most_bytes).await
     }
 
-    /// The connection that was used last and is still open.
+    /// The most recently used connection that is still open.
     fn free(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         std::iter::from_fn(|| idle.pop()).find(|connection| !connection.requests.is_closed())
     }
 
-    async fn open(&self) -> Result<Connection, Broken> {
-        let cannot_connect = |error: io::Error| Broken::Connect(error.to_string());
+    async fn open(&self) -> Result<Connection, ClientError> {
+        let cannot_connect = |error: io::Error| ClientError::Connect(error.to_string());
         let stream = TcpStream::connect(self.address).await.map_err(cannot_connect)?;
         stream.set_nodelay(true).map_err(cannot_connect)?;
         let sent = Sent::default();
         let wire = Wire::new(stream, sent.clone());
-        let (requests, connection) = handshake(TokioIo::new(wire)).await.map_err(|error| Broken::of(&error))?;
-        // Its error reaches whoever waits for an answer.
+        let (requests, connection) = handshake(TokioIo::new(wire)).await.map_err(|error| ClientError::of(&error))?;
+        // The waiting request receives the error.
         spawn_local(async move { connection.await.unwrap_or_default() });
         Ok(Connection { requests, sent })
     }
@@ -128,15 +129,15 @@ impl Client {
         connection: Connection,
         response: hyper::Response<hyper::body::Incoming>,
         most_bytes: usize,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Answer, ClientError> {
         let answer = Answer::read(response, most_bytes).await?;
         self.idle.borrow_mut().push(connection);
         Ok(answer)
     }
 }
 
-impl Broken {
-    fn of(error: &hyper::Error) -> Broken {
-        if error.is_parse() { Broken::NotHttp } else { Broken::Ended }
+impl ClientError {
+    fn of(error: &hyper::Error) -> ClientError {
+        if error.is_parse() { ClientError::NotHttp } else { ClientError::Ended }
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that remembers when it last began to send.
+//! A stream that records when a request's first byte is sent.
 
 use std::cell::Cell;
 use std::io;
@@ -10,11 +10,11 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// When the first byte went out since it was asked to watch.
+/// The instant of the first byte sent since `arm`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sent(Rc<Cell<Option<Instant>>>);
 
-/// A stream, and the moment in which a request went out on it.
+/// A stream and the instant at which the current request was sent.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
@@ -22,7 +22,7 @@ pub(super) struct Wire {
 }
 
 impl Sent {
-    /// Forgets what went out before.
+    /// Clears the recorded instant.
     pub(super) fn arm(&self) {
         self.0.set(None);
     }

@@ -1,6 +1,6 @@
-//! What became of every request: on time or not, over time and in all.
+//! Counts the outcome of every request, over time and in total.
 //!
-//! Knows neither clocks nor connections: it is told.
+//! Must not know clocks or connections: callers pass all times.
 
 mod sum;
 mod times;
@@ -17,50 +17,50 @@ use sum::{Sum, round};
 use times::Times;
 use words::Words;
 
-/// A request, when all is over.
+/// A finished request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// When it was due, from the start.
+    /// When it was due, from the start of the run.
     pub at: Duration,
-    /// What became of it.
+    /// The outcome.
     pub fate: Fate,
 }
 
-/// What became of a request.
+/// What happened to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fate {
-    /// Too many others were without an answer.
+    /// Not sent, because too many requests were outstanding.
     NotSent,
-    /// It went out.
+    /// Sent.
     Sent {
-        /// From the time when it was due to its first byte.
+        /// From the scheduled time to the first byte sent.
         lateness: Duration,
-        /// From the time when it was due to the end of what came back.
+        /// From the scheduled time to the end of the answer.
         latency: Duration,
-        /// The longest latency that is on time; `None` if any is.
+        /// Maximum latency that counts as on time; `None` if any does.
         deadline: Option<Duration>,
-        /// What came back.
+        /// The server's response.
         outcome: Outcome,
     },
 }
 
-/// What came back.
+/// The server's response to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// An answer.
     Answered {
-        /// The width that ran, where it is known.
+        /// The width that ran, if known.
         width: Option<Width>,
-        /// The server's word for why.
+        /// The server's reason for the width.
         reason: Option<String>,
     },
-    /// A refusal: its status, and the server's word for it.
+    /// A refusal: its status and the server's error code.
     Refused(String),
-    /// Neither, and why.
+    /// Any other failure, with its cause.
     Failed(String),
 }
 
-/// What a request's fate counts as.
+/// The class in which a request is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     OnTime,
@@ -70,7 +70,7 @@ enum Verdict {
     NotSent,
 }
 
-/// Counts requests as they end.
+/// Counts requests as they finish.
 #[derive(Debug)]
 pub struct Recorder {
     interval: Duration,
@@ -84,18 +84,18 @@ pub struct Recorder {
     failed: Words,
 }
 
-/// Requests that are counted together.
+/// Requests of one interval.
 #[derive(Debug)]
 struct Bin {
     counts: Counts,
     latency: Times,
     lateness: Times,
     widths: Sum,
-    /// Of the answers on time, by their widths.
+    /// Accuracies of the answers on time, by their widths.
     accuracy: Sum,
 }
 
-/// What a recorder has counted, for [`Results`](crate::results::Results).
+/// The totals of a recorder, for [`Results`](crate::results::Results).
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "as in the results")]
 pub struct Recorded {
@@ -108,7 +108,7 @@ pub struct Recorded {
 }
 
 impl Recorder {
-    /// Counts in intervals of this length; answers are worth what `accuracy` says of their widths.
+    /// Counts in intervals of this length; `accuracy` gives the accuracy of an answer by its width.
     pub fn new(interval: Duration, accuracy: Accuracy) -> Recorder {
         Recorder {
             interval,
@@ -123,7 +123,7 @@ impl Recorder {
         }
     }
 
-    /// Counts a request that is over. They may come in any order.
+    /// Counts a finished request, in any order.
     pub fn add(&mut self, Record { at, fate }: Record) {
         let index = (at.as_nanos() / self.interval.as_nanos()) as usize;
         while self.bins.len() <= index {
@@ -142,20 +142,20 @@ impl Recorder {
                     (*answers, *in_time) = (*answers + 1, *in_time + u64::from(on_time));
                 }
             }
-            Outcome::Refused(why) => {
+            Outcome::Refused(reason) => {
                 self.refusals.add(latency);
-                self.refused.count(why);
+                self.refused.count(reason);
             }
-            Outcome::Failed(why) => self.failed.count(why),
+            Outcome::Failed(reason) => self.failed.count(reason),
         }
     }
 
-    /// Counts so far.
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.all.counts
     }
 
-    /// All that was counted, in a run that took so long.
+    /// All results of a run of this duration.
     pub fn finish(self, duration: Duration) -> Recorded {
         let at_s = |index: usize| round(index as f64 * self.interval.as_secs_f64());
         let intervals = self.bins.iter().enumerate().map(|(index, bin)| Interval {
@@ -179,7 +179,7 @@ impl Recorder {
     fn totals(&self, duration: Duration) -> Totals {
         let Bin { counts, latency, lateness, widths, accuracy } = &self.all;
         let of_all = |sum: f64| (counts.offered > 0).then(|| round(sum / counts.offered as f64));
-        // With a single answer whose worth is not known, neither is that of all.
+        // One answer of unknown accuracy makes the mean unknown.
         let is_known = accuracy.count == counts.on_time && !self.accuracy.is_empty();
         Totals {
             duration_s: round(duration.as_secs_f64()),

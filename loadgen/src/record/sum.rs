@@ -1,8 +1,8 @@
-//! Sums, and how they are rounded.
+//! Sums and their rounding.
 
 use crate::results::Spread;
 
-/// Numbers, added up.
+/// A sum with its number of terms.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sum {
     pub(super) count: u64,
@@ -10,7 +10,7 @@ pub(super) struct Sum {
     range: Option<(f64, f64)>,
 }
 
-/// Decimal places of the shares that are written.
+/// Rounding unit of shares in results: six decimal places.
 const SHARE_PLACES: f64 = 1e6;
 
 impl Sum {

@@ -1,4 +1,4 @@
-//! Counts are compared with what a reader would count by hand, request by request.
+//! Compares the recorder's counts with a naive count, request by request.
 
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ fn record() -> impl Strategy<Value = Record> {
     (milliseconds(1000), fate).prop_map(|(at, fate)| Record { at, fate })
 }
 
-/// The latency and width of an answer that was on time, or late.
+/// Whether an answer was on time, with its width and latency.
 fn answer(record: &Record) -> Option<(bool, f64, Duration)> {
     match &record.fate {
         Fate::Sent { latency, deadline, outcome: Outcome::Answered { width, .. }, .. } => {

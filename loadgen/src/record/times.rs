@@ -6,20 +6,20 @@ use hdrhistogram::Histogram;
 
 use crate::results::Percentiles;
 
-/// Times from a microsecond to [`LONGEST`]; what is longer counts as that.
+/// A histogram of times from a microsecond to [`LONGEST`]; longer times are clamped.
 #[derive(Debug)]
 pub(super) struct Times(Histogram<u32>);
 
-/// No request is waited for so long.
+/// Longer than any timeout.
 const LONGEST: Duration = Duration::from_secs(1000);
 
 impl Times {
-    /// To a thousandth.
+    /// With three significant digits.
     pub(super) fn fine() -> Times {
         Times::with_digits(3)
     }
 
-    /// To a hundredth: a run has many of these.
+    /// With two significant digits, for each of many intervals.
     pub(super) fn coarse() -> Times {
         Times::with_digits(2)
     }
@@ -33,10 +33,10 @@ impl Times {
         self.0.saturating_record(time.as_micros() as u64);
     }
 
-    /// In milliseconds; `None` without a time.
+    /// Percentiles in milliseconds; `None` if empty.
     pub(super) fn percentiles(&self) -> Option<Percentiles> {
         let milliseconds = |microseconds: f64| microseconds.round() / 1e3;
-        // The histogram rounds up within its last digit, past the longest time that there was.
+        // The histogram rounds up within its last digit, possibly past the longest time.
         let at = |quantile| milliseconds(self.0.value_at_quantile(quantile).min(self.0.max()) as f64);
         (!self.0.is_empty()).then(|| Percentiles {
             mean: milliseconds(self.0.mean()),

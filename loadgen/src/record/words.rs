@@ -1,15 +1,15 @@
-//! The words of a server, counted: a stranger's may have any number of them.
+//! Counts the server's reasons and error codes; a foreign server may send any number of them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::results::Tally;
 
-/// How often each word came.
+/// Counts by word.
 #[derive(Debug, Default)]
 pub(super) struct Words(BTreeMap<String, u64>);
 
-/// As many different words are counted apart.
+/// Maximum number of words counted separately.
 pub(super) const MOST_WORDS: usize = 100;
 
 impl Words {
@@ -20,7 +20,7 @@ impl Words {
         *self.0.entry(word).or_default() += 1;
     }
 
-    /// The most frequent first.
+    /// Counts, the most frequent first.
     pub(super) fn tallies(&self) -> Vec<Tally> {
         let tally = |(what, &count): (&String, &u64)| Tally { what: what.clone(), count };
         let mut tallies: Vec<_> = self.0.iter().map(tally).collect();

@@ -1,37 +1,37 @@
-//! Where a number lies on an axis, and which numbers stand beside it.
+//! Axes: positions of values, ticks, and number formatting.
 
-/// A vertical axis, from 0 or, where it is logarithmic, from a power of ten.
+/// A vertical axis: linear from 0, or logarithmic from a power of ten.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Axis {
-    /// From 0 to here.
+    /// From 0 to this value.
     Linear(f64),
-    /// From one to the other, both powers of ten.
+    /// Between two powers of ten.
     Log(f64, f64),
 }
 
-/// About as many ticks an axis has.
+/// Approximate number of ticks of an axis.
 const TICKS: f64 = 4.0;
 
 impl Axis {
-    /// From 0 to the largest number, rounded up.
+    /// From 0 to the largest value, rounded up.
     pub(crate) fn linear(largest: f64) -> Axis {
         let step = step(largest);
         Axis::Linear((largest / step).ceil().max(1.0) * step)
     }
 
-    /// Over all numbers, which are above 0, by powers of ten.
+    /// Covers all values, which are above 0, by powers of ten.
     pub(crate) fn log(numbers: impl Iterator<Item = f64>) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, 0.0f64);
         numbers.for_each(|number| (low, high) = (low.min(number), high.max(number)));
         if high == 0.0 {
             return Axis::Log(0.1, 1.0);
         }
-        // A whole number of microseconds in milliseconds: at least a thousandth.
+        // Times are whole microseconds in milliseconds: at least a thousandth.
         let low = 10f64.powf(low.max(1e-3).log10().floor());
         Axis::Log(low, 10f64.powf(high.log10().ceil()).max(low * 10.0))
     }
 
-    /// Where a number lies, from 0 (at the bottom) to 1.
+    /// Position of a value, from 0 (bottom) to 1.
     pub(crate) fn position(self, number: f64) -> f64 {
         let position = match self {
             Axis::Linear(top) => number / top,
@@ -40,7 +40,7 @@ impl Axis {
         position.clamp(0.0, 1.0)
     }
 
-    /// Round numbers from the bottom to the top.
+    /// Round values from bottom to top.
     pub(crate) fn ticks(self) -> Vec<f64> {
         match self {
             Axis::Linear(top) => multiples(top, step(top)),
@@ -52,18 +52,18 @@ impl Axis {
     }
 }
 
-/// Round numbers from 0 up to `top`.
+/// Round values from 0 to `top`.
 pub(crate) fn ticks(top: f64, about: f64) -> Vec<f64> {
     multiples(top, step(top * TICKS / about))
 }
 
 fn multiples(top: f64, step: f64) -> Vec<f64> {
-    // A little more: the quotient of two round numbers may fall short of the whole number that it is.
+    // The quotient of two round values may fall just below the integer.
     let count = (top / step + 1e-9).floor() as usize;
     (0..=count).map(|index| index as f64 * step).collect()
 }
 
-/// 1, 2 or 5 times a power of ten, so that about four of them reach `top`.
+/// 1, 2 or 5 times a power of ten, so that about [`TICKS`] steps reach `top`.
 fn step(top: f64) -> f64 {
     if top <= 0.0 {
         return 1.0;
@@ -74,7 +74,7 @@ fn step(top: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-/// A number as it stands beside an axis or in a table: thousands apart, and no more digits than it is good for.
+/// A number for axes and tables: grouped thousands and about four significant digits.
 pub(crate) fn number(number: f64) -> String {
     if number.abs() >= 1000.0 { grouped(number.round() as i64) } else { short(number) }
 }
@@ -91,7 +91,7 @@ fn short(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A whole number with its thousands apart.
+/// An integer with grouped thousands.
 pub(crate) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let parts = digits.as_bytes().rchunks(3).rev().map(|part| String::from_utf8_lossy(part).into_owned());

@@ -1,6 +1,6 @@
-//! How figures look, in light and dark.
+//! Styles of figures, light and dark.
 
-/// What is drawn in which colour, on a light and on a dark ground.
+/// Colour names with their light and dark values.
 const COLOURS: [(&str, &str, &str); 17] = [
     ("ground", "#fff", "#12181f"),
     ("offered", "#9fb3c8", "#52667a"),
@@ -21,7 +21,7 @@ const COLOURS: [(&str, &str, &str); 17] = [
     ("grid", "#e4e7eb", "#323f4b"),
 ];
 
-/// How panels look, in light and dark; without variables, which few programs but browsers know.
+/// CSS of the panels, light and dark; without CSS variables, which few programs other than browsers support.
 pub(crate) fn style() -> String {
     let colours = |of: fn(&(&str, &str, &str)) -> String| COLOURS.iter().map(of).collect::<String>();
     format!(

@@ -1,6 +1,6 @@
-//! Other people's text, made harmless in HTML and SVG.
+//! Escapes untrusted text for HTML and SVG.
 
-/// The text with what markup would obey escaped, and what XML cannot hold replaced.
+/// Escapes markup and replaces characters that XML cannot contain.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

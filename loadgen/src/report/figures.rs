@@ -1,18 +1,18 @@
-//! What the figures of a run show.
+//! The figures of a run.
 
 use super::axis::Axis;
 use super::colours::style;
 use super::svg::{Layer, Panel, Shape, draw};
 use crate::results::{Counts, Interval, Percentiles, Results, Spread};
 
-/// A figure with its explanation.
+/// A figure with its caption.
 #[derive(Debug)]
 pub(crate) struct Figure {
     pub(crate) svg: String,
     pub(crate) caption: &'static str,
 }
 
-/// How far the axes reach: over several runs, where they are to be compared.
+/// Ranges of the axes; shared by runs that are compared.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scales {
     seconds: f64,
@@ -21,23 +21,24 @@ pub(crate) struct Scales {
     waiting: Axis,
 }
 
-/// As many deadlines are drawn.
+/// Maximum number of deadlines drawn.
 const MOST_DEADLINES: usize = 3;
 
-const LOAD_AND_WIDTH: &str = "The load that was offered, how much of it was answered on time, and at which widths: the mean of each interval, and all between its narrowest and its widest.";
+const LOAD_AND_WIDTH: &str =
+    "Offered load, answers on time, and their widths: mean, narrowest and widest of each interval.";
 
-/// The figures of a page, each with its explanation.
+/// The figures of a page with their captions.
 pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
     let [load, width, fates, latency, waiting] = panels(run, scales);
     let figure = |panels: &[Panel], caption| Figure { svg: draw(panels, scales.seconds, caption, ""), caption };
     vec![
         figure(&[load, width], LOAD_AND_WIDTH),
-        figure(&[fates], "What became of the requests that were due in each interval."),
+        figure(&[fates], "Outcomes of the requests due in each interval."),
         figure(
             &[latency],
-            "From the planned time of a request to the end of its answer, on a logarithmic axis; and how late this generator itself was, which is no fault of the server.",
+            "From the scheduled time of a request to the end of its answer, on a logarithmic axis, and the lateness of this generator, which is not the server's.",
         ),
-        figure(&[waiting], "Images that waited in the server's queue, and requests without an answer."),
+        figure(&[waiting], "Images in the server's queue, and outstanding requests."),
     ]
 }
 
@@ -59,14 +60,14 @@ fn panels(run: &Results, scales: &Scales) -> [Panel; 5] {
     [
         Panel { title: "Requests per second", axis: scales.rate, layers: rates.load() },
         Panel { title: "Width of the answers", axis: Axis::Linear(1.0), layers: widths(run) },
-        Panel { title: "Requests per second, by what became of them", axis: scales.rate, layers: rates.fates() },
+        Panel { title: "Requests per second, by outcome", axis: scales.rate, layers: rates.fates() },
         Panel { title: "Latency in milliseconds", axis: scales.latency, layers: latencies(run) },
         Panel { title: "Waiting", axis: scales.waiting, layers: waiting(run) },
     ]
 }
 
 impl Scales {
-    /// As far as the farthest of these runs needs.
+    /// Ranges that cover all of these runs.
     pub(crate) fn over(runs: &[&Results]) -> Scales {
         let largest = |of: fn(&Results) -> f64| runs.iter().map(|run| of(run)).fold(0.0, f64::max);
         Scales {
@@ -85,17 +86,17 @@ impl Scales {
     }
 }
 
-/// To the end of the last interval.
+/// The end of the last interval.
 fn seconds(run: &Results) -> f64 {
     run.intervals.last().map_or(0.0, |last| last.at_s + run.interval_s)
 }
 
-/// Requests per second that the server can answer at full width, if it was asked.
+/// Capacity at full width in requests per second, if known.
 fn capacity(run: &Results) -> Option<f64> {
     run.setup.units.map(|units| units.capacity_per_s)
 }
 
-/// Every time that the figure of latencies shows.
+/// Every time in the latency figure.
 fn times_ms(run: &Results) -> impl Iterator<Item = f64> {
     let of = |times: &Percentiles| [times.p50, times.p99];
     let latencies = run.intervals.iter().filter_map(|interval| interval.latency_ms.as_ref()).flat_map(of);
@@ -111,7 +112,7 @@ impl Rates<'_> {
     fn load(&self) -> Vec<Layer> {
         let capacity = capacity(self.run).map(|capacity| Layer {
             colour: "capacity",
-            label: "most at full width".to_owned(),
+            label: "capacity at full width".to_owned(),
             shape: Shape::Level(capacity),
         });
         let rates = [
@@ -121,7 +122,7 @@ impl Rates<'_> {
         rates.into_iter().chain(capacity).collect()
     }
 
-    /// One upon the other: together they are what was offered.
+    /// Stacked areas, whose total is the offered load.
     fn fates(&self) -> Vec<Layer> {
         type Part = fn(&Counts) -> u64;
         let parts: [(&'static str, &str, Part); 5] = [
@@ -179,17 +180,17 @@ fn latencies(run: &Results) -> Vec<Layer> {
 }
 
 fn waiting(run: &Results) -> Vec<Layer> {
-    // Answers may come for a while after the last request was due.
+    // Answers may arrive after the last request was due.
     let samples = run.samples.iter().filter(|sample| sample.at_s <= seconds(run));
     let outstanding = samples.clone().map(|sample| (sample.at_s, Some(sample.outstanding as f64))).collect();
     let queue = samples.map(|sample| (sample.at_s, sample.queue_length)).collect();
     vec![
-        Layer { colour: "outstanding", label: "without an answer".to_owned(), shape: Shape::Line(outstanding) },
+        Layer { colour: "outstanding", label: "outstanding".to_owned(), shape: Shape::Line(outstanding) },
         Layer { colour: "queue", label: "in the queue".to_owned(), shape: Shape::Line(queue) },
     ]
 }
 
-/// A value at the middle of every interval, and at both ends of the first and last.
+/// A value at the middle of every interval, extended to both ends of the run.
 fn over_time<T: Copy>(run: &Results, value: impl Fn(&Interval) -> Option<T>) -> Vec<(f64, Option<T>)> {
     let (Some(first), Some(last)) = (run.intervals.first(), run.intervals.last()) else { return Vec::new() };
     let middles = run.intervals.iter().map(|interval| (interval.at_s + run.interval_s / 2.0, value(interval)));

@@ -1,4 +1,4 @@
-//! A run as one page that needs nothing from elsewhere: no script, no font, no image file.
+//! A run as one self-contained HTML page: no script, font or image file.
 
 use super::axis::number;
 use super::colours::style;
@@ -33,7 +33,7 @@ pub fn page(run: &Results) -> String {
     document(&format!("Load on {}", run.setup.url), &body)
 }
 
-/// A whole document, in light and dark.
+/// A complete document, light and dark.
 pub(crate) fn document(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -55,13 +55,13 @@ font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left;
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:1rem}";
 
 impl Figure {
-    /// The figure in a page.
+    /// The figure as HTML.
     pub(crate) fn html(&self) -> String {
         format!("<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n", self.svg, escape(self.caption))
     }
 }
 
-/// What speaks against a run; nothing if nothing does.
+/// Warnings as a list; empty if there are none.
 pub(crate) fn list(warnings: &[String]) -> String {
     if warnings.is_empty() {
         return String::new();
@@ -70,7 +70,7 @@ pub(crate) fn list(warnings: &[String]) -> String {
     format!("<ul class=\"warnings\">\n{items}</ul>\n")
 }
 
-/// A table; nothing without a row.
+/// A table; empty without rows.
 pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
@@ -113,13 +113,13 @@ fn setup(run: &Results) -> String {
     format!("{model}Deadlines: {deadlines}.{units}")
 }
 
-/// What was typed, with `URL` for the server, which may be gone by the time somebody reads it.
+/// The command of the run, with `URL` for the server, which may have moved.
 fn again(run: &Results) -> Vec<String> {
     let word = |word: &String| if *word == run.setup.url { "URL".to_owned() } else { word.clone() };
     run.command.iter().map(word).collect()
 }
 
-/// Words as a shell takes them.
+/// Quotes arguments for a shell.
 fn shell(words: &[String]) -> String {
     let plain = |word: &str| {
         !word.is_empty() && word.chars().all(|letter| letter.is_alphanumeric() || "-_./:,=+".contains(letter))

@@ -1,4 +1,4 @@
-//! Results for people: a page, figures, a table for the terminal. Made from [`Results`](crate::results::Results) alone.
+//! Reports: a page, figures and a terminal table. Depends only on [`Results`](crate::results::Results).
 
 mod axis;
 mod colours;

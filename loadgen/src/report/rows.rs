@@ -1,9 +1,9 @@
-//! The figures of a run, in the order in which people ask for them.
+//! The figures of a run as table rows, in order of interest.
 
 use super::axis::{grouped, number};
 use crate::results::{Percentiles, Results};
 
-/// A figure with its name.
+/// A named figure.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     pub(crate) label: &'static str,
@@ -11,7 +11,7 @@ pub(crate) struct Row {
     pub(crate) unit: Unit,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Requests,
@@ -21,14 +21,14 @@ pub(crate) enum Unit {
     Number,
 }
 
-/// Whose the accuracies of a report are.
+/// The note on the source of accuracies.
 pub(crate) const OF_THE_MODEL: &str =
-    "Accuracies are the model's own figures for its widths, not measured on the images that were sent.";
+    "Accuracies are the model's own figures for its widths, not measured on the images sent.";
 
-/// One time of a distribution.
+/// A percentile of a distribution.
 type Time = fn(&Percentiles) -> f64;
 
-/// Every figure; the same ones for every run.
+/// All figures; the same for every run.
 pub(crate) fn rows(run: &Results) -> Vec<Row> {
     let totals = &run.totals;
     let counts = &totals.counts;
@@ -78,12 +78,12 @@ pub(crate) fn rows(run: &Results) -> Vec<Row> {
 }
 
 impl Row {
-    /// The figure with its unit.
+    /// The value with its unit.
     pub(crate) fn text(&self) -> String {
         self.value.map_or_else(|| "-".to_owned(), |value| self.unit.text(value))
     }
 
-    /// How much larger another run's figure is: shares in points, all else in percent.
+    /// The difference to another run: shares in percentage points, others in percent.
     pub(crate) fn change(&self, other: &Row) -> String {
         let (Some(from), Some(to)) = (self.value, other.value) else { return "-".to_owned() };
         match self.unit {

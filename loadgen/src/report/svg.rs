@@ -1,11 +1,11 @@
-//! Panels over one axis of time, as SVG. Knows how to draw, not what.
+//! Draws panels over a common time axis as SVG. Must not know what they show.
 
 use std::fmt::Write;
 
 use super::axis::{Axis, number, ticks};
 use super::escape::escape;
 
-/// One figure: its layers are drawn in their order.
+/// One panel; layers are drawn in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Panel {
     pub(crate) title: &'static str,
@@ -15,35 +15,36 @@ pub(crate) struct Panel {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
-    /// The name of its colour in [`COLOURS`](super::colours).
+    /// Colour name in [`COLOURS`](super::colours).
     pub(crate) colour: &'static str,
-    /// Its name in the legend; empty for none.
+    /// Legend label; empty for none.
     pub(crate) label: String,
     pub(crate) shape: Shape,
 }
 
-/// Points are seconds and values; a gap is where there is no value.
+/// Points of seconds and values; `None` is a gap.
 #[derive(Debug, Clone)]
 pub(crate) enum Shape {
     Line(Vec<(f64, Option<f64>)>),
     /// Between a lower and an upper value.
     Area(Vec<(f64, Option<(f64, f64)>)>),
-    /// One value at all times.
+    /// A constant.
     Level(f64),
 }
 
 const WIDTH: f64 = 880.0;
-/// What stands left of the axis.
+/// Left margin, for tick labels.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
-/// Of a panel: its title, and the drawing below it.
+/// Height of a panel's title.
 const TITLE: f64 = 26.0;
 const DRAWING: f64 = 110.0;
 const BETWEEN: f64 = 14.0;
-/// The seconds below the last panel.
+/// Height of the time labels below the last panel.
 const SECONDS: f64 = 24.0;
 
-/// Draws panels one below the other, over `seconds` from 0. Their [style](super::colours::style) may stand here, or in the page around.
+/// Draws panels below each other, over 0 to `seconds`. The [style](super::colours::style) is either passed here or
+/// defined by the page.
 pub(crate) fn draw(panels: &[Panel], seconds: f64, title: &str, style: &str) -> String {
     let height = panels.len() as f64 * (TITLE + DRAWING + BETWEEN) + SECONDS;
     let mut svg = format!(
@@ -52,7 +53,7 @@ pub(crate) fn draw(panels: &[Panel], seconds: f64, title: &str, style: &str) -> 
         title = escape(title),
     );
     if !style.is_empty() {
-        // On its own ground: a page around need not be as light or dark as its reader's system.
+        // Draws its own background: the surrounding page may not follow the system's light or dark setting.
         line(
             &mut svg,
             format_args!("<style>{style}</style>\n<rect class=\"f-ground\" width=\"100%\" height=\"100%\"/>"),
@@ -68,7 +69,7 @@ pub(crate) fn draw(panels: &[Panel], seconds: f64, title: &str, style: &str) -> 
     svg + "</svg>\n"
 }
 
-/// Where a panel's drawing lies.
+/// The position of a panel's drawing.
 struct Frame {
     top: f64,
     seconds: f64,
@@ -83,7 +84,7 @@ impl Frame {
         self.top + (1.0 - axis.position(value)) * DRAWING
     }
 
-    /// The title, and the legend to the right of it.
+    /// The title with the legend to its right.
     fn head(&self, svg: &mut String, panel: &Panel) {
         let y = self.top - 9.0;
         line(svg, format_args!("<text class=\"title\" x=\"{LEFT}\" y=\"{y}\">{}</text>", escape(panel.title)));
@@ -93,7 +94,7 @@ impl Frame {
             let label = escape(label);
             format!("<tspan class=\"f-{colour}\" dx=\"{gap}\">\u{25a0}</tspan><tspan dx=\"5\">{label}</tspan>")
         };
-        // One text, because the width of a text is not known here.
+        // One text element, because text widths are unknown here.
         let (right, legend) = (WIDTH - RIGHT, labelled.map(entry).collect::<String>());
         line(svg, format_args!("<text class=\"soft\" x=\"{right}\" y=\"{y}\" text-anchor=\"end\">{legend}</text>"));
     }
@@ -123,7 +124,7 @@ impl Frame {
             }
             Shape::Line(points) => {
                 for run in runs(points) {
-                    // A point alone would not be seen.
+                    // A single point would be invisible.
                     let dash = if run.len() == 1 { "h2" } else { "" };
                     let path = self.path(run.iter().copied(), axis) + dash;
                     line(svg, format_args!("<path class=\"line s-{colour}\" d=\"M{path}\"/>"));
@@ -161,7 +162,7 @@ impl Frame {
     }
 }
 
-/// The stretches without a gap.
+/// The maximal sequences without a gap.
 fn runs<T: Copy>(points: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
     let parts = points.split(|(_, value)| value.is_none());
     let values = |part: &[(f64, Option<T>)]| part.iter().filter_map(|&(at, value)| Some((at, value?))).collect();

@@ -1,4 +1,4 @@
-//! What is written is well-formed, says what was found, and obeys no stranger.
+//! Checks that reports are well-formed, complete, and escape untrusted text.
 
 use proptest::prelude::*;
 use roxmltree::Document;
@@ -9,7 +9,7 @@ use crate::models::{Accuracy, WidthAccuracy};
 use crate::results::*;
 use crate::units::Units;
 
-/// A run of `count` intervals; `text` stands wherever a stranger's words may.
+/// A run of `count` intervals; `text` fills every field that comes from a server.
 pub(crate) fn run(count: usize, text: &str) -> Results {
     let width = |number: f64| number.try_into().unwrap();
     let times = Percentiles { mean: 4.25, p50: 4.0, p90: 9.0, p99: 40.125, p999: 60.5, max: 61.0 };
@@ -17,7 +17,7 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
     let interval = |index: usize| Interval {
         at_s: index as f64 / 10.0,
         counts: Counts { offered: 20, on_time: 10, late: 4, refused: 3, failed: 2, not_sent: 1 },
-        // Every third has no answer.
+        // Every third interval has no answer.
         width: (!index.is_multiple_of(3)).then_some(Spread { mean: 0.5, min: 0.25, max: 1.0 }),
         latency_ms: (!index.is_multiple_of(3)).then_some(times),
         lateness_ms: Some(times),
@@ -70,13 +70,13 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
     }
 }
 
-/// Every cell of a page's tables.
+/// All cells of a page's tables.
 fn cells(page: &Document<'_>) -> Vec<String> {
     let cells = page.descendants().filter(|node| node.has_tag_name("td"));
     cells.map(|cell| cell.text().unwrap_or_default().to_owned()).collect()
 }
 
-/// A page without the line that XML does not know.
+/// Parses a page without its doctype line, which XML does not allow.
 fn parse(page: &str) -> Document<'_> {
     Document::parse(page.strip_prefix("<!DOCTYPE html>\n").unwrap()).unwrap()
 }
@@ -106,7 +106,7 @@ fn charts_stand_alone() {
         "Requests per second",
         "offered",
         "answered on time",
-        "most at full width",
+        "capacity at full width",
         "Width of the answers",
         "narrowest to widest",
     ];
@@ -115,7 +115,7 @@ fn charts_stand_alone() {
         let svg = Document::parse(&text).unwrap();
         let says = |wanted: &str| svg.descendants().any(|node| node.text() == Some(wanted));
         assert!(wanted.iter().all(|wanted| says(wanted)), "{wanted:?}: {text}");
-        // Whatever is around it, its text lies on the ground that it was coloured for.
+        // The SVG draws its own background.
         assert!(text.contains("prefers-color-scheme:dark") && text.contains("class=\"f-ground\""));
     }
     assert!(!chart(&run(30, "words")).contains("Waiting") && !page(&run(30, "words")).contains("class=\"f-ground\""));
@@ -137,7 +137,7 @@ fn the_capacity_is_drawn_where_it_is_known() {
     let mut run = run(6, "words");
     let lines = |run: &Results| chart(run).matches("class=\"level s-capacity\"").count();
     assert_eq!(lines(&run), 1);
-    // 200 requests per second were offered: the axis reaches the capacity all the same.
+    // 200 requests per second were offered; the axis must reach the capacity.
     assert!(chart(&run).contains(">1,500</text>"), "{}", chart(&run));
     run.setup.units = None;
     assert_eq!((lines(&run), chart(&run).contains(">1,500</text>")), (0, false));
@@ -147,7 +147,7 @@ fn the_capacity_is_drawn_where_it_is_known() {
 fn a_line_is_interrupted_where_nothing_was_answered() {
     let lines = |run: &Results| charts(run).matches("class=\"line s-width\"").count();
     let mut run = run(6, "words");
-    // Gaps at 0 and 3: what is between and after them remains.
+    // Gaps at 0 and 3 leave two lines.
     assert_eq!(lines(&run), 2);
     run.intervals[1].width = None;
     assert_eq!(lines(&run), 2);
@@ -193,7 +193,7 @@ fn a_file_of_another_kind_is_named() {
         std::fs::write(&path, text).unwrap();
         Results::read(&path).unwrap_err().to_string()
     };
-    assert!(error("hello").contains("run.json is not a run that --json has written: expected value at line 1"));
+    assert!(error("hello").contains("run.json is not a run written by --json: expected value at line 1"));
     assert!(error("{\"format\":2}").ends_with("run.json has format 2: this program reads format 1"));
     assert!(error("{\"format\":1}").contains("missing field"));
     let absent = Results::read(&folder.path().join("absent")).unwrap_err().to_string();
@@ -202,7 +202,7 @@ fn a_file_of_another_kind_is_named() {
 
 proptest! {
     #[test]
-    fn whatever_a_stranger_says_is_shown_and_not_obeyed(words in "\\PC{0,40}|[<>&\"'\\x00-\\x1f]{0,40}", count in 0usize..5) {
+    fn server_text_is_escaped(words in "\\PC{0,40}|[<>&\"'\\x00-\\x1f]{0,40}", count in 0usize..5) {
         let run = run(count, &words);
         let text = page(&run);
         let page = parse(&text);

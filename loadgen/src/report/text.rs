@@ -1,10 +1,10 @@
-//! A run for the terminal.
+//! A run as text for the terminal.
 
 use super::rows::{OF_THE_MODEL, rows};
 use super::verdict::verdict;
 use crate::results::Results;
 
-/// What came out in a sentence, the figures of a run, and what speaks against them.
+/// The verdict, the figures and the warnings of a run.
 pub fn summary(run: &Results) -> String {
     let rows = rows(run).into_iter().map(|row| vec![row.label.to_owned(), row.text()]);
     let warnings = run.warnings.iter().map(|warning| format!("\nWarning: {}\n", printable(warning)));
@@ -12,7 +12,7 @@ pub fn summary(run: &Results) -> String {
     format!("{}\n\n{figures}\n{OF_THE_MODEL}\n{}", verdict(run), warnings.collect::<String>())
 }
 
-/// Text in columns as wide as their widest cell: the first to the left, the others to the right.
+/// Aligns text in columns: the first to the left, the others to the right.
 pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -26,7 +26,7 @@ pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
     rows.iter().map(|row| format!("{}\n", line(row).trim_end())).collect()
 }
 
-/// A server's own words, without what a terminal would obey.
+/// Removes control characters from a server's text.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -1,9 +1,9 @@
-//! What came out of a run, in a sentence.
+//! The result of a run in one sentence.
 
 use super::axis::{grouped, number};
 use crate::results::{Counts, Results};
 
-/// The result as one would tell it: how many answers were on time, what became of the others, how far the width fell.
+/// The number of answers on time, the outcomes of the others, and the range of widths.
 pub(crate) fn verdict(run: &Results) -> String {
     let counts = &run.totals.counts;
     let many = |count: u64| grouped(count as i64);
@@ -21,7 +21,7 @@ pub(crate) fn verdict(run: &Results) -> String {
     format!("{on_time}{}.", width(run))
 }
 
-/// What became of those that were not on time.
+/// The outcomes of requests not answered on time.
 fn others(counts: &Counts) -> String {
     let all =
         [(counts.late, "late"), (counts.refused, "refused"), (counts.failed, "failed"), (counts.not_sent, "not sent")];

@@ -1,4 +1,4 @@
-//! The file of a run: JSON, with the version of its layout.
+//! The results file: JSON with a format version.
 
 use std::fs;
 use std::io::{self, Read};
@@ -9,52 +9,52 @@ use thiserror::Error;
 
 use super::{FORMAT, Results};
 
-/// Why a file is not a run.
+/// Why a file is not a results file.
 #[derive(Debug, Error)]
 pub enum ResultsError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: io::Error,
     },
-    /// It is larger than any run.
-    #[error("{} has more than {MOST_BYTES} bytes: this is no run", path.display())]
+    /// The file is too large.
+    #[error("{} has more than {MOST_BYTES} bytes: it is not a run", path.display())]
     TooLarge {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// It is something else.
-    #[error("{} is not a run that --json has written: {reason}", path.display())]
+    /// The file is not a results file.
+    #[error("{} is not a run written by --json: {reason}", path.display())]
     NotARun {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Where it stops being one.
+        /// The parser's error.
         reason: serde_json::Error,
     },
-    /// It is of another version.
+    /// The file has another format version.
     #[error("{} has format {found}: this program reads format {FORMAT}", path.display())]
     Format {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What it has.
+        /// The file's version.
         found: u32,
     },
 }
 
-/// A file of a run is never larger.
+/// Maximum size of a results file in bytes.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What every format has.
+/// The common part of all format versions.
 #[derive(Deserialize)]
 struct AnyFormat {
     format: u32,
 }
 
 impl Results {
-    /// Reads a file that [`Results::to_json`] made.
+    /// Reads a file written by [`Results::to_json`].
     ///
     /// # Errors
     /// [`ResultsError`], naming the file.
@@ -74,7 +74,7 @@ impl Results {
         serde_json::from_str(&text).map_err(not_a_run)
     }
 
-    /// The file's text.
+    /// The results as JSON text.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("its keys are texts, and it is all in memory");
         text.push('\n');

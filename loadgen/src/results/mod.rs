@@ -1,6 +1,6 @@
-//! What a run found, as it is written to a file and read back.
+//! The results of a run, as written to a file and read back.
 //!
-//! Times are in the unit that ends their names, to the microsecond; shares are from 0 to 1.
+//! Times have their unit as a suffix and microsecond resolution; shares are from 0 to 1.
 
 mod file;
 
@@ -17,95 +17,95 @@ use crate::units::Units;
 pub struct Results {
     /// [`FORMAT`]
     pub format: u32,
-    /// The version of the program that made it.
+    /// Version of the program.
     pub version: String,
-    /// What was typed, to do it again.
+    /// The command line, for repeating the run.
     pub command: Vec<String>,
-    /// When it began, in seconds since 1970.
+    /// Start time in seconds since 1970.
     pub started_at_unix_s: u64,
-    /// What was planned.
+    /// The planned load.
     pub setup: Setup,
-    /// Was it stopped before its plan was through?
+    /// Whether the run stopped before the end of its plan.
     pub interrupted: bool,
-    /// All requests together.
+    /// Totals over all requests.
     pub totals: Totals,
-    /// What was answered at which width, narrowest first.
+    /// Answers by width, narrowest first.
     pub widths: Vec<AtWidth>,
-    /// Why answers had the width they had, in the server's words.
+    /// The server's reasons for the widths of answers.
     pub reasons: Vec<Tally>,
-    /// Refusals by status and the server's word for them.
+    /// Refusals by status and error code.
     pub refusals: Vec<Tally>,
-    /// What failed, and how.
+    /// Failures by cause.
     pub failures: Vec<Tally>,
-    /// Length of an interval.
+    /// Length of an interval in seconds.
     pub interval_s: f64,
-    /// The run over time. A request belongs to the interval in which it was due, whenever its answer came.
+    /// The run over time. A request belongs to the interval in which it was due, regardless of when its answer came.
     pub intervals: Vec<Interval>,
-    /// What was seen from time to time.
+    /// Periodic samples of the server and the generator.
     pub samples: Vec<Sample>,
-    /// Why the figures should not be believed as they stand.
+    /// Reasons to doubt the figures.
     pub warnings: Vec<String>,
 }
 
-/// What was planned.
+/// The planned load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
-    /// The server.
+    /// URL of the server.
     pub url: String,
-    /// The model that answered, where the server says so.
+    /// The model that answered, if known.
     pub model: Option<String>,
     /// Its accuracy by width.
     pub accuracy: Accuracy,
-    /// The arrivals, in words.
+    /// Description of the arrivals.
     pub arrivals: String,
-    /// What made them.
+    /// Seed of the arrivals.
     pub seed: u64,
-    /// What one unit was, where rates or budgets were written in units of the server.
+    /// Units of the server, if rates or budgets were given in them.
     pub units: Option<Units>,
-    /// What answers are judged by: every deadline that a request may have, shortest first; empty if none is ever late.
+    /// All deadlines that requests may have, shortest first; empty if no answer can be late.
     pub deadlines_ms: Vec<f64>,
-    /// As many requests could be without an answer at once.
+    /// Maximum number of outstanding requests.
     pub max_outstanding: usize,
 }
 
-/// What became of requests.
+/// Requests by outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// Requests that were due; the sum of all below.
+    /// Requests due; the sum of all below.
     pub offered: u64,
-    /// Answered by their deadline.
+    /// Answered within their deadline.
     pub on_time: u64,
     /// Answered after it.
     pub late: u64,
     /// Refused by the server: status 429, 503 or 504.
     pub refused: u64,
-    /// Not answered, or with another status.
+    /// Not answered, or answered with another status.
     pub failed: u64,
-    /// Not sent, because too many were without an answer.
+    /// Not sent, because too many requests were outstanding.
     pub not_sent: u64,
 }
 
 /// All requests of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// From the start to the last answer.
+    /// From the start to the last answer, in seconds.
     pub duration_s: f64,
-    /// What became of them.
+    /// Counts by outcome.
     #[serde(flatten)]
     pub counts: Counts,
     /// The share of all requests that was answered on time.
     pub attainment: Option<f64>,
-    /// The mean width of answers.
+    /// Mean width of answers.
     pub mean_width: Option<f64>,
-    /// The mean accuracy of the answers that were on time, by their widths.
+    /// Mean accuracy of the answers on time, by their widths.
     pub mean_accuracy: Option<f64>,
-    /// The same over all requests: one that was not answered on time counts as wrong.
+    /// Mean accuracy over all requests; one not answered on time counts as wrong.
     pub effective_accuracy: Option<f64>,
     /// From the scheduled time to the end of the answer.
     pub latency_ms: Option<Percentiles>,
     /// From the scheduled time to the end of the refusal.
     pub refusal_ms: Option<Percentiles>,
-    /// From the scheduled time to the first byte sent: the fault of the generator, never of the server.
+    /// From the scheduled time to the first byte sent; caused by the generator, not by the server.
     pub lateness_ms: Option<Percentiles>,
 }
 
@@ -129,32 +129,32 @@ pub struct AtWidth {
     pub width: Width,
     /// Answers at it.
     pub answers: u64,
-    /// How many of them were on time.
+    /// The number of them on time.
     pub on_time: u64,
 }
 
-/// How often something happened.
+/// A count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// What.
+    /// What is counted.
     pub what: String,
-    /// How often.
+    /// The count.
     pub count: u64,
 }
 
-/// The requests that were due in one stretch of time.
+/// The requests due in one interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Where it begins.
+    /// Start of the interval.
     pub at_s: f64,
-    /// What became of them.
+    /// Counts by outcome.
     #[serde(flatten)]
     pub counts: Counts,
     /// The widths of their answers.
     pub width: Option<Spread>,
-    /// As in the totals.
+    /// See [`Totals`].
     pub latency_ms: Option<Percentiles>,
-    /// As in the totals.
+    /// See [`Totals`].
     pub lateness_ms: Option<Percentiles>,
 }
 
@@ -167,18 +167,18 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// A look at the server and at the generator.
+/// A sample of the server's and the generator's state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// When.
+    /// Time of the sample.
     pub at_s: f64,
-    /// Images that waited for a worker, as the server's metrics say.
+    /// Images waiting for a worker, from the server's metrics.
     pub queue_length: Option<f64>,
-    /// Requests without an answer.
+    /// Outstanding requests.
     pub outstanding: usize,
 }
 
-/// The version of the file's layout.
+/// Version of the file format.
 pub const FORMAT: u32 = 1;
 impl Counts {
     /// Answers, on time or not.

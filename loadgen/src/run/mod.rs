@@ -1,8 +1,8 @@
-//! A run: sends what is planned when it is due, whatever became of what was sent before, and sees what comes back.
+//! Executes a plan: sends each request when it is due, independent of earlier ones, and records the outcomes.
 //!
-//! One asynchronous thread sends and receives; another ([`pace`](crate::pace)) says when.
+//! One asynchronous thread sends and receives; a second thread ([`pace`](crate::pace)) keeps time.
 
-mod looks;
+mod sampler;
 mod stage;
 
 use std::io;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use looks::Looks;
+use sampler::Sampler;
 use stage::Stage;
 
 use crate::client::Client;
@@ -25,58 +25,58 @@ use crate::results::{Counts, Sample};
 use crate::target::Target;
 use crate::workload::{Kind, Planned};
 
-/// What a run needs, besides its plan.
+/// The inputs of a run other than its plan.
 #[derive(Debug)]
 pub struct RunSettings {
     /// The server.
     pub target: Target,
-    /// What requests may ask for; a plan names them by index.
+    /// Kinds of requests; a plan refers to them by index.
     pub kinds: Vec<Kind>,
-    /// What they may send; a plan names them by index.
+    /// Request bodies; a plan refers to them by index.
     pub images: Vec<Bytes>,
-    /// As many requests may be without an answer; those due beyond are not sent.
+    /// Maximum number of outstanding requests; requests due beyond it are not sent.
     pub max_outstanding: usize,
-    /// So long an answer is waited for.
+    /// Maximum time to wait for an answer.
     pub timeout: Duration,
-    /// From one look at the server to the next.
-    pub look_every: Duration,
-    /// Ask the server for its queue at each look?
+    /// Sampling interval.
+    pub sample_every: Duration,
+    /// Whether samples include the server's queue length.
     pub ask_queue: bool,
 }
 
-/// What a run tells while it goes on.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// What became of the requests so far.
+    /// Counts by outcome so far.
     pub counts: Counts,
-    /// How many are without an answer.
+    /// Number of outstanding requests.
     pub outstanding: usize,
 }
 
-/// A run that is over.
+/// A finished run.
 #[derive(Debug)]
 pub struct Played {
-    /// Every request.
+    /// The recorded requests.
     pub recorder: Recorder,
-    /// Every look at the server.
+    /// The samples.
     pub samples: Vec<Sample>,
-    /// Was it stopped?
+    /// Whether the run was stopped early.
     pub interrupted: bool,
     /// From the start to the last answer.
     pub duration: Duration,
 }
 
-/// From now to the first moment of the plan: time to start a thread.
+/// Delay before the start of the plan, for starting the thread.
 const LEAD: Duration = Duration::from_millis(10);
-/// As many requests may wait to be sent, once due, before their thread waits too; that shows as lateness.
+/// Maximum number of due requests waiting to be sent before their thread blocks, which then shows as lateness.
 const MOST_DUE: usize = 1 << 16;
 
-/// Runs a plan to its end and waits for the last answer; must be called in a `LocalRuntime`.
+/// Executes a plan and waits for the last answer; must be called in a `LocalRuntime`.
 ///
-/// A message in `stops` ends the plan; a second one ends the waiting, too.
+/// A message in `stops` ends sending; a second one ends waiting for answers.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// If a thread cannot be started.
 pub async fn play(
     settings: RunSettings,
     plan: impl Iterator<Item = Planned> + Send + 'static,
@@ -89,16 +89,16 @@ pub async fn play(
     let pacer = thread::Builder::new().name("pacer".to_owned()).spawn(move || pace(start, plan, &due))?;
     let (cut, is_cut) = watch::channel(false);
     let stage = Rc::new(Stage { start, client: Client::new(&settings.target), settings, is_cut });
-    let looks = Looks::new(stage.clone());
-    let played = Running { stage, looks, recorder, cut, progress }.until_over(planned, stops).await;
-    // Nobody receives any more, or it had no more to send.
+    let sampler = Sampler::new(stage.clone());
+    let played = Running { stage, sampler, recorder, cut, progress }.until_over(planned, stops).await;
+    // The pacer has ended: its receiver is closed or its plan is complete.
     pacer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     Ok(played)
 }
 
 struct Running<P> {
     stage: Rc<Stage>,
-    looks: Looks,
+    sampler: Sampler,
     recorder: Recorder,
     cut: watch::Sender<bool>,
     progress: P,
@@ -106,9 +106,9 @@ struct Running<P> {
 
 impl<P: FnMut(Progress)> Running<P> {
     async fn until_over(mut self, mut planned: mpsc::Receiver<Planned>, mut stops: mpsc::Receiver<()>) -> Played {
-        let (mut requests, mut looks) = (JoinSet::new(), JoinSet::new());
+        let (mut requests, mut sampling) = (JoinSet::new(), JoinSet::new());
         let (mut samples, mut interrupted, mut more) = (Vec::new(), false, true);
-        let mut tick = interval_at(self.stage.start.into(), self.stage.settings.look_every);
+        let mut tick = interval_at(self.stage.start.into(), self.stage.settings.sample_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while more || !requests.is_empty() {
             tokio::select! {
@@ -117,10 +117,10 @@ impl<P: FnMut(Progress)> Running<P> {
                     None => more = false,
                 },
                 Some(ended) = requests.join_next() => self.recorder.add(finished(ended)),
-                Some(seen) = looks.join_next() => samples.push(finished(seen)),
+                Some(seen) = sampling.join_next() => samples.push(finished(seen)),
                 _ = tick.tick() => {
                     self.tell(requests.len());
-                    self.looks.begin(requests.len(), &mut looks);
+                    self.sampler.begin(requests.len(), &mut sampling);
                 }
                 Some(()) = stops.recv() => {
                     let was_interrupted = std::mem::replace(&mut interrupted, true);
@@ -135,7 +135,7 @@ impl<P: FnMut(Progress)> Running<P> {
     }
 
     fn send(&mut self, planned: Planned, requests: &mut JoinSet<Record>) {
-        // Those that are over are not outstanding.
+        // Finished requests are not outstanding.
         while let Some(ended) = requests.try_join_next() {
             self.recorder.add(finished(ended));
         }
@@ -150,7 +150,7 @@ impl<P: FnMut(Progress)> Running<P> {
     }
 }
 
-/// What a task gave; its panic is ours.
+/// A task's result; propagates its panic.
 fn finished<T>(ended: Result<T, JoinError>) -> T {
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

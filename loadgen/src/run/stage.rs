@@ -1,4 +1,4 @@
-//! One request, from the moment when it is due to what becomes of it.
+//! One request, from its due time to its outcome.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,24 +9,24 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::RunSettings;
-use crate::client::{Answer, Broken, Client};
+use crate::client::{Answer, Client, ClientError};
 use crate::record::{Fate, Outcome, Record};
 use crate::workload::{Kind, Planned};
 
-/// What every request needs.
+/// Shared state of all requests.
 pub(super) struct Stage {
     pub(super) start: Instant,
     pub(super) client: Client,
     pub(super) settings: RunSettings,
-    /// True once nobody waits for answers any more.
+    /// True once the run no longer waits for answers.
     pub(super) is_cut: watch::Receiver<bool>,
 }
 
-/// An answer is never larger.
+/// Maximum size of an answer.
 const MOST_ANSWER_BYTES: usize = 1 << 20;
 
 impl Stage {
-    /// Sends a request and waits for what becomes of it.
+    /// Sends a request and waits for its outcome.
     pub(super) async fn request(self: Rc<Stage>, planned: Planned) -> Record {
         let RunSettings { kinds, images, timeout: longest, .. } = &self.settings;
         let (kind, image) = (&kinds[planned.kind], &images[planned.image]);
@@ -46,20 +46,21 @@ impl Stage {
     }
 }
 
-fn outcome(answer: Result<Answer, Broken>, kind: &Kind) -> Outcome {
+fn outcome(answer: Result<Answer, ClientError>, kind: &Kind) -> Outcome {
     let answer = match answer {
         Ok(answer) => answer,
         Err(broken) => return Outcome::Failed(broken.to_string()),
     };
     let status = answer.status;
     if status.is_success() {
-        return Outcome::Answered { width: answer.width.or(kind.width), reason: answer.why() };
+        return Outcome::Answered { width: answer.width.or(kind.width), reason: answer.reason() };
     }
-    let why = answer.why().map_or_else(|| status.as_u16().to_string(), |why| format!("{} {why}", status.as_u16()));
+    let reason =
+        answer.reason().map_or_else(|| status.as_u16().to_string(), |reason| format!("{} {reason}", status.as_u16()));
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            Outcome::Refused(why)
+            Outcome::Refused(reason)
         }
-        _ => Outcome::Failed(why),
+        _ => Outcome::Failed(reason),
     }
 }

@@ -28,7 +28,7 @@ pub struct Asked {
 #[derive(Debug, Default)]
 struct Counts {
     connections: AtomicUsize,
-    looks: AtomicUsize,
+    metrics_requests: AtomicUsize,
     is_unmeasured: AtomicBool,
 }
 
@@ -133,8 +133,8 @@ impl Server {
     }
 
     /// Requests for its metrics.
-    pub fn looks(&self) -> usize {
-        self.counts.looks.load(Ordering::Relaxed)
+    pub fn metrics_requests(&self) -> usize {
+        self.counts.metrics_requests.load(Ordering::Relaxed)
     }
 
     pub fn url(&self) -> String {
@@ -157,7 +157,7 @@ async fn handle(
         }
         "/profile" => return page(PROFILE),
         "/metrics" => {
-            seen.looks.fetch_add(1, Ordering::Relaxed);
+            seen.metrics_requests.fetch_add(1, Ordering::Relaxed);
             return page(METRICS);
         }
         _ => assert_eq!(parts.method, Method::POST),

@@ -1,4 +1,4 @@
-//! Looks at the server's queue from time to time.
+//! Samples the server's queue length periodically.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,25 +13,25 @@ use crate::client::Client;
 use crate::metrics::{QUEUE_LENGTH, value};
 use crate::results::Sample;
 
-/// Looks at the server, on a connection of its own.
-pub(super) struct Looks {
+/// Samples the server on a separate connection.
+pub(super) struct Sampler {
     client: Rc<Client>,
     stage: Rc<Stage>,
 }
 
-/// A page of metrics is never larger.
+/// Maximum size of a `/metrics` response.
 const MOST_METRICS_BYTES: usize = 16 << 20;
 
-impl Looks {
-    pub(super) fn new(stage: Rc<Stage>) -> Looks {
-        Looks { client: Rc::new(Client::new(&stage.settings.target)), stage }
+impl Sampler {
+    pub(super) fn new(stage: Rc<Stage>) -> Sampler {
+        Sampler { client: Rc::new(Client::new(&stage.settings.target)), stage }
     }
 
-    /// Begins one, unless the last is still under way.
-    pub(super) fn begin(&self, outstanding: usize, looks: &mut JoinSet<Sample>) {
-        if looks.is_empty() {
+    /// Starts a sample, unless the previous one is still in progress.
+    pub(super) fn begin(&self, outstanding: usize, sampling: &mut JoinSet<Sample>) {
+        if sampling.is_empty() {
             let (client, stage) = (self.client.clone(), self.stage.clone());
-            looks.spawn_local(async move {
+            sampling.spawn_local(async move {
                 let at_s = (stage.start.elapsed().as_secs_f64() * 1e3).round() / 1e3;
                 let queue_length = if stage.settings.ask_queue { queue_length(&client).await } else { None };
                 Sample { at_s, queue_length, outstanding }
