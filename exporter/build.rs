@@ -1,4 +1,4 @@
-//! Lets the binary and its tests find libtorch's shared libraries without `LD_LIBRARY_PATH`.
+//! Adds libtorch's folder to the run path, so that the binary and its tests need no `LD_LIBRARY_PATH`.
 
 use std::env;
 use std::path::Path;
@@ -7,11 +7,11 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_USE_PYTORCH");
     if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
-        return; // torch-sys asks that Python where its libraries are, and so must the caller's loader path
+        return; // torch-sys locates the libraries through Python; the caller sets the loader path
     }
-    let libtorch = env::var("LIBTORCH").expect("LIBTORCH: set by .cargo/config.toml or by you");
+    let libtorch = env::var("LIBTORCH").expect("LIBTORCH is set by .cargo/config.toml or the environment");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
-    // No symbol of it is used, so a linker would leave it away; libtorch finds GPUs only if it is loaded.
+    // The linker would drop this library because no symbol of it is used; libtorch needs it loaded to find GPUs.
     let cuda = format!("{libtorch}/lib/libtorch_cuda.so");
     if Path::new(&cuda).exists() {
         println!("cargo:rustc-link-arg=-Wl,--no-as-needed,{cuda},--as-needed");

@@ -1,22 +1,21 @@
-//! Writing files so that a crash leaves the one from before, knowing early whether that will be possible, and telling one file
-//! from another.
+//! Files: atomic writes, early checks of writability, and checksums.
 
 use std::io::Write;
 use std::path::Path;
 
 use md5::{Digest, Md5};
 
-/// Writes the file `path`, whose folder is made if need be; afterwards all of it is there, or what was there before.
+/// Writes the file `path` atomically, and creates its folder if it is missing.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    // What a temporary file may not have: others' right to read.
+    // Temporary files are created without read permission for others.
     #[cfg(unix)]
     file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(path)?;
@@ -28,10 +27,10 @@ pub fn md5_of(bytes: &[u8]) -> String {
     Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Could a file be written into `folder`, or into the one that would have to be made? Leaves nothing behind.
+/// Checks that a file can be written to `folder`, or to the folder that would be created. Leaves nothing behind.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn check_writable(folder: &Path) -> std::io::Result<()> {
     let there = folder.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok());
     let there = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

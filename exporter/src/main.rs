@@ -1,4 +1,4 @@
-//! The command `exporter`: fetch data, train, evaluate, export.
+//! The command `exporter`: fetches data, trains, evaluates, exports.
 
 mod cli;
 mod memory;

@@ -1,11 +1,11 @@
-//! Numbers in sentences: counts with their nouns, and how sure a share is.
+//! Numbers in sentences: counts with nouns, and confidence intervals of shares.
 
 /// `1 epoch`, `2 epochs`.
 pub fn counted(count: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(count as u64), if count == 1 { "" } else { "s" })
 }
 
-/// The verb for so many: `1 was`, `2 were`.
+/// The verb for a count: `1 was`, `2 were`.
 pub fn were(count: usize) -> &'static str {
     if count == 1 { "was" } else { "were" }
 }
@@ -17,10 +17,10 @@ pub fn thousands(number: u64) -> String {
     groups.join(",")
 }
 
-/// The 95 % interval of a share that was found among `count` images: the shares of which finding this one is no surprise
-/// (Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927). All of 0..1 where there is none.
+/// The 95 % interval of a share measured on `count` images (Wilson, "Probable Inference, the Law of Succession, and
+/// Statistical Inference", 1927). 0..1 for a count of 0.
 pub fn interval(share: f64, count: usize) -> (f64, f64) {
-    /// 19 of 20 normal numbers are no further from their mean, in standard deviations.
+    /// The 97.5 % quantile of the standard normal distribution.
     const Z: f64 = 1.959_964;
     if count == 0 {
         return (0.0, 1.0);

@@ -1,5 +1,4 @@
-//! The command itself, on a data set in MNIST's form: what it says of runs that do not go together, and what it leaves
-//! behind.
+//! The command on a data set in MNIST's format: its refusals of mismatched runs, and the files it leaves behind.
 
 use std::fs;
 use std::io::Write;
@@ -21,7 +20,7 @@ use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
 use exporter::train::{Material, Method, Precision, Recipe, Run, Start, Teacher};
 
-/// A folder with MNIST's files, each image a bright bar whose row is its class; made once and kept with the build.
+/// A folder with MNIST's files, each image a bright bar whose row is its class; built once and kept.
 static DATA: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bars");
     if !folder.exists() {
@@ -68,7 +67,7 @@ fn succeeds(line: &str, runs: &TempDir) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The last line of the error output, without `error: `.
+/// The last line of standard error, without `error: `.
 fn refusal(line: &str, runs: &TempDir) -> String {
     let output = exporter(line, runs);
     assert!(!output.status.success(), "{line} succeeds");
@@ -81,7 +80,7 @@ fn error(output: &Output) -> String {
     line.unwrap_or_else(|| panic!("no error in: {text}")).to_owned()
 }
 
-/// What these flags say, which leave the rest to MNIST's own recipe.
+/// The recipe of these flags, with MNIST's defaults.
 const TRAIN: &str = "train mnist --data DATA --channels 2 --epochs 1 --batch 20 --rate 0.1 --held-out 59900 --precision float32 --arrival 0 --inverted 0";
 
 fn one_pass() -> Method {
@@ -109,12 +108,12 @@ fn recipe() -> Recipe {
     }
 }
 
-/// A run in `RUNS/<name>`, trained on as many images as the flags leave until `stop` or its end.
+/// A run in `RUNS/<name>`, trained on all images that are not held out, until `stop` or its end.
 fn train(recipe: Recipe, name: &str, stop: bool, runs: &TempDir) {
     train_on(1, recipe, name, stop, runs);
 }
 
-/// As [`train`], with images of this class.
+/// Like [`train`], with images of this class.
 fn train_on(label: u16, recipe: Recipe, name: &str, stop: bool, runs: &TempDir) -> Run {
     let images = Images::new(vec![9; 100 * 28 * 28], vec![label; 100], Dataset::Mnist.shape());
     let path = runs.path().join(name).join("checkpoint.safetensors");
@@ -156,14 +155,14 @@ fn a_dense_run_stands_on_the_card_beside_the_any_width_network_and_is_never_expo
 
     succeeds(&format!("export RUNS/any --dense RUNS/dense {out}"), &runs);
     let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
-    // The normalisation; 9, 2 * 9 and 2 * 25 weights and a bias for each channel; 16 positions for each of 10 classes.
+    // The normalization; 9, 2 * 9 and 2 * 25 weights and a bias per channel; 16 positions for each of 10 classes.
     let parameters: usize = [2, 20, 38, 102, 330].iter().sum();
     let multiply_adds: usize = [784, 18 * 26 * 26, 36 * 24 * 24, 100 * 8 * 8, 320].iter().sum();
     assert_eq!((parameters, multiply_adds), (492, 40_408));
     let expected = format!("{accuracy} % test accuracy, 492 parameters, 40,408 multiply-adds");
-    let line = card.lines().find(|line| line.starts_with("The same network without the triangle")).expect("a sentence");
+    let line = card.lines().find(|line| line.starts_with("The same network with dense weights")).expect("a sentence");
     assert!(line.contains(&expected) && line.contains("--method dense"), "{line}");
-    assert!(card.contains("every class counting alike, however many images it has: "), "{card}");
+    assert!(card.contains("mean over classes: "), "{card}");
     let row = |start: &str| {
         let line = card.lines().find(|line| line.starts_with(start)).expect("a row");
         line.trim_matches(['|', ' ']).split(" | ").map(String::from).collect::<Vec<_>>()
@@ -189,7 +188,7 @@ fn a_slimmable_network_is_exported_as_an_ordinary_file_for_each_width_which_the_
     names.sort();
     assert_eq!(names, ["us-net-width-0.5.onnx", "us-net-width-0.75.onnx", "us-net-width-1.onnx"]);
     assert!(said.contains("width-0.75.onnx: test accuracy "), "{said}");
-    // One channel of one is a triangle; two of two are not.
+    // One channel of one is triangular; two of two are not.
     let error =
         Model::from_onnx(&fs::read(folder.join("us-net-width-1.onnx")).expect("a file")).expect_err("no triangle");
     let message = error.to_string();
@@ -204,9 +203,9 @@ fn resuming_with_other_flags_names_the_fields_that_differ_and_no_other() {
     let (_, fields) = message.split_once("checkpoint.safetensors: ").expect("the checkpoint's name");
     assert_eq!(
         fields,
-        "augmentation.pad: begun with 2, the flags now say 0; \
-         method.emphasis: begun with [[0.25,0.2],[0.5,0.1],[1.0,0.1]], the flags now say [[0.5,0.2]]; \
-         seed: begun with 1, the flags now say 3"
+        "augmentation.pad: started with 2, the flags now say 0; \
+         method.emphasis: started with [[0.25,0.2],[0.5,0.1],[1.0,0.1]], the flags now say [[0.5,0.2]]; \
+         seed: started with 1, the flags now say 3"
     );
     succeeds(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
 }
@@ -221,7 +220,7 @@ fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
         ("--channels 3", "its network is LeNet-3C1L with 2 channels in every hidden layer, but LeNet-3C1L with 3"),
         ("--network vgg-8 --channels 2,2,2", "its network is LeNet-3C1L"),
         ("--start RUNS/nothing", "nothing: cannot be read"),
-        ("--start RUNS/models/mnist/README.md", "README.md: is no ONNX file, or not a whole one"),
+        ("--start RUNS/models/mnist/README.md", "README.md: is not an ONNX file, or is truncated"),
     ] {
         let kept = ["--channels", "--start"].iter().filter(|flag| flags.contains(**flag));
         let line = kept.fold(start.clone(), |line, flag| without(&line, flag));
@@ -238,7 +237,7 @@ fn a_run_from_a_model_is_resumed_with_the_same_model_and_its_card_names_it() {
 
     let message = refusal(&format!("{TRAIN} --run RUNS/second --resume"), &runs);
     assert!(
-        message.contains("start.model.file: begun with \"mnist/1/model.onnx\", the flags now say nothing"),
+        message.contains("start.model.file: started with \"mnist/1/model.onnx\", the flags now say nothing"),
         "{message}"
     );
     succeeds(&format!("{start} --resume"), &runs);
@@ -264,9 +263,9 @@ fn a_taught_run_goes_on_and_is_exported_with_its_teacher_alone() {
     let flags = format!("{TRAIN} --run RUNS/run");
     for (teacher, reason) in [
         ("other", "not the dense network of this recipe: seed is 2, expected 1"),
-        ("unfinished", "0 of 1 epochs are done, it has to be finished first"),
+        ("unfinished", "0 of 1 epochs are done, finish it (train --resume)"),
         ("none", "cannot be read"),
-        ("dense --distillation 0", "distillation: 0 leaves a teacher nothing to say"),
+        ("dense --distillation 0", "distillation: 0 ignores the teacher"),
     ] {
         let message = refusal(&format!("{flags} --teacher RUNS/{teacher}"), &runs);
         assert!(message.contains(reason), "{message}");
@@ -279,38 +278,36 @@ fn a_taught_run_goes_on_and_is_exported_with_its_teacher_alone() {
     let method = Method::OnePass(OnePass { distillation: 0.9, teacher, ..one_pass });
     train(Recipe { method, ..recipe() }, "run", true, &runs);
     let message = refusal(&format!("{flags} --resume"), &runs);
-    assert!(message.contains("method.teacher.run: begun with \"dense\", the flags now say nothing"), "{message}");
-    // By another name it is still the same.
+    assert!(message.contains("method.teacher.run: started with \"dense\", the flags now say nothing"), "{message}");
+    // It is the same under another name.
     let [name, other] = ["dense", "moved"].map(|name| runs.path().join(name));
     fs::rename(&name, &other).expect("renamed");
     succeeds(&format!("{flags} --resume --teacher RUNS/moved"), &runs);
     fs::rename(&other, &name).expect("renamed");
     let message = refusal(&format!("{flags} --resume --teacher RUNS/again"), &runs);
-    assert!(message.contains("method.teacher.md5: begun with "), "{message}");
+    assert!(message.contains("method.teacher.md5: started with "), "{message}");
 
     let out = "--data DATA --models RUNS/models --commit abc";
     let message = refusal(&format!("export RUNS/run --dense RUNS/again {out}"), &runs);
     assert!(message.contains("again: not the run that taught, which was in a folder \"dense\""), "{message}");
     succeeds(&format!("export RUNS/run {out}"), &runs);
     let card = || fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
-    assert!(card().contains("say where it lies. It is trained by `exporter train mnist "), "{}", card());
+    assert!(card().contains("without its path. It is trained by `exporter train mnist "), "{}", card());
     succeeds(&format!("export RUNS/run --dense RUNS/dense {out}"), &runs);
     let card = card();
-    assert!(!card.contains("It is trained by") && card.contains("The same network without the triangle"), "{card}");
-    assert!(card.contains("every width, 90 % of whose target is what the network without the triangle says"), "{card}");
-    assert!(
-        card.contains(" --distillation 0.9 --teacher=dense ") && card.contains("`--teacher` has the run's own name")
-    );
+    assert!(!card.contains("It is trained by") && card.contains("The same network with dense weights"), "{card}");
+    assert!(card.contains("every width, 90 % of whose target is the output of the dense network"), "{card}");
+    assert!(card.contains(" --distillation 0.9 --teacher=dense ") && card.contains("`--teacher` is the run's name"));
 }
 
-/// `line` without `flag` and its value.
+/// Removes `flag` and its value from `line`.
 fn without(line: &str, flag: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let at = words.iter().position(|word| *word == flag).expect("a flag that is there");
     [&words[..at], &words[at + 2..]].concat().join(" ")
 }
 
-/// As on a full disk: the system ends each file after so many times 512 or 1024 bytes, whichever the shell's unit is.
+/// A full disk: the system limits the file size in units of 512 or 1024 bytes, depending on the shell.
 #[cfg(unix)]
 fn narrow(most: usize, line: &str, runs: &TempDir) -> Output {
     let limited = format!(r#"trap "" XFSZ; ulimit -f {most}; exec "$@""#);
@@ -360,7 +357,7 @@ fn a_run_that_was_ended_early_is_exported_on_request_and_says_so() {
     assert!(message.contains("1 of 3 epochs are done") && message.contains("--unfinished"), "{message}");
     succeeds(&format!("export RUNS/early --unfinished {out}"), &runs);
     let card = fs::read_to_string(runs.path().join("models/mnist/README.md")).expect("a card");
-    assert!(card.contains("1 of 3 epochs, after which it was stopped, batch 20"), "{card}");
+    assert!(card.contains("stopped after 1 of 3 epochs, batch 20"), "{card}");
     let model = fs::read(runs.path().join("models/mnist/1/model.onnx")).expect("a model");
     let training = Model::from_onnx(&model).expect("a model").metadata().training.clone();
     assert_eq!(training.expect("its training")["epochs_done"], 1);
@@ -372,7 +369,7 @@ fn a_finished_run_is_not_trained_again() {
     train(recipe(), "run", false, &runs);
     let output = exporter(&format!("{TRAIN} --run RUNS/run --resume"), &runs);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("finished already; exporter export "), "{said}");
+    assert!(output.status.success() && said.contains("already finished; exporter export "), "{said}");
 }
 
 #[test]
@@ -395,7 +392,7 @@ fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
     let runs = runs();
     for (flags, reason) in [
         ("--channels 1", "channels: 1 is one width only"),
-        ("--epochs 18446744073709551615", "epochs: 18446744073709551615 is not allowed"),
+        ("--epochs 18446744073709551615", "epochs: 18446744073709551615 is not from 1 to"),
         ("--warm-up 5", "warm up: 5 is not in 0..1"),
         ("--momentum 5", "momentum: 5 is not in 0..1"),
         ("--rate 0", "rate: 0 is not above 0"),
@@ -410,7 +407,7 @@ fn flags_out_of_range_or_without_meaning_are_refused_before_anything_is_read() {
         ("train mnist --size 40", "cannot be used with"),
         ("train mnist --memory 1", "cannot be used with"),
         ("train mnist --name a", "cannot be used with"),
-        ("train ../photos", "a folder of your own images is named with --data: --data=../photos"),
+        ("train ../photos", "for a folder of your own images use --data: --data=../photos"),
         ("train cifar", "mnist, fashion-mnist, cifar10, cifar100"),
         ("train mnist --start a --copies true", "cannot be used with"),
         ("train mnist --start a --whitened-stem false", "cannot be used with"),

@@ -1,4 +1,4 @@
-//! Data files that are not what they should be are refused with the reason; whole ones give the images they hold.
+//! Invalid data files are refused with a reason; valid ones give the images they contain.
 
 use std::fs;
 use std::io::Write;
@@ -30,7 +30,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("compressing in memory")
 }
 
-/// A folder with a data set of two images, into whose files `images` and `labels` go.
+/// A folder with a data set of two images, with the files `images` and `labels`.
 fn folder(images: &[u8], labels: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("train-images-idx3-ubyte.gz"), images).expect("written");
@@ -64,8 +64,8 @@ fn idx_files_that_are_cut_off_or_of_another_kind_are_refused_with_the_reason() {
     let cases = [
         (b"no gzip".to_vec(), "not a whole gzip file"),
         (cut_gzip, "not a whole gzip file"),
-        (gzipped(&[]), "0 bytes, expected 28: the file is cut off"),
-        (gzipped(&idx_bytes(2051, &[2, 2, 3], &PIXELS[..11])), "27 bytes, expected 28: the file is cut off"),
+        (gzipped(&[]), "0 bytes, expected 28: the file is truncated"),
+        (gzipped(&idx_bytes(2051, &[2, 2, 3], &PIXELS[..11])), "27 bytes, expected 28: the file is truncated"),
         (gzipped(&idx_bytes(2051, &[2, 2, 3], &[0; 13])), "more than the expected 28 bytes"),
         (gzipped(&idx_bytes(2049, &[2, 2, 3], &PIXELS)), "magic number 2049, expected 2051"),
         (gzipped(&idx_bytes(2051, &[3, 2, 2], &PIXELS)), "sizes [3, 2, 2], expected [2, 2, 3]"),
@@ -143,7 +143,7 @@ fn the_split_is_the_same_for_a_seed_and_loses_no_image() {
 }
 
 proptest! {
-    /// The oracle: some shift of at most `pad`, mirrored or not, gives every pixel its source or the border's.
+    /// Oracle: some shift of at most `pad`, mirrored or not, gives every pixel its source or the border's value.
     #[test]
     fn augmentation_is_one_shift_of_the_whole_image_and_perhaps_its_mirror_image(
         pad in 0usize..3,
@@ -156,7 +156,7 @@ proptest! {
         let mut image = source.clone();
         let augmentation = Augmentation { pad, border, flip, ..Augmentation::default() };
         augmentation.apply(&mut image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
-        // Walks from pixel to pixel and turns round at the image's edge.
+        // Walks from pixel to pixel and reflects at the edge.
         let reflected = |place: isize, length: isize| {
             let (mut at, mut step) = (0, if place < 0 { -1 } else { 1 });
             for _ in 0..place.abs() {
@@ -233,7 +233,7 @@ proptest! {
         let arrived = |image: &[u8]| arrive(image, shape, &mut ChaCha8Rng::seed_from_u64(seed));
         let plain = arrived(&vec![value; shape.len()]);
         prop_assert!(plain.iter().all(|&byte| byte.abs_diff(value) <= 6), "{plain:?}");
-        // A slope, which no compression takes much from.
+        // A gradient, which compression hardly changes.
         let slope: Vec<u8> = (0..shape.len()).map(|at| (255 * (at % width) / width) as u8).collect();
         let difference: u64 = slope.iter().zip(arrived(&slope)).map(|(a, b)| u64::from(a.abs_diff(b))).sum();
         prop_assert!(difference < 16 * shape.len() as u64, "{difference} over {} values", shape.len());

@@ -1,4 +1,4 @@
-//! The dense network to compare with: it reads every channel, has one width, and differs in nothing else.
+//! The dense network for comparison: it reads every channel, has one width, and differs in nothing else.
 
 use tch::{Kind, Tensor};
 

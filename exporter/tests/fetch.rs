@@ -1,4 +1,4 @@
-//! Fetching keeps what has the right checksum and nothing else, and tells a machine without internet what to do.
+//! Fetching keeps only files with the right checksum, and explains what to do without internet access.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,4 +1,4 @@
-//! A training that starts from a model file: the network is the file's, at every width, and can be trained.
+//! Training that starts from a model file: the network equals the file's at every width, and can be trained.
 
 mod common;
 
@@ -53,12 +53,12 @@ fn recipe(architecture: Architecture) -> Recipe {
     }
 }
 
-/// The recipe of whoever starts from `model`.
+/// The recipe of a training that starts from `model`.
 fn from(model: &Exported, architecture: Architecture) -> Recipe {
     Recipe { start: Start { model: Some(model.origin().clone()), ..Start::default() }, seed: 2, ..recipe(architecture) }
 }
 
-/// A network as training leaves one: every tensor of its normalisations is its own, among them a dead channel in each.
+/// A network as after training: every normalization has its own tensors, and one channel in each is dead.
 fn trained(architecture: Architecture) -> Network {
     let network = recipe(architecture).network();
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -75,7 +75,7 @@ fn trained(architecture: Architecture) -> Network {
     network
 }
 
-/// The file of `network`, as a training by `recipe` would leave it.
+/// The file of `network`, as exported after a training by `recipe`.
 fn exported(network: &Network, recipe: &Recipe, folder: &Path) -> PathBuf {
     let widths = vec![(Width::FULL, 0.5)];
     let metadata = Metadata {
@@ -97,7 +97,7 @@ fn images(count: usize) -> Images {
     Images::new(pixels, (0..count).map(|index| (index % 10) as u16).collect(), Dataset::Cifar10.shape())
 }
 
-/// The logits of `network` are those that our engine finds in the file, at several widths.
+/// The logits of `network`, after checking that the engine computes the same from the file at several widths.
 fn assert_computes(network: &Network, file: &Path) {
     let images = random_images([4, 3, 32, 32], 5);
     for millionths in [1, 125_000, 400_000, 500_000, 777_777, 1_000_000] {
@@ -128,7 +128,7 @@ fn a_network_that_starts_from_a_file_computes_what_the_file_does_at_every_width(
             assert_eq!(tensor.isfinite().all().int64_value(&[]), 1, "{name}");
         }
 
-        // A network that is trained is not another than the one that is evaluated, nor lame in any direction.
+        // Training mode is close to evaluation, and gradients are neither lost nor too large.
         let loss = |training| {
             let mode = Mode { training, precision: Kind::Float };
             network.logits(&batch.images, Width::FULL, mode).cross_entropy_for_logits(&batch.labels)
@@ -176,7 +176,7 @@ fn a_run_from_a_file_is_worth_what_the_file_is_and_goes_on_like_any_other() {
     let mut whole = run("whole");
     whole.train(material, &Progress::silent(), &|| false).expect("trained");
 
-    // Stopped before its first step, it goes on from its checkpoint alone, to the same network.
+    // Stopped before its first step, it resumes from its checkpoint alone, to the same network.
     run("stopped").train(material, &Progress::silent(), &|| true).expect("stopped");
     let mut resumed = Run::resume(folder.path().join("stopped")).expect("a checkpoint");
     assert_eq!(resumed.recipe(), &recipe);
@@ -232,7 +232,7 @@ fn a_dense_network_starts_with_nothing_above_the_triangle_and_is_no_start_for_an
     assert!(message.contains("conv2.weight has weights above the triangle, as a dense network has"), "{message}");
 }
 
-/// Why a training by `recipe` does not start from `file`.
+/// The error of starting a training by `recipe` from `file`.
 fn refusal(file: &Path, recipe: &Recipe) -> String {
     let filled = Exported::read(file).and_then(|model| model.fill(&recipe.network(), &recipe.dataset.labels()));
     filled.expect_err("not the file of such a network").to_string()
@@ -258,10 +258,10 @@ fn files_of_another_network_or_of_none_are_refused_with_what_differs() {
     let bytes = fs::read(&file).expect("the file");
     let write = |bytes: &[u8]| fs::write(&file, bytes).expect("written");
     write(b"PNG, or whatever it is");
-    assert_eq!(refusal(&file, &recipe(VGG8)), "is no ONNX file, or not a whole one");
+    assert_eq!(refusal(&file, &recipe(VGG8)), "is not an ONNX file, or is truncated");
     for end in [1, bytes.len() / 2, bytes.len() - 1] {
         write(&bytes[..end]);
-        assert_eq!(refusal(&file, &recipe(VGG8)), "is no ONNX file, or not a whole one", "{end} bytes");
+        assert_eq!(refusal(&file, &recipe(VGG8)), "is not an ONNX file, or is truncated", "{end} bytes");
     }
     write(b"");
     assert!(refusal(&file, &recipe(VGG8)).ends_with("it has no metadata \"anywidth.training\""));
@@ -281,8 +281,8 @@ fn a_file_that_somebody_changed_is_refused_with_the_place() {
         (|graph| drop(graph.node.pop()), "nodes, expected"),
         (|graph| drop(graph.initializer.remove(3)), "conv1.bias is missing"),
         (|graph| graph.initializer[2].dims = vec![5, 27], "conv1.weight is [5, 27], expected [5, 3, 3, 3]"),
-        (|graph| graph.initializer[2].raw_data.truncate(7), "conv1.weight is not held as 32-bit floats"),
-        (|graph| graph.initializer[2].raw_data[..4].fill(0xFF), "conv1.weight has a number that is none"),
+        (|graph| graph.initializer[2].raw_data.truncate(7), "conv1.weight is not stored as 32-bit floats"),
+        (|graph| graph.initializer[2].raw_data[..4].fill(0xFF), "conv1.weight has a value that is not a number"),
         (|graph| graph.initializer[1].raw_data.fill(0), "std is not above 0"),
     ];
     for (change, reason) in changes {
@@ -290,11 +290,11 @@ fn a_file_that_somebody_changed_is_refused_with_the_place() {
         change(model.graph.as_mut().expect("a graph"));
         fs::write(&file, model.encode_to_vec()).expect("written");
         let message = refusal(&file, &recipe(VGG8));
-        assert!(message.contains("is not as this exporter writes it") && message.contains(reason), "{message}");
+        assert!(message.contains("was not written by this exporter") && message.contains(reason), "{message}");
     }
 }
 
-/// The recipe of whoever starts from `model` with photographs of `classes`, `size` pixels a side.
+/// The recipe of a training on photographs of `classes`, `size` pixels per side, that starts from `model`.
 fn with_photos(model: &Exported, architecture: Architecture, classes: Vec<String>, size: usize) -> Recipe {
     let statistics = vec![0.5; 3];
     let photos = PhotoSet {
@@ -310,7 +310,7 @@ fn with_photos(model: &Exported, architecture: Architecture, classes: Vec<String
     Recipe { dataset: Source::Photos(photos), ..from(model, architecture) }
 }
 
-/// Smooth images `[N, 3, side, side]`, the same ones at every size: waves of a few periods.
+/// Smooth images `[N, 3, side, side]`, the same at every size: waves of a few periods.
 fn waves(count: usize, side: usize, seed: u64) -> Tensor {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut pixels = Vec::new();
@@ -328,12 +328,12 @@ fn waves(count: usize, side: usize, seed: u64) -> Tensor {
 #[test]
 fn a_network_for_larger_images_says_of_them_about_what_the_file_says_of_them_reduced() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // As it is at first: random normalisations make too much of small differences.
+    // Initial normalizations: random ones amplify small differences too much.
     let source = recipe(VGG8).network();
     start::calibrated(&source, &waves(60, 32, 1));
     let file = exported(&source, &recipe(VGG8), folder.path());
     let model = Exported::read(&file).expect("our own file");
-    // Twice and four times as large: maps of as many pixels as the file's.
+    // Two and four times as large: the maps have as many pixels as the file's.
     for size in [64, 128] {
         let recipe =
             with_photos(&model, VGG8, Dataset::Cifar10.labels().iter().map(|&name| name.into()).collect(), size);
@@ -356,7 +356,7 @@ fn a_network_for_larger_images_says_of_them_about_what_the_file_says_of_them_red
             assert!(after < 0.5 && after < 0.6 * before, "{size} pixels: {before} becomes {after}");
         }
 
-        // In training it does about what it does in evaluation: also the stages that the file does not have.
+        // Training mode is close to evaluation, including the stages that the file does not have.
         start::calibrated(&network, &waves(60, size, 3));
         let batch = waves(60, size, 3);
         let [evaluated, trained] = [false, true].map(|training| {

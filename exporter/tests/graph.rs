@@ -1,5 +1,5 @@
-//! Every pass over a graph, on random graphs: one pass gives every width, the file computes what the network does in every
-//! runtime, and costs are counted as the engine counts them.
+//! Every operation on random graphs: one pass gives every width, all runtimes agree on the file, and costs are counted
+//! as the engine counts them.
 
 mod common;
 
@@ -20,7 +20,7 @@ use exporter::onnx::{self, Metadata};
 const IMAGE: Shape = Shape { channels: 3, height: 13, width: 11 };
 const CLASSES: usize = 4;
 
-/// What is added to a graph, with the choices that it takes.
+/// A piece added to a graph, with its parameters.
 #[derive(Debug, Clone, Copy)]
 enum Piece {
     Convolution {
@@ -35,7 +35,7 @@ enum Piece {
     Relu6,
     MaxPool,
     Norm,
-    /// A branch of one convolution and normalization, added to what it began with.
+    /// A branch of one convolution and normalization, added to its input.
     Residual,
     Linear {
         channels: usize,
@@ -61,7 +61,7 @@ fn piece() -> impl Strategy<Value = Piece> {
     ]
 }
 
-/// The graph of a first convolution and these pieces; what does not fit the maps that are left is left out.
+/// The graph of a first convolution and these pieces; pieces that do not fit the remaining map size are skipped.
 fn graph(pieces: &[Piece], weights: Weights, kind: Kind, seed: u64) -> Graph {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut build = Builder::new(IMAGE, weights, kind, &mut random);
@@ -83,7 +83,7 @@ fn add(build: &mut Builder<'_, ChaCha8Rng>, maps: NodeId, piece: Piece) -> NodeI
         }
         Piece::Relu => build.relu(maps),
         Piece::Relu6 => build.relu6(maps),
-        // What follows a linear layer is a vector, and a map no more.
+        // A linear layer's output is a vector, not a map.
         _ if pixel => maps,
         Piece::Convolution { channels, side, stride } => {
             let maps = build.convolution(maps, channels, Window::same(side).strided(stride));
@@ -93,7 +93,7 @@ fn add(build: &mut Builder<'_, ChaCha8Rng>, maps: NodeId, piece: Piece) -> NodeI
             let maps = build.depthwise(maps, Window::same(3).strided(stride));
             build.norm(maps)
         }
-        // After another normalization, it would be folded into the same layer by some and not by others.
+        // After another normalization, only some runtimes would fold both into the layer.
         Piece::Norm => {
             let maps = build.relu(maps);
             build.norm(maps)
@@ -156,7 +156,7 @@ proptest! {
         let network = network(&pieces, weights, Kind::Double, seed);
         let images = random_images([3, 3, 13, 11], seed).to_kind(Kind::Double);
         let mode = Mode { training, precision: Kind::Double };
-        // Running statistics move in training, and both have to begin with the same ones.
+        // Training mode moves the running statistics; both networks must start with the same ones.
         let slices: Vec<Tensor> =
             widths().into_iter().map(|width| network.sliced(width).logits(&images, Width::FULL, mode)).collect();
         let together = tch::no_grad(|| network.logits_at(&images, &widths(), mode));

@@ -1,4 +1,4 @@
-//! Every method learns, and what it leaves is what it was measured as. (What a step computes is tested beside the methods.)
+//! Every method learns, and its final network has the measured accuracy. (The steps are tested next to the methods.)
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -24,7 +24,7 @@ fn recipe(architecture: Architecture, method: Method) -> Recipe {
         method,
         epochs: 2,
         batch: 20,
-        // So small a step that the difference of two checkpoints is the gradient of the first.
+        // A step small enough that the difference of two checkpoints is the first gradient.
         schedule: Schedule { peak: 0.05, warm_up: 0.0, decay: Decay::Step },
         sgd: Settings { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         label_smoothing: 0.0,
@@ -55,7 +55,7 @@ fn methods() -> Vec<(Architecture, Method)> {
     ]
 }
 
-/// Noise on a ground as bright as its class is high, with a bar whose row is its class.
+/// Noise on a background as bright as its class is high, with a bar whose row is its class.
 fn images(count: usize, seed: u64) -> Images {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let labels: Vec<u16> = (0..count).map(|index| (index % 10) as u16).collect();
@@ -90,9 +90,9 @@ fn every_method_learns_a_simple_data_set_at_every_width_that_it_trains() {
         let last = run.history().last().expect("an epoch");
         assert_eq!(last.accuracy.len(), recipe.progress_widths().len());
         for (width, share) in recipe.progress_widths().into_iter().zip(&last.accuracy) {
-            // S-Net has no normalization of its own between its widths.
+            // S-Net has no separate normalization between its widths.
             let trained = width >= recipe.method.narrowest() && (name != "S-Net" || width != Width::of_channels(3, 4));
-            // Of ten classes; a width of two channels cannot tell them all apart.
+            // Two channels cannot separate all ten classes.
             let least = if width == Width::FULL { 0.8 } else { 0.3 };
             assert!(!trained || *share > least, "{name} at {width}: {:?}", last.accuracy);
         }

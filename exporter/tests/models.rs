@@ -1,4 +1,4 @@
-//! Every file in the repository's `models` folder is triangular, and every runtime gives the same logits for it.
+//! Every file in the repository's `models` folder is triangular, and all runtimes give the same logits for it.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn models() -> Vec<PathBuf> {
     versions.map(|version| version.join("model.onnx")).filter(|file| file.exists()).collect()
 }
 
-/// `[C, H, W]` of the images that the file says it reads.
+/// `[C, H, W]` of the input, according to the file.
 fn image_size(model: &ModelProto) -> [i64; 3] {
     let input = model.graph.as_ref().and_then(|graph| graph.input[0].r#type.as_ref()?.value.as_ref());
     let Some(type_proto::Value::TensorType(tensor)) = input else { panic!("the input is a tensor") };

@@ -1,5 +1,5 @@
-//! The identity that one-pass training rests on: one pass at full width gives the loss and the gradient that a separate
-//! pass through every sliced network would give.
+//! The identity behind one-pass training: one pass at full width gives the loss and the gradient that separate passes
+//! through all sliced networks give.
 
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
@@ -14,7 +14,7 @@ const IMAGES: i64 = 5;
 const CLASSES: usize = 4;
 const TOLERANCE: f64 = 1e-10;
 
-/// Which layers, with three channel counts that may differ, for images of so many rows and columns.
+/// An architecture with three channel counts and an image size.
 #[derive(Debug, Clone, Copy)]
 enum Kin {
     Lenet,
@@ -43,7 +43,7 @@ fn network(kin: Kin, channels: [usize; 3], seed: u64) -> Network {
 }
 
 fn any_kin() -> impl Strategy<Value = Kin> {
-    // Each stride of the stem, with each number of stages.
+    // Every stride of the stem with every number of stages.
     let sides = prop::sample::select(vec![[30, 28], [32, 32], [48, 64], [96, 96], [91, 128], [128, 128]]);
     prop_oneof![Just(Kin::Lenet), sides.prop_map(Kin::Vgg8)]
 }
@@ -57,7 +57,7 @@ fn images_and_labels(kin: Kin, seed: u64) -> (Tensor, Tensor) {
     (images, Tensor::from_slice(&labels))
 }
 
-/// The gradients of all parameters, which are then cleared.
+/// The gradients of all parameters; clears them.
 fn gradients(network: &Network) -> Vec<(String, Tensor)> {
     let taken = network.parameters().into_iter().map(|parameter| {
         let mut tensor = parameter.tensor.shallow_clone();
@@ -68,7 +68,7 @@ fn gradients(network: &Network) -> Vec<(String, Tensor)> {
     taken.collect()
 }
 
-/// libtorch's own, in the logits' precision.
+/// libtorch's cross entropy, in the logits' precision.
 fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
     logits.cross_entropy_loss(labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
 }
@@ -137,7 +137,8 @@ proptest! {
         });
         let scaled: Vec<_> = scaled.collect();
 
-        // The widest channel of the first convolution exists at some widths only: their loss alone must give its row.
+        // The widest channel of the first convolution is active at some widths only; its row learns from their loss
+        // alone.
         let rows = scaled[0].1.size()[0] as usize;
         let row = rows - 1;
         let (mut loss, mut total) = (Tensor::from(0.0), 0.0);
@@ -157,7 +158,7 @@ proptest! {
 
 #[test]
 fn a_pass_in_bfloat16_is_near_one_in_single_precision() {
-    // The maps become 8 and 4 pixels wide, and those of the LeNet are made smaller by its convolutions.
+    // The maps become 8 and 4 pixels wide, and smaller for the LeNet.
     for (architecture, [height, width], images) in [
         (Architecture::Vgg8 { channels: [8, 16, 32] }, [32, 32], 8),
         (Architecture::Vgg8 { channels: [8, 16, 32] }, [28, 48], 6),
@@ -177,7 +178,7 @@ fn a_pass_in_bfloat16_is_near_one_in_single_precision() {
             [logits.detach().reshape([-1]), Tensor::cat(&values.collect::<Vec<Tensor>>(), 0)]
         };
         let [single, half] = [Kind::Float, Kind::BFloat16].map(learned);
-        // Rounding moves some maxima of the poolings elsewhere, with their gradients.
+        // Rounding moves some maxima of poolings, and with them their gradients.
         for ((single, half), least) in single.iter().zip(&half).zip([0.999, 0.95]) {
             let likeness = single.dot(half) / (single.norm() * half.norm());
             assert!(likeness.double_value(&[]) > least, "{architecture:?} of {shape}: {likeness}");

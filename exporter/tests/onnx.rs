@@ -1,4 +1,4 @@
-//! The exported file is what the network is: for the checker, for other runtimes, and in its zeros.
+//! The exported file equals the network: for the checker, for other runtimes, and in its zeros.
 
 mod common;
 
@@ -21,11 +21,11 @@ use exporter::onnx::{self, Metadata};
 const GREY: Shape = Shape { channels: 1, height: 28, width: 28 };
 const COLOUR: Shape = Shape { channels: 3, height: 32, width: 32 };
 
-/// What vgg-8 reads besides: every stride of the stem and every number of stages, long images among them.
+/// Further image sizes of vgg-8: every stride of the stem and every number of stages, including non-square images.
 const SIZES: [[usize; 2]; 9] =
     [[28, 28], [28, 128], [48, 48], [64, 64], [61, 100], [96, 96], [91, 124], [127, 125], [128, 128]];
 
-/// A LeNet-3C1L with unequal channel counts whose every tensor, BatchNorm's statistics too, is random.
+/// A LeNet-3C1L with unequal channel counts and random tensors, including BatchNorm's statistics.
 fn lenet(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let build = Builder::new(image, Weights::Triangular, Kind::Float, &mut random);
@@ -33,7 +33,7 @@ fn lenet(image: Shape, channels: [usize; 3]) -> Network {
     randomised(Architecture::Lenet { channels: channels[2] }, graph, &mut random)
 }
 
-/// A vgg-8, likewise.
+/// The same for vgg-8.
 fn vgg8(image: Shape, channels: [usize; 3]) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let graph = vgg8::graph(Builder::new(image, Weights::Triangular, Kind::Float, &mut random), channels, 10);
@@ -44,7 +44,7 @@ fn vgg8_of_every_size() -> impl Iterator<Item = Network> {
     SIZES.into_iter().map(|[height, width]| vgg8(Shape { channels: 3, height, width }, [7, 10, 9]))
 }
 
-/// The other networks, with as few channels as show what they do.
+/// The other networks, with few channels.
 fn others() -> Vec<Network> {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut network = |architecture: Architecture, image: Shape| {
@@ -72,7 +72,7 @@ fn randomised(architecture: Architecture, graph: Graph, random: &mut ChaCha8Rng)
     let network = Network { architecture, weights: Weights::Triangular, normalisation, graph };
     tch::no_grad(|| {
         for (name, tensor) in network.tensors().into_iter().filter(|(name, _)| name.starts_with("norm")) {
-            // Factors of either sign: a negative one must not make -0.0 of a zero.
+            // Factors of either sign: a negative one must not turn zeros into -0.0.
             let least = if name.ends_with("variance") { 0.5 } else { -1.0 };
             let values: Vec<f32> = (0..tensor.numel()).map(|_| random.random_range(least..1.5)).collect();
             tensor.shallow_clone().copy_(&Tensor::from_slice(&values));

@@ -1,4 +1,4 @@
-//! A folder of photographs becomes what a server would see of it, split as its folders or a seed say, however it is read.
+//! A folder of photographs is read as the server would preprocess it, and split by its folders or a seed.
 
 #[path = "common/shapes.rs"]
 mod shapes;
@@ -73,24 +73,24 @@ fn folders_named_for_their_purpose_are_taken_as_they_are() {
     assert_eq!([splits.train.len(), splits.validation.len(), splits.test.len()], [10, 6, 4]);
     assert!(splits.test.iter().all(|file| file.path.starts_with(root.join("test"))));
 
-    // What is missing is taken from what there is to train on.
+    // A missing split is taken from the training images.
     fs::remove_dir_all(root.join("val")).expect("removed");
     let splits = split(root);
     assert_eq!([splits.train.len(), splits.validation.len(), splits.test.len()], [8, 2, 4]);
 
-    // A class of its own in a folder to measure with cannot be learnt.
+    // A class that only a test folder has cannot be learned.
     put(&root.join("test/c/0.png"), b"x");
     let error = photos::split(root, SHARES, 1).expect_err("a class that is not trained");
     assert!(error.to_string().contains("class \"c\" is not among those of"), "{error}");
 
-    // What stands beside them is no class.
+    // A folder next to the splits is not a class.
     fs::remove_dir_all(root.join("test/c")).expect("removed");
     put(&root.join("originals/0.png"), b"x");
     let error = photos::split(root, SHARES, 1).expect_err("a folder beside them").to_string();
     assert!(error.contains("originals is neither train, val nor test"), "{error}");
 }
 
-/// A folder with these files, which hold their own path.
+/// A folder with these files, which contain their own path.
 fn files(paths: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     paths.iter().for_each(|path| put(&folder.path().join(path), path.as_bytes()));
@@ -144,7 +144,7 @@ fn a_class_without_images_says_what_is_there_instead() {
     let error = photos::split(folder.path(), SHARES, 1).expect_err("no images").to_string();
     assert!(error.contains("of all files, 60 without the extension of a JPEG, PNG or WebP were ignored"), "{error}");
     let folder = files(&["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png", "dog/3.png"]);
-    // What a system leaves behind is no class.
+    // Files that an operating system leaves behind are not a class.
     fs::create_dir(folder.path().join("__MACOSX")).expect("a folder");
     assert_eq!(photos::split(folder.path(), SHARES, 1).expect("two classes").classes, ["cat", "dog"]);
     fs::create_dir(folder.path().join("notes")).expect("a folder");
@@ -202,7 +202,7 @@ fn neither_threads_nor_memory_change_what_is_trained_on() {
         assert!(found.0.iter().zip(&expected.0).all(|(a, b)| a.equal(b)), "{memory} bytes, {threads} threads");
         assert_eq!((&found.1, &found.2, &found.3), (&expected.1, &expected.2, &expected.3));
     }
-    // Each time that it is seen, an image is another one.
+    // Each use draws another augmentation.
     assert!(!expected.0[0].get(1).equal(&expected.0[1].get(0)));
 }
 
@@ -266,7 +266,7 @@ fn an_image_that_is_gone_when_it_is_needed_again_is_named() {
     fs::remove_dir_all(folder.path()).expect("removed");
     let error = album.train.plain(&[0]).expect_err("it is gone").to_string();
     assert!(error.contains(&splits.train[0].path.display().to_string()), "{error}");
-    assert!(error.contains("put it back, and --resume goes on"), "{error}");
+    assert!(error.contains("restore it, and continue with --resume"), "{error}");
 }
 
 #[test]

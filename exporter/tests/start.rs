@@ -1,4 +1,4 @@
-//! Where a network starts: rows that pass a channel through, and a first layer that whitens patches.
+//! Initialization: rows that pass a channel through, and a first layer that whitens patches.
 
 use anywidth::engine::Triangle;
 use rand::rngs::ChaCha8Rng;
@@ -26,7 +26,7 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.detach().to_kind(Kind::Double).contiguous().view([-1])).expect("a flat tensor")
 }
 
-/// Smooth images: neighbours are alike, and so, less so, are the colours of a pixel.
+/// Smooth images: neighbouring pixels are highly correlated, the colours of a pixel less.
 fn photographs(count: usize, side: usize) -> Tensor {
     let mut random = ChaCha8Rng::seed_from_u64(9);
     let mut pixels = Vec::new();
@@ -35,7 +35,7 @@ fn photographs(count: usize, side: usize) -> Tensor {
         let colour: [f32; 3] = std::array::from_fn(|_| random.random_range(-0.1..0.1));
         for tint in colour {
             for place in 0..side * side {
-                // From -8 to 8, whatever the size.
+                // From -8 to 8, for any size.
                 let [y, x] = [place / side, place % side].map(|at| 16.0 * at as f32 / side as f32 - 8.0);
                 pixels.push(0.5 + tint + 10.0 * offset + row * y + column * x + random.random_range(-0.05..0.05));
             }
@@ -66,7 +66,7 @@ fn a_row_that_passes_a_channel_through_reads_the_last_one_that_it_may_and_others
     }
 }
 
-/// The patches of the normalised images that the stem reads inside of them, as rows of `C * K * K` values.
+/// The patches of the normalized images inside the stem's windows, as rows of `C * K * K` values.
 fn patches(images: &Tensor, Window { side, stride, .. }: Window) -> Tensor {
     let normalised = (images - 0.5) / 0.25;
     let [side, stride] = [side, stride].map(|length| [length as i64; 2]);
@@ -100,7 +100,7 @@ fn the_first_channels_of_a_whitened_stem_see_brightness_and_colour() {
     let network = network(Architecture::Vgg8 { channels: [64, 64, 64] }, 32);
     start::whitened_stem(&network, &photographs(50, 32));
     let rows = convolutions(&network)[0].weight.values.detach();
-    // The share of a row's square length, 2, that the three colours have in common.
+    // The share of a row's squared length, 2, that is equal in all three colours.
     let alike = |row: i64| -> f64 {
         let common = rows.get(row).mean_dim([0i64].as_slice(), false, None);
         3.0 * common.square().sum(Kind::Double).double_value(&[]) / 2.0

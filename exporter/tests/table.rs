@@ -1,4 +1,4 @@
-//! `exporter table` on drawn images: what is missing is trained, what is there is kept, and the page tells both.
+//! `exporter table` on generated images: it trains missing runs, keeps existing ones, and the page shows both.
 
 #[path = "common/shapes.rs"]
 mod shapes;
@@ -41,7 +41,7 @@ widths = [0.5, 1.0]
 train = { method = "dense", rate = 0.02 }
 "#;
 
-/// A folder with drawn images and a file of rows.
+/// A folder with generated images and a table file.
 fn place() -> TempDir {
     let place = tempfile::tempdir().expect("a temporary folder");
     shapes::draw(&place.path().join("shapes"), 20, 3);
@@ -73,7 +73,7 @@ fn refusal(place: &TempDir, flags: &str) -> String {
     said.lines().last().and_then(|line| line.strip_prefix("error: ")).expect("an error").to_owned()
 }
 
-/// The content of every file of a folder, by its name.
+/// The contents of every file of a folder, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let named = |path: PathBuf| {
@@ -90,7 +90,7 @@ fn a_table_trains_what_is_missing_and_shows_what_is_there_beside_the_papers_valu
     succeeds(&place, "shapes.toml --no-training");
     assert!(page().contains("exporter table configs/*.toml --only shapes/us-net\n") && !page().contains("| US-Net"));
 
-    // One row first; what is trained stays.
+    // One row first; its result is kept.
     succeeds(&place, "shapes.toml --only shapes/us-net");
     let results = place.path().join("docs/paper/shapes");
     let before = files(&results);
@@ -120,15 +120,16 @@ fn a_table_trains_what_is_missing_and_shows_what_is_there_beside_the_papers_valu
     let figure = fs::read_to_string(place.path().join("docs/paper/shapes.svg")).expect("a figure");
     assert!(figure.contains("US-Net, statistics for 3 widths"), "{figure}");
 
-    // The page is a function of what is there.
+    // The page is a function of the existing results.
     succeeds(&place, "shapes.toml --no-training");
     assert_eq!(fs::read_to_string(place.path().join("docs/paper.md")).expect("a page"), page);
 
-    // What was trained is what the file of rows says, or nothing is shown.
+    // A result of another recipe than the row's is an error.
     write(&place, &CONFIG.replace("epochs = 2", "epochs = 3"));
     let message = refusal(&place, "shapes.toml --no-training");
     assert!(
-        message.contains("epochs: begun with 2, the flags now say 3; to train it anew, remove the file and the folder"),
+        message
+            .contains("epochs: started with 2, the flags now say 3; to train it anew, remove the file and the folder"),
         "{message}"
     );
 }
@@ -147,19 +148,19 @@ fn an_interrupted_run_goes_on_and_one_of_another_method_is_named() {
     };
     begin("one-pass-1");
     begin("us-net-1");
-    // Its steps are done, and it is only measured.
+    // Its steps are done; it is only measured.
     let said = succeeds(&place, "shapes.toml --only shapes/one-pass-1");
     assert!(!said.contains("epoch 1/2"), "{said}");
     assert!(place.path().join("docs/paper/shapes/one-pass-1.json").exists());
     let message = refusal(&place, "shapes.toml --only shapes/us-net");
-    assert!(message.contains("method.name: begun with \"one-pass\", the flags now say \"us-net\""), "{message}");
+    assert!(message.contains("method.name: started with \"one-pass\", the flags now say \"us-net\""), "{message}");
 }
 
 #[test]
 fn what_is_wrong_with_a_table_is_said_before_anything_is_trained() {
     let place = place();
     for (from, to, flags, reason) in [
-        ("epochs = 2", "epoks = 2", "", "\"epoks\" is no flag of exporter train; the nearest one is \"epochs\""),
+        ("epochs = 2", "epoks = 2", "", "\"epoks\" is not a flag of exporter train; the nearest one is \"epochs\""),
         ("rate = 1e30", "widths = [0.5]", "", "shapes/fast-1: widths: they are two or more"),
         (
             "rate = 1e30",

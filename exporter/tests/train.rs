@@ -1,4 +1,4 @@
-//! Training learns, can be stopped and resumed without a trace, and never loses its last good state.
+//! Training learns, resumes exactly, and never loses its last good state.
 
 use std::cell::Cell;
 use std::fs;
@@ -98,7 +98,7 @@ fn a_run_learns_a_simple_data_set_at_every_trained_width() {
     assert!(last.accuracy[1..].iter().all(|&share| share > 0.8), "{:?}", last.accuracy);
 }
 
-/// A recipe with everything that keeps a state of its own or depends on the images.
+/// A recipe with everything that has state or depends on the images.
 fn full_recipe() -> Recipe {
     Recipe {
         method: distilled(0.5, None),
@@ -125,13 +125,13 @@ fn taught(recipe: Recipe) -> Recipe {
     Recipe { method: distilled(0.9, teacher), ..recipe }
 }
 
-/// One-pass, with a share of the targets that is not the labels'.
+/// One-pass, with a share of the targets that does not come from labels.
 fn distilled(distillation: f64, teacher: Option<Teacher>) -> Method {
     let Method::OnePass(one_pass) = one_pass() else { panic!("one-pass") };
     Method::OnePass(OnePass { distillation, teacher, ..one_pass })
 }
 
-/// The run with a teacher that knows nothing, if its recipe names one.
+/// The run with an untrained teacher, if its recipe names one.
 fn with_teacher(run: Run) -> Run {
     let untrained = Run::new(run.recipe().dense(), PathBuf::new());
     if run.recipe().method.teacher().is_some() { run.taught_by(untrained) } else { run }
@@ -142,7 +142,7 @@ fn resumes_as_if_uninterrupted(recipe: &Recipe) {
     let mut whole = with_teacher(Run::new(recipe.clone(), folder.path().join("whole")));
     assert_eq!(train(&mut whole, &never).expect("a run"), Outcome::Finished);
 
-    // Five steps an epoch: stopped before the first step, within the first epoch, within the second, and at the border after it.
+    // Five steps per epoch: stopped before the first step, within the first epoch, within the second, and between them.
     let path = folder.path().join("parts");
     let mut run = with_teacher(Run::new(recipe.clone(), path.clone()));
     for (loaders, steps) in [(1, 0), (2, 3), (3, 4), (7, 3)] {
@@ -201,7 +201,7 @@ fn the_network_of_a_run_with_an_average_is_the_mean_of_its_last_steps() {
         train(&mut run, &|| left.replace(left.get() - 1) == 0).expect("an interrupted run");
         bytes(run.network())
     };
-    // Of two early steps, the first one (step 0) is kept with the share 1 / (1 + 10).
+    // After two early steps, the first (step 0) has the weight 1 / (1 + 10).
     let (first, second, averaged) = (after(&plain, 1), after(&plain, 2), after(&recipe, 2));
     assert_eq!(after(&recipe, 1), first);
     for ((first, second), averaged) in
@@ -220,7 +220,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint() {
     train(&mut run, &|| left.replace(left.get() - 1) == 0).expect("an interrupted run");
     let good = fs::read(&path).expect("a checkpoint");
 
-    // The same run with a weight that is no number any more, as after a step that was too long.
+    // The same run with a weight that is not a number, as after a step that was too large.
     let mut broken = Run::resume(path.clone()).expect("a checkpoint");
     let mut bias = broken.network().graph.classifier.bias.detach();
     let _ = bias.fill_(f64::NAN);
@@ -233,7 +233,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint() {
 fn a_network_whose_weights_are_no_numbers_is_not_saved() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint");
-    // The first step overflows; the loss before it was a number, and the run is told to stop after it.
+    // The first step overflows; the loss before it was finite, and the run is stopped after it.
     let schedule = Schedule { peak: 1e300, ..recipe().schedule };
     let mut run = Run::new(Recipe { schedule, ..recipe() }, path.clone());
     train(&mut run, &|| true).expect("a run that has not begun");
@@ -268,7 +268,7 @@ fn a_run_does_not_go_on_with_another_number_of_images() {
     let (train, validation) = (images(40, 1), images(50, 2));
     let material = Material { train: &train, validation: &validation, loaders: 1, device: tch::Device::Cpu };
     let error = run.train(material, &Progress::silent(), &never).expect_err("other images");
-    assert!(error.to_string().starts_with("checkpoint: begun with another number of images: step 15"), "{error}");
+    assert!(error.to_string().starts_with("checkpoint: started with another number of images: step 15"), "{error}");
 }
 
 #[test]

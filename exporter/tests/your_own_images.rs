@@ -1,5 +1,5 @@
-//! From a folder of images to an answer: the commands of `docs/your-own-images.md`, read from there and run by a shell.
-//! Only the programs' places and the port are others, and the network is smaller.
+//! From a folder of images to an answer: runs the commands of `docs/your-own-images.md` in a shell. Only the programs'
+//! paths, the port and the size of the network are replaced.
 
 #[path = "common/shapes.rs"]
 mod shapes;
@@ -19,7 +19,7 @@ use exporter::model::Mode;
 use exporter::train::Run;
 use serde_json::Value;
 
-/// A folder that has the document's `photos`.
+/// A folder with the document's `photos`.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -31,7 +31,7 @@ impl Files {
             Ok(records) => cut(&records, &photos),
             Err(_) => {
                 shapes::draw(&photos, 75, 1);
-                // The document asks what a ship is.
+                // The document classifies an image of a ship.
                 fs::rename(photos.join("disc"), photos.join("ship")).expect("renamed");
             }
         }
@@ -42,8 +42,8 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// The images that training leaves for the test, in a folder of their own; among them the one that the document asks
-    /// about.
+    /// The images that training leaves for the test, in a separate folder, including the one that the document
+    /// classifies.
     fn keep_test_images(&self, name: &str) {
         let splits = photos::split(&self.path("photos"), SHARES, 1).expect("a folder of classes");
         for (number, file) in splits.test.iter().enumerate() {
@@ -58,13 +58,13 @@ impl Files {
     }
 }
 
-/// What the exporter takes where no flag says otherwise.
+/// The exporter's default settings.
 const SHARES: Shares = Shares { validation: 0.15, test: 0.15 };
 
-/// Photographs of each class: with fewer of them, a network this small is not sure to beat chance by far.
+/// Photographs per class: with fewer, so small a network is not reliably far above chance.
 const IMAGES: usize = 600;
 
-/// Photographs of three of CIFAR-10's classes, where that data set is at hand.
+/// Photographs of three classes of CIFAR-10, if that data set is available.
 fn cut(records: &[u8], photos: &Path) {
     let classes = [(3u8, "cat"), (8, "ship"), (9, "große Autos")];
     let mut seen = [0usize; 3];
@@ -85,14 +85,14 @@ fn cut(records: &[u8], photos: &Path) {
     }
 }
 
-/// Where the document's programs are, and what a shell here calls them.
+/// The document's program paths and their replacements.
 const PROGRAMS: [(&str, &str); 3] = [
     ("exporter/target/release/exporter", "\"$EXPORTER\""),
     ("target/release/anywidth", "exec \"$ANYWIDTH\""),
     ("curl", "curl --silent --show-error"),
 ];
 
-/// The document's commands, for a shell.
+/// The document's commands, adapted for this shell.
 fn commands() -> [String; 4] {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/your-own-images.md");
     let document = fs::read_to_string(document).expect("the document");
@@ -104,7 +104,7 @@ fn commands() -> [String; 4] {
     commands.try_into().unwrap_or_else(|found| panic!("four commands: train, serve, ask, evaluate; not {found:?}"))
 }
 
-/// What runs `line` in the folder of `files`.
+/// A shell that runs `line` in the folder of `files`.
 fn shell(files: &Files, line: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(files.0.path());
@@ -118,7 +118,7 @@ fn exporter(files: &Files) -> Command {
     command
 }
 
-/// The server's binary, built if it is not there yet.
+/// The server's binary; builds it if it is missing.
 fn anywidth() -> String {
     static BINARY: LazyLock<String> = LazyLock::new(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -143,7 +143,7 @@ fn run(files: &Files, line: &str) -> String {
     text(&shell(files, line).output().expect("a shell starts"))
 }
 
-/// A server that is ended with the test, whatever happens.
+/// A server that stops when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -176,7 +176,7 @@ fn the_commands_of_the_document_lead_from_a_folder_of_images_to_answers() {
     }
     assert!(said.contains("anywidth serve --models my-models --default-model photos"), "{said}");
 
-    // Our own engine finds the same accuracy as the trainer, to the image.
+    // The engine finds exactly the trainer's accuracy.
     let evaluated: Value = serde_json::from_str(&run(&files, &format!("{evaluate} --json"))).expect("JSON");
     let full = evaluated["widths"].as_array().and_then(|widths| widths.last()).expect("a last width");
     let accuracy = full["accuracy"].as_f64().expect("an accuracy");
@@ -184,7 +184,7 @@ fn the_commands_of_the_document_lead_from_a_folder_of_images_to_answers() {
     let row = card.lines().find(|line| line.starts_with("| 1 |")).expect("a row for full width");
     assert!(row.contains(&format!("{:.2} %", 100.0 * accuracy)), "{accuracy}: {row}");
 
-    // The served model beats chance by far.
+    // The served model is far above chance.
     let (_running, url) = serve(&files, &server);
     let answer: Value = serde_json::from_str(&run(&files, &ask.replace("http://127.0.0.1:8080", &url))).expect("JSON");
     let listing = dataset::list(&files.path("more-photos")).expect("a folder of images");
@@ -206,19 +206,19 @@ fn the_commands_of_the_document_lead_from_a_folder_of_images_to_answers() {
     }
     the_server_computes_what_the_trainer_computes(&files);
 
-    // Where the trainer's folders are the checkout's, git does not see them.
+    // git ignores the trainer's folders in a checkout.
     let ignored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.gitignore");
     fs::copy(ignored, files.path(".gitignore")).expect("copied");
     let seen = run(&files, "git init --quiet . && git status --porcelain");
     assert!(!seen.contains("models") && !seen.contains("runs") && seen.contains("photos/"), "{seen}");
 
-    // A second training is a second version.
+    // A second training gives a second version.
     fs::remove_dir_all(files.path("runs")).expect("removed");
     run(&files, &train);
     assert!(model.join("2/model.onnx").exists());
 }
 
-/// One photograph, one file, two programs: what the trainer read and what a server reads, of all sizes and turned.
+/// One photograph as read by the trainer and by the server, in all sizes and orientations.
 fn the_server_computes_what_the_trainer_computes(files: &Files) {
     let run = Run::resume(files.path("runs/photos/checkpoint.safetensors")).expect("the run");
     let file = fs::read(files.path("my-models/photos/1/model.onnx")).expect("the model");
@@ -276,19 +276,19 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     expect(&["--data", "all", "--size", "16"], "size: 16 is not from 28 to 224");
     expect(&["--data", "all", "--loaders", "0"], "loaders: 0");
 
-    // One of 17 is more than 5 %: an image of 100 megapixels, refused before it is decoded.
+    // One of 17 is more than 5 %: an image of 100 megapixels, refused before decoding.
     let mut huge = fs::read(files.path("all/disc/0.png")).expect("an image");
     huge[16..24].copy_from_slice(&[0, 0, 0x27, 0x10, 0, 0, 0x27, 0x10]);
     fs::write(files.path("all/disc/huge.png"), huge).expect("written");
     expect(&["--data", "all"], "1 of 17 images are broken, above 5 %");
     fs::remove_file(files.path("all/disc/huge.png")).expect("removed");
 
-    // What is wrong with where a model or a run goes is said before an image is read, though one of them is broken.
+    // Errors in the destination of a model or run are reported before an image is read, although one image is broken.
     fs::write(files.path("all/disc/broken.png"), b"").expect("written");
     fs::write(files.path("file"), b"").expect("written");
     expect(&["--data", "all", "--name", "a/b"], "name: \"a/b\" is no name of a model");
     expect(&["--data", "all", "--name", "my photos"], "; my-photos would be one");
-    expect(&["--data", "all", "--resume"], "there is no run in runs/all to go on with: leave out --resume");
+    expect(&["--data", "all", "--resume"], "there is no run in runs/all to resume: omit --resume");
     expect(&["--data", "all", "--models", "file"], "file/all cannot be written");
     expect(&["--data", "all", "--run", "file/run"], "file/run cannot be written");
     expect(&["--data", "all", "--batch", "100"], "batch: 100 is not between 1 and the");
@@ -301,7 +301,7 @@ fn folders_that_cannot_be_learnt_from_end_with_one_clear_line() {
     expect(&["--data", "x\u{1b}[31m\ny"], "x\\u{1b}[31m\\ny holds no folder");
 }
 
-/// Flags of a training that is short.
+/// The flags of a short training.
 const SHORT: [&str; 10] =
     ["--network", "lenet-3c1l", "--size", "28", "--channels", "2", "--epochs", "1", "--batch", "4"];
 
@@ -323,22 +323,22 @@ fn a_run_goes_on_and_is_measured_with_the_images_that_it_was_begun_with_or_not_a
     assert!(notes.contains("training images do not fit into 0 MiB (--memory)"), "{notes}");
     assert!(notes.contains("are the same image, in two classes, of which one is wrong"), "{notes}");
     let line = last(&train(&[]));
-    assert!(line.contains("a run is there already"), "{line}");
+    assert!(line.contains("a run already exists"), "{line}");
     text(&output(&["evaluate", "runs/all", "--data", "all"]));
     text(&output(&["export", "runs/all", "--data", "all"]));
     assert!(files.path("my-models/all/2/model.onnx").exists());
 
-    // One more, one less, and one by another name.
+    // One more, one less, and one under another name.
     fs::copy(files.path("all/disc/4.png"), files.path("all/disc/more.png")).expect("copied");
     for line in [last(&output(&["evaluate", "runs/all", "--data", "all"])), last(&train(&["--resume"]))] {
-        assert!(line.contains("dataset.images: begun with [") && line.contains("], now ["), "{line}");
+        assert!(line.contains("dataset.images: started with [") && line.contains("], now ["), "{line}");
     }
     fs::remove_file(files.path("all/disc/more.png")).expect("removed");
     fs::rename(files.path("all/disc"), files.path("all/circle")).expect("renamed");
     for line in [last(&output(&["export", "runs/all", "--data", "all"])), last(&train(&["--resume"]))] {
-        assert!(line.contains("dataset.classes: begun with") && line.contains("circle"), "{line}");
+        assert!(line.contains("dataset.classes: started with") && line.contains("circle"), "{line}");
     }
-    // Its model would follow one of other classes.
+    // Its model would follow a model of other classes.
     let line = last(&train(&["--run", "runs/other"]));
     assert!(line.contains("my-models/all holds a model of other classes; choose --name"), "{line}");
 }
@@ -362,5 +362,5 @@ fn a_dense_network_of_photographs_is_trained_says_what_it_is_for_and_teaches_ano
     let taught = ["train", "--data=-all", "--teacher", "runs/-all", "--run", "runs/taught", "--name", "taught"];
     text(&exporter(&files).args(taught).args(&SHORT[..]).output().expect("it starts"));
     let card = fs::read_to_string(files.path("my-models/taught/README.md")).expect("a card");
-    assert!(card.contains("The same network without the triangle, trained at full width alone"), "{card}");
+    assert!(card.contains("The same network with dense weights, trained only at full width"), "{card}");
 }

@@ -1,6 +1,6 @@
-//! Text and code within Markdown, whatever is in them.
+//! Escapes arbitrary text and code for Markdown.
 
-/// Text in which nothing is Markdown, in one line.
+/// Text with all Markdown escaped, on one line.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -13,19 +13,19 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// A block of code, in a fence that no line of `code` can end.
+/// A code block whose fence is longer than any in `code`.
 pub(super) fn fenced(language: &str, code: &str) -> String {
     let fence = "`".repeat(3.max(longest_fence(code) + 1));
     format!("{fence}{language}\n{code}\n{fence}\n")
 }
 
-/// Code within a sentence, in one line.
+/// An inline code span, on one line.
 pub(super) fn span(code: &str) -> String {
     let fence = "`".repeat(longest_fence(code) + 1);
     format!("{fence}{}{fence}", code.replace(char::is_control, " "))
 }
 
-/// The longest run of backticks.
+/// Length of the longest run of backticks.
 fn longest_fence(code: &str) -> usize {
     code.split(|character| character != '`').map(str::len).max().unwrap_or(0)
 }

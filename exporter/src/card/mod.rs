@@ -1,4 +1,4 @@
-//! The model card: what a network is, how it was trained, and what was measured, as Markdown.
+//! The model card in Markdown: the network, its training, and its measurements.
 
 mod markdown;
 
@@ -15,76 +15,76 @@ use crate::words::{counted, interval, thousands, were};
 
 use markdown::{escaped, fenced, span};
 
-/// What a card tells beyond the network itself. Lists are by the network's widths, narrow to wide.
+/// The contents of a card beyond the network. Lists are by the network's widths, narrow to wide.
 #[derive(Debug)]
 pub struct Card<'a> {
     /// The model's name.
     pub name: &'a str,
-    /// The version that the card is about.
+    /// The version that the card describes.
     pub version: u64,
     /// How it was trained.
     pub recipe: &'a Recipe,
-    /// Epochs that are done.
+    /// Completed epochs.
     pub epochs: usize,
-    /// Images that the validation and the test accuracies are of.
+    /// Numbers of images of the validation and the test accuracies.
     pub images: [usize; 2],
     /// Accuracy on the validation split.
     pub validation: &'a [f64],
     /// Accuracy on the test set.
     pub test: &'a [f64],
-    /// What logits are divided by, fitted on the validation split.
+    /// Temperature: the divisor of the logits, fitted on the validation split.
     pub temperature: &'a [f64],
     /// Expected calibration error on the test set, at that temperature.
     pub calibration: &'a [f64],
-    /// What answers that stop early are worth on the test set.
+    /// Accuracy and cost of early exit on the test set.
     pub exits: &'a [EarlyExit],
-    /// Accuracy on test images as users send them.
+    /// Accuracy on test images as users send them: encoded and resized.
     pub arrivals: &'a [Arrival],
-    /// Accuracy on the test set at full width, as the mean over classes.
+    /// Mean over classes of the accuracy on the test set at full width.
     pub recall: f64,
-    /// The most frequent mistakes at full width: how often, of how many, which class, what it was taken for.
+    /// The most frequent mistakes at full width: count, images of the class, class, prediction.
     pub mistakes: &'a [(usize, usize, &'a str, &'a str)],
-    /// The commit of the exporter's source, if it is known.
+    /// The commit of the exporter's source, if known.
     pub commit: Option<&'a str>,
     /// The command that trains the same network.
     pub command: &'a str,
-    /// Was it trained on a GPU, on which that command gives another one each time?
+    /// Whether it was trained on a GPU, where the command is not reproducible.
     pub gpu: bool,
-    /// The same network without the triangle, if there is one to compare with.
+    /// The dense counterpart of the network, if there is one to compare with.
     pub dense: Option<&'a Dense>,
     /// The command that trains its teacher, if it has one that is not [`Card::dense`].
     pub teacher: Option<&'a str>,
-    /// What else a reader should know about the data.
+    /// Further notes on the data.
     pub notes: &'a [String],
 }
 
-/// How right a network is about images that were sent in one way.
+/// Accuracy on images that are encoded in one way.
 #[derive(Debug)]
 pub struct Arrival {
-    /// The way.
+    /// The encoding.
     pub what: String,
-    /// How many images.
+    /// Number of images.
     pub images: usize,
     /// Accuracy by the network's widths.
     pub accuracy: Vec<f64>,
 }
 
-/// A network to compare with: the same without the triangle, trained at full width alone.
+/// A network to compare with: dense weights, trained at full width only.
 #[derive(Debug)]
 pub struct Dense {
     /// Accuracy on the test set.
     pub test: f64,
-    /// What one image takes.
+    /// Cost of one image.
     pub cost: Cost,
     /// The command that trains it.
     pub command: String,
 }
 
-/// Probabilities that are off by more than this are remarked on.
+/// Calibration errors above this get a remark.
 const LARGE_ERROR: f64 = 0.1;
 
 impl Card<'_> {
-    /// The card's text, for `network` and the file of it that `served` was read from.
+    /// The card's text for `network`; `served` is the engine's model of its file.
     pub fn text(&self, network: &Network, served: &Model) -> String {
         let mut text = self.head(network);
         text.push_str(&self.table(network, served));
@@ -119,7 +119,7 @@ impl Card<'_> {
         )
     }
 
-    /// What it started from, so that nobody takes its epochs for all that it was trained.
+    /// The model that training started from, so that the number of epochs is not misread.
     fn start(&self) -> String {
         let Some(Origin { file, md5, data, epochs, .. }) = &self.recipe.start.model else { return String::new() };
         let (file, data) = (span(file), escaped(data));
@@ -151,7 +151,7 @@ impl Card<'_> {
     fn table(&self, network: &Network, served: &Model) -> String {
         let [validation, test] = self.images.map(|count| counted(count, "image"));
         let mut text = format!(
-            "Accuracies are of {test} of the test set and of {validation} of the validation split.\n\n\
+            "Accuracies are measured on {test} of the test set and {validation} of the validation split.\n\n\
              | width | channels | test accuracy | validation accuracy | temperature | calibration error | parameters | multiply-adds |\n\
              |---|---|---|---|---|---|---|---|\n",
         );
@@ -177,8 +177,7 @@ impl Card<'_> {
             text,
             "\nMean accuracy over all widths from {quarter} to 1 (area under the accuracy-width curve): {:.2} % on the \
              test set, {:.2} % on the validation split. Largest loss of test accuracy from one width to the next \
-             in that range: {:.2} points. Test accuracy at full width with every class counting alike, however many \
-             images it has: {:.2} %.\n",
+             in that range: {:.2} points. Test accuracy at full width, mean over classes: {:.2} %.\n",
             area(self.test),
             area(self.validation),
             100.0 * largest_drop(self.test, quarter),
@@ -188,13 +187,13 @@ impl Card<'_> {
         text
     }
 
-    /// What users send, and what it costs.
+    /// Accuracy on images as users send them, and the loss by encoding.
     fn as_sent(&self) -> String {
         let Some(first) = self.arrivals.first() else { return String::new() };
         let widths = named_widths();
         let heads: Vec<String> = widths.iter().map(|width| format!(" {width} |")).collect();
         let mut text = format!(
-            "Test accuracy of {} as users send them: each goes through the server's own decoding and scaling.\n\n\
+            "Test accuracy on {} as users send them, with the server's own decoding and scaling.\n\n\
              | what is sent |{}\n|---|{}\n",
             counted(first.images, "test image"),
             heads.concat(),
@@ -207,12 +206,12 @@ impl Card<'_> {
         text + "\n"
     }
 
-    /// What a caller gets for `confidence`.
+    /// Accuracy and cost by `confidence`.
     fn early_exits(&self) -> String {
         let widths = named_widths().map(|width| width.to_string()).join(", ");
         let mut text = format!(
-            "With `confidence` a request stops at the first of the widths {widths} whose answer is as probable as that. Of the \
-             test set, with the multiply-adds as a share of those at full width:\n\n\
+            "With `confidence` a request stops at the first of the widths {widths} whose answer reaches that probability. On \
+             the test set, with multiply-adds relative to full width:\n\n\
              | confidence | accuracy | mean multiply-adds |\n|---|---|---|\n"
         );
         for EarlyExit { threshold, accuracy, cost } in self.exits {
@@ -224,7 +223,7 @@ impl Card<'_> {
 
     fn figures(&self) -> String {
         let mut text = String::from(
-            "![Accuracy by width](accuracy.svg)\n\n![What the test images are taken for](confusion.svg)\n\n",
+            "![Accuracy by width](accuracy.svg)\n\n![Confusion matrix on the test images](confusion.svg)\n\n",
         );
         if self.mistakes.is_empty() {
             return text;
@@ -238,13 +237,13 @@ impl Card<'_> {
         text
     }
 
-    /// What the number of test images leaves open.
+    /// The statistical uncertainty of the test accuracy.
     fn precision(&self) -> String {
         let (full, count) = (self.test[self.test.len() - 1], self.images[1]);
         let (low, high) = interval(full, count);
         format!(
             "The test accuracy at full width, {:.2} % of {}, has a 95 % interval of {:.1} to {:.1} %: differences \
-             within it say nothing, and it is of one training.",
+             within it are not significant. It is the result of a single training.",
             100.0 * full,
             counted(count, "image"),
             100.0 * low,
@@ -252,7 +251,7 @@ impl Card<'_> {
         )
     }
 
-    /// A word on probabilities that are far from honest.
+    /// A remark on badly calibrated probabilities.
     fn calibration_remark(&self) -> String {
         let from = named_widths()[0].active(self.calibration.len()) - 1;
         let largest = self.calibration[from..].iter().copied().fold(0.0, f64::max);
@@ -266,27 +265,27 @@ impl Card<'_> {
         )
     }
 
-    /// Of which images the validation split consists.
+    /// The augmentation of the validation split.
     fn validation_as_sent(&self) -> String {
         let Augmentation { arrival, inverted, .. } = self.recipe.augmentation;
         let percent = |share: f64| (100.0 * share).round();
         let mut parts = Vec::new();
         if arrival > 0.0 {
-            parts.push(format!("{} % of them sent as users send them, as JPEGs and enlarged", percent(arrival)));
+            parts.push(format!("{} % of them as users send them: enlarged and as JPEG", percent(arrival)));
         }
         if inverted > 0.0 {
-            parts.push(format!("{} % with light and dark exchanged", percent(inverted)));
+            parts.push(format!("{} % with inverted brightness", percent(inverted)));
         }
         if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", and ")) }
     }
 
-    /// For how long it was trained.
+    /// The number of epochs.
     fn epochs(&self) -> String {
         let (done, planned) = (self.epochs, self.recipe.epochs);
         let more = if self.recipe.start.model.is_some() { " more" } else { "" };
         match done {
             _ if done == planned => counted(done, "epoch") + more,
-            _ => format!("{done} of {}{more}, after which it was stopped", counted(planned, "epoch")),
+            _ => format!("stopped after {done} of {}{more}", counted(planned, "epoch")),
         }
     }
 
@@ -298,12 +297,11 @@ impl Card<'_> {
             Source::Photos(photos) => counted(photos.images[1], "image"),
         };
         let mut text = format!(
-            "Parameters count what is held (nothing above the triangles, BatchNorm folded), multiply-adds what one \
-             image needs, both with the normalisation. The calibration error is by how much the probability of the \
-             answer, after the temperature, differs from how often it is right (expected calibration error of the \
-             test set, 15 ranges).{calibration} The accuracies and temperatures inside the file are those of \
+            "Parameters and multiply-adds (of one image) exclude weights above the triangles and include the \
+             normalisation; BatchNorm is folded. The calibration error is the expected calibration error on the test \
+             set after temperature scaling (15 bins).{calibration} The accuracies and temperatures inside the file are those of \
              the validation split: {held_out} that the network was not trained on{sent}. The test set was measured \
-             after training, and decided nothing in it. {precision} Widths \
+             after training and influenced no choice in it. {precision} Widths \
              below {narrowest} were not trained.\n\n\
              ## Training\n\n\
              {method}; {epochs}, batch {}, seed {}. The command, which \
@@ -316,7 +314,7 @@ impl Card<'_> {
             precision = self.precision(),
             epochs = self.epochs(),
             again = if self.gpu {
-                "on a GPU gives another network of the same worth each time, for it adds up in no fixed order"
+                "on a GPU gives an equally good but not identical network each time, because its order of summation varies"
             } else if recipe.method.teacher().is_some() {
                 "with that teacher, on one thread (the default) of the same kind of processor, gives the same network every \
                  time"
@@ -326,15 +324,14 @@ impl Card<'_> {
             method = self.method(),
         );
         if let Source::Photos(_) = &recipe.dataset {
-            text.push_str("`--data` has the folder's own name here; say where it lies.\n\n");
+            text.push_str("`--data` is the folder's name without its path.\n\n");
         }
         if recipe.method.teacher().is_some() {
             let how = self.teacher.map_or(String::new(), |command| format!(" It is trained by {}.", span(command)));
-            write!(text, "`--teacher` has the run's own name here; say where it lies.{how}\n\n")
-                .expect("writing to a string");
+            write!(text, "`--teacher` is the run's name without its path.{how}\n\n").expect("writing to a string");
         }
         if recipe.start.model.is_some() {
-            text.push_str("`--start` has the model's own name here; say where it lies.\n\n");
+            text.push_str("`--start` is the model's name without its path.\n\n");
         }
         if let Some(commit) = self.commit {
             write!(text, "Source: commit `{commit}`, exporter {}.\n\n", env!("CARGO_PKG_VERSION"))
@@ -350,15 +347,14 @@ impl Card<'_> {
     }
 }
 
-/// Who decided a share of the targets.
+/// How the targets are shared between labels and a teacher.
 fn taught(method: &OnePass) -> String {
     let share = 100.0 * method.distillation;
     match &method.teacher {
         Some(_) => format!(
-            ", {share:.0} % of whose target is what the network without the triangle says of the image, trained before by \
-             the same recipe"
+            ", {share:.0} % of whose target is the output of the dense network trained before by the same recipe"
         ),
-        None if share > 0.0 => format!(", {share:.0} % of whose target, below full width, is what full width says"),
+        None if share > 0.0 => format!(", {share:.0} % of whose target, below full width, is the output of full width"),
         None => String::new(),
     }
 }
@@ -366,7 +362,7 @@ fn taught(method: &OnePass) -> String {
 impl Dense {
     fn text(&self) -> String {
         format!(
-            "The same network without the triangle, trained at full width alone by the same recipe: {:.2} % test \
+            "The same network with dense weights, trained only at full width by the same recipe: {:.2} % test \
              accuracy, {} parameters, {} multiply-adds ({}).\n\n",
             100.0 * self.test,
             thousands(self.cost.parameters),

@@ -1,4 +1,4 @@
-//! A recipe becomes the command that trains by it, with every flag said.
+//! Converts a recipe to the command that trains by it, with every flag explicit.
 
 use clap::ValueEnum;
 
@@ -7,7 +7,7 @@ use exporter::train::optimiser::Settings;
 use exporter::train::schedule::Schedule;
 use exporter::train::{Recipe, Run, Start};
 
-/// The command that trained `run`, with every flag said.
+/// The command that trained `run`, with every flag explicit.
 pub(super) fn command(run: &Run) -> String {
     let device = if run.gpu() { " --device cuda" } else { "" };
     by_recipe(run.recipe()) + device
@@ -51,7 +51,7 @@ pub(super) fn by_recipe(recipe: &Recipe) -> String {
     flags
 }
 
-/// As a shell reads it as one word.
+/// Quotes a word for a shell.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
@@ -83,7 +83,7 @@ mod tests {
         recipe_from(line, None, None)
     }
 
-    /// The recipe of a training that starts from a model.
+    /// Parses a recipe that starts from a model.
     fn recipe_from(line: &str, model: Option<&Origin>, teacher: Option<&Teacher>) -> Recipe {
         let args = parsed(line);
         let source = args.dataset.expect("a data set with a name").into();
@@ -175,7 +175,7 @@ mod tests {
         assert!(!by_recipe(&recipe.dense()).contains("--teacher"));
     }
 
-    /// Every card in `models`: its command means the recipe that stands beside it, whatever flags came since.
+    /// The command on every card in `models` gives the recipe in the card, whatever flags were added since.
     #[test]
     fn the_commands_on_the_cards_of_the_shipped_models_still_mean_their_recipes() {
         for name in ["mnist", "fashion-mnist", "cifar10-lenet", "cifar10", "cifar100"] {

@@ -1,4 +1,4 @@
-//! `exporter data fetch`: brings a data set onto this machine.
+//! `exporter data fetch`: downloads a data set.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use exporter::data::{Dataset, fetch};
 
-/// What `exporter data` can do.
+/// The subcommands of `exporter data`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fetch a data set from its public home; files that are there already stay.
+    /// Fetch a data set from its public source; keeps files that exist.
     Fetch {
         /// The data set.
         dataset: Dataset,

@@ -1,4 +1,4 @@
-//! `exporter evaluate`: the accuracy at every channel count from the narrowest trained width up, as text.
+//! `exporter evaluate`: prints the accuracy at every channel count from the narrowest trained width up.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use super::material::Measures;
 pub(crate) struct Args {
     /// A run's folder.
     run: PathBuf,
-    /// Folder with the data set's files [default: data/<DATASET>], or the images that the run was trained with.
+    /// Folder with the data set's files [default: data/<DATASET>], or with the images that the run was trained on.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Measure on the test set, which no choice may depend on, instead of the validation split.
+    /// Measure on the test set instead of the validation split; make no choice by it.
     #[arg(long)]
     test: bool,
 }

@@ -1,4 +1,4 @@
-//! `exporter export`: a finished run becomes a model folder.
+//! `exporter export`: writes a finished run as a model folder.
 
 use std::path::PathBuf;
 
@@ -16,17 +16,17 @@ use super::target::Target;
 pub(crate) struct Args {
     /// A run's folder.
     run: PathBuf,
-    /// Export a run before its last epoch, with what was learnt so far: less than a shorter training would have, whose
-    /// learning rate falls to its end.
+    /// Export a run before its last epoch. A shorter training gives a better network, because its learning rate decays
+    /// to the end.
     #[arg(long, conflicts_with = "dense")]
     unfinished: bool,
-    /// Folder with the data set's files [default: data/<DATASET>], or the images that the run was trained with.
+    /// Folder with the data set's files [default: data/<DATASET>], or with the images that the run was trained on.
     #[arg(long)]
     data: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
-    /// The folder of a finished run with `--method dense` and otherwise the same flags, to compare with on the card; the
-    /// teacher's, if there was one.
+    /// Folder of a finished run with `--method dense` and otherwise the same flags, to compare with on the card
+    /// [default: the teacher's].
     #[arg(long, value_name = "RUN")]
     dense: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Runs that are finished, and the dense one that stands beside another or teaches it.
+//! Finished runs, and the dense counterpart of a run.
 
 use std::path::Path;
 
@@ -7,40 +7,39 @@ use anyhow::{Context, ensure};
 use exporter::train::difference::{Difference, differences};
 use exporter::train::{Recipe, Run, Teacher};
 
-/// The run in `folder`, all of whose epochs are done.
+/// The run in `folder`; fails unless all its epochs are done.
 pub(super) fn finished(folder: &Path) -> anyhow::Result<Run> {
     let run = resumed(folder)?;
     let (done, epochs) = (run.history().len(), run.recipe().epochs);
     ensure!(
         run.is_finished(),
-        "{}: {done} of {epochs} epochs are done, it has to be finished first (train --resume), or exported with --unfinished",
+        "{}: {done} of {epochs} epochs are done, finish it (train --resume), or export it with --unfinished",
         folder.display()
     );
     Ok(run)
 }
 
-/// Does `run`, of this `folder`, have everything that it is measured with? What is measured anew after the last epoch is
-/// missing before it.
+/// Checks that `run` can be measured: statistics that are recalibrated after the last epoch do not exist before it.
 pub(super) fn check_measurable(run: &Run, folder: &Path) -> anyhow::Result<()> {
     let method = &run.recipe().method;
     ensure!(
         run.is_finished() || !method.is_recalibrated(),
-        "{}: the normalization statistics of {} are measured after the last epoch; go on with train --resume first",
+        "{}: the normalization statistics of {} are measured after the last epoch; continue with train --resume first",
         folder.display(),
         method.name()
     );
     Ok(())
 }
 
-/// The run in `folder`, of which an epoch at least is done.
+/// The run in `folder`; fails unless an epoch is done.
 pub(super) fn begun(folder: &Path) -> anyhow::Result<Run> {
     let run = resumed(folder)?;
-    ensure!(!run.history().is_empty(), "{}: no epoch is done, there is nothing to export yet", folder.display());
+    ensure!(!run.history().is_empty(), "{}: no epoch is complete, so there is nothing to export", folder.display());
     check_measurable(&run, folder)?;
     Ok(run)
 }
 
-/// The run in `folder`, however far it is.
+/// The run in `folder`, at any stage.
 fn resumed(folder: &Path) -> anyhow::Result<Run> {
     let checkpoint = super::checkpoint(folder);
     ensure!(
@@ -51,7 +50,7 @@ fn resumed(folder: &Path) -> anyhow::Result<Run> {
     Ok(Run::resume(checkpoint)?)
 }
 
-/// The finished run in `folder`, which is by the dense counterpart of `recipe`, and its teacher if it has one.
+/// The finished run in `folder`; fails unless it is the dense counterpart of `recipe`, and its teacher if it has one.
 pub(super) fn dense(folder: &Path, recipe: &Recipe) -> anyhow::Result<Run> {
     let run = finished(folder)?;
     check_dense(&run, folder, recipe)?;
@@ -68,7 +67,7 @@ pub(super) fn dense(folder: &Path, recipe: &Recipe) -> anyhow::Result<Run> {
     Ok(run)
 }
 
-/// Is `run`, of this `folder`, by the dense counterpart of `recipe`?
+/// Checks that `run` is the dense counterpart of `recipe`.
 pub(super) fn check_dense(run: &Run, folder: &Path, recipe: &Recipe) -> anyhow::Result<()> {
     let text = |Difference { field, values: [expected, found] }: &Difference| {
         format!("{field} is {found}, expected {expected}")
@@ -78,7 +77,7 @@ pub(super) fn check_dense(run: &Run, folder: &Path, recipe: &Recipe) -> anyhow::
     Ok(())
 }
 
-/// What a recipe says of `run`, of this `folder`, as a teacher.
+/// A recipe's description of `run` as a teacher.
 pub(super) fn teacher(run: &Run, folder: &Path) -> anyhow::Result<Teacher> {
     let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
     let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());

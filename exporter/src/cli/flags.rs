@@ -1,4 +1,4 @@
-//! The flags of `exporter train`, and the ranges of what is said by them alone.
+//! The flags of `exporter train`, and the ranges of single flags.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -17,31 +17,31 @@ use super::material::Resources;
 use super::method::MethodFlags;
 use super::target::Target;
 
-/// Flags of `exporter train`. What is not given comes from the network's and the data set's own recipe.
+/// Flags of `exporter train`. Missing ones default to the settings of the network and the data set.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("images").args(["dataset", "data"]).required(true).multiple(true))]
 pub(crate) struct Args {
-    /// A data set with a name: mnist, fashion-mnist, cifar10 or cifar100; without it, --data names a folder of your own
+    /// A built-in data set: mnist, fashion-mnist, cifar10 or cifar100. Without it, --data is a folder of your own
     /// images.
     #[arg(conflicts_with_all = ABOUT_PHOTOS, value_parser = dataset)]
     pub(super) dataset: Option<Dataset>,
-    /// Folder with the data set's files [default: data/<DATASET>]; or your own images, in a folder for each class, or
-    /// in such folders below train, val and test.
+    /// Folder with the data set's files [default: data/<DATASET>]; or your own images, in one folder per class, or in
+    /// such folders below train, val and test.
     #[arg(long)]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) photos: PhotoFlags,
-    /// Folder for the run's checkpoint [default: runs/<DATASET>, or runs/ and the name of the folder of images].
+    /// Folder for the run's checkpoint [default: runs/<DATASET>, or runs/ and the name of the image folder].
     #[arg(long)]
     pub(super) run: Option<PathBuf>,
-    /// Go on where the run's checkpoint stands; the other flags must be those that it was begun with.
+    /// Continue from the run's checkpoint; all other flags must be those it was started with.
     #[arg(long)]
     pub(super) resume: bool,
-    /// What trains: cpu, or a GPU as cuda or cuda:N, which takes a libtorch with CUDA. A GPU does not give the same network
-    /// every time.
+    /// Device for training: cpu, or a GPU as cuda or cuda:N, which needs a libtorch with CUDA. Training on a GPU is not
+    /// reproducible.
     #[arg(long, default_value = "cpu", value_parser = device)]
     pub(super) device: Device,
-    /// Processor threads. Only one thread gives the same network every time.
+    /// CPU threads. Training is reproducible only with one thread.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: u16,
     /// The network [default: vgg-8 for photographs, lenet-3c1l for MNIST and Fashion-MNIST].
@@ -49,110 +49,113 @@ pub(crate) struct Args {
     pub(super) network: Option<Family>,
     #[command(flatten)]
     pub(super) method: MethodFlags,
-    /// Channels: one number for lenet-3c1l and mlp, of every hidden layer; three for vgg-8 and resnet-20, of their stages;
-    /// nine for mobilenet-v2, of the stem, the seven stages and the last convolution [default: 64,128,256 for vgg-8; for the
-    /// others the published ones, with triangular weights times the root of 2, because half of those do not exist].
+    /// Channels: one number for lenet-3c1l and mlp (every hidden layer); three for vgg-8 and resnet-20 (the stages);
+    /// nine for mobilenet-v2 (the stem, the seven stages and the last convolution) [default: 64,128,256 for vgg-8; for
+    /// the others the published ones, times the square root of 2 for triangular weights, because these have half the
+    /// connections].
     #[arg(long, value_delimiter = ',', value_parser = channels)]
     pub(super) channels: Vec<usize>,
-    /// Times that every image is seen; more is better, with less and less gain [default for images of your own: as
-    /// many as make 4000 steps, from 10 to 100; with --start 800 steps, from 10 to 30].
+    /// Passes over the training images; more is better, with diminishing returns [default for your own images: enough
+    /// for 4000 steps, from 10 to 100; with --start 800 steps, from 10 to 30].
     #[arg(long)]
     pub(super) epochs: Option<usize>,
-    /// Images in a step [default: 128, less for fewer than 2048 images of your own].
+    /// Batch size [default: 128, smaller for fewer than 2048 images of your own].
     #[arg(long)]
     pub(super) batch: Option<usize>,
-    /// The highest learning rate [default: 0.1 for 128 images in a step, 0.01 for methods that add the losses of several
-    /// widths; as much less as the images are fewer].
+    /// Peak learning rate [default: 0.1 for a batch of 128, 0.01 for methods that add the losses of several widths;
+    /// proportionally smaller for a smaller batch].
     #[arg(long)]
     pub(super) rate: Option<f64>,
-    /// Share of all steps in which the learning rate rises [default: 0.15, and 0 for methods that add losses].
+    /// Share of all steps in which the learning rate rises [default: 0.15; 0 for methods that add losses].
     #[arg(long)]
     pub(super) warm_up: Option<f64>,
-    /// How the learning rate falls [default: cosine for lenet-3c1l and mlp, linear for the others; step for methods that add
-    /// losses].
+    /// Decay of the learning rate [default: cosine for lenet-3c1l and mlp, linear for the others; step for methods that
+    /// add losses].
     #[arg(long, value_enum)]
     pub(super) decay: Option<Decay>,
-    /// Share of the last step's direction that is kept.
+    /// Momentum of SGD.
     #[arg(long, default_value_t = 0.9)]
     pub(super) momentum: f64,
-    /// Look ahead along the momentum [default: true, but for methods that add losses].
+    /// Nesterov momentum [default: true; false for methods that add losses].
     #[arg(long)]
     pub(super) nesterov: Option<bool>,
-    /// Pull towards zero, on all weights but those of batch normalization [default: 0.0005; 0 for MNIST and Fashion-MNIST with
-    /// methods that add losses].
+    /// Weight decay, for all weights except those of batch normalization [default: 0.0005; 0 for MNIST and
+    /// Fashion-MNIST with methods that add losses].
     #[arg(long)]
     pub(super) weight_decay: Option<f64>,
-    /// Share of the target that is spread over all classes [default: 0.1 for vgg-8, mobilenet-v2 and resnet-20, otherwise 0].
+    /// Label smoothing: share of the target that is spread over all classes [default: 0.1 for vgg-8, mobilenet-v2 and
+    /// resnet-20, otherwise 0].
     #[arg(long)]
     pub(super) label_smoothing: Option<f64>,
-    /// Begin with the weights of this model.onnx of the exporter's, such as models/cifar10/1/model.onnx, instead of random
-    /// ones: the same network, with the same channels, for images of any size. The last layer keeps what it
-    /// knows of classes with the same names, and begins as usual for others.
+    /// Initialize from a model.onnx written by this exporter, such as models/cifar10/1/model.onnx, instead of random
+    /// weights. The network and its channels must match; the image size may differ. The last layer keeps the rows of
+    /// classes with the same names; other rows are initialized as usual.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["copies", "whitened_stem"])]
     pub(super) start: Option<PathBuf>,
-    /// Begin with rows that pass one channel through, where the channel counts allow it [default: false, for vgg-8 true].
+    /// Initialize rows that pass one channel through, where the channel counts allow it [default: false; true for
+    /// vgg-8].
     #[arg(long)]
     pub(super) copies: Option<bool>,
-    /// Begin with the components of the training images' patches in the first layer [default: false, for vgg-8 true].
+    /// Initialize the first layer with the principal components of the training images' patches [default: false; true
+    /// for vgg-8].
     #[arg(long)]
     pub(super) whitened_stem: Option<bool>,
-    /// Measure and export an average over the last steps, of which each one leaves this share [default: 0, which is no
-    /// average, for vgg-8, mobilenet-v2 and resnet-20 0.998, but for methods that
-    /// add losses].
+    /// Decay of an exponential moving average of the weights, which is measured and exported; 0 for none [default: 0;
+    /// 0.998 for vgg-8, mobilenet-v2 and resnet-20, except with methods that add losses].
     #[arg(long)]
     pub(super) average: Option<f64>,
-    /// Smallest share of an image's area that is cut out, for images of your own [default: 0.3].
+    /// Smallest share of an image's area in a random crop, for your own images [default: 0.3].
     #[arg(long)]
     pub(super) crop: Option<f64>,
-    /// Brightness, contrast and saturation change by up to this much [default: 0, for images of your own 0.2].
+    /// Maximum relative change of brightness, contrast and saturation [default: 0; 0.2 for your own images].
     #[arg(long)]
     pub(super) jitter: Option<f64>,
-    /// Share of the images that come as users send them: larger, and compressed as JPEG [default: 0.3].
+    /// Share of the images augmented as users send them: enlarged and compressed as JPEG [default: 0.3].
     #[arg(long, value_name = "SHARE")]
     pub(super) arrival: Option<f64>,
-    /// Share of the images in which light and dark are exchanged, as ink on paper is for digits on black [default: 0, for
-    /// MNIST and Fashion-MNIST 0.5].
+    /// Share of the images with inverted brightness, such as ink on paper for digits on black [default: 0; 0.5 for
+    /// MNIST and Fashion-MNIST].
     #[arg(long, value_name = "SHARE")]
     pub(super) inverted: Option<f64>,
-    /// Pixels that images are shifted by at most.
+    /// Maximum random shift in pixels.
     #[arg(long)]
     pub(super) pad: Option<usize>,
-    /// What comes in where an image was shifted away [default: black, for vgg-8 reflect].
+    /// Fill at the border of a shifted image [default: black; reflect for vgg-8].
     #[arg(long, value_enum)]
     pub(super) border: Option<Border>,
-    /// Mirror every second image.
+    /// Mirror images at random.
     #[arg(long)]
     pub(super) flip: Option<bool>,
-    /// Side in pixels of a grey square that covers a part of each image; 0 for none.
+    /// Side in pixels of a random grey square in each image; 0 for none.
     #[arg(long, default_value_t = 0)]
     pub(super) cutout: usize,
-    /// Training images of a data set with a name that are kept for validation.
+    /// Number of training images held out for validation, for a built-in data set.
     #[arg(long, default_value_t = 5000, requires = "dataset")]
     pub(super) held_out: usize,
-    /// Let the images of rare classes count for no more than others [default for images of your own: they count so that
-    /// all classes count alike, each at most ten times as much as the mean image].
+    /// Do not weight rare classes [default for your own images: all classes have the same weight, each image at most
+    /// ten times the mean].
     #[arg(long)]
     pub(super) unbalanced: bool,
-    /// Seed of everything that is random.
+    /// Random seed.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
-    /// What the convolutions compute in while training [default: bfloat16; for vgg-8 float32, which is
-    /// faster where the processor has no instructions for bfloat16].
+    /// Number format of convolutions in training [default: bfloat16; float32 for vgg-8, which is faster on processors
+    /// without bfloat16 instructions].
     #[arg(long, value_enum)]
     pub(super) precision: Option<Precision>,
 }
 
-/// Flags for images of one's own.
+/// Flags for the user's own images.
 #[derive(Debug, clap::Args)]
 pub(super) struct PhotoFlags {
-    /// Sides of the square that images of your own become, in pixels, from 28 to 128, for mobilenet-v2 from 32 to 224: larger
-    /// shows more, and takes longer.
+    /// Image size for your own images, in pixels per side, from 28 to 128 (mobilenet-v2: 32 to 224). A larger size
+    /// keeps more detail and takes longer.
     #[arg(long, default_value_t = 64)]
     pub(super) size: usize,
-    /// Share of each class to validate on, where there is no folder val.
+    /// Share of each class for validation, without a folder val.
     #[arg(long, default_value_t = 0.15, value_parser = share)]
     pub(super) validation: f64,
-    /// Share of each class to test with, where there is no folder test.
+    /// Share of each class for testing, without a folder test.
     #[arg(long, default_value_t = 0.15, value_parser = share)]
     pub(super) test: f64,
     #[command(flatten)]
@@ -161,15 +164,15 @@ pub(super) struct PhotoFlags {
     pub(super) target: Target,
 }
 
-/// Flags that say nothing of a data set with a name.
+/// Flags that conflict with a built-in data set.
 const ABOUT_PHOTOS: [&str; 11] =
     ["crop", "size", "validation", "test", "memory", "name", "models", "version", "note", "commit", "unbalanced"];
 
-/// Sides of images that a network can be made for.
+/// Image sizes that networks support.
 const SIZES: RangeInclusive<usize> = 28..=224;
 
 impl Args {
-    /// Are the flags such as can be used together, whatever the images are?
+    /// Checks that the flags can be combined, independent of the images.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let PhotoFlags { size, resources, target, .. } = &self.photos;
         ensure!(
@@ -201,7 +204,7 @@ fn dataset(text: &str) -> Result<Dataset, String> {
     Dataset::from_str(text, false).map_err(|_| {
         let known = Dataset::value_variants().iter().map(|dataset| dataset.name()).collect::<Vec<&str>>().join(", ");
         format!(
-            "the data sets with a name are {known}; a folder of your own images is named with --data: --data={}",
+            "the built-in data sets are {known}; for a folder of your own images use --data: --data={}",
             quoted(text)
         )
     })
@@ -221,7 +224,7 @@ fn share(text: &str) -> Result<f64, String> {
     if share > 0.0 && share < 0.5 { Ok(share) } else { Err(format!("{share} is not above 0 and below 0.5")) }
 }
 
-/// More channels than this in a layer are a slip of the finger.
+/// Maximum number of channels of a layer.
 const MOST_CHANNELS: usize = 4096;
 
 fn channels(text: &str) -> Result<usize, String> {

@@ -1,4 +1,4 @@
-//! The images of a run: those of a data set with a name, or somebody's photographs.
+//! The images of a run: a built-in data set or a folder of photographs.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -19,41 +19,41 @@ pub(super) struct Material {
     pub(super) measures: Measures,
 }
 
-/// The images that a run is measured with.
+/// The images for measuring a run.
 pub(super) struct Measures {
     pub(super) validation: Images,
     test: Test,
 }
 
-/// Where the test images are: those of a data set are not read before they are wanted.
+/// The test images: those of a built-in data set are read when they are first used.
 enum Test {
     Here(Images),
     There(Dataset, PathBuf),
 }
 
-/// What making batches may take.
+/// Resources for making batches.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Resources {
-    /// Memory for decoded training images, in MiB; those beyond it are decoded again in each epoch.
+    /// Memory for decoded training images in MiB; images beyond it are decoded again in each epoch.
     #[arg(long, default_value_t = 1024, value_name = "MIB")]
     pub(super) memory: usize,
-    /// Threads that decode and change images beside training; more if training waits for images [default: the
-    /// processors that training leaves, at least 1].
+    /// Threads that decode and augment images; use more if training waits for images [default: the processors not used
+    /// for training, at least 1].
     #[arg(long)]
     pub(super) loaders: Option<u16>,
 }
 
-/// More loading threads than any machine has use for.
+/// Maximum number of loader threads.
 const MOST_LOADERS: u16 = 256;
 
 impl Resources {
     pub(super) fn check(self) -> anyhow::Result<()> {
         let loaders = self.loaders.unwrap_or(1);
-        ensure!((1..=MOST_LOADERS).contains(&loaders), "loaders: {loaders} is not allowed, 1 to {MOST_LOADERS}");
+        ensure!((1..=MOST_LOADERS).contains(&loaders), "loaders: {loaders} is not allowed: 1 to {MOST_LOADERS}");
         Ok(())
     }
 
-    /// Loading threads, with `training` threads training.
+    /// Number of loader threads next to `training` training threads.
     pub(super) fn loaders(self, training: u16) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let left = processors.saturating_sub(usize::from(training)).max(1);
@@ -62,7 +62,7 @@ impl Resources {
 }
 
 impl Material {
-    /// The images of `dataset`, `held_out` of them for validation as `seed` says.
+    /// The images of `dataset`, of which `seed` selects `held_out` for validation.
     pub(super) fn known(dataset: Dataset, folder: PathBuf, held_out: usize, seed: u64) -> anyhow::Result<Material> {
         let images = dataset.train(&folder)?;
         ensure!(held_out < images.len(), "held out: {held_out} is not below {} images", images.len());
@@ -71,7 +71,7 @@ impl Material {
         Ok(Material { source: dataset.into(), train: Box::new(train), measures })
     }
 
-    /// The images of a folder, of which decoded ones to train on may take `memory` MiB.
+    /// The images of a folder; decoded training images use at most `memory` MiB.
     pub(super) fn photos(folder: PhotoFolder, memory: usize) -> anyhow::Result<Material> {
         let Album { set, train, validation, test } = folder.read(memory)?;
         let measures = Measures { validation, test: Test::Here(test) };
@@ -80,7 +80,7 @@ impl Material {
 }
 
 impl Measures {
-    /// The images that a run by `recipe` is measured with, from the folder `data`.
+    /// The images for measuring a run by `recipe`, from the folder `data`.
     pub(super) fn of(recipe: &Recipe, data: Option<&PathBuf>) -> anyhow::Result<Measures> {
         let (photos, root) = match (&recipe.dataset, data) {
             (Source::Known(dataset), _) => {
@@ -88,11 +88,11 @@ impl Measures {
                 return Ok(Material::known(*dataset, folder, recipe.held_out, recipe.seed)?.measures);
             }
             (Source::Photos(photos), Some(root)) => (photos, root),
-            (Source::Photos(photos), None) => bail!("--data is needed: the folder {:?} of the run", photos.folder),
+            (Source::Photos(photos), None) => bail!("--data is required: the folder {:?} of the run", photos.folder),
         };
         let [validation, test] = photos.shares;
         let mut folder = PhotoFolder::list(root, photos.size, Shares { validation, test }, recipe.seed)?;
-        // It may have been moved.
+        // The folder may have been moved.
         folder.folder.clone_from(&photos.folder);
         let mut now = folder.described(Some(photos));
         if now == *photos {
@@ -104,10 +104,10 @@ impl Measures {
         }
         let now = Recipe { dataset: Source::Photos(now), ..recipe.clone() };
         let text = super::in_words(&differences(recipe, &now));
-        bail!("{}: the images are not those that the run was begun with: {text}", root.display())
+        bail!("{}: the images differ from those that the run was started with: {text}", root.display())
     }
 
-    /// How many images there are to test with, if that is known before they are read.
+    /// The number of test images, if known without reading them.
     pub(super) fn test_count(&self) -> Option<usize> {
         match &self.test {
             Test::Here(images) => Some(images.len()),
@@ -115,7 +115,7 @@ impl Measures {
         }
     }
 
-    /// The images that no choice may depend on.
+    /// The test images, by which no choice may be made.
     pub(super) fn test(&self) -> anyhow::Result<Cow<'_, Images>> {
         Ok(match &self.test {
             Test::Here(images) => Cow::Borrowed(images),

@@ -1,4 +1,4 @@
-//! Which method trains the widths together, and the flags that only some methods have.
+//! The training method, and the flags of single methods.
 
 use anyhow::ensure;
 use clap::ValueEnum;
@@ -11,73 +11,75 @@ use exporter::train::{Method, Teacher};
 
 use super::command::quoted;
 
-/// A method, without its settings.
+/// A method without its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
-    /// Triangular weights, all widths from one pass in each step.
+    /// Triangular weights, all widths from one pass per step.
     OnePass,
-    /// Triangular weights, the losses of a few widths added (the paper's AWN).
+    /// Triangular weights, summed losses of a few fixed widths (AWN of the paper).
     Awn,
-    /// Triangular weights, the losses of random widths added (the paper's AWN+RS).
+    /// Triangular weights, summed losses of random widths (AWN+RS of the paper).
     AwnRs,
-    /// A slimmable network with normalization of its own for a few widths, to compare with.
+    /// A slimmable network with separate normalization for a few widths, for comparison.
     SNet,
-    /// A universally slimmable network, whose statistics are measured after training, to compare with.
+    /// A universally slimmable network, whose statistics are measured after training, for comparison.
     UsNet,
-    /// US-Net with random input resolutions, to compare with.
+    /// US-Net with random input resolutions, for comparison.
     #[value(name = "mutualnet")]
     MutualNet,
-    /// An ordinary network of one width, to compare with or to teach.
+    /// A dense network of one width, for comparison or as a teacher.
     Dense,
 }
 
 /// The method and its settings.
 #[derive(Debug, clap::Args)]
 pub(super) struct MethodFlags {
-    /// How the widths are trained together.
+    /// Method that trains the widths together.
     #[arg(long, value_enum, default_value_t = Kind::OnePass)]
     pub(super) method: Kind,
-    /// The narrowest width that is trained [default: 0.125 for one-pass, 0.25 for awn-rs, us-net and mutualnet].
+    /// Narrowest trained width [default: 0.125 for one-pass, 0.25 for awn-rs, us-net and mutualnet].
     #[arg(long)]
     pub(super) narrowest: Option<f64>,
-    /// A width that counts for more, as WIDTH=SHARE of the whole loss, for one-pass; may be repeated. The rest is spread
-    /// evenly over all widths that are trained [default: 0.25=0.2 0.5=0.1 1=0.1].
+    /// For one-pass: a width with a larger weight, as WIDTH=SHARE of the total loss; may be repeated. The remaining
+    /// share is spread evenly over all trained widths [default: 0.25=0.2 0.5=0.1 1=0.1].
     #[arg(long, value_parser = emphasis)]
     pub(super) emphasis: Vec<(f64, f64)>,
-    /// Leave gradients as they are, for one-pass, instead of dividing each channel's by the share of the loss in which it
-    /// takes part.
+    /// For one-pass: do not divide each channel's gradient by the share of the loss in which the channel takes part.
     #[arg(long)]
     pub(super) no_coverage: bool,
-    /// Share of a target, for one-pass, that the image's label does not decide, but what the teacher says of the image;
-    /// without a teacher what full width says, for the narrower ones [default: 0, with a teacher 0.9].
+    /// For one-pass: share of the target that comes from the teacher instead of the label; without a teacher, narrower
+    /// widths learn from full width [default: 0; 0.9 with a teacher].
     #[arg(long)]
     pub(super) distillation: Option<f64>,
-    /// The folder of a finished run with --method dense and otherwise the same flags, for one-pass: a network that teaches
+    /// For one-pass: folder of a finished run with --method dense and otherwise the same flags, whose network teaches
     /// every width.
     #[arg(long, value_name = "RUN")]
     pub(super) teacher: Option<std::path::PathBuf>,
-    /// The widths of every step, for awn and s-net, ascending to 1 [default: 0.25,0.5,0.75,1].
+    /// For awn and s-net: the widths of every step, ascending to 1 [default: 0.25,0.5,0.75,1].
     #[arg(long, value_delimiter = ',')]
     pub(super) widths: Vec<f64>,
-    /// Widths in a step, for awn-rs, us-net and mutualnet: the narrowest, the full one, and random ones [default: 4].
+    /// For awn-rs, us-net and mutualnet: widths per step, namely the narrowest, the full one, and random ones [default:
+    /// 4].
     #[arg(long)]
     pub(super) samples: Option<usize>,
-    /// Widths whose normalization statistics are measured after training, for us-net and mutualnet [default: 10].
+    /// For us-net and mutualnet: number of widths whose normalization statistics are measured after training [default:
+    /// 10].
     #[arg(long)]
     pub(super) statistics: Option<usize>,
-    /// Sides in pixels that images are scaled to at random for all but full width, for mutualnet [default: all, seven eighths, three
-    /// quarters and five eighths of the images' own, as far as the network can read them].
+    /// For mutualnet: image sizes in pixels, of which each narrower width gets a random one [default: 1, 7/8, 3/4 and
+    /// 5/8 of the images' size, as far as the network supports them].
     #[arg(long, value_delimiter = ',')]
     pub(super) resolutions: Vec<usize>,
-    /// Run a pass for each width, for awn and awn-rs, as the paper does: the same gradients in several times the time.
+    /// For awn and awn-rs: run a separate pass for each width, as the paper does; the same gradients in several times
+    /// the time.
     #[arg(long)]
     pub(super) separate_passes: bool,
-    /// The share of every layer's channels, for dense [default: 1].
+    /// For dense: share of every layer's channels [default: 1].
     #[arg(long)]
     pub(super) width: Option<f64>,
 }
 
-/// Share of a target that a teacher decides, unless said otherwise.
+/// Default share of the target that comes from a teacher.
 const TAUGHT: f64 = 0.9;
 const EMPHASIS: [(f64, f64); 3] = [(0.25, 0.2), (0.5, 0.1), (1.0, 0.1)];
 const WIDTHS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
@@ -85,7 +87,7 @@ const SAMPLES: usize = 4;
 const STATISTICS: usize = 10;
 
 impl Kind {
-    /// What it trains.
+    /// The weights that it trains.
     pub(super) fn weights(self) -> Weights {
         match self {
             Kind::OnePass | Kind::Awn | Kind::AwnRs => Weights::Triangular,
@@ -94,7 +96,7 @@ impl Kind {
         }
     }
 
-    /// Are the losses of its widths added, as the literature does, so that learning rates mean what they mean there?
+    /// Whether it adds the losses of its widths, as in the literature, so that published learning rates apply.
     pub(super) fn adds_losses(self) -> bool {
         !matches!(self, Kind::OnePass | Kind::Dense)
     }
@@ -105,7 +107,7 @@ impl Kind {
 }
 
 impl MethodFlags {
-    /// The method for a network of `architecture` and images of `source`, taught by `teacher` if there is one.
+    /// The method for a network of `architecture` and images of `source`, with `teacher` if there is one.
     pub(super) fn method(
         &self,
         source: &Source,
@@ -146,7 +148,7 @@ impl MethodFlags {
         })
     }
 
-    /// Does the method have every setting that is given?
+    /// Checks that the method has every given setting.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         use Kind::{Awn, AwnRs, Dense, MutualNet, OnePass, SNet, UsNet};
         let settings: [(&str, bool, &[Kind]); 11] = [
@@ -175,7 +177,7 @@ impl MethodFlags {
     }
 }
 
-/// The flags that ask for `method`.
+/// The flags that select `method`.
 pub(super) fn flags(method: &Method) -> String {
     let list = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<String>>().join(",");
     let separate = |separate| if separate { " --separate-passes" } else { "" };

@@ -1,4 +1,4 @@
-//! The command line: one file for each subcommand. Flags become typed settings here, and results become text.
+//! The command line: one file per subcommand. Converts flags to typed settings and results to text.
 
 mod command;
 mod data;
@@ -26,7 +26,7 @@ use exporter::train::difference::Difference;
 
 pub(crate) use say::printable;
 
-/// Trains Any-Width Networks and writes them as ONNX files.
+/// Trains Any-Width Networks and exports them as ONNX files.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Cli {
@@ -36,16 +36,16 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bring a data set onto this machine.
+    /// Download a data set.
     #[command(subcommand)]
     Data(data::Command),
     /// Train a network at all widths.
     Train(Box<flags::Args>),
     /// Measure a trained network at every width.
     Evaluate(evaluate::Args),
-    /// Write a trained network as an ONNX file, with its card.
+    /// Export a trained network as an ONNX file with its card.
     Export(export::Args),
-    /// Train networks by several methods, and write what they are worth as a page.
+    /// Train networks by several methods and write a page that compares them.
     Table(table::Args),
 }
 
@@ -61,7 +61,7 @@ impl Cli {
     }
 }
 
-/// The folder that holds a data set's files: what `--data` names, or `data/<name>`.
+/// The folder of a data set's files: `--data`, or `data/<name>`.
 fn data_folder(data: Option<&PathBuf>, dataset: Dataset) -> PathBuf {
     data.cloned().unwrap_or_else(|| PathBuf::from("data").join(dataset.name()))
 }
@@ -71,16 +71,16 @@ fn checkpoint(run: &std::path::Path) -> PathBuf {
     run.join("checkpoint.safetensors")
 }
 
-/// What a run was begun with, and what its images now are or the flags now say.
+/// Describes the differences between a run's recipe and the current images or flags.
 fn in_words(differences: &[Difference]) -> String {
     let text = |Difference { field, values: [begun, now] }: &Difference| {
         let says = if field.starts_with("dataset.") { "now" } else { "the flags now say" };
-        format!("{field}: begun with {begun}, {says} {now}")
+        format!("{field}: started with {begun}, {says} {now}")
     };
     differences.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
-/// Where the area under the accuracy-width curve begins.
+/// Lower end of the area under the accuracy-width curve.
 fn quarter() -> anywidth::engine::Width {
     exporter::train::named_widths()[0]
 }

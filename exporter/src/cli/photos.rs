@@ -1,4 +1,4 @@
-//! Somebody's folder of images: listed first, so that what is wrong with it is known before an image is decoded.
+//! A folder of images: listed first, so that errors are found before an image is decoded.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use exporter::data::{Examples, Images, PhotoSet};
 
 use super::say::{note, notes};
 
-/// A folder of images that was listed.
+/// A listed folder of images.
 #[derive(Debug)]
 pub(super) struct PhotoFolder {
     root: PathBuf,
-    /// The folder's own name.
+    /// The folder's name without its path.
     pub(super) folder: String,
     splits: Splits,
-    /// Sides of the square that an image becomes, in pixels.
+    /// Image size in pixels per side.
     size: usize,
     shares: Shares,
 }
 
-/// PhotoFolder that were read, and what is known of them.
+/// The images that were read, and their description.
 pub(super) struct Album {
     pub(super) set: PhotoSet,
     pub(super) train: Photos,
@@ -39,7 +39,7 @@ impl PhotoFolder {
         Ok(PhotoFolder { root: root.into(), folder, splits, size, shares })
     }
 
-    /// What is known before an image is decoded; the rest is as it was when a run was `begun`.
+    /// The description available before decoding; the rest is taken from a started run.
     pub(super) fn described(&self, begun: Option<&PhotoSet>) -> PhotoSet {
         let broken = begun.map_or([0; 3], |begun| begun.broken);
         let listed = self.counts();
@@ -55,7 +55,7 @@ impl PhotoFolder {
         }
     }
 
-    /// Reads all of them; decoded ones to train on may take `memory` MiB.
+    /// Reads all images; decoded training images use at most `memory` MiB.
     pub(super) fn read(self, memory: usize) -> anyhow::Result<Album> {
         self.say_what_is_odd(memory);
         let (bar, reading) = (bar(self.counts().iter().sum())?, self.reading(memory));
@@ -76,7 +76,7 @@ impl PhotoFolder {
         Ok(Album { set, train, validation, test })
     }
 
-    /// Reads those to validate on and those to test with.
+    /// Reads the validation and the test images.
     pub(super) fn read_measured(&self) -> anyhow::Result<[Images; 2]> {
         let [_, validation, test] = self.counts();
         let bar = bar(validation + test)?;
@@ -86,7 +86,7 @@ impl PhotoFolder {
         Ok([measured.validation, measured.test])
     }
 
-    /// Files to train on, to validate on and to test with.
+    /// Numbers of training, validation and test files.
     fn counts(&self) -> [usize; 3] {
         [&self.splits.train, &self.splits.validation, &self.splits.test].map(Vec::len)
     }
@@ -111,7 +111,7 @@ impl PhotoFolder {
             ));
         }
         let twins: Vec<String> = photos::twins(&self.splits).iter().map(in_words).collect();
-        notes(&twins, "more images are there twice");
+        notes(&twins, "more duplicate images");
     }
 }
 
@@ -131,6 +131,6 @@ fn say_what_is_broken(broken: &[Broken]) {
 }
 
 fn bar(count: usize) -> anyhow::Result<ProgressBar> {
-    let style = "reading images {bar:30} {pos}/{len}  {elapsed} gone, {eta} left";
+    let style = "reading images {bar:30} {pos}/{len}  {elapsed} elapsed, {eta} left";
     Ok(ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(style)?))
 }

@@ -1,4 +1,4 @@
-//! Flags, over what the network and the data set have of their own, become a recipe.
+//! Builds a recipe from flags and the defaults of the network and the data set.
 
 use exporter::data::{Augmentation, Source};
 use exporter::train::optimiser::Settings;
@@ -9,7 +9,7 @@ use super::flags::Args;
 use super::standard::{Standard, usual_network};
 
 impl Args {
-    /// The recipe for images of `source`, starting from `model` and taught by `teacher` if there are any.
+    /// The recipe for images of `source`, starting from `model` and taught by `teacher` if given.
     pub(super) fn recipe(
         &self,
         source: &Source,
@@ -20,7 +20,7 @@ impl Args {
         let kind = self.method.method;
         let standard = Standard::of(network, kind, source, model.is_some());
         let batch = self.batch.unwrap_or(standard.batch);
-        let architecture = network.of(&self.channels, kind.weights()).map_err(anyhow::Error::msg)?;
+        let architecture = network.of(&self.channels, kind.weights())?;
         let recipe = Recipe {
             dataset: source.clone(),
             architecture,
@@ -36,7 +36,7 @@ impl Args {
             epochs: self.epochs.unwrap_or(standard.epochs),
             batch,
             schedule: Schedule {
-                // As much less as the images are fewer (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
+                // Linear scaling rule (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
                 peak: self.rate.unwrap_or(standard.rate * (batch as f64 / 128.0)),
                 warm_up: self.warm_up.unwrap_or(standard.warm_up),
                 decay: self.decay.unwrap_or(standard.decay),
@@ -63,7 +63,7 @@ impl Args {
             precision: self.precision.unwrap_or(standard.precision),
             balanced: standard.balanced && !self.unbalanced,
         };
-        recipe.check().map_err(anyhow::Error::msg)?;
+        recipe.check()?;
         Ok(recipe)
     }
 }
@@ -98,13 +98,13 @@ mod tests {
                 "--widths is a setting of --method awn and s-net, which us-net does not",
             ),
             ("--width 0.5", "--width is a setting of --method dense, which one-pass does not have"),
-            ("--method awn --widths 0.5", "widths: they are two or more, ascend, and end with 1"),
-            ("--method s-net --widths 0.5,0.25,1", "widths: they are two or more, ascend, and end with 1"),
-            ("--method us-net --samples 1", "samples: 1 is not allowed, 2 to 64"),
-            ("--method us-net --statistics 1", "statistics: 1 is not allowed, 2 to 256"),
+            ("--method awn --widths 0.5", "widths: two or more are required, ascending to 1"),
+            ("--method s-net --widths 0.5,0.25,1", "widths: two or more are required, ascending to 1"),
+            ("--method us-net --samples 1", "samples: 1 is not from 2 to 64"),
+            ("--method us-net --statistics 1", "statistics: 1 is not from 2 to 256"),
             ("--method awn-rs --narrowest 1", "narrowest: 1 leaves one width only"),
             ("--network lenet-3c1l --method mutualnet", "LeNet-3C1L reads images of one size only"),
-            ("--network vgg-8 --method mutualnet --resolutions 4", "resolutions: 4 is not allowed"),
+            ("--network vgg-8 --method mutualnet --resolutions 4", "resolutions: 4 is not from"),
             ("--network mobilenet-v2 --channels 4", "1 numbers, MobileNetV2 has nine"),
             ("--network resnet-20 --copies true", "copies: ResNet-20 passes channels through anyway"),
             ("--network mlp --whitened-stem true", "whitened stem: MLP does not begin with a convolution"),

@@ -1,9 +1,9 @@
-//! What goes to a terminal: one line each, whatever names files and classes have.
+//! Terminal output: one line per message, with untrusted names escaped.
 
-/// Notes of one kind before the rest is only counted.
+/// Maximum number of notes of one kind that are printed.
 const NAMED: usize = 10;
 
-/// `text` in one line, with every character that would give a terminal orders, or reorder the line, as an escape sequence.
+/// `text` on one line; characters that control a terminal or reorder text are escaped.
 pub(crate) fn printable(text: &str) -> String {
     let reorders =
         |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -17,12 +17,12 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// Something that is worth knowing and stops nothing.
+/// Prints a note that does not stop the command.
 pub(super) fn note(text: &str) {
     eprintln!("note: {}", printable(text));
 }
 
-/// The first of many notes, and how many more there are.
+/// Prints the first notes and the number of the others.
 pub(super) fn notes(all: &[String], more: &str) {
     all.iter().take(NAMED).for_each(|text| note(text));
     if all.len() > NAMED {

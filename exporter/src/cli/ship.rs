@@ -1,4 +1,4 @@
-//! A trained network becomes a model folder: `<models>/<name>/` with `<version>/model.onnx`, a card and its figures.
+//! Writes a trained network as a model folder: `<models>/<name>/` with `<version>/model.onnx`, a card and its figures.
 
 use std::path::Path;
 
@@ -27,12 +27,12 @@ use super::material::Measures;
 use super::say::{note, printable};
 use super::target::{Place, Target};
 
-/// Test images whose accuracy is not known to ten points in one direction.
+/// Number of test images below which the accuracy is uncertain by ten points.
 const FEW: usize = 100;
-/// Mistakes that are told.
+/// Number of mistakes printed.
 const MISTAKES: usize = 5;
 
-/// Measures the network of `run`, beside `dense` if there is one, and writes all files of its model to `place`.
+/// Measures the network of `run`, compares it with `dense` if given, and writes all files of the model to `place`.
 pub(super) fn ship(
     run: &Run,
     measures: &Measures,
@@ -70,10 +70,10 @@ pub(super) fn ship(
         training: Some(Training { recipe: recipe.clone(), epochs_done, exporter_version: env!("CARGO_PKG_VERSION") }),
     };
     let bytes = onnx::model(network, &metadata);
-    let served = Model::from_onnx(&bytes).context("the server would refuse this network")?;
+    let served = Model::from_onnx(&bytes).context("the engine refuses this network")?;
     let exits = exits(&logits, &labels, &temperature, &served);
     let (commit, command) = (target.commit(), command(run));
-    // A dense network on the card is the teacher, and says itself how it was trained.
+    // The card describes either the teacher or, if the teacher is the dense network, its training.
     let teacher = recipe.method.teacher().filter(|_| dense.is_none()).map(|_| by_recipe(&recipe.dense()));
     let card = Card {
         name,
@@ -96,7 +96,7 @@ pub(super) fn ship(
         teacher: teacher.as_deref(),
         notes: &target.note,
     };
-    let title = format!("{name}: what the test images are taken for");
+    let title = format!("{name}: confusion matrix on the test images");
     let texts = [
         ("accuracy.svg", curve(name, network, [(&validation, measures.validation.len()), (&test, images.len())])),
         ("confusion.svg", confusion.svg(&title)),
@@ -110,8 +110,8 @@ pub(super) fn ship(
     Ok(())
 }
 
-/// What answers are worth that stop at the first of the named widths whose answer is probable enough, of the `logits`
-/// (`[widths, N, classes]`) at every width.
+/// Accuracy and cost of exiting at the first named width whose calibrated probability reaches a threshold; `logits` are
+/// `[widths, N, classes]`.
 fn exits(logits: &Tensor, labels: &Tensor, temperature: &[f64], served: &Model) -> Vec<EarlyExit> {
     let widths = named_widths();
     let row = |width: Width| width.active(temperature.len()) - 1;
@@ -130,13 +130,13 @@ fn confidence_curve(name: &str, exits: &[EarlyExit]) -> String {
     share_curve(&format!("{name}: accuracy and cost by confidence"), "confidence", &lines)
 }
 
-/// Test images that are sent in each way that a card tells of.
+/// Number of test images measured per encoding.
 const SENT: usize = 2000;
 
-/// What the network makes of test images as users send them, from exact pixels to what changes them most.
+/// Accuracy on test images as users send them, from the mildest encoding to the strongest.
 fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> {
     let (count, all) = (images.len().min(SENT), images.len());
-    // From all over: those of a folder are in the order of their classes.
+    // Evenly spread: a folder lists its images by class.
     let images = images.select(&(0..count).map(|place| place * all / count).collect::<Vec<usize>>());
     let measured = |what: String, images: &Images| Arrival {
         what,
@@ -145,7 +145,7 @@ fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> 
     };
     let mut arrivals = vec![measured("exact pixels, as PNG".into(), &images)];
     if inverted {
-        arrivals.push(measured("exact pixels, light and dark exchanged".into(), &images.mapped(invert)));
+        arrivals.push(measured("exact pixels, inverted brightness".into(), &images.mapped(invert)));
     }
     for sending in MEASURED {
         let shape = images.shape();
@@ -160,8 +160,8 @@ fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> 
     arrivals
 }
 
-/// Measures the slimmable network of `run`, and writes an ordinary network for each of its usual widths: no file of such a
-/// network can have them all, as activations of one width are not those of another.
+/// Measures the slimmable network of `run`, and writes an ordinary network for each named width. One file cannot hold
+/// all widths, because the activations of one width are not a prefix of another's.
 pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyhow::Result<()> {
     let (recipe, images) = (run.recipe(), measures.test()?);
     let sent = as_sent(&measures.validation, &recipe.augmentation, recipe.seed);
@@ -190,7 +190,7 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyh
     Ok(())
 }
 
-/// Writes the model last, so that there is no version without its card, nor a folder without a model.
+/// Writes the model last: every version then has a card, and every folder a model.
 fn write_all(place: &Place, version: u64, texts: &[(&str, String)], model: &[u8]) -> anyhow::Result<()> {
     let write = |path: &Path, bytes: &[u8]| write_whole(path, bytes).with_context(|| path.display().to_string());
     for (name, text) in texts {
@@ -198,18 +198,18 @@ fn write_all(place: &Place, version: u64, texts: &[(&str, String)], model: &[u8]
     }
     let file = place.file(version);
     write(&file, model).inspect_err(|_| {
-        // Only an empty folder can be removed so; if it stays, it is no version.
+        // Removes only an empty folder.
         let _ = file.parent().map(std::fs::remove_dir);
     })
 }
 
-/// A path as a shell reads it as one word, and a program as no flag.
+/// Quotes a path for a shell, so that it cannot be taken for a flag.
 pub(super) fn word(path: &Path) -> String {
     let text = path.to_string_lossy();
     quoted(&if text.starts_with('-') { format!("./{text}").into() } else { text })
 }
 
-/// Accuracies with the number of images that they are of.
+/// Accuracies with their number of images.
 type Measured<'a> = (&'a [f64], usize);
 
 fn curve(name: &str, network: &Network, [validation, test]: [Measured<'_>; 2]) -> String {
@@ -228,7 +228,7 @@ fn tell(file: &Path, widths: &[Width], test: &[f64], images: usize, confusion: &
     let quarter = super::quarter();
     let area = 100.0 * area_under_curve(widths, test, quarter);
     println!("test accuracy {}; {area:.2} over all widths from {quarter} to 1", by_width(widths, test));
-    println!("test accuracy at full width, every class counting alike: {:.2}", 100.0 * confusion.mean_recall());
+    println!("test accuracy at full width, mean over classes: {:.2}", 100.0 * confusion.mean_recall());
     let (low, high) = interval(test[test.len() - 1], images);
     let [low, high] = [low, high].map(|share| 100.0 * share);
     println!("of {}: the 95 % interval at full width is {low:.1} to {high:.1} %", counted(images, "test image"));

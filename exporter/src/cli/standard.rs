@@ -1,4 +1,4 @@
-//! What a network and a data set want of their own: the settings of a training that was not told otherwise.
+//! Default settings by network, method and data set.
 
 use exporter::data::{Augmentation, Border, Dataset, Source};
 use exporter::model::Family;
@@ -7,7 +7,7 @@ use exporter::train::{Precision, Start};
 
 use super::method::Kind;
 
-/// The network for these images, where none is asked for.
+/// The default network for these images.
 pub(super) fn usual_network(source: &Source) -> Family {
     match source {
         Source::Known(Dataset::Mnist | Dataset::FashionMnist) => Family::Lenet,
@@ -20,7 +20,7 @@ pub(super) fn usual_network(source: &Source) -> Family {
 pub(super) struct Standard {
     pub(super) epochs: usize,
     pub(super) batch: usize,
-    /// The highest learning rate for steps of 128 images.
+    /// Peak learning rate for a batch of 128.
     pub(super) rate: f64,
     pub(super) warm_up: f64,
     pub(super) decay: Decay,
@@ -34,21 +34,21 @@ pub(super) struct Standard {
     pub(super) precision: Precision,
 }
 
-/// Images in a step where there are enough of them.
+/// Default batch size.
 const BATCH: usize = 128;
-/// Fewer images say little about a channel's mean and deviation.
+/// Minimum batch size: smaller ones give unreliable batch statistics.
 const LEAST_BATCH: usize = 8;
-/// Steps of an epoch that small sets of photographs still have.
+/// Minimum steps per epoch for small sets of photographs.
 const LEAST_STEPS: usize = 16;
-/// Steps of a training with photographs, unless that makes too few epochs or too many.
+/// Target number of steps with photographs, within the limits on epochs.
 const STEPS: usize = 4000;
-/// Steps of a training with photographs that begins with a model's weights, and the most epochs of one: more of them forget
-/// what the model had learnt (docs/your-own-images.md has a table).
+/// Target number of steps with photographs when starting from a model: more steps forget the model (table in
+/// docs/your-own-images.md).
 const MORE_STEPS: usize = 800;
 const MOST_MORE_EPOCHS: usize = 30;
 
 impl Standard {
-    /// That of a training which begins with the weights of a model, or with random ones.
+    /// The settings for random initialization, or for starting from a model.
     pub(super) fn of(network: Family, method: Kind, source: &Source, from_model: bool) -> Standard {
         let standard = Standard::of_network(network, source);
         let standard = if method.adds_losses() { standard.of_literature(source) } else { standard };
@@ -95,7 +95,7 @@ impl Standard {
         }
     }
 
-    /// With what the paper trains LeNet-3C1L by, whose losses are added: four widths make a rate of 0.01 act like 0.04.
+    /// The paper's settings for LeNet-3C1L, whose losses are added: with four widths, a rate of 0.01 acts like 0.04.
     fn of_literature(self, source: &Source) -> Standard {
         let digits = matches!(source, Source::Known(Dataset::Mnist | Dataset::FashionMnist));
         Standard {
@@ -112,13 +112,13 @@ impl Standard {
     }
 }
 
-/// Share of the images that are sent as users send them.
+/// Default share of images augmented as users send them.
 const ARRIVAL: f64 = 0.3;
 
 fn augmentation(source: &Source) -> Augmentation {
     let shifted = |pad, flip| Augmentation { pad, flip, arrival: ARRIVAL, ..Augmentation::default() };
     match source {
-        // Light on dark in the data sets, dark on light from most who send an image.
+        // The data sets are light on dark, most user images are dark on light.
         Source::Known(Dataset::Mnist) => Augmentation { inverted: 0.5, ..shifted(2, false) },
         Source::Known(Dataset::FashionMnist) => Augmentation { inverted: 0.5, ..shifted(2, true) },
         Source::Known(Dataset::Cifar10 | Dataset::Cifar100) => shifted(4, true),
@@ -126,7 +126,7 @@ fn augmentation(source: &Source) -> Augmentation {
     }
 }
 
-/// The epochs of MNIST, Fashion-MNIST and the CIFARs, or what suits the number of photographs.
+/// The epochs of MNIST, Fashion-MNIST and CIFAR, or a number derived from the number of photographs.
 fn epochs(source: &Source, batch: usize, [mnist, fashion, cifar]: [usize; 3]) -> usize {
     match source {
         Source::Known(Dataset::Mnist) => mnist,
@@ -136,7 +136,7 @@ fn epochs(source: &Source, batch: usize, [mnist, fashion, cifar]: [usize; 3]) ->
     }
 }
 
-/// For photographs a power of two, so that an epoch has some steps.
+/// A power of two for photographs, so that an epoch has several steps.
 fn batch(source: &Source) -> usize {
     match source {
         Source::Known(_) => BATCH,

@@ -1,4 +1,4 @@
-//! `exporter table`: trains the rows that are missing, measures them, and writes the page that shows them all.
+//! `exporter table`: trains the missing rows, measures them, and writes the page of results.
 
 use std::path::{Path, PathBuf};
 
@@ -28,29 +28,29 @@ use super::{Cli, Command};
 /// Flags of `exporter table`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files of rows, such as configs/*.toml.
+    /// Table files, such as configs/*.toml.
     #[arg(required = true)]
     configs: Vec<PathBuf>,
-    /// Folder that holds a folder of files for each data set with a name.
+    /// Folder with a folder of files for each built-in data set.
     #[arg(long, default_value = "data")]
     data: PathBuf,
-    /// Folder for the checkpoints of runs under way.
+    /// Folder for the checkpoints of unfinished runs.
     #[arg(long, default_value = "runs/table")]
     runs: PathBuf,
-    /// The page. What came of each run, and the figures of the curves, are in the folder beside it with the same name.
+    /// Output page. The results of runs and the figures are in the folder next to it with the same name.
     #[arg(long, default_value = "docs/paper.md")]
     page: PathBuf,
-    /// Train only this file's runs, this row's, or this run: lenet-cifar10, lenet-cifar10/us-net or lenet-cifar10/us-net-1;
-    /// may be repeated.
+    /// Train only the runs of this file, row or run: lenet-cifar10, lenet-cifar10/us-net or lenet-cifar10/us-net-1; may
+    /// be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Train nothing: write the page from what is there.
+    /// Do not train: write the page from existing results.
     #[arg(long, conflicts_with = "only")]
     no_training: bool,
-    /// What trains: cpu, or a GPU as cuda or cuda:N.
+    /// Device for training: cpu, or a GPU as cuda or cuda:N.
     #[arg(long, default_value = "cpu", value_parser = super::flags::device)]
     device: Device,
-    /// Processor threads. Only one thread gives the same networks every time.
+    /// CPU threads. Training is reproducible only with one thread.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
 }
@@ -60,7 +60,7 @@ struct Job<'a> {
     config: &'a Config,
     row: &'a Row,
     id: RunId,
-    /// What came of it, if it is over.
+    /// The result, if the run is finished.
     trained: Option<Trained>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ensure!(!again, "{}: two files of rows have this name, and so would their runs", config.name);
     }
     check_writable(&args.results()).with_context(|| format!("{} cannot be written", args.results().display()))?;
-    // Everything that can be wrong with a row is found before the first one is trained.
+    // Checks all rows before training the first.
     let mut jobs = Vec::new();
     for config in &configs {
         for row in &config.row {
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         eprintln!("{}", printable(&job.name()));
         let Some(trained) = job.train(args, &stop).with_context(|| job.name())? else {
-            eprintln!("stopped; the same command goes on");
+            eprintln!("stopped; the same command continues");
             return Ok(());
         };
         let path = job.result(args);
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    /// The folder of what came of each run.
+    /// The folder of the results.
     fn results(&self) -> PathBuf {
         self.page.with_extension("")
     }
@@ -136,18 +136,18 @@ impl<'a> Job<'a> {
         let recipe = flags.recipe(&source, None, None)?;
         let measured = job.row.statistics.is_empty() || recipe.method.statistics_for(2).is_some();
         ensure!(measured, "statistics: {} does not measure any after training", recipe.method.name());
-        job.trained = Trained::read(&job.result(args)).map_err(anyhow::Error::msg)?;
+        job.trained = Trained::read(&job.result(args))?;
         if let Some(trained) = &job.trained {
             job.check_same(args, trained, &recipe)?;
         }
         Ok(job)
     }
 
-    /// Is what was trained what the row asks for?
+    /// Checks that an existing result is that of the row's recipe.
     fn check_same(&self, args: &Args, trained: &Trained, recipe: &Recipe) -> anyhow::Result<()> {
         let mut found = trained.recipe.clone();
         if let Source::Photos(_) = recipe.dataset {
-            // What is known of images only once they are read.
+            // These fields are known only after the images are read.
             found.dataset.clone_from(&recipe.dataset);
         }
         let mut text = super::in_words(&differences(&found, recipe));
@@ -177,17 +177,17 @@ impl<'a> Job<'a> {
         format!("{}/{}", self.config.name, self.id.name)
     }
 
-    /// Is it what `--only` means by `name`?
+    /// Whether `--only` selects this run by `name`.
     fn is(&self, name: &str) -> bool {
         name == self.config.name || name == format!("{}/{}", self.config.name, self.row.name) || name == self.name()
     }
 
-    /// The file of what came of it.
+    /// The file of its result.
     fn result(&self, args: &Args) -> PathBuf {
         args.results().join(&self.config.name).join(format!("{}.json", self.id.name))
     }
 
-    /// The flags of `exporter train` for it.
+    /// Its flags of `exporter train`.
     fn flags(&self, args: &Args, resume: bool) -> anyhow::Result<Box<TrainArgs>> {
         let data = match (&self.config.dataset, &self.config.data) {
             (Some(dataset), _) => args.data.join(dataset),
@@ -208,7 +208,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Can it be trained: are its images there, and is the run that was begun of the same recipe?
+    /// Checks that its images exist, and that a started run has the same recipe.
     fn check_ready(&self, args: &Args) -> anyhow::Result<()> {
         let flags = self.flags(args, self.is_begun(args))?;
         let data = flags.data.as_deref().unwrap_or(Path::new("."));
@@ -224,7 +224,7 @@ impl<'a> Job<'a> {
         super::checkpoint(&self.run_folder(args)).exists()
     }
 
-    /// Trains and measures it; nothing if it was stopped.
+    /// Trains and measures it; `None` if it was stopped.
     fn train(&self, args: &Args, stop: &Stop) -> anyhow::Result<Option<Trained>> {
         let flags = self.flags(args, self.is_begun(args))?;
         let (mut run, material) = Plan::of(&flags)?.begin(&flags)?;
@@ -241,9 +241,9 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What a finished run is worth.
+/// Measures a finished run.
 ///
-/// `narrowest` is the width from which on rows are compared.
+/// `narrowest` is the narrowest compared width.
 fn finished(run: &Run, material: &Material, row: &Row, narrowest: f64) -> anyhow::Result<Outcome> {
     let (recipe, validation, test) = (run.recipe(), &material.measures.validation, material.measures.test()?);
     let mut seconds: Vec<f64> = run.history().iter().map(|epoch| epoch.seconds).collect();
@@ -291,7 +291,7 @@ fn costs(network: &Network, recipe: &Recipe, narrowest: f64) -> Vec<(f64, u64, u
     [recipe.method.narrowest().max(compared), Width::FULL].map(at).into()
 }
 
-/// Writes the page and the figures from what there is.
+/// Writes the page and the figures from the existing results.
 fn write_page(args: &Args, configs: &[Config], jobs: &[Job<'_>]) -> anyhow::Result<()> {
     let sections: Vec<Section> = configs.iter().map(|config| section(config, jobs)).collect();
     let write =
@@ -332,7 +332,7 @@ fn section(config: &Config, jobs: &[Job<'_>]) -> Section {
     }
 }
 
-/// The lines of `row`, of those of its runs that are finished.
+/// The lines of `row`, from its finished runs.
 fn lines(row: &Row, jobs: &[&Job<'_>]) -> Vec<Line> {
     let trained: Vec<&Trained> = jobs.iter().filter_map(|job| job.trained.as_ref()).collect();
     let line = |(index, title): (usize, String)| {
@@ -372,7 +372,7 @@ fn train_flags() -> Vec<String> {
     train.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
 }
 
-/// What computes, as it is named to its users.
+/// Describes the device that computes.
 fn machine(args: &Args) -> String {
     let threads = if args.threads == 1 { "one thread".into() } else { format!("{} threads", args.threads) };
     let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

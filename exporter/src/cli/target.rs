@@ -1,4 +1,4 @@
-//! Where a model goes: its name, its folder and its version, all of which can be known before anything is trained.
+//! The destination of a model: its name, folder and version, all checked before training.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use anywidth::engine::Model;
 use exporter::data::Source;
 use exporter::file::check_writable;
 
-/// Where a model goes, and what its card says besides.
+/// The destination of a model, and additions to its card.
 #[derive(Debug, clap::Args)]
 pub(super) struct Target {
-    /// The folder of models [default: my-models, which git ignores here].
+    /// Folder of models [default: my-models, which git ignores here].
     #[arg(long)]
     models: Option<PathBuf>,
-    /// The model's name, which becomes its folder's [default: the data set's].
+    /// Model name, which is also its folder's name [default: the data set's].
     #[arg(long)]
     name: Option<String>,
-    /// The model's version [default: one more than the highest that is there].
+    /// Model version [default: one more than the highest existing one].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     version: Option<u64>,
-    /// The source's commit, for the card [default: what git says, if this is run in the exporter's own repository].
+    /// Commit of the source, for the card [default: from git, if run in the exporter's own repository].
     #[arg(long)]
     commit: Option<String>,
     /// A sentence for the card's notes; may be repeated.
@@ -30,27 +30,27 @@ pub(super) struct Target {
     pub(super) note: Vec<String>,
 }
 
-/// Beside the models that come with the server, not among them.
+/// Separate from the models shipped with the server.
 const DEFAULT_MODELS: &str = "my-models";
 
-/// A model's place among others.
+/// The folder of a model among others.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) models: PathBuf,
     pub(super) name: String,
 }
 
-/// The longest name that the server takes.
+/// Maximum length of a name that the server accepts.
 const LONGEST_NAME: usize = 64;
 
 impl Target {
-    /// Is anything said of it?
+    /// Whether any flag is given.
     pub(super) fn is_said(&self) -> bool {
         let said = self.name.is_some() || self.version.is_some() || self.commit.is_some() || !self.note.is_empty();
         said || self.models.is_some()
     }
 
-    /// The place of a model for `source`, where nothing keeps it from being written and no other model is in its way.
+    /// The destination of a model for `source`; fails if it is not writable or holds a different model.
     pub(super) fn place(&self, source: &Source) -> anyhow::Result<Place> {
         let models = self.models.clone().unwrap_or_else(|| DEFAULT_MODELS.into());
         let place = Place { models, name: self.model_name(source.name())? };
@@ -75,7 +75,7 @@ impl Target {
         self.version.unwrap_or_else(|| highest(&place.folder()).unwrap_or(0) + 1)
     }
 
-    /// The exporter's commit, if it is known.
+    /// The exporter's commit, if known.
     pub(super) fn commit(&self) -> Option<String> {
         self.commit.clone().or_else(|| own_commit(Path::new(".")))
     }
@@ -98,12 +98,12 @@ impl Target {
 }
 
 impl Place {
-    /// The model's own folder.
+    /// The model's folder.
     pub(super) fn folder(&self) -> PathBuf {
         self.models.join(&self.name)
     }
 
-    /// The file of one version.
+    /// The file of a version.
     pub(super) fn file(&self, version: u64) -> PathBuf {
         self.folder().join(version.to_string()).join(FILE)
     }
@@ -111,21 +111,21 @@ impl Place {
 
 const FILE: &str = "model.onnx";
 
-/// A name of what a model's name may have; a run of anything else becomes one `-`. Empty if nothing is left.
+/// `text` with each run of characters not allowed in a model's name replaced by `-`; may be empty.
 fn slug(text: &str) -> String {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     let words: Vec<&str> = text.split(|character| !allowed(character)).filter(|word| !word.is_empty()).collect();
     words.join("-").trim_start_matches(['.', '-']).chars().take(LONGEST_NAME).collect()
 }
 
-/// The highest version of which there is a model.
+/// The highest existing version.
 fn highest(folder: &Path) -> Option<u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let whole = entries.filter(|entry| entry.path().join(FILE).exists());
     whole.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max()
 }
 
-/// What git says in `folder`, if it lies in the repository of this package.
+/// The commit in `folder`, if it is in this package's repository.
 fn own_commit(folder: &Path) -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;

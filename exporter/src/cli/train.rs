@@ -1,4 +1,4 @@
-//! `exporter train`: whatever can be wrong is found before an image is read; then a run is trained, and shipped.
+//! `exporter train`: checks everything before reading images, then trains a run and exports it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,12 +29,12 @@ use super::target::Place;
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     args.check()?;
     tch::set_num_threads(i32::from(args.threads));
-    // All steps have the same shapes, so it is worth trying what convolves them fastest.
+    // All steps have the same shapes, so cuDNN's autotuning pays off.
     tch::Cuda::cudnn_set_benchmark(true);
     let mut plan = Plan::of(args)?;
     let (folder, place) = (plan.past.folder.clone(), plan.place.take());
     if plan.past.begun.as_ref().is_some_and(Run::is_finished) {
-        let line = format!("{}: finished already; {} writes its model", folder.display(), next(args, &folder));
+        let line = format!("{}: already finished; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
         return Ok(());
     }
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a signal has asked to stop.
+/// Whether a signal has requested a stop.
 pub(super) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
@@ -62,7 +62,7 @@ impl Stop {
     }
 }
 
-/// Lets Ctrl-C and a request to end stop a training between two steps.
+/// Stops training between two steps on Ctrl-C or SIGTERM.
 pub(super) fn stop_on_signal() -> anyhow::Result<Stop> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
@@ -70,33 +70,33 @@ pub(super) fn stop_on_signal() -> anyhow::Result<Stop> {
     Ok(Stop(stop))
 }
 
-/// What a run learns from.
+/// The training material of a run.
 pub(super) fn lessons<'a>(args: &Args, material: &'a Material) -> Lessons<'a> {
     let loaders = args.photos.resources.loaders(args.threads);
     Lessons { train: &*material.train, validation: &material.measures.validation, loaders, device: args.device }
 }
 
-/// What is about to be done, and possible as far as can be told without reading an image.
+/// A checked training, before an image is read.
 pub(super) struct Plan {
     images: Images,
     past: Past,
-    /// Where the model goes, if there will be one.
+    /// The destination of the model, if one will be written.
     place: Option<Place>,
 }
 
-/// What is there before a training, which its recipe has to go with.
+/// Existing state that the recipe must match.
 struct Past {
     /// The run's folder.
     folder: PathBuf,
-    /// The model to start from, if there is one.
+    /// The model to start from.
     start: Option<Exported>,
-    /// What teaches it, if anything does.
+    /// The teacher.
     taught: Option<Taught>,
-    /// The run that is there already.
+    /// The existing run.
     begun: Option<Run>,
 }
 
-/// A finished run whose network teaches, and what a recipe says of it.
+/// A finished run as a teacher, and its description in a recipe.
 struct Taught {
     folder: PathBuf,
     run: Run,
@@ -104,7 +104,7 @@ struct Taught {
 }
 
 impl Taught {
-    /// The run in `folder`; one that `begun` knows by another name keeps that.
+    /// The teacher in `folder`; keeps the name that `begun` has for it.
     fn of(folder: &Path, begun: Option<&Run>) -> anyhow::Result<Taught> {
         let run = finished(folder)?;
         let by = teacher(&run, folder)?;
@@ -112,7 +112,7 @@ impl Taught {
         Ok(Taught { by: known.unwrap_or(by), folder: folder.into(), run })
     }
 
-    /// A teacher has seen what `recipe` trains on, and no image that it holds out.
+    /// The teacher must have trained on the images that `recipe` trains on, and on none that it holds out.
     fn check(&self, recipe: &Recipe) -> anyhow::Result<()> {
         check_dense(&self.run, &self.folder, recipe).context("teacher")
     }
@@ -125,12 +125,12 @@ pub(super) enum Images {
 }
 
 impl Plan {
-    /// The images that `args` name.
+    /// The images that `args` select.
     pub(super) fn images(args: &Args) -> anyhow::Result<Images> {
         Images::of(args)
     }
 
-    /// Reads the images, and gives the run that is there already or a new one.
+    /// Reads the images, and returns the existing run or a new one.
     pub(super) fn begin(self, args: &Args) -> anyhow::Result<(Run, Material)> {
         let Plan { images, past, .. } = self;
         let material = images.read(args)?;
@@ -159,10 +159,10 @@ impl Plan {
         let source = images.source(past.before().map(Run::recipe));
         let recipe = past.recipe(args, &source)?;
         if let Source::Photos(photos) = &source {
-            recipe.check_count(photos.images[0]).map_err(anyhow::Error::msg)?;
+            recipe.check_count(photos.images[0])?;
         }
         if let Some(model) = &past.start {
-            // Found out on a network that is thrown away.
+            // Tested on a temporary network.
             model.fill(&recipe.network(), &source.labels()).with_context(|| model.origin().file.clone())?;
         }
         let ships = matches!(images, Images::Photos(_)) && args.method.method.weights() == Weights::Triangular;
@@ -173,12 +173,12 @@ impl Plan {
 }
 
 impl Past {
-    /// The run that has seen these images already, if one has.
+    /// The existing run, if any has seen these images.
     fn before(&self) -> Option<&Run> {
         self.begun.as_ref().or(self.taught.as_ref().map(|taught| &taught.run))
     }
 
-    /// The recipe for images of `source`, which the run that is there and the teacher both go with.
+    /// The recipe for images of `source`; it must match the existing run and the teacher.
     fn recipe(&self, args: &Args, source: &Source) -> anyhow::Result<Recipe> {
         let (model, teacher) = (self.start.as_ref().map(Exported::origin), self.taught.as_ref().map(|it| &it.by));
         let recipe = args.recipe(source, model, teacher)?;
@@ -191,7 +191,7 @@ impl Past {
         Ok(recipe)
     }
 
-    /// The run by `recipe`: the one that is there, or a new one.
+    /// The existing run, or a new one by `recipe`.
     fn run(self, recipe: Recipe, material: &Material) -> anyhow::Result<Run> {
         let checkpoint = super::checkpoint(&self.folder);
         let run = match (self.begun, &self.start) {
@@ -225,7 +225,7 @@ impl Images {
         }
     }
 
-    /// What is known of them; of photographs, the rest is what it was when a run was `begun`.
+    /// Their description; for photographs, the fields known only after reading are taken from a started run.
     pub(super) fn source(&self, begun: Option<&Recipe>) -> Source {
         match (self, begun.map(|recipe| &recipe.dataset)) {
             (Images::Known(dataset), _) => (*dataset).into(),
@@ -244,32 +244,32 @@ impl Images {
     }
 }
 
-/// The run in `folder`, if one is to be gone on with.
+/// The run in `folder`, to be resumed; `None` for a new run.
 fn begun(folder: &Path, resume: bool) -> anyhow::Result<Option<Run>> {
     let checkpoint = super::checkpoint(folder);
     check_writable(folder).with_context(|| format!("{} cannot be written", folder.display()))?;
     if resume {
         ensure!(
             checkpoint.exists(),
-            "there is no run in {} to go on with: leave out --resume to begin one, or name its folder with --run",
+            "there is no run in {} to resume: omit --resume to start one, or name its folder with --run",
             folder.display()
         );
         return Ok(Some(Run::resume(checkpoint)?));
     }
     ensure!(
         !checkpoint.exists(),
-        "{}: a run is there already; add --resume to go on with it, or name another folder with --run",
+        "{}: a run already exists; add --resume to continue it, or name another folder with --run",
         checkpoint.display()
     );
     Ok(None)
 }
 
-/// The model file `path`, to start from.
+/// Reads the model file `path`, to start from.
 fn exported(path: &Path) -> anyhow::Result<Exported> {
     Exported::read(path).with_context(|| path.display().to_string())
 }
 
-/// A run with the weights of `model`, of which it is told what they are worth on these images.
+/// A run with the weights of `model`; prints its accuracy on these images.
 fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: PathBuf) -> anyhow::Result<Run> {
     let network = recipe.network();
     let head = model.fill(&network, &recipe.dataset.labels())?;
@@ -302,7 +302,7 @@ fn started(model: &Exported, recipe: Recipe, material: &Material, checkpoint: Pa
     Ok(Run::with(recipe, network, checkpoint))
 }
 
-/// A run goes on as it was begun, or not at all.
+/// A run resumes only with its own recipe.
 fn check_same(begun: &Recipe, now: &Recipe, folder: &Path) -> anyhow::Result<()> {
     let differences = differences(begun, now);
     let text = super::in_words(&differences);
@@ -310,7 +310,7 @@ fn check_same(begun: &Recipe, now: &Recipe, folder: &Path) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The command that writes the model of the run in `folder`.
+/// The command that exports the run in `folder`.
 fn next(args: &Args, folder: &Path) -> String {
     let data = if args.dataset.is_none() { args.data.as_ref() } else { None };
     let data = data.map_or(String::new(), |data| format!(" --data={}", word(data)));
@@ -320,28 +320,28 @@ fn next(args: &Args, folder: &Path) -> String {
     }
 }
 
-/// Would a network that has seen many images, as it is shipped, be a better start for so few photographs?
+/// Whether starting from a shipped model is likely to be better for so few photographs.
 fn gains_by_a_start(recipe: &Recipe, images: usize) -> bool {
     let shipped = recipe.architecture == Architecture::Vgg8 { channels: [64, 128, 256] };
     let photos = matches!(recipe.dataset, Source::Photos(_));
     photos && shipped && recipe.start.model.is_none() && images < FEW
 }
 
-/// PhotoFolder to train on with which another network's weights are a better start than random ones.
+/// Number of training photographs below which starting from a model is better than random weights.
 const FEW: usize = 2000;
 
-/// What can be done with a run that was stopped.
+/// The message for a stopped run.
 fn stopped(args: &Args, run: &Run, folder: &Path) -> String {
     let (done, epochs) = (run.history().len(), counted(run.recipe().epochs, "epoch"));
-    let goes_on = format!("stopped after {done} of {epochs}; the same command with --resume goes on");
+    let goes_on = format!("stopped after {done} of {epochs}; the same command with --resume continues");
     let unmeasured = args.method.method == Kind::Dense || run.recipe().method.is_recalibrated();
     if done == 0 || unmeasured {
         return goes_on;
     }
-    format!("{goes_on}, {} --unfinished writes a model of what is there", next(args, folder))
+    format!("{goes_on}, {} --unfinished writes a model of the current state", next(args, folder))
 }
 
-/// What is about to happen.
+/// The message before training.
 fn summary(recipe: &Recipe, material: &Material) -> String {
     let (train, validation, shape) =
         (material.train.labels().len(), material.measures.validation.len(), recipe.dataset.shape());

@@ -1,7 +1,6 @@
-//! What happens to an image on its way to a server, as training imitates it: it is larger, it is compressed as JPEG, and
-//! the server prepares it.
+//! Augmentation by the way images reach a server: enlarged, compressed as JPEG, decoded and scaled.
 //!
-//! Decoding and scaling are the server's own code, so that what a network learns is what it will be served.
+//! Uses the server's own decoding and scaling, so that training sees what the served network will see.
 
 use anywidth::image::{Filter, Image, ImageLimits, InputSpec, Preprocessing};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -10,18 +9,18 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::{Augmentation, Images, Shape};
 
-/// How an image is sent.
+/// Encoding of a sent image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sending {
-    /// How many times as long its sides are.
+    /// Factor of its side lengths.
     pub enlarged: f64,
-    /// The JPEG's quality, from 1 to 100.
+    /// JPEG quality, from 1 to 100.
     pub quality: u8,
-    /// How coarse its colours are.
+    /// Chroma subsampling.
     pub sampling: SamplingFactor,
 }
 
-/// What is measured and told of a network: each in one image that is sent, from the best to the worst.
+/// The encodings measured for a card, from the mildest to the strongest.
 pub const MEASURED: [Sending; 6] = [
     Sending::plain(95),
     Sending::plain(90),
@@ -31,20 +30,20 @@ pub const MEASURED: [Sending; 6] = [
     Sending { enlarged: 6.25, ..Sending::plain(75) },
 ];
 
-/// How many times as long its sides are at most.
+/// Maximum enlargement.
 const LARGEST: f64 = 6.5;
-/// The best and the worst quality of JPEG, from 0 to 100.
+/// Range of JPEG qualities, from 0 to 100.
 const QUALITY: (u8, u8) = (40, 95);
-/// How coarse the colours of a JPEG are: all that cameras, browsers and editors write by themselves.
+/// Chroma subsamplings that cameras, browsers and editors use by default.
 const SAMPLING: [SamplingFactor; 3] = [SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_2_2];
 
 impl Sending {
-    /// As a JPEG of its own size, with colours half as fine in both directions, as most are.
+    /// A JPEG of the original size with 4:2:0 subsampling, which is the most common.
     pub const fn plain(quality: u8) -> Sending {
         Sending { enlarged: 1.0, quality, sampling: SamplingFactor::F_2_2 }
     }
 
-    /// Half of the images in their own size, the others larger, little as often as much.
+    /// Half of the images at their size, the others enlarged; small factors as often as large ones.
     fn random(random: &mut impl Rng) -> Sending {
         let enlarged = if random.random_bool(0.5) { 1.0 } else { random.random_range(0.0..LARGEST.ln()).exp() };
         let quality = random.random_range(QUALITY.0..=QUALITY.1);
@@ -52,18 +51,18 @@ impl Sending {
     }
 }
 
-/// The image `[C, H, W]`, of one channel or three, as a server that was sent it at random gives it to the network.
+/// The image `[C, H, W]`, of one or three channels, after a random encoding and the server's preprocessing.
 ///
 /// # Panics
-/// If `image` does not have `shape`, or that is none of an image.
+/// If `image` does not match `shape`, or `shape` is not that of an image.
 pub fn arrive(image: &[u8], shape: Shape, random: &mut impl Rng) -> Vec<u8> {
     sent(image, shape, Sending::random(random))
 }
 
-/// The image `[C, H, W]`, of one channel or three, as a server that was sent it in this way gives it to the network.
+/// The image `[C, H, W]`, of one or three channels, after this encoding and the server's preprocessing.
 ///
 /// # Panics
-/// If `image` does not have `shape`, or that is none of an image.
+/// If `image` does not match `shape`, or `shape` is not that of an image.
 pub fn sent(image: &[u8], shape: Shape, sending: Sending) -> Vec<u8> {
     assert_eq!(image.len(), shape.len(), "an image of {shape:?}");
     let original = to_image(image, shape);
@@ -74,8 +73,8 @@ pub fn sent(image: &[u8], shape: Shape, sending: Sending) -> Vec<u8> {
     arrived.pixels(&input)
 }
 
-/// The images to measure with, of which the same shares arrive as JPEGs, and are inverted, as of those to train on: the
-/// accuracy and the temperatures of a network are those of what its users send.
+/// Encodes and inverts the same shares of images as in training, for measuring: accuracies and temperatures are then
+/// those of images as users send them.
 pub fn as_sent(images: &Images, augmentation: &Augmentation, seed: u64) -> Images {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(SENT);
@@ -91,10 +90,10 @@ pub fn as_sent(images: &Images, augmentation: &Augmentation, seed: u64) -> Image
     })
 }
 
-/// A stream of random numbers that nothing else of a seed draws from.
+/// The random stream of this module; no other use of a seed draws from it.
 const SENT: u64 = 4 << 48;
 
-/// Exchanges light and dark.
+/// Inverts brightness.
 pub fn invert(image: &mut [u8]) {
     image.iter_mut().for_each(|byte| *byte = 255 - *byte);
 }
@@ -108,7 +107,7 @@ fn to_image(planes: &[u8], shape: Shape) -> Image {
     image.expect("as many values as its shape says")
 }
 
-/// The image with sides `factor` times as long.
+/// The image with its sides multiplied by `factor`.
 fn enlarged(image: &Image, shape: Shape, factor: f64) -> Image {
     let longer = |side: usize| (side as f64 * factor).round() as usize;
     let larger = Shape { height: longer(shape.height), width: longer(shape.width), ..shape };
@@ -129,7 +128,7 @@ fn jpeg(image: &Image, channels: usize, sending: Sending) -> Vec<u8> {
     file
 }
 
-/// `[H, W, C]` of `[C, H, W]`.
+/// Converts `[C, H, W]` to `[H, W, C]`.
 fn interleaved(planes: &[u8], shape: Shape) -> Vec<u8> {
     let area = shape.width * shape.height;
     (0..area).flat_map(|pixel| planes[pixel..].iter().step_by(area).copied()).collect()

@@ -1,4 +1,4 @@
-//! Random cuts, shifts, mirror images, covered squares and colours, which make a training set larger than it is.
+//! Data augmentation: random crops, shifts, mirroring, covered squares and colour changes.
 
 use anywidth::image::Region;
 use clap::ValueEnum;
@@ -8,30 +8,31 @@ use serde::{Deserialize, Serialize};
 use super::Shape;
 use super::arrival::{arrive, invert};
 
-/// How training images are changed each time that they are seen.
+/// Augmentation of training images, drawn anew at each use.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
-    /// Pixels of border that are added on every side before the image is cut out again at a random place.
+    /// Pixels added on every side before a random crop of the original size.
     pub pad: usize,
-    /// What that border shows.
+    /// Contents of that border.
     #[serde(default)]
     pub border: Border,
-    /// Is every second image (at random) mirrored left to right?
+    /// Whether images are mirrored left to right with probability 1/2.
     pub flip: bool,
-    /// Side of a square of grey that covers a random place, in pixels; 0 for none.
+    /// Side in pixels of a grey square at a random position; 0 for none.
     #[serde(default)]
     pub cutout: usize,
-    /// The smallest share of a photograph's area that is cut out and scaled to the image; 1 for the whole cut that a
-    /// server makes. Only photographs have more to cut from.
+    /// Smallest share of a photograph's area in a random crop, which is then scaled; 1 for the server's crop. Applies
+    /// to photographs only.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub crop: f64,
-    /// Brightness, contrast and saturation are multiplied by up to this much more or less than 1; 0 for none.
+    /// Brightness, contrast and saturation are multiplied by a random factor within this distance of 1; 0 for none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub jitter: f64,
-    /// The share of the images that come as a server gets them: enlarged, compressed as JPEG, and prepared ([`super::arrival`]).
+    /// Share of the images encoded as a server receives them: enlarged, compressed as JPEG, and preprocessed
+    /// ([`super::arrival`]).
     #[serde(default, skip_serializing_if = "is_none")]
     pub arrival: f64,
-    /// The share of the images in which light and dark are exchanged.
+    /// Share of the images with inverted brightness.
     #[serde(default, skip_serializing_if = "is_none")]
     pub inverted: f64,
 }
@@ -51,7 +52,7 @@ fn is_none(share: &f64) -> bool {
 }
 
 impl Default for Augmentation {
-    /// None.
+    /// No augmentation.
     fn default() -> Augmentation {
         Augmentation {
             pad: 0,
@@ -66,27 +67,28 @@ impl Default for Augmentation {
     }
 }
 
-/// What the border of a shifted image shows.
+/// Contents of the border of a shifted image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Border {
-    /// Nothing.
+    /// Zeros.
     #[default]
     Black,
-    /// The image, mirrored in its outermost pixels.
+    /// The image, reflected at its outermost pixels.
     Reflect,
 }
 
-/// The value of a covered pixel: the middle, near the mean of photographs.
+/// The value of covered pixels: near the mean of photographs.
 const GREY: u8 = 128;
 
-/// The widest and the narrowest shape of a cut, as width over height.
+/// Extreme aspect ratios of a crop, width over height.
 const ASPECT: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
-/// Cuts that are drawn before the largest one in the middle is taken.
+/// Attempts before falling back to the largest central crop.
 const TRIES: usize = 10;
 
 impl Augmentation {
-    /// Where a photograph of `size` (width and height in pixels) is cut, of a random area and shape (Szegedy et al., "Going Deeper with Convolutions", 2015). `None` for the cut that a server makes.
+    /// A random crop of a photograph of `size` (width and height in pixels), of random area and aspect ratio (Szegedy
+    /// et al., "Going Deeper with Convolutions", 2015). `None` for the server's crop.
     pub fn cut(self, size: (u32, u32), random: &mut impl Rng) -> Option<Region> {
         let (width, height) = (f64::from(size.0), f64::from(size.1));
         if self.crop >= 1.0 {
@@ -105,11 +107,10 @@ impl Augmentation {
         None
     }
 
-    /// Changes one image (`[C, H, W]`) in place: all but the cut.
+    /// Augments one image (`[C, H, W]`) in place, except for the crop.
     ///
     /// # Panics
-    /// If `image` does not have `shape`, a reflected border reaches over the whole image, or the covered square does not
-    /// fit into it.
+    /// If `image` does not match `shape`, a reflected border exceeds the image, or the covered square does not fit.
     pub fn apply(self, image: &mut [u8], shape: Shape, random: &mut impl Rng) {
         assert_eq!(image.len(), shape.len(), "an image of {shape:?}");
         if self.inverted > 0.0 && random.random_bool(self.inverted) {
@@ -118,7 +119,7 @@ impl Augmentation {
         if self.arrival > 0.0 && random.random_bool(self.arrival) {
             image.copy_from_slice(&arrive(image, shape, random));
         }
-        // Drawn even where they are not used, so that one setting does not change what another one draws.
+        // Always drawn, so that one setting does not change the random numbers of another.
         let (down, right) = (random.random_range(0..=2 * self.pad), random.random_range(0..=2 * self.pad));
         let mirrored = random.random_bool(0.5) && self.flip;
         if mirrored {
@@ -159,13 +160,13 @@ impl Augmentation {
             for channel in 0..shape.channels {
                 let byte = &mut image[channel * area + pixel];
                 let coloured = grey + saturation * (f32::from(*byte) - grey);
-                // A conversion to a byte stops at 0 and 255.
+                // The conversion saturates at 0 and 255.
                 *byte = (brightness * (mean + contrast * (coloured - mean))).round() as u8;
             }
         }
     }
 
-    /// The pixel of the image, of `length` pixels, that stands at `place` of the image with its border, if one does.
+    /// The source pixel, of `length`, at `place` of the padded image; `None` for the black border.
     fn source(self, place: usize, length: usize) -> Option<usize> {
         match (place.checked_sub(self.pad), self.border) {
             (Some(inside), _) if inside < length => Some(inside),

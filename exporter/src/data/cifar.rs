@@ -1,4 +1,4 @@
-//! The binary versions of CIFAR-10 and CIFAR-100: records of one or two label bytes and 3072 pixels (`[3, 32, 32]`).
+//! The binary formats of CIFAR-10 and CIFAR-100: records of one or two label bytes and 3072 pixels (`[3, 32, 32]`).
 
 use std::fs;
 use std::path::Path;
@@ -16,12 +16,12 @@ pub const TRAIN_100: [&str; 1] = ["train.bin"];
 /// CIFAR-100's test file.
 pub const TEST_100: [&str; 1] = ["test.bin"];
 
-/// What stands before the pixels of a record.
+/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// The label, below 10.
     Cifar10,
-    /// The label of one of 20 groups, which nobody reads, and the label, below 100.
+    /// A coarse label below 20, which is ignored, and the label, below 100.
     Cifar100,
 }
 
@@ -41,10 +41,10 @@ impl Layout {
     }
 }
 
-/// Reads `files` of `folder`, each of `count` images.
+/// Reads `files` of `folder`, each with `count` images.
 ///
 /// # Errors
-/// [`DataError`] if a file is missing, has another size, or holds a label that there is not.
+/// [`DataError`] if a file is missing, has another size, or contains an invalid label.
 pub fn read(folder: &Path, files: &[&str], count: usize, layout: Layout) -> Result<Images, DataError> {
     let shape = Dataset::Cifar10.shape();
     let (head, classes) = (layout.label_bytes(), layout.classes());

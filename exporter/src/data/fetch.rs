@@ -1,6 +1,6 @@
-//! Fetches the data sets from their public homes, and proves by checksum that they are what they should be.
+//! Downloads the data sets from their public sources and verifies their checksums.
 //!
-//! On a machine without internet it says which files belong into which folder.
+//! Without internet access, the error says which files to put in which folder.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,27 +13,27 @@ use thiserror::Error;
 use super::{Dataset, cifar};
 use crate::file::{md5_of, write_whole};
 
-/// One file of a data set's home.
+/// One file of a data set's source.
 #[derive(Debug, Clone)]
 pub struct Download {
-    /// Where it lies.
+    /// Its URL.
     pub url: String,
-    /// MD5, in hexadecimal, of the bytes once gunzipped or (for an archive) of the archive.
+    /// MD5 in hexadecimal: of the decompressed file, or of the archive itself.
     pub md5: &'static str,
-    /// What becomes of it.
+    /// What is kept of it.
     pub keep: Keep,
 }
 
-/// What becomes of a downloaded file.
+/// What is kept of a downloaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keep {
-    /// It is kept as it is, a gzip file with this name.
+    /// The gzip file itself, under this name.
     Gzip(&'static str),
-    /// It is a gzipped tar archive, of which these files are kept.
+    /// These files of a gzipped tar archive.
     FromArchive(Vec<&'static str>),
 }
 
-/// Why a data set is not there.
+/// Why a data set could not be fetched.
 #[derive(Debug, Error)]
 #[error("{url}: {reason}; without internet, put {} into {}", files.join(", "), folder.display())]
 pub struct FetchError {
@@ -43,7 +43,7 @@ pub struct FetchError {
     folder: PathBuf,
 }
 
-/// No file of these data sets is larger.
+/// Maximum size of a file.
 const LARGEST: u64 = 256 << 20;
 
 impl Keep {
@@ -55,7 +55,7 @@ impl Keep {
     }
 }
 
-/// The files of `dataset`, at the places where its authors (for MNIST: its mirror) publish them.
+/// The files of `dataset` at its authors' site (for MNIST, a mirror).
 pub fn downloads(dataset: Dataset) -> Vec<Download> {
     let gzip = |home: &str, files: [(&'static str, &'static str); 4]| {
         let download = |(name, md5)| Download { url: format!("{home}/{name}"), md5, keep: Keep::Gzip(name) };
@@ -93,15 +93,15 @@ pub fn downloads(dataset: Dataset) -> Vec<Download> {
     }
 }
 
-/// Brings those of `downloads` into `folder` that are not there; says so on `bar`.
+/// Downloads the missing files of `downloads` into `folder`; reports progress on `bar`.
 ///
 /// # Errors
-/// [`FetchError`] if a file cannot be fetched or written or has another checksum; nothing is kept of it then.
+/// [`FetchError`] if a file cannot be fetched or written or has another checksum; nothing of it is kept then.
 pub fn fetch(downloads: &[Download], folder: &Path, bar: &ProgressBar) -> Result<(), FetchError> {
     for download in downloads {
         let files = download.keep.files();
         if files.iter().all(|file| folder.join(file).exists()) {
-            bar.suspend(|| eprintln!("{}: there already", files.join(", ")));
+            bar.suspend(|| eprintln!("{}: exists", files.join(", ")));
             continue;
         }
         let result = body(&download.url, bar).and_then(|bytes| keep(download, &bytes, folder));

@@ -12,13 +12,13 @@ use super::{DataError, Images, Shape};
 const IMAGES_MAGIC: u32 = 0x0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0801;
-/// Classes of both data sets in this format.
+/// Number of classes of both data sets.
 const CLASSES: u8 = 10;
 
 /// Reads `<part>-images-idx3-ubyte.gz` and `<part>-labels-idx1-ubyte.gz`: `count` grey images of `shape`.
 ///
 /// # Errors
-/// [`DataError`] if a file is missing, is no gzip or IDX file, is cut off, has bytes too many, or other sizes.
+/// [`DataError`] if a file is missing, not gzip or IDX, truncated, too long, or of other sizes.
 pub fn read_pair(folder: &Path, part: &str, shape: Shape, count: usize) -> Result<Images, DataError> {
     let sizes = [count, shape.height, shape.width];
     let pixels = read(&folder.join(format!("{part}-images-idx3-ubyte.gz")), IMAGES_MAGIC, &sizes)?;
@@ -38,7 +38,7 @@ fn read(path: &Path, magic: u32, sizes: &[usize]) -> Result<Vec<u8>, DataError> 
     let body: usize = sizes.iter().product();
 
     let mut bytes = Vec::new();
-    // One byte more than there should be tells a file that is too long, however long it is.
+    // One extra byte detects a file that is too long, whatever its length.
     let mut limited = GzDecoder::new(File::open(path).map_err(io)?).take((header + body) as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(|error| content(format!("not a whole gzip file: {error}")))?;
     let words = bytes.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
@@ -51,7 +51,7 @@ fn read(path: &Path, magic: u32, sizes: &[usize]) -> Result<Vec<u8>, DataError> 
             Err(content(format!("sizes {rest:?}, expected {sizes:?}")))
         }
         _ if bytes.len() < header + body => {
-            Err(content(format!("{} bytes, expected {}: the file is cut off", bytes.len(), header + body)))
+            Err(content(format!("{} bytes, expected {}: the file is truncated", bytes.len(), header + body)))
         }
         _ if bytes.len() > header + body => Err(content(format!("more than the expected {} bytes", header + body))),
         _ => Ok(bytes.split_off(header)),

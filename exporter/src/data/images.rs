@@ -1,4 +1,4 @@
-//! Images of one size in memory, and batches of them. Pixels stay bytes until a batch is made.
+//! Images of one size in memory, and batches of them. Pixels stay bytes until they are batched.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use tch::{Device, Tensor};
 
 use super::{Augmentation, DataError, Examples};
 
-/// Images with their labels, as the files hold them.
+/// Images with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    /// All pixels, image after image, each `[C, H, W]`.
+    /// All pixels, image by image, each `[C, H, W]`.
     pixels: Vec<u8>,
-    /// One class index for each image.
+    /// One class index per image.
     labels: Vec<u16>,
     shape: Shape,
 }
@@ -29,12 +29,12 @@ pub struct Shape {
     pub width: usize,
 }
 
-/// One batch on its way into a network.
+/// One batch of a network's input.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, C, H, W]` in 0..1, held with the channels innermost, which is the order that libtorch convolves fastest.
+    /// `[N, C, H, W]` in 0..1, stored channels-last, which libtorch convolves fastest.
     pub images: Tensor,
-    /// `[N]`, class indices.
+    /// Class indices, `[N]`.
     pub labels: Tensor,
 }
 
@@ -42,18 +42,18 @@ impl Images {
     /// Images of `shape` from their `pixels` (`[N, C, H, W]`) and `labels` (`[N]`).
     ///
     /// # Panics
-    /// If the lengths do not belong together.
+    /// If the lengths do not match.
     pub fn new(pixels: Vec<u8>, labels: Vec<u16>, shape: Shape) -> Images {
         assert_eq!(pixels.len(), labels.len() * shape.len(), "pixels of {} images of {shape:?}", labels.len());
         Images { pixels, labels, shape }
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Is there no image at all?
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -78,7 +78,7 @@ impl Images {
         Images::new(pixels, indices.iter().map(|&index| self.labels[index]).collect(), self.shape)
     }
 
-    /// The images, the pixels `[C, H, W]` of each changed by `change`.
+    /// The images, with the pixels `[C, H, W]` of each passed to `change`.
     #[must_use]
     pub fn mapped(&self, mut change: impl FnMut(&mut [u8])) -> Images {
         let mut pixels = self.pixels.clone();
@@ -86,7 +86,7 @@ impl Images {
         Images { pixels, labels: self.labels.clone(), shape: self.shape }
     }
 
-    /// The images with these `indices` as they are, for evaluation.
+    /// A batch of the images with these `indices`, without augmentation.
     ///
     /// # Panics
     /// If an index is out of range.
@@ -94,7 +94,7 @@ impl Images {
         self.changed(indices, |_| {})
     }
 
-    /// The images with these `indices`, the pixels `[C, H, W]` of each changed by `change`.
+    /// A batch of the images with these `indices`, with the pixels `[C, H, W]` of each passed to `change`.
     fn changed(&self, indices: impl IntoIterator<Item = usize>, mut change: impl FnMut(&mut [u8])) -> Batch {
         let images = indices.into_iter().map(|index| {
             let mut image = self.image(index).to_vec();
@@ -141,7 +141,7 @@ impl Batch {
     /// A batch of `images`, each of `shape` and with its label.
     ///
     /// # Panics
-    /// If an image has another length than its shape says.
+    /// If an image does not match `shape`.
     pub fn new(images: impl Iterator<Item = (Vec<u8>, u16)>, shape: Shape) -> Batch {
         let Shape { channels, height, width } = shape;
         let area = height * width;
@@ -159,19 +159,19 @@ impl Batch {
 }
 
 impl Shape {
-    /// How many values an image has.
+    /// Number of values of an image.
     pub fn len(self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Has an image no value at all?
+    /// Whether an image has no values.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 }
 
 impl fmt::Display for Shape {
-    /// As `3x32x32`: channels, rows, columns.
+    /// Formats as `3x32x32`: channels, rows, columns.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}x{}x{}", self.channels, self.height, self.width)
     }

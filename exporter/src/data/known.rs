@@ -1,4 +1,4 @@
-//! The data sets that the exporter knows by name: their classes, shapes, statistics and files.
+//! The built-in data sets: their classes, shapes, statistics and files.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataError, Images, Shape, cifar, idx};
 
-/// A data set that the exporter knows by name.
+/// A built-in data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dataset {
@@ -15,9 +15,9 @@ pub enum Dataset {
     Mnist,
     /// Images of clothing, 28x28 grey.
     FashionMnist,
-    /// Photographs of ten kinds of things, 32x32 RGB.
+    /// Photographs of ten classes, 32x32 RGB.
     Cifar10,
-    /// Photographs of a hundred kinds of things, 32x32 RGB.
+    /// Photographs of a hundred classes, 32x32 RGB.
     Cifar100,
 }
 
@@ -60,7 +60,7 @@ impl Dataset {
         }
     }
 
-    /// Mean and standard deviation of the training pixels (0..1), for each image channel.
+    /// Mean and standard deviation of the training pixels (0..1), by channel.
     pub fn statistics(self) -> (Vec<f64>, Vec<f64>) {
         match self {
             Dataset::Mnist => (vec![0.1307], vec![0.3081]),
@@ -73,7 +73,7 @@ impl Dataset {
     /// Reads the training images from `folder`.
     ///
     /// # Errors
-    /// [`DataError`] names the file that is missing, cut off or not what this data set's files are.
+    /// [`DataError`] names the file that is missing, truncated or of another format.
     pub fn train(self, folder: &Path) -> Result<Images, DataError> {
         match self {
             Dataset::Mnist | Dataset::FashionMnist => idx::read_pair(folder, "train", self.shape(), 60_000),

@@ -1,6 +1,6 @@
-//! Batches made beside training: in order, a bounded number ahead, by as many threads as one likes.
+//! Batches made concurrently with training: in order, a bounded number ahead, by any number of threads.
 //!
-//! Thread `i` of `n` makes every `n`-th batch from the `i`-th on, so their order does not depend on their number.
+//! Thread `i` of `n` makes batches `i`, `i + n`, ..., so the order of batches does not depend on the number of threads.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 
 use super::{Batch, DataError};
 
-/// Batches that each thread may be ahead.
+/// Maximum number of batches that each thread is ahead.
 const AHEAD: usize = 3;
 
-/// Batches to come.
+/// The batches to come.
 #[derive(Debug)]
 pub struct Loader {
-    /// One for each thread.
+    /// One per thread.
     batches: Vec<Receiver<Result<Batch, DataError>>>,
     taken: usize,
     waited: Duration,
 }
 
 impl Loader {
-    /// Starts `threads` threads in `scope`, which make the batches of `steps`; each has a function of its own, made by
-    /// `maker`, from a step's number to its batch. They end when the loader is dropped.
+    /// Starts `threads` threads in `scope` that make the batches of `steps`. `maker` makes one function per thread,
+    /// from a step number to its batch. The threads end when the loader is dropped.
     ///
     /// # Panics
     /// If `threads` is zero.
@@ -37,13 +37,13 @@ impl Loader {
         M: Fn() -> F,
         F: FnMut(usize) -> Result<Batch, DataError> + Send + 'scope,
     {
-        assert!(threads > 0, "a thread that makes batches");
+        assert!(threads > 0, "at least one loader thread");
         let start = |first: usize| {
             let (sender, receiver) = sync_channel(AHEAD);
             let (mut make, steps) = (maker(), steps.clone().skip(first).step_by(threads));
             scope.spawn(move || {
                 for step in steps {
-                    // Nobody takes them any more: training stopped.
+                    // The receiver is closed: training stopped.
                     if sender.send(make(step)).is_err() {
                         break;
                     }
@@ -54,22 +54,22 @@ impl Loader {
         Loader { batches: (0..threads).map(start).collect(), taken: 0, waited: Duration::ZERO }
     }
 
-    /// The next step's batch; waits for it if it is not ready.
+    /// The batch of the next step; waits until it is ready.
     ///
     /// # Errors
-    /// What kept it from being made.
+    /// The error that prevented the batch.
     ///
     /// # Panics
-    /// If all steps' batches were taken, or the thread that makes it panicked.
+    /// If all batches were taken, or the loader thread panicked.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
         let begin = Instant::now();
-        let batch = self.batches[self.taken % self.batches.len()].recv().expect("a thread that still makes batches");
+        let batch = self.batches[self.taken % self.batches.len()].recv().expect("a running loader thread");
         self.waited += begin.elapsed();
         self.taken += 1;
         batch
     }
 
-    /// How long [`Loader::next_batch`] has waited since this was last asked.
+    /// The time [`Loader::next_batch`] has waited since the last call.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
     }

@@ -1,7 +1,7 @@
-//! Images to train on and to measure with: how they are read, split, enlarged and cut into batches.
+//! Images for training and measuring: reading, splitting, augmenting and batching.
 //!
-//! [`known`] has the data sets with a name, [`photos`] the folders of photographs; to what trains, both are
-//! [`Examples`]. Knows nothing of networks.
+//! [`known`] has the built-in data sets, [`photos`] folders of photographs; training sees both as [`Examples`]. Must
+//! not know networks.
 
 pub mod arrival;
 pub mod augment;
@@ -25,30 +25,30 @@ pub use images::{Batch, Images, Shape};
 pub use known::Dataset;
 pub use source::{PhotoSet, Source};
 
-/// Images to train on, wherever they are kept.
+/// Training images, wherever they are stored.
 pub trait Examples: Sync {
-    /// The class index of every image; there are as many images as labels.
+    /// The class index of every image; its length is the number of images.
     fn labels(&self) -> &[u16];
 
     /// The shape of every image in a batch.
     fn shape(&self) -> Shape;
 
-    /// The images with these `indices` as they are.
+    /// A batch of the images with these `indices`, without augmentation.
     ///
     /// # Errors
-    /// [`DataError`] if an image is not where it was any more.
+    /// [`DataError`] if an image is no longer readable.
     ///
     /// # Panics
     /// If an index is out of range.
     fn plain(&self, indices: &[usize]) -> Result<Batch, DataError>;
 
-    /// The images with these `indices`, each changed as `augmentation` and `random` will.
+    /// A batch of the images with these `indices`, each changed by `augmentation` with `random`.
     ///
     /// # Errors
-    /// As for [`Examples::plain`].
+    /// See [`Examples::plain`].
     ///
     /// # Panics
-    /// As for [`Examples::plain`].
+    /// See [`Examples::plain`].
     fn augmented(
         &self,
         indices: &[usize],
@@ -60,20 +60,20 @@ pub trait Examples: Sync {
 /// Why a data set could not be read.
 #[derive(Debug, Error)]
 pub enum DataError {
-    /// A file of a data set with a name is missing or unreadable.
+    /// A file of a built-in data set is missing or unreadable.
     #[error("{} cannot be read (`exporter data fetch` fetches the data sets)", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file's content is not what its format or the data set says.
+    /// A file's contents do not match its format or the data set.
     #[error("{}: {reason}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What was found, and what was expected.
+        /// The found and the expected contents.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a recipe says about its images: a data set with a name, or somebody's own photographs.
+//! A recipe's description of its images: a built-in data set or a folder of photographs.
 
 use std::fmt;
 
@@ -7,34 +7,34 @@ use serde::{Deserialize, Serialize};
 use super::{Dataset, Shape};
 use crate::words::counted;
 
-/// Where the images of a run come from, as far as the network and its reader need to know.
+/// The source of a run's images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Source {
-    /// A data set with a name.
+    /// A built-in data set.
     Known(Dataset),
     /// A folder of photographs.
     Photos(PhotoSet),
 }
 
-/// What is known of a folder of photographs once it has been read.
+/// The description of a folder of photographs after reading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhotoSet {
-    /// The folder's own name.
+    /// The folder's name without its path.
     pub folder: String,
-    /// The names of the folders in it, which are the classes.
+    /// The names of the class folders.
     pub classes: Vec<String>,
-    /// Sides of the square that an image becomes, in pixels.
+    /// Image size in pixels per side.
     pub size: usize,
-    /// Shares of each class to validate on and to test with, where folders do not say which images are.
+    /// Validation and test shares of each class, without folders for them.
     pub shares: [f64; 2],
-    /// Images to train on, to validate on and to test with.
+    /// Numbers of training, validation and test images.
     pub images: [usize; 3],
-    /// Mean of the training pixels (0..1), for each image channel.
+    /// Mean of the training pixels (0..1), by channel.
     pub mean: Vec<f64>,
-    /// Their standard deviation.
+    /// Standard deviation of the training pixels, by channel.
     pub std: Vec<f64>,
-    /// Files that were left out because they are broken, by the same purposes.
+    /// Numbers of broken files, by split.
     #[serde(default, skip_serializing_if = "none")]
     pub broken: [usize; 3],
 }
@@ -78,7 +78,7 @@ impl Source {
         }
     }
 
-    /// Mean and standard deviation of the training pixels (0..1), for each image channel.
+    /// Mean and standard deviation of the training pixels (0..1), by channel.
     pub fn statistics(&self) -> (Vec<f64>, Vec<f64>) {
         match self {
             Source::Known(dataset) => dataset.statistics(),

@@ -1,4 +1,5 @@
-//! The validation split: images taken out of the training set by a seed, so that choices never see the test set.
+//! The validation split of a built-in data set: held out of the training set, so that choices never depend on the test
+//! set.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -6,12 +7,12 @@ use rand::seq::SliceRandom;
 
 use super::Images;
 
-/// Splits `images` into those to train on and `held_out` of them to validate on.
+/// Splits `images` into training images and `held_out` validation images.
 ///
-/// The same images, number and seed give the same split on every machine.
+/// Deterministic in the images, the number and the seed, on every machine.
 ///
 /// # Panics
-/// If fewer than `held_out + 1` images are there.
+/// If there are fewer than `held_out + 1` images.
 pub fn split(images: &Images, held_out: usize, seed: u64) -> (Images, Images) {
     assert!(held_out < images.len(), "{held_out} of {} images held out", images.len());
     let mut order: Vec<usize> = (0..images.len()).collect();

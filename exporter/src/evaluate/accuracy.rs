@@ -1,4 +1,4 @@
-//! How often the answers are right.
+//! Accuracy by width.
 
 use anywidth::engine::Width;
 use tch::Tensor;
@@ -7,12 +7,12 @@ use super::batches;
 use crate::data::Images;
 use crate::model::{Mode, Network};
 
-/// The share of `images` that are classified correctly at each of the network's widths.
+/// The accuracy on `images` at each of the network's widths.
 pub fn accuracies(network: &Network, images: &Images, mode: Mode) -> Vec<f64> {
     accuracies_at(network, &network.widths(), images, mode)
 }
 
-/// The share of `images` that are classified correctly at each of the ascending `widths`.
+/// The accuracy on `images` at each of the ascending `widths`.
 pub fn accuracies_at(network: &Network, widths: &[Width], images: &Images, mode: Mode) -> Vec<f64> {
     let mut correct = vec![0.0; widths.len()];
     for (logits, labels) in batches(network, widths, images, mode) {
@@ -21,19 +21,19 @@ pub fn accuracies_at(network: &Network, widths: &[Width], images: &Images, mode:
     correct.iter().map(|sum| sum / images.len() as f64).collect()
 }
 
-/// The share of correct answers in `logits` (`[widths, N, classes]`) for `labels` (`[N]`), by width.
+/// The accuracy of `logits` (`[widths, N, classes]`) for `labels` (`[N]`), by width.
 pub fn accuracies_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     correct_of(logits, labels).iter().map(|sum| sum / labels.numel() as f64).collect()
 }
 
-/// How many answers are correct.
+/// The number of correct answers, by width.
 fn correct_of(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     let correct = logits.argmax(-1, false).eq_tensor(&labels.unsqueeze(0)).to_kind(tch::Kind::Double);
     let sums = correct.sum_dim_intlist([1i64].as_slice(), false, None);
     Vec::try_from(sums).expect("one number for each width")
 }
 
-/// The class with the highest logit of each image, of `logits` (`[N, classes]`).
+/// The class with the highest logit for each image of `logits` (`[N, classes]`).
 pub fn predictions(logits: &Tensor) -> Vec<usize> {
     let classes: Vec<i64> = Vec::try_from(logits.argmax(-1, false)).expect("one number for each image");
     classes.into_iter().map(|class| class as usize).collect()
@@ -42,15 +42,15 @@ pub fn predictions(logits: &Tensor) -> Vec<usize> {
 /// The mean accuracy over the widths from `narrowest` to 1, of accuracies at the ascending `widths` ([`mean_over`]).
 ///
 /// # Panics
-/// If `narrowest` leaves no two widths.
+/// If fewer than two widths are at least `narrowest`.
 pub fn area_under_curve(widths: &[Width], accuracy: &[f64], narrowest: Width) -> f64 {
     let points = widths.iter().zip(accuracy).filter(|(width, _)| **width >= narrowest);
     let points: Vec<(f64, f64)> = points.map(|(width, share)| (width.as_f64(), *share)).collect();
     mean_over(&points).unwrap_or_else(|| panic!("a curve of {} points has no area", points.len()))
 }
 
-/// The area under a curve of these points, by ascending width (trapezoids between neighbours), divided by its length; nothing
-/// of fewer than two.
+/// The area under the curve of these points, by ascending width (trapezoidal rule), divided by its length; `None` for
+/// fewer than two points.
 pub fn mean_over(points: &[(f64, f64)]) -> Option<f64> {
     let [(first, _), .., (last, _)] = points else { return None };
     let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0);

@@ -1,14 +1,14 @@
-//! How honest the probabilities are: the temperature that makes them so, and what is left.
+//! Calibration of probabilities: temperatures, and the remaining calibration error.
 //!
-//! After Guo et al., "On Calibration of Modern Neural Networks" (2017).
+//! Follows Guo et al., "On Calibration of Modern Neural Networks" (2017).
 
 use tch::{Kind, Reduction, Tensor};
 
-/// Ranges of equal width that the top probability is sorted into.
+/// Number of equal bins of the top probability.
 const BINS: usize = 15;
 
-/// The expected calibration error for each width: by how much the top probability and the share of correct answers differ,
-/// as the mean over all images of 15 ranges' differences.
+/// The expected calibration error at each width: the mean over all images of the difference between top probability and
+/// accuracy in each of 15 bins.
 ///
 /// The probabilities are those of `logits` (`[widths, N, classes]`) divided by the width's temperature; `labels` are `[N]`.
 pub fn calibration_errors(logits: &Tensor, labels: &Tensor, temperatures: &[f64]) -> Vec<f64> {
@@ -22,10 +22,10 @@ pub fn calibration_errors(logits: &Tensor, labels: &Tensor, temperatures: &[f64]
     temperatures.iter().enumerate().map(of_width).collect()
 }
 
-/// Of answers given with the probabilities `top`: the sum of what the ranges `(m / 15, (m + 1) / 15]` are off by, each its
-/// mean probability less its share of correct answers, weighted with its share of all answers.
+/// The error of answers with the probabilities `top`: the sum over bins `(m / 15, (m + 1) / 15]` of |mean probability -
+/// accuracy|, weighted by the share of answers.
 fn calibration_error(top: &[f64], correct: &[bool]) -> f64 {
-    // Weight and mean cancel: what remains of a range is the sum of its probabilities less its correct answers.
+    // Weight and mean cancel: a bin contributes |sum of probabilities - correct answers|.
     let mut off = [0.0; BINS];
     for (&probability, &correct) in top.iter().zip(correct) {
         let bin = (probability * BINS as f64).ceil() as usize;
@@ -34,20 +34,20 @@ fn calibration_error(top: &[f64], correct: &[bool]) -> f64 {
     off.iter().map(|sum| sum.abs()).sum::<f64>() / top.len() as f64
 }
 
-/// What a temperature is thought to be before an image is seen: its logarithm is normal around 0, with this deviation, so
-/// that 19 of 20 lie between 0.37 and 2.7. A handful of images, all of them right, would otherwise ask for certainty;
-/// with thousands of them it moves the temperature by less than a hundredth.
+/// Standard deviation of the prior of a temperature: its logarithm is normal around 0, so that 95 % lie between 0.37
+/// and 2.7. A few images, all classified correctly, would otherwise give a temperature of 0; with thousands of images
+/// the prior changes the temperature by less than 1 %.
 const DEVIATION: f64 = 0.5;
 
-/// The temperature for each width: what the logits are divided by to be most probable, given the images' `labels`. That is
-/// where their mean cross entropy is smallest (Guo et al., "On Calibration of Modern Neural Networks", 2017), drawn
-/// towards 1 where there are few images.
+/// The temperature at each width: the divisor of the logits with the highest posterior probability given `labels`. It
+/// minimizes the mean cross entropy (Guo et al., "On Calibration of Modern Neural Networks", 2017), shrunk towards 1
+/// for few images.
 pub fn temperatures(logits: &Tensor, labels: &Tensor) -> Vec<f64> {
     let of_width = |row| temperature(&logits.get(row).to_kind(Kind::Double), labels, DEVIATION);
     (0..logits.size()[0]).map(of_width).collect()
 }
 
-/// Golden-section search over the logarithm of the temperature, in which the loss has one minimum.
+/// Golden-section search over the logarithm of the temperature, in which the loss is unimodal.
 fn temperature(logits: &Tensor, labels: &Tensor, deviation: f64) -> f64 {
     let images = labels.numel() as f64;
     let loss = |logarithm: f64| {
@@ -81,7 +81,7 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
-    /// Labels drawn from the probabilities of `logits / T` are described best by dividing by `T`.
+    /// Labels drawn from the probabilities of `logits / T` give the temperature `T`.
     #[test]
     fn the_temperature_is_found_that_the_labels_were_drawn_with() {
         for drawn_with in [0.5, 2.0] {
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// `count` images of two classes whose labels are drawn from the probabilities of `logits / drawn_with`.
+    /// `count` images of two classes, with labels drawn from the probabilities of `logits / drawn_with`.
     fn drawn(count: usize, drawn_with: f64) -> (Tensor, Tensor) {
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let (mut logits, mut labels) = (Vec::new(), Vec::new());
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_calibration_error_is_what_the_ranges_are_off_by() {
-        // Three ranges: two answers at 0.9 of which one is right, one at 0.52 that is right, two up to 0.6 of which one is.
+        // Three bins: two answers at 0.9, one right; one at 0.52, right; two up to 0.6, one right.
         let off = [2.0 * 0.9 - 1.0, 0.52 - 1.0, 0.55 + 0.6 - 1.0f64];
         let expected = off.map(f64::abs).iter().sum::<f64>() / 5.0;
         let found = calibration_error(&[0.9, 0.52, 0.55, 0.9, 0.6], &[true, true, false, false, true]);
@@ -142,13 +142,13 @@ mod tests {
         }
     }
 
-    /// As many images as make chance small: about 0.01 in all.
+    /// Enough images for a sampling error of about 0.01.
     const DRAWN: usize = 20_000;
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The labels are drawn from the probabilities, which are then honest, and those of twice the logits are not.
+        /// Labels are drawn from the probabilities: these are calibrated, those of doubled logits are not.
         #[test]
         fn only_probabilities_that_the_labels_were_drawn_from_have_a_small_calibration_error(
             seed in any::<u64>(),

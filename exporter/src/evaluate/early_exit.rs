@@ -1,27 +1,27 @@
-//! What it costs, and what it is worth, to stop at the first width whose answer is probable enough.
+//! Accuracy and cost of exiting at the first width whose answer is probable enough.
 
 use tch::{Kind, Tensor};
 
-/// Answers that stop at a threshold.
+/// Accuracy and cost at one threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EarlyExit {
-    /// The probability from which on an answer stands.
+    /// The probability at which an answer is accepted.
     pub threshold: f64,
-    /// Share of correct answers.
+    /// Accuracy.
     pub accuracy: f64,
-    /// The mean cost of an answer, as a share of that at full width. Going on from one width to the next wastes nothing, so it
-    /// is the cost of the width that answers.
+    /// Mean cost of an answer relative to full width. Widening wastes nothing, so this is the cost of the width that
+    /// answers.
     pub cost: f64,
 }
 
-/// The thresholds that cards tell of.
+/// The thresholds shown on cards.
 pub const THRESHOLDS: [f64; 8] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99];
 
-/// For each of `thresholds`: answers of the first of some widths at which the top probability reaches it, or else of the last.
-/// `logits` are `[exits, N, classes]`, at each exit divided by its temperature already; `costs` are those of the exits.
+/// For each of `thresholds`: the answers of the first exit whose top probability reaches it, or of the last exit.
+/// `logits` are `[exits, N, classes]`, already divided by the exits' temperatures; `costs` are those of the exits.
 ///
 /// # Panics
-/// If there is no exit, or not a cost for each.
+/// If there is no exit, or not one cost per exit.
 pub fn early_exits(logits: &Tensor, labels: &Tensor, costs: &[u64], thresholds: &[f64]) -> Vec<EarlyExit> {
     let (top, answer) = logits.to_kind(Kind::Double).softmax(-1, None).max_dim(-1, false);
     let correct = answer.eq_tensor(&labels.unsqueeze(0));
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn an_image_stops_at_the_first_width_that_is_sure_enough() {
         let logit = |probability: f64| [0.0, (probability / (1.0 - probability)).ln()];
-        // Probabilities of the second class: at the first exit, then at the last.
+        // Probabilities of the second class at the first and the last exit.
         let logits = [[0.95, 0.7, 0.4], [0.99, 0.2, 0.8]].map(|exit| exit.map(logit));
         let logits = Tensor::from_slice(logits.as_flattened().as_flattened()).view([2, 3, 2]);
         let labels = Tensor::from_slice(&[1i64, 0, 1]);

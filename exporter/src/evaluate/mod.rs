@@ -1,4 +1,4 @@
-//! What a network is worth at every width, measured in one pass over the images where the network allows it.
+//! Measures a network at every width, in one pass over the images if its weights are triangular.
 
 mod accuracy;
 mod calibration;
@@ -14,13 +14,13 @@ pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, m
 pub use calibration::{calibration_errors, temperatures};
 pub use early_exit::{EarlyExit, THRESHOLDS, early_exits};
 
-/// Images in one pass.
+/// Batch size.
 const BATCH: usize = 250;
 
 /// The logits of `images` at each of the network's widths, `[widths, N, classes]`, and their labels `[N]`.
 ///
 /// # Panics
-/// If there is no image.
+/// If there are no images.
 pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Tensor) {
     let (mut all, mut all_labels, mut done) = (None, Vec::new(), 0);
     for (logits, labels) in batches(network, &network.widths(), images, mode) {
@@ -33,7 +33,7 @@ pub fn all_logits(network: &Network, images: &Images, mode: Mode) -> (Tensor, Te
     (all.expect("at least one image"), Tensor::cat(&all_labels, 0))
 }
 
-/// The logits of one batch after the other, `[widths, N, classes]`, each with its labels `[N]`.
+/// The logits of one batch at a time, `[widths, N, classes]`, with the labels `[N]`.
 fn batches<'a>(
     network: &'a Network,
     widths: &'a [Width],

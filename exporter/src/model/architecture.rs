@@ -1,4 +1,4 @@
-//! Which network, and how large: everything that differs between architectures but their graphs.
+//! Architectures and their sizes: everything that differs between them except their graphs.
 
 use std::ops::RangeInclusive;
 
@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Graph, Weights, lenet, mlp, mobilenet, resnet, vgg8};
 use crate::data::Shape;
+use crate::setting::SettingError;
 
-/// Which network, and how large.
+/// An architecture with its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "kebab-case")]
 pub enum Architecture {
@@ -20,10 +21,10 @@ pub enum Architecture {
         /// Channels of every hidden layer.
         channels: usize,
     },
-    /// Seven convolutions and a linear layer (vgg-8); two more convolutions for each extra stage of large images.
+    /// Seven convolutions and a linear layer (vgg-8), with two more convolutions per extra stage for large images.
     #[serde(rename = "vgg-8")]
     Vgg8 {
-        /// Channels of the three stages; extra ones have the third's.
+        /// Channels of the three stages; extra stages have as many as the third.
         channels: [usize; 3],
     },
     /// MobileNetV2 for small images.
@@ -40,15 +41,15 @@ pub enum Architecture {
     },
     /// Two hidden linear layers.
     Mlp {
-        /// Units of each.
+        /// Units of each layer.
         channels: usize,
     },
 }
 
-/// A network, of any size.
+/// An architecture of any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Family {
-    /// Three convolutions without padding, every layer of the same size: small and fast.
+    /// Three convolutions without padding, all with the same number of channels: small and fast.
     #[value(name = "lenet-3c1l", alias = "lenet")]
     Lenet,
     /// Seven convolutions in a stem and three stages: several times the work, far more accurate on photographs.
@@ -65,26 +66,25 @@ pub enum Family {
     Mlp,
 }
 
-/// Evenly spaced widths at which networks are trained and measured whose layers have different numbers of channels. No one
-/// layer decides: the widths are closer together than what accuracy tells apart, and a layer of fewer channels
-/// has the same ones at neighbouring widths.
+/// Number of evenly spaced widths at which networks are trained and measured whose layers have different channel
+/// counts. Neighbouring widths differ by less than accuracy can resolve, and layers with fewer channels repeat counts.
 const WIDTHS: usize = 32;
 
 impl Family {
-    /// It, with `channels`, or with as many as is usual if none are said: those that it was published with for slimmable
-    /// weights, and the root of 2 times as many for triangular ones, of which half do not exist. A dense network has as many
-    /// as the triangular one that it is compared with.
+    /// The architecture with `channels`, or with the default if they are empty: the published counts for sliced
+    /// weights, and these times the square root of 2 for triangular weights, of which half do not exist. A dense
+    /// network has as many as the triangular one that it is compared with.
     ///
     /// # Errors
-    /// A message that says how many numbers there have to be.
-    pub fn of(self, channels: &[usize], weights: Weights) -> Result<Architecture, String> {
+    /// [`SettingError`] if the number of counts is wrong.
+    pub fn of(self, channels: &[usize], weights: Weights) -> Result<Architecture, SettingError> {
         let usual = |channels: usize| match weights {
             Weights::Triangular | Weights::Dense => (channels as f64 * std::f64::consts::SQRT_2).round() as usize,
             Weights::Sliced => channels,
         };
         Ok(match self {
             Family::Lenet => Architecture::Lenet { channels: only(self, channels, usual(LENET))? },
-            // Our own network, whose usual size is that of the triangular one.
+            // This repository's own network: its default is the size of the triangular one.
             Family::Vgg8 => Architecture::Vgg8 { channels: several(self, channels, VGG8)? },
             Family::MobileNet => {
                 Architecture::MobileNet { channels: several(self, channels, mobilenet::CHANNELS.map(usual))? }
@@ -121,11 +121,11 @@ const LENET: usize = 32;
 const VGG8: [usize; 3] = [64, 128, 256];
 const MLP: usize = 256;
 
-fn only(family: Family, channels: &[usize], usual: usize) -> Result<usize, String> {
+fn only(family: Family, channels: &[usize], usual: usize) -> Result<usize, SettingError> {
     several(family, channels, [usual]).map(|[channels]| channels)
 }
 
-fn several<const N: usize>(family: Family, channels: &[usize], usual: [usize; N]) -> Result<[usize; N], String> {
+fn several<const N: usize>(family: Family, channels: &[usize], usual: [usize; N]) -> Result<[usize; N], SettingError> {
     match channels {
         [] => Ok(usual),
         _ => channels.try_into().map_err(|_| {
@@ -134,13 +134,13 @@ fn several<const N: usize>(family: Family, channels: &[usize], usual: [usize; N]
                 3 => "three",
                 _ => "nine",
             };
-            format!("channels: {} numbers, {} has {wanted}", channels.len(), family.name())
+            SettingError::conflict("channels", format!("{} numbers, {} has {wanted}", channels.len(), family.name()))
         }),
     }
 }
 
 impl Architecture {
-    /// Which it is, whatever its size.
+    /// The architecture without its size.
     pub fn family(self) -> Family {
         match self {
             Architecture::Lenet { .. } => Family::Lenet,
@@ -156,7 +156,7 @@ impl Architecture {
         self.family().name()
     }
 
-    /// The numbers of channels that give it its size.
+    /// The channel counts that define its size.
     pub fn channels(&self) -> &[usize] {
         match self {
             Architecture::Lenet { channels } | Architecture::Mlp { channels } => std::slice::from_ref(channels),
@@ -165,7 +165,7 @@ impl Architecture {
         }
     }
 
-    /// Its size in model cards, as in "with 45 channels in every hidden layer".
+    /// Its size for model cards, such as "45 channels in every hidden layer".
     pub fn size(self) -> String {
         match self {
             Architecture::Lenet { channels } => format!("{channels} channels in every hidden layer"),
@@ -181,13 +181,13 @@ impl Architecture {
         }
     }
 
-    /// The flags of `exporter train` that ask for it.
+    /// The flags of `exporter train` that select it.
     pub fn flags(self) -> String {
         let channels: Vec<String> = self.channels().iter().map(usize::to_string).collect();
         format!("--network {} --channels {}", self.family().flag(), channels.join(","))
     }
 
-    /// The same network with the channels that are active at `width`, each number on its own.
+    /// The architecture with the channels that are active at `width`, for each count separately.
     pub fn narrowed(self, width: Width) -> Architecture {
         let active = |channels: usize| width.active(channels);
         match self {
@@ -199,13 +199,13 @@ impl Architecture {
         }
     }
 
-    /// Can it read images of another size than it was built for, because its last layer reads one pixel of each map?
+    /// Whether it reads images of other sizes than it was built for: its last layer reads one pixel per map.
     pub fn reads_any_size(self) -> bool {
         matches!(self, Architecture::Vgg8 { .. } | Architecture::MobileNet { .. } | Architecture::ResNet { .. })
     }
 
-    /// The smallest side of images that a network built for those of shape `image` leaves a pixel of, if it
-    /// [reads any size](Architecture::reads_any_size).
+    /// The smallest image side that a network built for images of shape `image` can read, if it [reads any
+    /// size](Architecture::reads_any_size).
     pub fn least_side(self, image: Shape) -> usize {
         match self {
             Architecture::Vgg8 { .. } => vgg8::least_side(image.height.min(image.width)),
@@ -213,26 +213,25 @@ impl Architecture {
         }
     }
 
-    /// Can there be such a network for images of shape `image`?
+    /// Checks that the network exists for images of shape `image`.
     ///
     /// # Errors
-    /// A message that names the size or the count that is out of range.
-    pub fn check(self, image: Shape) -> Result<(), String> {
-        let sides = self.sides();
-        let (name, (least, most)) = (self.name(), (sides.start(), sides.end()));
+    /// [`SettingError`] names the size or count that is out of range.
+    pub fn check(self, image: Shape) -> Result<(), SettingError> {
+        let (network, sides) = (self.name(), self.sides());
         if !sides.contains(&image.height) || !sides.contains(&image.width) {
-            let (rows, columns) = (image.height, image.width);
-            return Err(format!("images of {columns}x{rows} pixels: {name} reads {least} to {most} pixels a side"));
+            return Err(SettingError::Sides { image, network, sides });
         }
-        // The stem of vgg-8 has half of the first.
+        // The stem of vgg-8 has half as many channels as the first stage.
         let stem = if let Architecture::Vgg8 { channels: [first, ..] } = self { first / 2 } else { 1 };
         if stem == 0 || self.channels().contains(&0) {
-            return Err(format!("channels: a layer of {name} would have none, with {}", self.size()));
+            let reason = format!("a layer of {network} would have none, with {}", self.size());
+            return Err(SettingError::conflict("channels", reason));
         }
         Ok(())
     }
 
-    /// The widths of a network with more than one, evenly spaced, narrow to wide, the last one full.
+    /// The widths of a network that has several: evenly spaced, narrow to wide, ending with full width.
     pub fn widths(self) -> Vec<Width> {
         let count = match self {
             Architecture::Lenet { channels } | Architecture::Mlp { channels } => channels,
@@ -241,7 +240,7 @@ impl Architecture {
         (1..=count).map(|step| Width::of_channels(step, count)).collect()
     }
 
-    /// Its graph, which `build` begins with the image.
+    /// Its graph; `build` contains only the image.
     pub(super) fn graph<R: Rng>(self, build: Builder<'_, R>, classes: usize) -> Graph {
         match self {
             Architecture::Lenet { channels } => lenet::graph(build, [channels; 3], classes),
@@ -271,7 +270,8 @@ mod tests {
     fn sizes_that_a_network_cannot_read_are_refused_with_those_that_it_can() {
         let vgg8 = Architecture::Vgg8 { channels: [2, 1, 1] };
         let refusal = |architecture: Architecture, height, width| {
-            architecture.check(Shape { channels: 3, height, width }).err().unwrap_or_default()
+            let refused = architecture.check(Shape { channels: 3, height, width }).err();
+            refused.map_or_else(String::new, |error| error.to_string())
         };
         for [height, width] in [[28, 28], [28, 128], [128, 90]] {
             assert_eq!(refusal(vgg8, height, width), "");
@@ -292,7 +292,7 @@ mod tests {
             Architecture::Vgg8 { channels: [2, 0, 1] },
         ];
         for architecture in empty {
-            let message = architecture.check(image).expect_err("an empty layer");
+            let message = architecture.check(image).expect_err("an empty layer").to_string();
             assert!(message.starts_with("channels: a layer of") && message.contains("would have none"), "{message}");
         }
     }

@@ -1,18 +1,19 @@
-//! What one image takes at full width, counted as the engine counts it: also of a network that the engine refuses.
+//! The cost of one image at full width, counted as the engine counts it; also for networks that the engine refuses.
 
 use super::{Layer, Network};
 
-/// What one image takes at full width.
+/// The cost of one image at full width.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Multiplications of an activation by a weight; those above the triangle do not exist.
+    /// Multiply-adds of activations and weights, without those above the triangle.
     pub multiply_adds: u64,
-    /// Weights and biases, BatchNorm folded where it follows a layer with weights; those above the triangle do not exist.
+    /// Weights and biases, with BatchNorm folded where it follows a layer with weights, without those above the
+    /// triangle.
     pub parameters: u64,
 }
 
 impl Cost {
-    /// Counts `weights` and `biases` of a layer that computes `pixels` of each map.
+    /// Adds the `weights` and `biases` of a layer that computes `pixels` per map.
     fn add(&mut self, weights: usize, biases: usize, pixels: usize) {
         self.multiply_adds += (weights * pixels) as u64;
         self.parameters += (weights + biases) as u64;
@@ -20,7 +21,7 @@ impl Cost {
 }
 
 impl Network {
-    /// What one image takes at full width, its normalisation included.
+    /// The cost of one image at full width, including normalization.
     pub fn cost(&self) -> Cost {
         let mut cost = Cost::default();
         let nodes = &self.graph.nodes;

@@ -1,7 +1,7 @@
-//! A network as a graph of layers, and the builder that networks are written with.
+//! A network as a graph of layers, and its builder.
 //!
-//! Whatever walks a network (running it at a width, counting its cost, slicing, folding and writing it as ONNX, loading
-//! weights) walks these nodes; each of those is a file of its own. Knows no architecture.
+//! Every operation on a network (running at a width, counting cost, slicing, folding, ONNX export, loading weights)
+//! walks these nodes, each in its own file. Must not know architectures.
 
 use rand::Rng;
 use tch::{Kind, Tensor};
@@ -12,23 +12,34 @@ use crate::data::Shape;
 
 use anywidth::engine::Width;
 
-/// The index of a node; a node reads only nodes before it.
+/// The index of a node; a node reads only earlier nodes.
 pub type NodeId = usize;
 
-/// One layer, what it reads, and what it gives.
+/// A layer with its inputs and its output shape.
 #[derive(Debug)]
 pub struct Node {
     /// Unique within the network.
     pub name: String,
-    /// What it computes.
+    /// The computation.
     pub layer: Layer,
-    /// The nodes that it reads.
+    /// The nodes it reads.
     pub inputs: Vec<NodeId>,
-    /// The shape of its value at full width.
+    /// The shape of its output at full width.
     pub shape: Shape,
 }
 
-/// Builds a graph node by node; weights are drawn in the order in which their layers are added.
+/// The activation after a normalization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// The identity.
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+/// Builds a graph node by node; random weights are drawn in the order of the layers.
 pub struct Builder<'a, R> {
     nodes: Vec<Node>,
     hidden: FanIn,
@@ -40,38 +51,60 @@ pub struct Builder<'a, R> {
 }
 
 impl<'a, R: Rng> Builder<'a, R> {
-    /// A graph with nothing but an image of shape `image`; its hidden layers will have `weights`, held in `kind`.
+    /// A graph with only an image of shape `image`; hidden layers get `weights`, stored as `kind`.
     pub fn new(image: Shape, weights: Weights, kind: Kind, random: &'a mut R) -> Builder<'a, R> {
         let node = Node { name: "image".into(), layer: Layer::Image, inputs: Vec::new(), shape: image };
         let hidden = if weights == Weights::Triangular { FanIn::Triangular } else { FanIn::All };
         Builder { nodes: vec![node], hidden, kind, random, convolutions: 0, linears: 0, norms: 0 }
     }
 
-    /// The image.
+    /// The image node.
     pub fn image(&self) -> NodeId {
         0
     }
 
-    /// The shape of a node's value at full width.
+    /// The shape of a node's output at full width.
     pub fn shape(&self, node: NodeId) -> Shape {
         self.nodes[node].shape
     }
 
-    /// A convolution to `channels` channels.
+    /// Adds a convolution to `channels` channels, its normalization and its activation.
+    pub fn block(&mut self, input: NodeId, channels: usize, window: Window, activation: Activation) -> NodeId {
+        let maps = self.convolution(input, channels, window);
+        self.normalized(maps, activation)
+    }
+
+    /// Adds a depthwise convolution, its normalization and its activation.
+    pub fn depthwise_block(&mut self, input: NodeId, window: Window, activation: Activation) -> NodeId {
+        let maps = self.depthwise(input, window);
+        self.normalized(maps, activation)
+    }
+
+    /// Adds a batch normalization and its activation.
+    pub fn normalized(&mut self, input: NodeId, activation: Activation) -> NodeId {
+        let maps = self.norm(input);
+        match activation {
+            Activation::None => maps,
+            Activation::Relu => self.relu(maps),
+            Activation::Relu6 => self.relu6(maps),
+        }
+    }
+
+    /// Adds a convolution to `channels` channels.
     pub fn convolution(&mut self, input: NodeId, channels: usize, window: Window) -> NodeId {
         let (fan_in, before) = (self.fan_in(input), self.shape(input).channels);
         let convolution = Convolution::new(fan_in, [channels, before], window, self.kind, &mut self.random);
         self.convolve(input, channels, convolution)
     }
 
-    /// A depthwise convolution.
+    /// Adds a depthwise convolution.
     pub fn depthwise(&mut self, input: NodeId, window: Window) -> NodeId {
         let channels = self.shape(input).channels;
         let convolution = Convolution::new(FanIn::Own, [channels; 2], window, self.kind, &mut self.random);
         self.convolve(input, channels, convolution)
     }
 
-    /// A linear layer to `channels` channels of one pixel.
+    /// Adds a linear layer to `channels` channels of one pixel.
     pub fn linear(&mut self, input: NodeId, channels: usize) -> NodeId {
         let (fan_in, before) = (self.fan_in(input), self.shape(input));
         let positions = before.height * before.width;
@@ -81,7 +114,7 @@ impl<'a, R: Rng> Builder<'a, R> {
         self.push(format!("linear{}", self.linears), Layer::Linear(linear), &[input], shape)
     }
 
-    /// A batch normalization.
+    /// Adds a batch normalization.
     pub fn norm(&mut self, input: NodeId) -> NodeId {
         let shape = self.shape(input);
         self.norms += 1;
@@ -89,17 +122,17 @@ impl<'a, R: Rng> Builder<'a, R> {
         self.push(format!("norm{}", self.norms), Layer::Norm(norm), &[input], shape)
     }
 
-    /// `max(x, 0)`.
+    /// Adds `max(x, 0)`.
     pub fn relu(&mut self, input: NodeId) -> NodeId {
         self.elementwise("relu", Layer::Relu, &[input])
     }
 
-    /// `min(max(x, 0), 6)`.
+    /// Adds `min(max(x, 0), 6)`.
     pub fn relu6(&mut self, input: NodeId) -> NodeId {
         self.elementwise("relu6", Layer::Relu6, &[input])
     }
 
-    /// The sum of two values of the same shape.
+    /// Adds the sum of two nodes of the same shape.
     ///
     /// # Panics
     /// If their shapes differ.
@@ -108,30 +141,30 @@ impl<'a, R: Rng> Builder<'a, R> {
         self.elementwise("add", Layer::Add, &[left, right])
     }
 
-    /// The maximum of each square of `size` x `size` pixels.
+    /// Adds the maximum of each square of `size` x `size` pixels.
     pub fn max_pool(&mut self, input: NodeId, size: usize) -> NodeId {
         let Shape { channels, height, width } = self.shape(input);
         self.pool(Layer::MaxPool { size }, input, Shape { channels, height: height / size, width: width / size })
     }
 
-    /// The maximum of each map.
+    /// Adds the maximum of each map.
     pub fn global_max_pool(&mut self, input: NodeId) -> NodeId {
         self.pool(Layer::GlobalMaxPool, input, Shape { height: 1, width: 1, ..self.shape(input) })
     }
 
-    /// The mean of each map.
+    /// Adds the mean of each map.
     pub fn global_average_pool(&mut self, input: NodeId) -> NodeId {
         self.pool(Layer::GlobalAveragePool, input, Shape { height: 1, width: 1, ..self.shape(input) })
     }
 
-    /// The graph whose last node gives the features that tell `classes` classes apart.
+    /// The finished graph, whose last node is the input of a classifier for `classes` classes.
     pub fn finish(self, classes: usize) -> Graph {
         let Shape { channels, height, width } = self.nodes.last().expect("the image at least").shape;
         let classifier = Classifier::new(classes, channels, height * width, self.kind, self.random);
         Graph { nodes: self.nodes, classifier }
     }
 
-    /// Which inputs a layer after `input` reads.
+    /// The fan-in of a layer that reads `input`.
     fn fan_in(&self, input: NodeId) -> FanIn {
         if matches!(self.nodes[input].layer, Layer::Image) { FanIn::All } else { self.hidden }
     }
@@ -152,7 +185,7 @@ impl<'a, R: Rng> Builder<'a, R> {
         self.push(self.numbered("pool"), layer, &[input], shape)
     }
 
-    /// A name for a layer without weights, by its place among the hidden layers.
+    /// A name for a layer without weights, numbered by its index among the hidden layers.
     fn numbered(&self, kind: &str) -> String {
         format!("{kind}_{}", self.nodes.len() - 1)
     }
@@ -169,8 +202,8 @@ impl Graph {
         self.walk(images, |node, inputs| node.layer.forward(inputs, width, mode))
     }
 
-    /// The value of the last node, where `run` computes each node's from those that it reads. A value is dropped after its
-    /// last reader.
+    /// Computes every node with `run` from its inputs, and returns the last value. Drops each value after its last
+    /// reader.
     pub(super) fn walk(&self, images: Tensor, mut run: impl FnMut(&Node, &[Tensor]) -> Tensor) -> Tensor {
         let mut readers = vec![0usize; self.nodes.len()];
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
@@ -184,7 +217,7 @@ impl Graph {
                     let value = &mut values[input];
                     let taken =
                         if readers[input] == 0 { value.take() } else { value.as_ref().map(Tensor::shallow_clone) };
-                    taken.expect("a value that has readers left")
+                    taken.expect("a value with remaining readers")
                 })
                 .collect();
             values.push(Some(run(node, &inputs)));
@@ -192,7 +225,7 @@ impl Graph {
         values.pop().flatten().expect("the value of the last node")
     }
 
-    /// Every node with the only normalization that reads it, if nothing else does: what can be folded into one layer.
+    /// The normalization that reads `node`, if it is the only reader: both can be folded into one layer.
     pub fn folded_norm(&self, node: NodeId) -> Option<(NodeId, &BatchNorm)> {
         self.nodes[node].layer.matrix()?;
         let mut readers = self.nodes.iter().enumerate().filter(|(_, other)| other.inputs.contains(&node));

@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use rand::Rng;
 
 use super::Graph;
-use super::graph::Builder;
+use super::graph::{Activation, Builder};
 
-/// Pixels that an image may have on each side.
+/// Supported image sides.
 pub const SIDES: RangeInclusive<usize> = 1..=128;
 
-/// Hidden layers.
+/// Number of hidden layers.
 const LAYERS: usize = 2;
 
 /// The graph with `channels` units in each hidden layer.
@@ -23,8 +23,7 @@ pub fn graph<R: Rng>(mut build: Builder<'_, R>, channels: usize, classes: usize)
     let mut units = build.image();
     for _ in 0..LAYERS {
         units = build.linear(units, channels);
-        units = build.norm(units);
-        units = build.relu(units);
+        units = build.normalized(units, Activation::Relu);
     }
     build.finish(classes)
 }

@@ -1,34 +1,34 @@
 //! MobileNetV2 (Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018) for small images.
 //!
-//! Each block widens its maps sixfold by a 1x1 convolution, filters each map by itself (depthwise 3x3), and narrows them by a
-//! 1x1 convolution without an activation; where the shape stays, its input is added. 1x1 convolutions are triangular,
-//! depthwise ones read their own channel at any width.
+//! Each block expands its maps sixfold by a 1x1 convolution, filters each map (depthwise 3x3), and projects them by a
+//! 1x1 convolution without an activation; if the shape is unchanged, its input is added. 1x1 convolutions are
+//! triangular; depthwise ones read their own channel at any width.
 //!
-//! The published network halves images of 224 pixels five times. For 32 pixels the stem and the first stages keep the size,
-//! as is usual for CIFAR, and three halvings are left; each doubling of the image takes back one of those strides, from the
-//! first layers on, so that the last maps have 4 to 7 pixels a side.
+//! The published network halves images of 224 pixels five times. For 32 pixels the stem and the first stages have
+//! stride 1, as is usual for CIFAR, which leaves three halvings. Each doubling of the image size restores one of these
+//! strides, from the last removed, so that the last maps have 4 to 7 pixels per side.
 
 use std::ops::RangeInclusive;
 
 use rand::Rng;
 
 use super::Graph;
-use super::graph::{Builder, NodeId};
+use super::graph::{Activation, Builder, NodeId};
 use super::layer::Window;
 
-/// Pixels that an image may have on each side.
+/// Supported image sides.
 pub const SIDES: RangeInclusive<usize> = 32..=224;
 
-/// The channels of the published network: the stem, the seven stages, and the last convolution.
+/// Channels of the published network: the stem, the seven stages, and the last convolution.
 pub const CHANNELS: [usize; 9] = [32, 16, 24, 32, 64, 96, 160, 320, 1280];
 
 /// Blocks in each stage.
 const BLOCKS: [usize; 7] = [1, 2, 3, 4, 3, 3, 1];
-/// The published stride of the stem and of each stage's first block.
+/// Published strides of the stem and of each stage's first block.
 const STRIDES: [usize; 8] = [2, 1, 2, 2, 2, 1, 2, 1];
-/// How much wider a block is inside; the first stage's is not.
+/// Expansion of a block's channels; 1 in the first stage.
 const EXPANSION: usize = 6;
-/// Halvings that every image goes through: the last ones.
+/// Minimum number of halvings: the last ones.
 const LEAST_HALVINGS: u32 = 2;
 
 /// The graph with these `channels` in the stem, the stages, and the last convolution.
@@ -40,9 +40,7 @@ pub fn graph<R: Rng>(mut build: Builder<'_, R>, channels: [usize; 9], classes: u
     assert!([image.height, image.width].iter().all(|side| SIDES.contains(side)), "MobileNetV2 for images of {image}");
     let strides = strides(image.height.min(image.width));
     let [stem, stages @ .., last] = channels;
-    let maps = build.convolution(0, stem, Window::same(3).strided(strides[0]));
-    let maps = build.norm(maps);
-    let mut maps = build.relu6(maps);
+    let mut maps = build.block(0, stem, Window::same(3).strided(strides[0]), Activation::Relu6);
     for (stage, (channels, blocks)) in stages.into_iter().zip(BLOCKS).enumerate() {
         let expansion = if stage == 0 { 1 } else { EXPANSION };
         for block in 0..blocks {
@@ -50,14 +48,12 @@ pub fn graph<R: Rng>(mut build: Builder<'_, R>, channels: [usize; 9], classes: u
             maps = inverted_residual(&mut build, maps, channels, expansion, stride);
         }
     }
-    let maps = build.convolution(maps, last, Window::same(1));
-    let maps = build.norm(maps);
-    let maps = build.relu6(maps);
+    let maps = build.block(maps, last, Window::same(1), Activation::Relu6);
     build.global_average_pool(maps);
     build.finish(classes)
 }
 
-/// The strides for images whose shorter side is `side`: the published ones, without the first few for smaller images.
+/// The strides for images with the shorter side `side`: the published ones, of which smaller images omit the first few.
 fn strides(side: usize) -> [usize; 8] {
     let halvings = STRIDES.iter().filter(|&&stride| stride == 2).count() as u32;
     let wanted = (side as f64 / 32.0).log2().round() as u32 + LEAST_HALVINGS + 1;
@@ -81,15 +77,10 @@ fn inverted_residual<R: Rng>(
     let before = build.shape(input).channels;
     let mut maps = input;
     if expansion > 1 {
-        maps = build.convolution(maps, expansion * before, Window::same(1));
-        maps = build.norm(maps);
-        maps = build.relu6(maps);
+        maps = build.block(maps, expansion * before, Window::same(1), Activation::Relu6);
     }
-    maps = build.depthwise(maps, Window::same(3).strided(stride));
-    maps = build.norm(maps);
-    maps = build.relu6(maps);
-    maps = build.convolution(maps, channels, Window::same(1));
-    maps = build.norm(maps);
+    maps = build.depthwise_block(maps, Window::same(3).strided(stride), Activation::Relu6);
+    maps = build.block(maps, channels, Window::same(1), Activation::None);
     if stride == 1 && before == channels { build.add(input, maps) } else { maps }
 }
 

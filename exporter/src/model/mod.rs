@@ -1,8 +1,8 @@
 //! Networks as graphs of layers, run at any width.
 //!
-//! One graph serves training, evaluation, the slicing tests and the ONNX file: whoever needs a network walks
-//! [`Graph::nodes`], one file for each such pass. Weights are held in full and masked when they are used, so a gradient can
-//! never fill the upper triangle. An architecture is a file that builds a graph.
+//! One graph serves training, evaluation, slicing and ONNX export: each operation walks [`Graph::nodes`] in its own
+//! file. Weights are stored in full and masked at every use, so gradients never fill the upper triangle. An
+//! architecture is a file that builds a graph.
 
 mod architecture;
 mod cost;
@@ -31,85 +31,85 @@ use layer::{Member, Role};
 
 pub use architecture::{Architecture, Family};
 pub use cost::Cost;
-pub use graph::{Builder, Node, NodeId};
+pub use graph::{Activation, Builder, Node, NodeId};
 pub use layer::{BatchNorm, Classifier, Convolution, FanIn, Layer, Linear, Matrix, NormSet, Window};
 
-/// What the hidden layers of a network read, and so which widths it has.
+/// The fan-in of a network's hidden layers, which decides its widths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weights {
-    /// Every channel, at full width only: an ordinary network.
+    /// All channels, at full width only: a dense network.
     Dense,
-    /// Every channel that is active: a slimmable network, which shares its weights among widths, but not its activations.
+    /// All active channels: a slimmable network, which shares weights between widths, but not activations.
     Sliced,
-    /// What exists at the narrowest width at which the row exists: an any-width network.
+    /// The channels that exist at the narrowest width at which the row exists: an any-width network.
     Triangular,
 }
 
 /// The layers of a network with their parameters.
 #[derive(Debug)]
 pub struct Graph {
-    /// The hidden layers, in an order in which they can run; the first node is the image, the last gives the features.
+    /// The hidden layers in topological order; the first node is the image, the last gives the features.
     pub nodes: Vec<Node>,
     /// The last layer.
     pub classifier: Classifier,
 }
 
-/// The constants that bring an image in 0..1 to mean 0 and deviation 1, for each image channel.
+/// The constants that normalize an image in 0..1 to mean 0 and standard deviation 1, by channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Subtracted first.
     pub mean: Vec<f64>,
-    /// Divided by then.
+    /// Divided by second.
     pub std: Vec<f64>,
 }
 
 /// A network with its parameters.
 #[derive(Debug)]
 pub struct Network {
-    /// What it was built from.
+    /// The architecture it was built from.
     pub architecture: Architecture,
-    /// What its hidden layers read.
+    /// The fan-in of its hidden layers.
     pub weights: Weights,
-    /// What it does to an image first.
+    /// The normalization of its input.
     pub normalisation: Normalisation,
     /// Its layers.
     pub graph: Graph,
 }
 
-/// How a pass is run.
+/// Parameters of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
-    /// Does BatchNorm use the batch's own statistics (and move its running ones towards them)?
+    /// Whether BatchNorm uses the batch's statistics (and updates the running ones).
     pub training: bool,
-    /// What the convolutions compute in.
+    /// Number format of convolutions.
     pub precision: Kind,
 }
 
-/// A tensor that training changes.
+/// A trained tensor.
 #[derive(Debug)]
 pub struct Parameter<'a> {
     /// Unique within the network.
     pub name: String,
-    /// The tensor itself, a leaf of the gradient's graph.
+    /// The tensor, a leaf of the autograd graph.
     pub tensor: &'a Tensor,
-    /// Which of its axes counts the channels of a sliced layer, if one does.
+    /// The axis of the channels of a sliced layer, if there is one.
     pub channel_axis: Option<usize>,
-    /// Is it pulled towards zero by weight decay?
+    /// Whether weight decay applies.
     pub decays: bool,
 }
 
 impl Mode {
-    /// Evaluation in single precision: what the exported file does.
+    /// Evaluation in single precision, as the exported file computes.
     pub const EVALUATION: Mode = Mode { training: false, precision: Kind::Float };
 }
 
 impl Network {
-    /// A network with random weights, each row drawn for its own number of inputs.
+    /// A network with random weights, each row scaled for its fan-in.
     ///
-    /// `kind` is what its parameters are held in. The same seed gives the same network on every machine.
+    /// `kind` is the number format of its parameters. Deterministic in the seed, on every machine.
     ///
     /// # Panics
-    /// If [`Architecture::check`] finds something wrong, or `classes` is zero.
+    /// If [`Architecture::check`] fails, or `classes` is zero.
     pub fn new(
         architecture: Architecture,
         weights: Weights,
@@ -124,12 +124,12 @@ impl Network {
         Network { architecture, weights, normalisation, graph }
     }
 
-    /// The shape of the images that it reads.
+    /// The shape of its input images.
     pub fn image(&self) -> Shape {
         self.graph.nodes[0].shape
     }
 
-    /// The widths at which it is measured, evenly spaced, narrow to wide, the last one full.
+    /// The widths at which it is measured: evenly spaced, narrow to wide, ending with full width.
     pub fn widths(&self) -> Vec<Width> {
         match self.weights {
             Weights::Triangular | Weights::Sliced => self.architecture.widths(),
@@ -137,7 +137,8 @@ impl Network {
         }
     }
 
-    /// The logits `[N, classes]` of `images` (`[N, C, H, W]` in 0..1) at `width`, from the sliced network.
+    /// The logits `[N, classes]` of `images` (`[N, C, H, W]` in 0..1) at `width`, computed by the network sliced to
+    /// that width.
     ///
     /// # Panics
     /// If the network is dense and `width` is not full.
@@ -146,10 +147,10 @@ impl Network {
         self.graph.classifier.logits(&self.features(images, width, mode))
     }
 
-    /// The logits at each of the ascending `widths`, `[widths, N, classes]`: from one pass if the weights are triangular,
-    /// otherwise from a pass at each width.
+    /// The logits at each of the ascending `widths`, `[widths, N, classes]`: in one pass for triangular weights,
+    /// otherwise in a pass per width.
     ///
-    /// Each row is what [`Network::logits`] gives at its width: the activations of a narrower triangular network are the first
+    /// Each row equals [`Network::logits`] at its width: the activations of a narrower triangular network are the first
     /// channels of a wider one's, and the last layer is a sum over channels.
     ///
     /// # Panics
@@ -169,12 +170,12 @@ impl Network {
         self.logits_at(images, &self.widths(), mode)
     }
 
-    /// Where its tensors are, and so where the images have to be.
+    /// The device of its tensors, on which images must be.
     pub fn device(&self) -> Device {
         self.graph.classifier.weight.device()
     }
 
-    /// Moves it to `device`; its parameters lose their gradients.
+    /// Moves it to `device`; clears gradients.
     pub fn move_to(&mut self, device: Device) {
         let hidden = self.graph.nodes.iter_mut().flat_map(|node| node.layer.tensors_mut());
         for tensor in hidden.chain(self.graph.classifier.tensors_mut()) {
@@ -182,12 +183,12 @@ impl Network {
         }
     }
 
-    /// Channels of the last hidden layer.
+    /// Number of channels of the last hidden layer.
     pub fn channels(&self) -> usize {
         self.graph.classifier.channels()
     }
 
-    /// What training changes, in the order in which the layers run.
+    /// The trained tensors, in the order of the layers.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
         let learned = self.members().into_iter().filter(|(_, member)| member.role != Role::Statistic);
         let parameter = |(axis, Member { name, tensor, role })| Parameter {
@@ -199,20 +200,21 @@ impl Network {
         learned.map(parameter).collect()
     }
 
-    /// Every tensor that makes the network what it is: its parameters, then the running statistics.
+    /// All tensors: the parameters, then the running statistics.
     pub fn tensors(&self) -> Vec<(String, &Tensor)> {
         let (statistics, learned): (Vec<_>, Vec<_>) =
             self.members().into_iter().partition(|(_, member)| member.role == Role::Statistic);
         learned.into_iter().chain(statistics).map(|(_, member)| (member.name, member.tensor)).collect()
     }
 
-    /// The MD5 of all its tensors, in hexadecimal: what tells two networks apart.
+    /// The MD5 of all tensors, in hexadecimal, which identifies the network.
     pub fn md5(&self) -> String {
         let bytes: Vec<u8> = self.tensors().iter().flat_map(|(_, tensor)| bytes_of(tensor)).collect();
         md5_of(&bytes)
     }
 
-    /// Its tensors with their full names, and which axis of each counts the channels of a sliced layer, if one does.
+    /// The tensors with their full names, and the axis of each that counts the channels of a sliced layer, if there is
+    /// one.
     fn members(&self) -> Vec<(Option<usize>, Member<'_>)> {
         let hidden = self.graph.nodes.iter().flat_map(|node| {
             let full = |member: &Member<'_>| format!("{}.{}", node.name, member.name);
@@ -234,12 +236,12 @@ impl Network {
     }
 }
 
-/// The same images, with the channels of a pixel side by side in memory, which is what convolves them fastest.
+/// The images in channels-last memory format, which convolves fastest.
 fn channels_last(images: &Tensor) -> Tensor {
     images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// The values of `tensor` in rows, as they lie in memory.
+/// The values of `tensor` as bytes, row-major.
 pub(crate) fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
@@ -247,7 +249,7 @@ pub(crate) fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     bytes
 }
 
-/// These values as a tensor of the kind and on the device of `tensor`.
+/// These values as a tensor with the number format and device of `tensor`.
 pub(crate) fn beside(tensor: &Tensor, values: &[f64]) -> Tensor {
     Tensor::from_slice(values).to_device(tensor.device()).to_kind(tensor.kind())
 }

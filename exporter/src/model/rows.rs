@@ -1,18 +1,17 @@
-//! Small maps side by side in one, for convolutions whose kernels take a row at a time.
+//! Tiles small maps side by side for convolution kernels that process a row at a time.
 //!
-//! A processor with AMX adds up 32 products at once. What is added up for a weight's gradient are the pixels of a row of
-//! the map, so a row of 4 pixels leaves seven eighths of it idle. One without AMX takes as long either way.
+//! A processor with AMX sums 32 products at once. A weight's gradient is a sum over the pixels of a row of the map, so
+//! a row of 4 pixels uses an eighth of the unit. Without AMX, tiling makes no difference.
 
 use tch::Tensor;
 
-/// Pixels that a row should have.
+/// Target number of pixels in a row.
 const LONG: i64 = 32;
-/// Rows of more pixels stay as they are: putting them together would cost what it saves.
+/// Longer rows are not tiled: the copies would cost what tiling saves.
 const SHORT: i64 = 8;
 
-/// What `convolve`, which keeps the size of a map, makes of `maps` (`[N, C, H, W]`), but computed on rows of up to 32 pixels:
-/// as many small maps as their number can be divided by lie side by side. `between` columns of zeros are enough to keep a
-/// map from seeing its neighbour.
+/// Applies `convolve`, which keeps the map size, to `maps` (`[N, C, H, W]`), tiled to rows of up to 32 pixels by the
+/// largest divisor of N that fits. `between` columns of zeros separate neighbouring maps and must cover the kernel.
 pub(super) fn with_long_rows(maps: &Tensor, between: i64, convolve: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let [images, _, height, width] = maps.size()[..] else { unreachable!("maps have four axes") };
     let beside = (2..=LONG / width).rev().find(|beside| images % beside == 0);
@@ -32,14 +31,14 @@ mod tests {
 
     use tch::Kind;
 
-    /// Numbers without a pattern that a mistake could keep, of which gradients can be asked.
+    /// Irregular values with gradients.
     fn values(size: &[i64]) -> Tensor {
         let count: i64 = size.iter().product();
         let values: Vec<f64> = (0..count).map(|index| f64::from((index * 37 % 101) as i32) / 50.0 - 1.0).collect();
         Tensor::from_slice(&values).to_kind(Kind::Double).view(size).set_requires_grad(true)
     }
 
-    /// The answers, and the gradients of maps and weights where each answer counts differently.
+    /// The outputs, and the gradients of maps and weights for a weighted sum of the outputs.
     fn learned(maps: &Tensor, weight: &Tensor, answers: &Tensor) -> [Tensor; 3] {
         let gradients =
             Tensor::run_backward(&[(answers * values(&answers.size())).sum(None)], &[maps, weight], false, false);

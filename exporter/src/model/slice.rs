@@ -1,4 +1,4 @@
-//! Slicing: a network at one width as a network of its own.
+//! Slices a network to one width.
 
 use anywidth::engine::Width;
 use tch::Tensor;
@@ -8,8 +8,8 @@ use super::{Classifier, Convolution, Graph, Linear, Network, Node, Weights};
 use crate::data::Shape;
 
 impl Network {
-    /// The ordinary network that this one is at `width`: the active channels of each layer, with the normalization of that
-    /// width. Its parameters are copies.
+    /// The ordinary network that this one is at `width`: the active channels of each layer, with the normalization of
+    /// that width. Copies its parameters.
     ///
     /// # Panics
     /// If the network is dense and `width` is not full.
@@ -41,7 +41,7 @@ impl Network {
 }
 
 impl Network {
-    /// The same network with copies of its parameters; of normalization, the set of full width.
+    /// A copy of the network, with the normalization set of full width only.
     #[must_use]
     pub fn copied(&self) -> Network {
         let Network { architecture, weights, .. } = *self;
@@ -55,7 +55,7 @@ impl Network {
     }
 }
 
-/// The layer for an input of `before` channels, and how many channels it gives.
+/// The sliced layer for an input of `before` channels, and its number of output channels.
 fn sliced(layer: &Layer, width: Width, before: usize) -> (Layer, usize) {
     match layer {
         Layer::Convolution(convolution) => {
@@ -85,7 +85,7 @@ fn matrix(matrix: &Matrix, width: Width, before: usize) -> (Matrix, usize) {
     let weight = Matrix {
         fan_in: if own { FanIn::Own } else { FanIn::All },
         values: copied(&narrow(&matrix.masked())),
-        // What a triangular layer does not read stays unread.
+        // The mask of a triangular layer remains.
         mask: narrow(&matrix.mask).copy(),
     };
     (weight, rows)

@@ -1,4 +1,4 @@
-//! Where training starts: other weights than random ones, for a head start.
+//! Initialization of weights other than random.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use tch::{Kind, Tensor};
 use super::layer::FanIn;
 use super::{Convolution, Layer, Mode, Network, Window, channels_last};
 
-/// Makes rows of the later convolutions copies: output channel `i` passes input channel `i * C_in / C_out` through, where
-/// that is a whole number. The other rows stay as they are.
+/// Initializes rows of the later convolutions as copies: output channel `i` passes input channel `i * C_in / C_out`
+/// through if that is an integer. Other rows are unchanged.
 ///
-/// That channel is the last that the row may read, so narrow widths get copies of what they have.
+/// That channel is the last in the row's fan-in, so narrow widths copy channels that they have.
 pub fn pass_through(network: &Network) {
     convolutions(network).skip(1).filter(|it| it.weight.fan_in != FanIn::Own).for_each(copy_channels);
 }
@@ -28,9 +28,9 @@ fn copy_channels(convolution: &Convolution) {
     });
 }
 
-/// Gives `network` the hidden layers of `source`, the same architecture for images of a size of their own. Stages that only
-/// `network` has pass on what they get, of which the pooling at the end leaves what it would have left anyway; of kernels of
-/// another size, the middle is the same.
+/// Gives `network` the hidden layers of `source`, which has the same architecture for another image size. Stages that
+/// only `network` has are initialized to pass their input through, so the final pooling gives about the same result;
+/// kernels of another size get the same middle.
 pub fn transfer(source: &Network, network: &Network) {
     let theirs: HashMap<String, &Tensor> = source.tensors().into_iter().collect();
     let copy = |name: &str, tensor: &Tensor| {
@@ -56,7 +56,7 @@ pub fn transfer(source: &Network, network: &Network) {
     }
 }
 
-/// Gives the middle of kernels `to` what the middle of kernels `from`, of another odd size, has, and zeros around it.
+/// Copies the middle of the kernels `from`, of another odd size, to the middle of `to`, with zeros around it.
 fn copy_middle(to: &Tensor, from: &Tensor) {
     let [ours, theirs] = [to, from].map(|kernels| kernels.size()[2]);
     let side = ours.min(theirs);
@@ -70,9 +70,9 @@ fn copy_middle(to: &Tensor, from: &Tensor) {
     });
 }
 
-/// Lets the stem of `network`, whose stride is larger than that of `source`, say of `images` (`[N, C, H, W]` in 0..1) what
-/// the stem of `source` says of them once they are as much smaller: the kernels that come closest over all patches. Does
-/// nothing where the strides are the same.
+/// Fits the stem of `network`, whose stride is larger than that of `source`, so that its output for `images` (`[N, C,
+/// H, W]` in 0..1) approximates the output of `source` for the downscaled images: least squares over all patches. Does
+/// nothing if the strides are equal.
 pub fn fit_stem(source: &Network, network: &Network, images: &Tensor) {
     let stem = |network: &Network| convolutions(network).next().map(|it| (it.weight.values.detach(), it.window));
     let (Some((theirs, coarse)), Some((ours, fine))) = (stem(source), stem(network)) else { return };
@@ -90,7 +90,7 @@ pub fn fit_stem(source: &Network, network: &Network, images: &Tensor) {
         let places = |length: i64| (length + 2 * padding - side) / stride + 1;
         let patches = images.im2col([side; 2], [1, 1], [padding; 2], [stride; 2]);
         let patches = patches.view([images.size()[0], -1, places(height), places(width)]);
-        // Both maps begin at the same pixel; one may have a row more, and borders are of zeros of different sizes.
+        // Both maps begin at the same pixel; one may have an extra row, and the zero borders differ.
         let inside = |maps: &Tensor| {
             let [rows, columns] = [2, 3].map(|axis| patches.size()[axis].min(wanted.size()[axis]) - 2);
             maps.narrow(2, 1, rows).narrow(3, 1, columns).permute([0, 2, 3, 1]).flatten(0, 2).to_kind(Kind::Double)
@@ -104,15 +104,15 @@ pub fn fit_stem(source: &Network, network: &Network, images: &Tensor) {
     });
 }
 
-/// Added to the squares of neighbouring pixels, which are much alike, as a share of their mean.
+/// Ridge regularization as a share of the mean square, because neighbouring pixels are highly correlated.
 const RIDGE: f64 = 1e-4;
 
-/// Makes the first convolution's rows the principal components of the patches of `images` (`[N, C, H, W]` in 0..1),
-/// each with both signs side by side; rows beyond the last component stay as they are.
+/// Sets the first convolution's rows to the principal components of the patches of `images` (`[N, C, H, W]` in 0..1),
+/// each with both signs; rows beyond the last component are unchanged.
 ///
-/// Batch normalisation follows and scales what a row gives to variance 1, which makes the components white. So all rows
-/// get the length that random ones have on average, and learn as fast. Components of brightness and of colour are mixed,
-/// each kind in the order of its variance, so that the narrowest widths see both.
+/// The following batch normalization scales each output to variance 1, which whitens the components. All rows get the
+/// expected length of random ones, so that they learn at the same speed. Components of brightness and colour are
+/// interleaved, each in the order of variance, so that the narrowest widths have both.
 pub fn whitened_stem(network: &Network, images: &Tensor) {
     let stem = convolutions(network).next().expect("a network begins with a convolution");
     tch::no_grad(|| {
@@ -129,9 +129,9 @@ pub fn whitened_stem(network: &Network, images: &Tensor) {
     });
 }
 
-/// Makes a network whose normalisations are folded away, or of other images, one that can be trained: each layer with
-/// a normalisation right after it gets rows of the length that random ones have, and each normalisation the statistics of
-/// `images` (`[N, C, H, W]` in 0..1). In evaluation the network computes what it did before; in training, about that.
+/// Prepares a network for training whose normalizations are folded, or which was trained on other images: rows before a
+/// normalization get the length of random ones, and normalizations the statistics of `images` (`[N, C, H, W]` in 0..1).
+/// The output in evaluation is unchanged; the output in training is about the same.
 pub fn calibrated(network: &Network, images: &Tensor) {
     let mode = Mode::EVALUATION;
     tch::no_grad(|| {
@@ -159,8 +159,8 @@ pub fn calibrated(network: &Network, images: &Tensor) {
     });
 }
 
-/// The principal components of the patches that `window` takes from `images` (those inside of the image),
-/// `[C * side * side, C, side, side]`, largest variance first, each of length 1 and with its largest value positive.
+/// The principal components of the patches of `images` (those inside the image) in `window`, `[C * side * side, C,
+/// side, side]`, in descending order of variance, each of length 1 and with its largest value positive.
 fn components(images: &Tensor, window: Window) -> Tensor {
     let channels = images.size()[1];
     let [side, stride] = [window.side, window.stride].map(|length| length as i64);
@@ -172,14 +172,14 @@ fn components(images: &Tensor, window: Window) -> Tensor {
     (vectors * largest.sign()).view([-1, channels, side, side])
 }
 
-/// Does most of the component (`[C, K, K]`, of length 1) lie where all of the image's channels are alike?
+/// Whether most of the component (`[C, K, K]`, of length 1) is equal in all image channels.
 fn is_brightness(component: &Tensor) -> bool {
     let channels = component.size()[0] as f64;
     let alike = component.mean_dim([0i64].as_slice(), false, None).square().sum(Kind::Double).double_value(&[]);
     alike * channels > 0.5
 }
 
-/// The indices of both kinds, each kind in its order: every third place is colour's, the second one first.
+/// The indices of both kinds, each in order: every third position, starting with the second, is a colour component.
 fn mixed(brightness: &[bool]) -> Vec<usize> {
     let of_kind = |kind| (0..brightness.len()).filter(move |&index| brightness[index] == kind);
     let (mut light, mut colour) = (of_kind(true), of_kind(false));

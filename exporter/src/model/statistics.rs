@@ -1,4 +1,4 @@
-//! Normalization statistics of networks that do not share them among widths.
+//! Normalization statistics per width, for networks that do not share them.
 
 use anywidth::engine::Width;
 use tch::Tensor;
@@ -7,8 +7,8 @@ use super::layer::Layer;
 use super::{Mode, Network, channels_last};
 
 impl Network {
-    /// The same network with a set of statistics, factors and summands of its own for each of the ascending `widths`, the last
-    /// of which is full; each begins as a copy of what was shared.
+    /// The network with a separate normalization set for each of the ascending `widths`, the last of which is full;
+    /// each is initialized as a copy of the shared set.
     #[must_use]
     pub fn with_norms_for(mut self, widths: &[Width]) -> Network {
         for node in &mut self.graph.nodes {
@@ -19,9 +19,9 @@ impl Network {
         self
     }
 
-    /// Measures the statistics of every set anew, each at its own width, as those of `images` (`[N, C, H, W]` in 0..1).
+    /// Recalibrates the statistics of every set at its own width to those of `images` (`[N, C, H, W]` in 0..1).
     ///
-    /// Layer by layer: a layer's statistics are those of what the layers before it give with their new ones.
+    /// Proceeds layer by layer: each layer is measured on the output of the recalibrated layers before it.
     pub fn recalibrate(&self, images: &Tensor) {
         let mode = Mode { training: false, precision: images.kind() };
         tch::no_grad(|| {
@@ -37,7 +37,7 @@ impl Network {
         });
     }
 
-    /// The widths that have normalization statistics of their own, ascending; full width alone where all widths share them.
+    /// The widths with separate normalization statistics, ascending; only full width if all widths share them.
     pub fn norm_widths(&self) -> Vec<Width> {
         let norms = self.graph.nodes.iter().find_map(|node| match &node.layer {
             Layer::Norm(norm) => Some(norm.sets.iter().map(|set| set.width).collect()),

@@ -1,9 +1,9 @@
-//! vgg-8: a stem and three or more stages of two convolutions, each 3x3 with a border of zeros; one linear layer.
+//! vgg-8: a stem, three or more stages of two 3x3 convolutions with zero padding, and one linear layer.
 //!
-//! The images' shorter side decides how deep it is. With `k = round(log2(side / 32))`, the stem strides by `2^k`, so that
-//! the maps after it are about as large as those of 32 pixels; a stem that strides by 4 has 5x5 kernels, because 3x3 ones
-//! would miss pixels. There are `3 + k` stages where the maps allow it, for a stage pools a map of at least 2 pixels.
-//! Stages beyond the third have as many channels as the third.
+//! The shorter image side decides the depth. With `k = round(log2(side / 32))`, the stem has stride `2^k`, so that its
+//! maps are about as large as those of 32 pixels; a stem with stride 4 has 5x5 kernels, because 3x3 ones would skip
+//! pixels. There are `3 + k` stages, as far as each stage has at least 2 pixels to pool. Stages beyond the third have
+//! as many channels as the third.
 //!
 //! | side | stem | stages |
 //! |---|---|---|
@@ -17,20 +17,20 @@ use std::ops::RangeInclusive;
 use rand::Rng;
 
 use super::Graph;
-use super::graph::Builder;
+use super::graph::{Activation, Builder};
 use super::layer::Window;
 
-/// Pixels that an image may have on each side.
+/// Supported image sides.
 pub const SIDES: RangeInclusive<usize> = 28..=128;
 
-/// The side for which the stem does not stride.
+/// The side for which the stem has stride 1.
 const USUAL_SIDE: f64 = 32.0;
 
-/// The graph with these `channels` in the stages and half of the first in the stem.
+/// The graph with these `channels` in the stages, and half of the first in the stem.
 ///
-/// The first convolution of a stage is pooled before it is normalised, which leaves a quarter of the values to
-/// normalise. Such a normalisation cannot be folded into the convolution: a negative factor would turn the maximum
-/// into a minimum.
+/// The first convolution of a stage is pooled before it is normalized, which leaves a quarter of the values to
+/// normalize. This normalization cannot be folded into the convolution, because a negative factor would turn the
+/// maximum into a minimum.
 ///
 /// # Panics
 /// If a side of the images is not in [`SIDES`], or a count is zero (below 2 in the first stage).
@@ -38,42 +38,36 @@ pub fn graph<R: Rng>(mut build: Builder<'_, R>, channels: [usize; 3], classes: u
     let image = build.shape(build.image());
     assert!([image.height, image.width].iter().all(|side| SIDES.contains(side)), "vgg-8 for images of {image}");
     let side = image.height.min(image.width);
-    let maps = build.convolution(0, channels[0] / 2, stem(side));
-    let maps = build.norm(maps);
-    let mut maps = build.relu(maps);
+    let mut maps = build.block(0, channels[0] / 2, stem(side), Activation::Relu);
     for stage in 0..stages(side) {
         let here = channels[stage.min(2)];
         maps = build.convolution(maps, here, Window::same(3));
         maps = build.max_pool(maps, 2);
-        maps = build.norm(maps);
-        maps = build.relu(maps);
-        maps = build.convolution(maps, here, Window::same(3));
-        maps = build.norm(maps);
-        maps = build.relu(maps);
+        maps = build.normalized(maps, Activation::Relu);
+        maps = build.block(maps, here, Window::same(3), Activation::Relu);
     }
     build.global_max_pool(maps);
     build.finish(classes)
 }
 
-/// The smallest side of images that a network built for images of `side` pixels can read: each stage halves the map, rounded
-/// down.
+/// The smallest image side that a network built for `side` pixels can read: each stage halves the map, rounded down.
 pub(super) fn least_side(side: usize) -> usize {
     stem(side).stride * ((1 << stages(side)) - 1) + 1
 }
 
-/// How often the usual side is doubled to give about `side`.
+/// Number of doublings from the usual side to about `side`.
 fn doublings(side: usize) -> u32 {
     (side as f64 / USUAL_SIDE).log2().round() as u32
 }
 
-/// Where the stem's kernels are put on images whose shorter side is `side`.
+/// The stem's kernel for images with the shorter side `side`.
 fn stem(side: usize) -> Window {
     let stride = 1 << doublings(side);
     let kernel = if stride < 4 { 3 } else { 5 };
     Window { side: kernel, stride, padding: kernel / 2 }
 }
 
-/// How many stages follow the stem; each halves the map, rounded down.
+/// Number of stages after the stem; each halves the map, rounded down.
 fn stages(side: usize) -> usize {
     let map = side.div_ceil(stem(side).stride);
     (3 + doublings(side)).min(map.ilog2()) as usize
@@ -83,7 +77,7 @@ fn stages(side: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The table at the head of this file.
+    /// The table in the module documentation.
     #[test]
     fn the_shorter_side_decides_the_stem_and_the_stages() {
         for (sides, kernel, stride, count) in

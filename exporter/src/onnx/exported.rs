@@ -1,8 +1,8 @@
-//! Reading a file back that this program wrote: the inverse of the writer.
+//! Reads a file that this program wrote: the inverse of the writer.
 //!
-//! What a file has to hold is what the writer writes for the network that the file names, which has to be the one that is to
-//! be filled, for images of whatever size: node by node and shape by shape. Whatever else it is, it is refused, with the
-//! first thing that differs. Nothing is allocated by a file's word but a network of the caller's own channels.
+//! The file must equal what the writer writes for the network to be filled, for images of any size, node by node and
+//! shape by shape; otherwise the first difference is reported. Allocations are bounded by the caller's network, not by
+//! the file.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,7 +23,7 @@ use crate::file::md5_of;
 use crate::model::{Family, Graph, Layer, Matrix, Network, NodeId, NormSet, Normalisation, start};
 use crate::train::{Origin, Recipe};
 
-/// A model file of this program.
+/// A model file written by this program.
 #[derive(Debug)]
 pub struct Exported {
     graph: GraphProto,
@@ -32,44 +32,44 @@ pub struct Exported {
     origin: Origin,
 }
 
-/// What became of the last layer of a network that was filled.
+/// What happened to the last layer of a filled network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
-    /// It is the file's.
+    /// Replaced by the file's.
     Kept,
-    /// It has the file's rows for so many classes, those of the same name; the others are as they were.
+    /// This many rows, of classes with the same name, are the file's; the others are unchanged.
     Partly(usize),
-    /// It is as it was: the file's tells other classes apart.
+    /// Unchanged: the file has other classes.
     OtherClasses,
-    /// It is as it was: the file's reads maps of another size, which images of another size give.
+    /// Unchanged: the file's last layer reads maps of another size, because its images have another size.
     OtherMaps,
 }
 
-/// Why a file's weights cannot be had.
+/// Why a file's weights cannot be used.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The system did not give the file.
+    /// The file cannot be read.
     #[error("cannot be read")]
     Io(#[from] std::io::Error),
-    /// It is larger than a server would take.
-    #[error("has more than {MAX_FILE_BYTES} bytes, which are the most that are read")]
+    /// The file is larger than the server accepts.
+    #[error("has more than {MAX_FILE_BYTES} bytes, the maximum")]
     TooLarge,
-    /// It is something else, or its end is missing.
-    #[error("is no ONNX file, or not a whole one")]
+    /// Not an ONNX file, or a truncated one.
+    #[error("is not an ONNX file, or is truncated")]
     NotOnnx(#[from] prost::DecodeError),
-    /// Another program wrote it, or changed it.
-    #[error("is not as this exporter writes it: {0}")]
+    /// Written or changed by another program.
+    #[error("was not written by this exporter: {0}")]
     Foreign(String),
-    /// It is of another network than the one that is to be filled.
+    /// A file of another network.
     #[error("{what} is {found}, but {expected} is to be trained{hint}")]
     Other {
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
-        /// What the file has.
+        /// The file's value.
         found: String,
-        /// What the network has.
+        /// The network's value.
         expected: String,
-        /// What to do, if that is known.
+        /// A hint, if there is one.
         hint: String,
     },
 }
@@ -78,7 +78,7 @@ impl Exported {
     /// Reads the file `path`.
     ///
     /// # Errors
-    /// [`ReadError`] if there is no such file, or none that this program wrote.
+    /// [`ReadError`] if the file is missing, or was not written by this program.
     pub fn read(path: &Path) -> Result<Exported, ReadError> {
         let path = path.canonicalize()?;
         let mut bytes = Vec::new();
@@ -104,17 +104,17 @@ impl Exported {
         Ok(Exported { graph, labels, recipe, origin })
     }
 
-    /// What is told of it by whoever starts from it.
+    /// The description of the file in a recipe.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Gives `network`, whose classes are `labels`, the file's weights. For images of the size that the file's network
-    /// reads, it then computes in evaluation what the file does, up to the last layer if that is not kept; for others, it
-    /// has the same convolutions, and [`Exported::fit`] makes up for the size.
+    /// Fills `network`, whose classes are `labels`, with the file's weights. For images of the file's size, it then
+    /// computes in evaluation what the file computes, up to the last layer if that is not kept. For other sizes, it has
+    /// the same convolutions; [`Exported::fit`] adapts the stem.
     ///
     /// # Errors
-    /// [`ReadError`] names what is not as in `network`, some of which may be filled by then.
+    /// [`ReadError`] names the first difference; `network` may be partly filled.
     pub fn fill(&self, network: &Network, labels: &[String]) -> Result<Head, ReadError> {
         let source = self.network(network)?;
         let theirs = |label: &String| self.labels.iter().position(|known| known == label);
@@ -137,11 +137,11 @@ impl Exported {
         Ok(head)
     }
 
-    /// Lets the first convolution of `network`, which was filled, say of `images` (`[N, C, H, W]` in 0..1) what the file's
-    /// says of them at the size that it reads. Does nothing where that is the same already.
+    /// Fits the first convolution of the filled `network` to that of the file, by their outputs on `images` (`[N, C, H,
+    /// W]` in 0..1) at each network's size. Does nothing if the strides are equal.
     ///
     /// # Errors
-    /// As for [`Exported::fill`].
+    /// See [`Exported::fill`].
     pub fn fit(&self, network: &Network, images: &Tensor) -> Result<(), ReadError> {
         start::fit_stem(&self.network(network)?, network, images);
         Ok(())
@@ -152,19 +152,19 @@ impl Exported {
         self.recipe.dataset.shape()
     }
 
-    /// The file's own hidden layers, in a network that is like `network` but for the size of its images and the last layer.
+    /// The file's hidden layers in a network like `network`, for the file's image size and with another last layer.
     fn network(&self, network: &Network) -> Result<Network, ReadError> {
         self.check_kind(network)?;
         let (image, normalisation) = (self.image(), self.origin.normalisation.clone());
         let architecture = network.architecture;
-        architecture.check(image).map_err(ReadError::Foreign)?;
+        architecture.check(image).map_err(|error| ReadError::Foreign(error.to_string()))?;
         let source = Network::new(architecture, network.weights, image, 1, normalisation, 0, Kind::Float);
         self.check_graph(&source)?;
         tch::no_grad(|| (0..source.graph.nodes.len()).try_for_each(|id| self.fill_node(&source.graph, id)))?;
         Ok(source)
     }
 
-    /// Gives the layer `id` of `graph` the file's weights, and the normalization after it what is folded into them.
+    /// Sets the layer `id` of `graph` and the normalization after it from the file's folded weights.
     fn fill_node(&self, graph: &Graph, id: NodeId) -> Result<(), ReadError> {
         let node = &graph.nodes[id];
         match (&node.layer, node.layer.matrix(), graph.folded_norm(id)) {
@@ -182,7 +182,7 @@ impl Exported {
         Ok(())
     }
 
-    /// What becomes of the last layer of `network`, `shared` of whose classes the file has too.
+    /// Fills the last layer of `network`, which has `shared` classes in common with the file.
     fn head(&self, network: &Network, labels: &[String], shared: usize) -> Result<Head, ReadError> {
         if shared == 0 {
             return Ok(Head::OtherClasses);
@@ -196,7 +196,7 @@ impl Exported {
         Ok(if self.labels == labels { Head::Kept } else { Head::Partly(shared) })
     }
 
-    /// Is it of the network that `network` is, for images of as many channels?
+    /// Checks that the file has the architecture of `network`, for images with as many channels.
     fn check_kind(&self, network: &Network) -> Result<(), ReadError> {
         let (ours, theirs) = (network.architecture, self.recipe.architecture);
         if ours != theirs {
@@ -223,7 +223,7 @@ impl Exported {
         Ok(())
     }
 
-    /// Is this what the writer makes of `network`, apart from numbers and the count of classes?
+    /// Checks that the file's graph is what the writer makes of `network`, except for values and the number of classes.
     fn check_graph(&self, network: &Network) -> Result<(), ReadError> {
         let expected = tch::no_grad(|| graph(network));
         let mut pairs = self.graph.node.iter().zip(&expected.node);
@@ -251,11 +251,11 @@ impl Exported {
         Ok(())
     }
 
-    /// The weights of the layer `node`, none of which is above the triangle, if it has one.
+    /// The weights of the layer `node`; fails if one above the triangle is not zero.
     fn weight(&self, node: &str, matrix: &Matrix) -> Result<Tensor, ReadError> {
         let name = format!("{node}.weight");
         let size = matrix.values.size();
-        // A linear layer's are written as a matrix.
+        // Linear layers are written as matrices.
         let written =
             if let [rows, columns, positions] = size[..] { vec![rows, columns * positions] } else { size.clone() };
         let weight = self.tensor(&name, &written)?.view(size.as_slice());
@@ -271,7 +271,7 @@ impl Exported {
     }
 }
 
-/// The metadata entry `key`, from its JSON.
+/// The metadata entry `key`, parsed as JSON.
 fn entry<T: DeserializeOwned>(model: &ModelProto, key: &str) -> Result<T, ReadError> {
     let found = model.metadata_props.iter().find(|entry| entry.key == key);
     let entry = found.ok_or_else(|| ReadError::Foreign(format!("it has no metadata {key:?}")))?;
@@ -291,12 +291,12 @@ fn normalisation(graph: &GraphProto, channels: usize) -> Result<Normalisation, R
     Ok(Normalisation { mean, std })
 }
 
-/// The shortest decimal that is this number in single precision, which is what was once written as such.
+/// The shortest decimal that gives this number in single precision: the value originally written.
 fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-/// The weights `name`, which have to be of this `size` and finite.
+/// The weights `name`; fails unless they have this `size` and are finite.
 fn tensor(graph: &GraphProto, name: &str, size: &[i64]) -> Result<Tensor, ReadError> {
     let foreign = |reason: &str| ReadError::Foreign(format!("{name} {reason}"));
     let found = graph.initializer.iter().find(|tensor| tensor.name == name).ok_or_else(|| foreign("is missing"))?;
@@ -305,11 +305,11 @@ fn tensor(graph: &GraphProto, name: &str, size: &[i64]) -> Result<Tensor, ReadEr
         return Err(foreign(&format!("is {dims:?}, expected {size:?}")));
     }
     if *data_type != DataType::Float as i32 || raw_data.len() as i64 != 4 * size.iter().product::<i64>() {
-        return Err(foreign("is not held as 32-bit floats"));
+        return Err(foreign("is not stored as 32-bit floats"));
     }
     let values = raw_data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect::<Vec<f32>>();
     if !values.iter().all(|value| value.is_finite()) {
-        return Err(foreign("has a number that is none"));
+        return Err(foreign("has a value that is not a number"));
     }
     Ok(Tensor::from_slice(&values).to_kind(Kind::Float).view(size))
 }
@@ -318,7 +318,7 @@ fn copy(to: &Tensor, from: &Tensor) {
     tch::no_grad(|| to.shallow_clone().copy_(from));
 }
 
-/// `<model>/<version>/model.onnx` of a file in a folder of models, of another its own name.
+/// `<model>/<version>/model.onnx` for a file in a model folder, otherwise the file's name.
 fn short_name(path: &Path) -> String {
     let mut parts: Vec<_> = path.iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
     let in_models = parts.len() == 3 && parts[1].parse::<u64>().is_ok();

@@ -1,4 +1,4 @@
-//! The graph of a network as ONNX nodes: one for each layer, but for normalizations that are folded into the layer before.
+//! The ONNX graph of a network: one node per layer, except for normalizations folded into the layer before.
 
 use tch::{Kind, Tensor};
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -10,9 +10,9 @@ use tract_onnx::pb::{
 
 use crate::model::{BatchNorm, FanIn, Layer, Matrix, Network, Node, NodeId, Window};
 
-/// The name of the graph's input, `[N, C, H, W]` in 0..1.
+/// Name of the graph's input, `[N, C, H, W]` in 0..1.
 const IMAGE: &str = "image";
-/// The name of the graph's output, `[N, classes]`.
+/// Name of the graph's output, `[N, classes]`.
 const LOGITS: &str = "logits";
 
 /// A graph under construction.
@@ -20,7 +20,7 @@ struct Writer<'a> {
     network: &'a Network,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
-    /// The name of each node's value, by the node's index.
+    /// The name of each node's value, by node index.
     values: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn graph(network: &Network) -> GraphProto {
 }
 
 impl Writer<'_> {
-    /// Writes the node `id`, all of whose inputs are written, and returns the name of its value.
+    /// Writes the node `id`, whose inputs are already written, and returns the name of its value.
     fn node(&mut self, id: NodeId) -> String {
         let network = self.network;
         let node = &network.graph.nodes[id];
@@ -65,7 +65,7 @@ impl Writer<'_> {
                 parameters[0].1 = parameters[0].1.flatten(1, 2);
                 self.push(&node.name, "Gemm", vec![integer("transB", 1)], vec![flat], parameters)
             }
-            // What is folded has no value of its own.
+            // A folded normalization has no value of its own.
             Layer::Norm(norm) => match network.graph.folded_norm(node.inputs[0]) {
                 Some((folded, _)) if folded == id => self.values[node.inputs[0]].clone(),
                 _ => {
@@ -110,7 +110,7 @@ impl Writer<'_> {
         self.push(LOGITS, "Gemm", vec![integer("transB", 1)], vec![flat], parameters);
     }
 
-    /// The weights of the layer `id`, with the bias that the normalization after it leaves, if there is one to fold.
+    /// The weights of the layer `id`, and the bias if a normalization is folded into it.
     fn folded(&self, id: NodeId, weight: &Matrix) -> Vec<(String, Tensor)> {
         let graph = &self.network.graph;
         let name = |what: &str| format!("{}.{what}", graph.nodes[id].name);
@@ -119,12 +119,12 @@ impl Writer<'_> {
                 let (weight, bias) = weight.folded(norm);
                 vec![(name("weight"), weight), (name("bias"), bias)]
             }
-            // The mask makes -0.0 of a negative weight; adding 0.0 makes +0.0 of it.
+            // The mask turns negative weights into -0.0; adding 0.0 turns them into +0.0.
             None => vec![(name("weight"), weight.masked() + 0.0)],
         }
     }
 
-    /// The value of the node `id` as `[N, C * H * W]`, by a node of this `name` if it is not that already.
+    /// The value of the node `id` as `[N, C * H * W]`; adds a node `name` if it is not flat.
     fn flat(&mut self, id: NodeId, name: &str) -> String {
         let mut source = id;
         while let Layer::Norm(_) | Layer::Relu | Layer::Relu6 = self.network.graph.nodes[source].layer {
@@ -141,13 +141,13 @@ impl Writer<'_> {
         node.inputs.iter().map(|&input| self.values[input].clone()).collect()
     }
 
-    /// A node without parameters.
+    /// Adds a node without parameters.
     fn plain(&mut self, node: &Node, op_type: &str, attributes: Vec<AttributeProto>) -> String {
         let inputs = self.inputs(node);
         self.push(&node.name, op_type, attributes, inputs, Vec::new())
     }
 
-    /// A node that reads the values `input` and `parameters`, and writes the value `name`.
+    /// Adds a node that reads the values `input` and `parameters`, and writes the value `name`.
     fn push(
         &mut self,
         name: &str,
@@ -210,7 +210,7 @@ fn integers(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), r#type, ints: values.to_vec(), ..AttributeProto::default() }
 }
 
-/// A float32 value with a symbolic batch axis and these further `lengths`.
+/// A float32 value with a symbolic batch axis and the given `lengths`.
 fn value(name: &str, lengths: &[i64]) -> ValueInfoProto {
     let batch = dimension::Value::DimParam("N".into());
     let values = std::iter::once(batch).chain(lengths.iter().map(|&length| dimension::Value::DimValue(length)));

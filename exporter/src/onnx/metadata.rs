@@ -1,4 +1,4 @@
-//! What the file says about itself, as JSON strings; a server trusts none of it.
+//! The file's metadata, as JSON strings; the server validates all of it.
 
 use anywidth::engine::{Evaluation, Width};
 use anywidth::image::Preprocessing;
@@ -11,44 +11,44 @@ use crate::train::Recipe;
 pub struct Metadata {
     /// Class names, by index.
     pub labels: Vec<String>,
-    /// Accuracy on held-out images, at some widths, narrow to wide.
+    /// Accuracy on held-out images by width, narrow to wide.
     pub accuracy: Vec<(Width, f64)>,
-    /// What logits are divided by to give honest probabilities, at the same widths.
+    /// Calibration temperature (divisor of the logits) at the same widths.
     pub temperature: Vec<(Width, f64)>,
-    /// Whose images those are.
+    /// The images of these measurements.
     pub evaluation: Evaluation,
-    /// What was done to images before the network saw them.
+    /// Preprocessing of the network's input.
     pub preprocessing: Preprocessing,
-    /// How the network came to be, if it was trained.
+    /// How the network was trained, if it was.
     pub training: Option<Training>,
 }
 
-/// How a network came to be.
+/// How a network was trained.
 #[derive(Debug, Clone, Serialize)]
 pub struct Training {
-    /// The whole recipe, among it data set, method, epochs and seed.
+    /// The complete recipe, including data set, method, epochs and seed.
     #[serde(flatten)]
     pub recipe: Recipe,
-    /// Epochs that were done, if the run was exported before its last one.
+    /// Completed epochs, if the run was exported before its last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs_done: Option<usize>,
     /// Version of this program.
     pub exporter_version: &'static str,
 }
 
-/// The key of the class names.
+/// Key of the class names.
 pub(super) const LABELS: &str = "anywidth.labels";
-/// The field of [`Training`] that says how many epochs were done, if not all.
+/// The field of [`Training`] with the number of completed epochs, if not all.
 pub(super) const EPOCHS_DONE: &str = "epochs_done";
-/// The key of how the network came to be.
+/// Key of the training description.
 pub(super) const TRAINING: &str = "anywidth.training";
-/// Version of the layout of these entries.
+/// Version of the metadata format.
 const FORMAT: &str = "1";
-/// More widths than this are thinned out.
+/// Maximum number of widths; more are thinned out.
 const MOST_WIDTHS: usize = 64;
 
 impl Metadata {
-    /// Of one value for each of evenly spaced widths, those that go into the file, with their widths.
+    /// The values for the file, with their widths, from one value for each of evenly spaced widths.
     pub fn by_width(values: &[f64]) -> Vec<(Width, f64)> {
         let stride = values.len().div_ceil(MOST_WIDTHS);
         let counts = (1..=values.len()).rev().step_by(stride);
@@ -71,7 +71,7 @@ impl Metadata {
     }
 }
 
-/// Six places are more than any of these numbers mean.
+/// Rounds to six places, beyond the precision of any of these numbers.
 fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }

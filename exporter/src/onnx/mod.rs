@@ -1,7 +1,7 @@
-//! The ONNX file of a network: opset 17, BatchNorm folded where it follows a convolution, exact
-//! zeros above the triangles, the metadata of a server.
+//! ONNX export: opset 17, BatchNorm folded where it follows a convolution, exact zeros above the triangles, and the
+//! server's metadata.
 //!
-//! Walks the network's list of layers; knows nothing of how it was trained. [`Exported`] is such a file read back.
+//! Must not know training. [`Exported`] reads such a file.
 
 mod exported;
 mod graph;
@@ -15,12 +15,12 @@ use crate::model::Network;
 pub use exported::{Exported, Head, ReadError};
 pub use metadata::{Metadata, Training};
 
-/// ONNX operators as of 2021-12, which every runtime of the last years has.
+/// ONNX operators of December 2021, supported by every current runtime.
 const OPSET: i64 = 17;
-/// The file format that came with that operator set.
+/// The file format version of that operator set.
 const IR_VERSION: i64 = 8;
 
-/// The bytes of the ONNX file of `network`.
+/// The ONNX file of `network`.
 pub fn model(network: &Network, metadata: &Metadata) -> Vec<u8> {
     let entries = metadata.entries().into_iter().map(|(key, value)| StringStringEntryProto { key: key.into(), value });
     let model = ModelProto {

@@ -1,26 +1,26 @@
-//! Which class is taken for which.
+//! Confusion matrices.
 
 use std::fmt::Write;
 
 use super::{TAIL, escaped, head};
 
-/// How often images of each class were taken for each class.
+/// Counts of images by class and predicted class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     labels: Vec<String>,
-    /// `[class][taken for]`
+    /// `[class][predicted]`
     counts: Vec<Vec<usize>>,
 }
 
-/// Names are written, and cells are large enough for numbers, up to so many classes.
+/// Maximum number of classes with names and numbers in the figure.
 const MOST_NAMED: usize = 30;
-/// Pixels of all cells of a row, where that makes none too small for a number nor larger than it needs.
+/// Target width of all cells of a row in pixels, within limits on the cell size.
 const CELLS: usize = 320;
-/// Characters of a name that are written.
+/// Maximum number of characters of a name.
 const LONGEST_NAME: usize = 24;
 
 impl Confusion {
-    /// Counts pairs of a class and what it was taken for.
+    /// Counts pairs of a class and a predicted class.
     ///
     /// # Panics
     /// If an index is not below the number of labels.
@@ -30,7 +30,7 @@ impl Confusion {
         Confusion { labels: labels.into(), counts }
     }
 
-    /// The most frequent mistakes: how often, of how many, which class, what it was taken for.
+    /// The most frequent mistakes: count, images of the class, class, predicted class.
     pub fn worst(&self, most: usize) -> Vec<(usize, usize, &str, &str)> {
         let mut mistakes = Vec::new();
         for (class, row) in self.counts.iter().enumerate() {
@@ -44,8 +44,7 @@ impl Confusion {
         mistakes
     }
 
-    /// The share of a class's images that are taken for what they are, as the mean over the classes that have any: what
-    /// always answering the largest class would not raise.
+    /// Mean recall over the classes that have images (balanced accuracy).
     pub fn mean_recall(&self) -> f64 {
         let recall = |(class, row): (usize, &Vec<usize>)| {
             let of: usize = row.iter().sum();
@@ -55,8 +54,8 @@ impl Confusion {
         recalls.iter().sum::<f64>() / recalls.len() as f64
     }
 
-    /// A table as a figure: a row for each class, a column for each class that it was taken for, darker for a larger
-    /// share of the row.
+    /// The confusion matrix as a figure: a row per class, a column per predicted class, darker for a larger share of
+    /// the row.
     pub fn svg(&self, title: &str) -> String {
         let classes = self.labels.len();
         let named = classes <= MOST_NAMED;
@@ -79,7 +78,7 @@ impl Confusion {
                 let (x, beside) = (margin + class * cell + cell / 2, margin - 6);
                 add(format_args!("<text transform=\"translate({x} {beside}) rotate(-90)\" dy=\"4\">{name}</text>\n"));
             }
-            // Empty cells are left out: with a thousand classes most are.
+            // Omits empty cells: with a thousand classes most are empty.
             for (column, &count) in row.iter().enumerate().filter(|&(_, &count)| count > 0) {
                 let (x, share) = (margin + column * cell, count as f64 / of as f64);
                 let colour = if column == class { "#1f6feb" } else { "#d1490c" };
@@ -103,12 +102,13 @@ impl Confusion {
     }
 }
 
-/// Pixels that the written part of a name takes at most.
+/// Maximum width of the written part of a name in pixels.
 fn length(label: &str) -> usize {
     label.chars().take(LONGEST_NAME).map(|character| if is_wide(character) { 13 } else { 7 }).sum()
 }
 
-/// Is it as wide as it is high? (The blocks of Unicode Standard Annex 11, "East Asian Width", and of emoji.)
+/// Whether a character is as wide as it is high (the blocks of Unicode Standard Annex 11, "East Asian Width", and
+/// emoji).
 fn is_wide(character: char) -> bool {
     matches!(u32::from(character),
         0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F

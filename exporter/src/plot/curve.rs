@@ -1,4 +1,4 @@
-//! Accuracy against width.
+//! Curves of accuracy by width.
 
 use std::fmt::Write;
 
@@ -11,24 +11,23 @@ const HEIGHT: usize = 340;
 const AREA: [f64; 4] = [56.0, 20.0, 540.0, 290.0];
 const COLOURS: [&str; 8] = ["#1f6feb", "#d1490c", "#2b8a3e", "#7a3e9d", "#b08500", "#0b7285", "#c2255c", "#5c5f66"];
 
-/// A line to draw.
+/// A curve of a figure.
 #[derive(Debug)]
 pub struct Curve {
-    /// What it is called.
+    /// Its name in the legend.
     pub name: String,
     /// Accuracies (0..1) by ascending width (0..1).
     pub points: Vec<(f64, f64)>,
-    /// How many images each accuracy is of, if its interval is to be drawn.
+    /// Number of images of each accuracy, if the interval is to be drawn.
     pub images: Option<usize>,
 }
 
-/// Accuracy against width: a line for each of `curves`, in a band that shows the 95 % interval of its accuracies if the number
-/// of images is known.
+/// Accuracy by width: a line for each of `curves`, with a band for the 95 % interval if the number of images is known.
 pub fn accuracy_curve(title: &str, curves: &[Curve]) -> String {
     share_curve(title, "width", curves)
 }
 
-/// Shares against what stands below the `axis`, from 0 to 1.
+/// Shares from 0 to 1 by the quantity named `axis`.
 pub fn share_curve(title: &str, axis: &str, curves: &[Curve]) -> String {
     let [left, top, right, bottom] = AREA;
     let lowest = curves.iter().flat_map(Curve::band).map(|(_, low, _)| low).fold(1.0, f64::min);
@@ -72,7 +71,7 @@ pub fn share_curve(title: &str, axis: &str, curves: &[Curve]) -> String {
 }
 
 impl Curve {
-    /// The 95 % interval at each width, as its lower and its upper end.
+    /// The 95 % interval at each width: width, lower end, upper end.
     fn band(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         self.points.iter().map(|&(width, accuracy)| {
             let (low, high) = self.images.map_or((accuracy, accuracy), |images| interval(accuracy, images));
@@ -85,7 +84,7 @@ impl Curve {
 mod tests {
     use super::*;
 
-    /// The vertical extent of the band of a line at 80 %.
+    /// The height of the band of a line at 80 %.
     fn height(images: usize) -> f64 {
         let curve = Curve { name: "test".into(), points: vec![(0.25, 0.8), (1.0, 0.8)], images: Some(images) };
         let svg = accuracy_curve("accuracy", &[curve]);

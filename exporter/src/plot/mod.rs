@@ -1,6 +1,6 @@
-//! Figures for model cards, as SVG files: black on white, no script, no font of their own.
+//! Figures for model cards as SVG: black on white, without scripts and fonts.
 //!
-//! Knows numbers and names only, not where they come from.
+//! Must not know where numbers and names come from.
 
 mod confusion;
 mod curve;
@@ -8,7 +8,7 @@ mod curve;
 pub use confusion::Confusion;
 pub use curve::{Curve, accuracy_curve, share_curve};
 
-/// The beginning of a file of this size in pixels, which says `title` to who cannot see it.
+/// The start of a file of this size in pixels, with `title` for screen readers.
 fn head(width: usize, height: usize, title: &str) -> String {
     let title = escaped(title);
     format!(
@@ -20,7 +20,7 @@ fn head(width: usize, height: usize, title: &str) -> String {
 
 const TAIL: &str = "</svg>\n";
 
-/// Text in which nothing is markup.
+/// Escapes markup.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -29,7 +29,7 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // XML has no way to say the other control characters.
+            // XML cannot represent the other control characters.
             control if control.is_control() => out.push(' '),
             other => out.push(other),
         }

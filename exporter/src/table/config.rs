@@ -1,7 +1,7 @@
-//! A file of rows: one network on one data set by several methods, in TOML.
+//! A table file in TOML: one network on one data set by several methods.
 //!
-//! What stands in `[train]` and in a row's own `train` are the flags of `exporter train`, so a row can be trained by hand with
-//! the command that the page shows.
+//! `[train]` and a row's `train` are flags of `exporter train`, so a row can also be trained by the command that the
+//! page shows.
 
 use std::path::{Path, PathBuf};
 
@@ -17,85 +17,163 @@ use crate::train::method::STATISTICS;
 pub struct Config {
     /// The heading, such as "LeNet-3C1L on CIFAR-10".
     pub title: String,
-    /// A data set with a name.
+    /// A built-in data set.
     #[serde(default)]
     pub dataset: Option<String>,
-    /// A folder of images, instead.
+    /// A folder of images, as the alternative.
     #[serde(default)]
     pub data: Option<PathBuf>,
-    /// Where the area under the accuracy-width curve begins.
+    /// Lower end of the area under the accuracy-width curve.
     pub narrowest: f64,
-    /// Epochs that the paper trains for.
+    /// Epochs in the paper.
     #[serde(default)]
     pub paper_epochs: Option<usize>,
     /// Flags of `exporter train` for all rows.
     #[serde(default)]
     pub train: Table,
-    /// The rows, in the order in which they are trained and shown.
+    /// The rows, in the order of training and display.
     pub row: Vec<Row>,
     /// The file's name without its extension.
     #[serde(skip)]
     pub name: String,
 }
 
-/// One row of a table, trained once for each seed.
+/// A row of a table, trained once per seed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// What its runs are called: letters, digits and hyphens.
+    /// Name of its runs: letters, digits and hyphens.
     pub name: String,
-    /// What it is called on the page.
+    /// Title on the page.
     pub title: String,
-    /// Seeds; a run for each.
+    /// Seeds; one run each.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
-    /// Numbers of widths whose normalization statistics are measured after training; the row has a line for each.
+    /// Numbers of widths whose normalization statistics are measured after training; one line each.
     #[serde(default)]
     pub statistics: Vec<usize>,
-    /// Widths of ordinary networks that are trained one by one, and together make one line.
+    /// Widths of separately trained ordinary networks, which form one line together.
     #[serde(default)]
     pub widths: Vec<f64>,
-    /// The paper's area in percent, for each of the row's lines.
+    /// The paper's area in percent, for each line of the row.
     #[serde(default)]
     pub paper: Vec<f64>,
-    /// Flags of `exporter train` for this row, which win over those for all.
+    /// Flags of `exporter train` for this row, which override those for all.
     #[serde(default)]
     pub train: Table,
 }
 
-/// A training that a row asks for.
+/// A training of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunId {
     /// The row's name, the width if there are several, and the seed.
     pub name: String,
-    /// The width of an ordinary network, if the row has some.
+    /// The width of an ordinary network, if the row has several.
     pub width: Option<f64>,
     /// Its seed.
     pub seed: u64,
 }
 
-/// Why a file of rows cannot be used.
+/// Why a table file cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// The system did not give it.
+    /// The file cannot be read.
     #[error("{} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is no file of rows.
+    /// The file is not a table in TOML.
     #[error("{}: {reason}", path.display())]
-    Content {
+    Parse {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The parser's message.
         reason: String,
+    },
+    /// The table's settings are invalid.
+    #[error("{}: {reason}", path.display())]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// The invalid setting.
+        reason: TableError,
     },
 }
 
-/// Flags that a table sets by itself.
+/// Why a table's settings are refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// No images, or two sources of them.
+    #[error("dataset or data: exactly one of the two is required")]
+    Images,
+    /// The lower end of the area is out of range.
+    #[error("narrowest: {0} is not in 0..1")]
+    Narrowest(f64),
+    /// A flag that tables set themselves.
+    #[error("{place}: {name} is set by the table itself")]
+    OwnFlag {
+        /// `train` or the row.
+        place: String,
+        /// The flag.
+        name: String,
+    },
+    /// An unknown flag.
+    #[error("{place}: {name:?} is not a flag of exporter train; the nearest one is {near:?}")]
+    UnknownFlag {
+        /// `train` or the row.
+        place: String,
+        /// The flag.
+        name: String,
+        /// The most similar flag.
+        near: String,
+    },
+    /// An invalid row.
+    #[error("row {row:?}: {reason}")]
+    Row {
+        /// The row's name.
+        row: String,
+        /// The invalid setting.
+        reason: RowError,
+    },
+}
+
+/// Why a row's settings are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RowError {
+    /// The name is empty or has other characters.
+    #[error("a name has letters, digits and hyphens only")]
+    Name,
+    /// Another row has the same name.
+    #[error("the name is duplicated")]
+    Duplicate,
+    /// A list has the same value twice.
+    #[error("a seed, a width or a number of statistics is duplicated")]
+    Repeated,
+    /// A number of statistics is out of range.
+    #[error("statistics: {count} is not from {} to {}", STATISTICS.start(), STATISTICS.end())]
+    Statistics {
+        /// The number.
+        count: usize,
+    },
+    /// No seeds.
+    #[error("seeds: at least one is required")]
+    NoSeeds,
+    /// The number of the paper's values is not that of the row's lines.
+    #[error("paper: {values} values for {lines}")]
+    Paper {
+        /// The number of values.
+        values: usize,
+        /// The number of lines.
+        lines: usize,
+    },
+}
+
+/// Flags that tables set themselves.
 const OWN: [&str; 8] = ["seed", "run", "resume", "data", "width", "statistics", "device", "threads"];
 
 fn one_seed() -> Vec<u64> {
@@ -103,21 +181,21 @@ fn one_seed() -> Vec<u64> {
 }
 
 impl Config {
-    /// Reads the file `path`, whose flags have to be among `flags`, the names of `exporter train`'s.
+    /// Reads the file `path`; `flags` are the names of `exporter train`'s flags.
     ///
     /// # Errors
-    /// [`ConfigError`] names the line, the row or the flag that is wrong, and the nearest one that is known.
+    /// [`ConfigError`] names the invalid line, row or flag, and the nearest valid one.
     pub fn read(path: &Path, flags: &[String]) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let content = |reason: String| ConfigError::Content { path: path.into(), reason };
-        let config: Config = toml::from_str(&text).map_err(|error| content(unknown_key(&error.to_string())))?;
+        let config: Config = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.into(), reason: unknown_key(&error.to_string()) })?;
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let config = Config { name, ..config };
-        config.check(flags).map_err(content)?;
+        config.check(flags).map_err(|reason| ConfigError::Setting { path: path.into(), reason })?;
         Ok(config)
     }
 
-    /// The trainings that `row` asks for.
+    /// The trainings of `row`.
     pub fn runs(&self, row: &Row) -> Vec<RunId> {
         let widths: Vec<Option<f64>> =
             if row.widths.is_empty() { vec![None] } else { row.widths.iter().copied().map(Some).collect() };
@@ -130,7 +208,7 @@ impl Config {
         row.seeds.iter().flat_map(of_seed).collect()
     }
 
-    /// The arguments of `exporter train` for one of `row`'s runs, each in one word.
+    /// The arguments of `exporter train` for a run of `row`, one word each.
     pub fn arguments(&self, row: &Row, run: &RunId) -> Vec<String> {
         let mut flags = self.train.clone();
         flags.extend(row.train.clone());
@@ -145,45 +223,49 @@ impl Config {
         images.chain(flags.iter().flat_map(|(name, value)| arguments(name, value))).collect()
     }
 
-    fn check(&self, flags: &[String]) -> Result<(), String> {
+    fn check(&self, flags: &[String]) -> Result<(), TableError> {
         if self.dataset.is_some() == self.data.is_some() {
-            return Err("dataset or data: one of the two says where the images are".into());
+            return Err(TableError::Images);
         }
         if !(0.0..1.0).contains(&self.narrowest) {
-            return Err(format!("narrowest: {} is not in 0..1", self.narrowest));
+            return Err(TableError::Narrowest(self.narrowest));
         }
         check_flags("train", &self.train, flags)?;
         for (index, row) in self.row.iter().enumerate() {
-            let place = format!("row {:?}", row.name);
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            if row.name.is_empty() || !row.name.bytes().all(plain) {
-                return Err(format!("{place}: a name has letters, digits and hyphens only"));
-            }
-            if self.row[..index].iter().any(|other| other.name == row.name) {
-                return Err(format!("{place} is there twice"));
-            }
-            if twice(&row.seeds) || twice(&row.widths) || twice(&row.statistics) {
-                return Err(format!("{place}: a seed, a width or a number of statistics is there twice"));
-            }
-            if let Some(count) = row.statistics.iter().find(|count| !STATISTICS.contains(*count)) {
-                let (least, most) = (STATISTICS.start(), STATISTICS.end());
-                return Err(format!("{place}: statistics: {count} is not allowed, {least} to {most}"));
-            }
-            if row.seeds.is_empty() {
-                return Err(format!("{place}: seeds: none, at least one is expected"));
-            }
-            let lines = row.statistics.len().max(1);
-            if !row.paper.is_empty() && row.paper.len() != lines {
-                return Err(format!("{place}: paper: {} values for {lines}", row.paper.len()));
-            }
-            check_flags(&place, &row.train, flags)?;
+            row.check(&self.row[..index]).map_err(|reason| TableError::Row { row: row.name.clone(), reason })?;
+            check_flags(&format!("row {:?}", row.name), &row.train, flags)?;
         }
         Ok(())
     }
 }
 
 impl Row {
-    /// What its lines on the page are called: one for each number of statistics, if there are some.
+    /// Checks the row, which follows the rows `before`.
+    fn check(&self, before: &[Row]) -> Result<(), RowError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let lines = self.statistics.len().max(1);
+        if self.name.is_empty() || !self.name.bytes().all(plain) {
+            return Err(RowError::Name);
+        }
+        if before.iter().any(|other| other.name == self.name) {
+            return Err(RowError::Duplicate);
+        }
+        if twice(&self.seeds) || twice(&self.widths) || twice(&self.statistics) {
+            return Err(RowError::Repeated);
+        }
+        if let Some(&count) = self.statistics.iter().find(|count| !STATISTICS.contains(*count)) {
+            return Err(RowError::Statistics { count });
+        }
+        if self.seeds.is_empty() {
+            return Err(RowError::NoSeeds);
+        }
+        if !self.paper.is_empty() && self.paper.len() != lines {
+            return Err(RowError::Paper { values: self.paper.len(), lines });
+        }
+        Ok(())
+    }
+
+    /// Titles of its lines: one per number of statistics, if there are any.
     pub fn lines(&self) -> Vec<String> {
         if self.statistics.is_empty() {
             return vec![self.title.clone()];
@@ -196,7 +278,7 @@ fn twice<T: PartialEq>(values: &[T]) -> bool {
     values.iter().enumerate().any(|(index, value)| values[..index].contains(value))
 }
 
-/// A flag as words of a command line; a list repeats it.
+/// A flag as command-line words; a list repeats the flag.
 fn arguments(name: &str, value: &Value) -> Vec<String> {
     match value {
         Value::Array(values) => values.iter().flat_map(|value| arguments(name, value)).collect(),
@@ -206,7 +288,7 @@ fn arguments(name: &str, value: &Value) -> Vec<String> {
         Value::Integer(number) => vec![format!("--{name}={number}")],
         Value::Float(number) => vec![format!("--{name}={number}")],
         Value::Boolean(value) => vec![format!("--{name}={value}")],
-        // Neither is the value of a flag, and the flag says so.
+        // Invalid as a flag's value; the flag's parser reports it.
         Value::Datetime(_) | Value::Table(_) => vec![format!("--{name}={value:?}")],
     }
 }
@@ -214,25 +296,25 @@ fn arguments(name: &str, value: &Value) -> Vec<String> {
 /// Flags without a value.
 const SWITCHES: [&str; 3] = ["no-coverage", "separate-passes", "unbalanced"];
 
-fn check_flags(place: &str, table: &Table, flags: &[String]) -> Result<(), String> {
+fn check_flags(place: &str, table: &Table, flags: &[String]) -> Result<(), TableError> {
     for name in table.keys() {
         if OWN.contains(&name.as_str()) {
-            return Err(format!("{place}: {name} is set by the table itself"));
+            return Err(TableError::OwnFlag { place: place.into(), name: name.clone() });
         }
         if !flags.contains(name) {
-            let near = nearest(name, flags.iter().map(String::as_str));
-            return Err(format!("{place}: {name:?} is no flag of exporter train; the nearest one is {near:?}"));
+            let near = nearest(name, flags.iter().map(String::as_str)).to_owned();
+            return Err(TableError::UnknownFlag { place: place.into(), name: name.clone(), near });
         }
     }
     Ok(())
 }
 
-/// The one of the `known` names that is most like `name`.
+/// The most similar of the `known` names.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
     known.min_by_key(|other| strsim::damerau_levenshtein(name, other)).unwrap_or("")
 }
 
-/// The reader's message, with the nearest key to one that it does not know.
+/// The parser's message, with the nearest valid key for an unknown one.
 fn unknown_key(message: &str) -> String {
     let message = message.trim_end();
     let mut quoted = message.split('`').skip(1).step_by(2);
@@ -301,18 +383,22 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_was_perhaps_meant() {
         for (from, to, reason) in [
-            ("epochs = 3", "epoks = 3", "train: \"epoks\" is no flag of exporter train; the nearest one is \"epochs\""),
-            ("epochs = 4", "epocs = 4", "row \"us-net\": \"epocs\" is no flag"),
+            (
+                "epochs = 3",
+                "epoks = 3",
+                "train: \"epoks\" is not a flag of exporter train; the nearest one is \"epochs\"",
+            ),
+            ("epochs = 4", "epocs = 4", "row \"us-net\": \"epocs\" is not a flag"),
             ("epochs = 4", "seed = 4", "row \"us-net\": seed is set by the table itself"),
             ("widths = [0.5, 1]", "width = [0.5, 1]", "the nearest one is \"widths\""),
             ("title = \"LeNet on MNIST\"", "titel = \"LeNet\"", "the nearest one is \"title\""),
-            ("name = \"dense\"", "name = \"us-net\"", "row \"us-net\" is there twice"),
+            ("name = \"dense\"", "name = \"us-net\"", "row \"us-net\": the name is duplicated"),
             ("name = \"dense\"", "name = \"../dense\"", "letters, digits and hyphens only"),
-            ("seeds = [1, 2]", "seeds = []", "seeds: none"),
-            ("seeds = [1, 2]", "seeds = [1, 1]", "a seed, a width or a number of statistics is there twice"),
-            ("statistics = [4, 10]", "statistics = [1, 10]", "statistics: 1 is not allowed, 2 to 256"),
+            ("seeds = [1, 2]", "seeds = []", "seeds: at least one"),
+            ("seeds = [1, 2]", "seeds = [1, 1]", "a seed, a width or a number of statistics is duplicated"),
+            ("statistics = [4, 10]", "statistics = [1, 10]", "statistics: 1 is not from 2 to 256"),
             ("paper = [1.5, 2.5]", "paper = [1.5]", "paper: 1 values for 2"),
-            ("dataset = \"mnist\"", "", "dataset or data: one of the two"),
+            ("dataset = \"mnist\"", "", "dataset or data: exactly one of the two"),
             ("narrowest = 0.25", "narrowest = 25", "narrowest: 25 is not in 0..1"),
         ] {
             let message = read(&TEXT.replace(from, to)).expect_err(reason);

@@ -1,11 +1,10 @@
-//! The table of methods: what a file of rows asks for, what a trained row was worth, and the page that shows both beside the
-//! paper's values.
+//! The table of methods: table files, results of runs, and the page that compares them with the paper.
 //!
-//! Knows how rows are written down and compared, not how they are trained.
+//! Must not know how rows are trained.
 
 pub mod config;
 pub mod outcome;
 pub mod page;
 
-pub use config::{Config, ConfigError, Row, RunId};
-pub use outcome::{Curve, Outcome, Trained};
+pub use config::{Config, ConfigError, Row, RowError, RunId, TableError};
+pub use outcome::{Curve, Outcome, OutcomeError, Trained};

@@ -1,41 +1,42 @@
-//! What came of a run, as a file: so that a table can be completed on several machines, and drawn without training.
+//! The result of a run as a file, so that a table can be trained on several machines and drawn without training.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::evaluate::mean_over;
 use crate::file::write_whole;
 use crate::train::Recipe;
 
-/// A run that is over.
+/// A finished run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
-    /// What it followed.
+    /// Its recipe.
     pub recipe: Recipe,
-    /// What computed it.
+    /// The device that computed it.
     pub machine: String,
-    /// How it ended.
+    /// Its result.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// All epochs were done.
     Finished {
-        /// The median epoch, in seconds.
+        /// Median duration of an epoch, in seconds.
         epoch_seconds: f64,
-        /// Weights and biases at each of some widths.
+        /// Weights and biases by width.
         parameters: Vec<(f64, u64)>,
-        /// Multiply-adds of one image at the same widths.
+        /// Multiply-adds of one image by width.
         multiply_adds: Vec<(f64, u64)>,
-        /// One for each line of the row.
+        /// One per line of the row.
         curves: Vec<Curve>,
     },
-    /// The loss or a weight became infinite or no number.
+    /// The loss or a weight became infinite or NaN.
     Diverged {
         /// The trainer's message.
         reason: String,
@@ -45,34 +46,57 @@ pub enum Outcome {
 /// Accuracy by width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    /// How many widths have normalization statistics of their own, if that was asked for.
+    /// Number of widths with separate normalization statistics, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<usize>,
     /// The widths, ascending.
     pub widths: Vec<f64>,
-    /// Share of the test images that are classified correctly, at each width.
+    /// Accuracy on the test images at each width.
     pub test: Vec<f64>,
-    /// The same of the validation images.
+    /// Accuracy on the validation images at each width.
     pub validation: Vec<f64>,
+}
+
+/// Why a file is not the result of a run.
+#[derive(Debug, Error)]
+pub enum OutcomeError {
+    /// The file cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        reason: std::io::Error,
+    },
+    /// The file has other contents.
+    #[error("{}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The parser's error.
+        reason: serde_json::Error,
+    },
 }
 
 impl Trained {
     /// The file `path`, if there is one.
     ///
     /// # Errors
-    /// A message that names what is wrong with it.
-    pub fn read(path: &Path) -> Result<Option<Trained>, String> {
+    /// [`OutcomeError`] if it cannot be read, or is not a result.
+    pub fn read(path: &Path) -> Result<Option<Trained>, OutcomeError> {
         match std::fs::read_to_string(path) {
-            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| format!("{}: {error}", path.display())),
+            Ok(text) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|reason| OutcomeError::Content { path: path.into(), reason }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format!("{}: {error}", path.display())),
+            Err(reason) => Err(OutcomeError::Read { path: path.into(), reason }),
         }
     }
 
     /// Writes the file `path`.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         let text = serde_json::to_string(self).expect("numbers and texts have a JSON form");
         write_whole(path, (text + "\n").as_bytes())
@@ -80,7 +104,7 @@ impl Trained {
 }
 
 impl Curve {
-    /// Takes in the widths of `other`.
+    /// Merges the widths of `other`.
     pub fn join(&mut self, other: &Curve) {
         let points = |curve: &Curve| -> Vec<(f64, f64, f64)> {
             let both = curve.test.iter().zip(&curve.validation);
@@ -93,19 +117,19 @@ impl Curve {
         self.validation = all.iter().map(|point| point.2).collect();
     }
 
-    /// The accuracy on the test set at exactly this `width`, if it was measured there.
+    /// The test accuracy at exactly this `width`, if measured.
     pub fn test_exactly_at(&self, width: f64) -> Option<f64> {
         let place = self.widths.iter().position(|other| (other - width).abs() < ROUNDING)?;
         Some(self.test[place])
     }
 
-    /// The accuracy on the test set at `width`: that of the narrowest measured width that is not below it.
+    /// The test accuracy at `width`: that of the narrowest measured width not below it.
     pub fn test_at(&self, width: f64) -> Option<f64> {
         let place = self.widths.iter().position(|&other| other >= width - ROUNDING)?;
         Some(self.test[place])
     }
 
-    /// The mean accuracy on the test set over the widths from `narrowest` to 1 (trapezoids), if there are two or more.
+    /// The mean test accuracy over the widths from `narrowest` to 1 (trapezoidal rule), for two or more widths.
     pub fn area(&self, narrowest: f64) -> Option<f64> {
         let points = self.widths.iter().copied().zip(self.test.iter().copied());
         mean_over(&points.filter(|&(width, _)| width >= narrowest - ROUNDING).collect::<Vec<(f64, f64)>>())

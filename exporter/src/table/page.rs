@@ -1,55 +1,55 @@
-//! The page of all tables, as Markdown, and a figure of the curves for each of them.
+//! The page of all tables in Markdown, and a figure of the curves of each.
 
 use std::fmt::Write;
 
 use super::outcome::Curve;
 use crate::words::{counted, thousands};
 
-/// What is shown of one file of rows.
+/// The contents of one table.
 #[derive(Debug)]
 pub struct Section {
     /// The heading.
     pub title: String,
     /// The file's name without its extension, which is also the figure's.
     pub name: String,
-    /// Where the area begins.
+    /// Lower end of the area.
     pub narrowest: f64,
-    /// Epochs that the paper trains for.
+    /// Epochs in the paper.
     pub paper_epochs: Option<usize>,
     /// The lines of the table.
     pub lines: Vec<Line>,
-    /// The commands that train what is missing.
+    /// The commands that train the missing runs.
     pub missing: Vec<String>,
-    /// What was trained and is worth nothing, with the reason.
+    /// Diverged runs with their reasons.
     pub diverged: Vec<(String, String)>,
 }
 
-/// One line: a method with some seeds.
+/// One line: a method with its seeds.
 #[derive(Debug)]
 pub struct Line {
     /// What it is called.
     pub title: String,
-    /// A curve for each seed.
+    /// One curve per seed.
     pub curves: Vec<Curve>,
     /// The seeds, in the same order.
     pub seeds: Vec<u64>,
-    /// How many networks make a whole curve, if each width has one of its own.
+    /// Number of networks that form a curve, if each width has its own.
     pub networks: Option<usize>,
     /// The paper's area in percent.
     pub paper: Option<f64>,
-    /// Epochs that were done.
+    /// Completed epochs.
     pub epochs: usize,
-    /// The median epoch, in seconds.
+    /// Median duration of an epoch, in seconds.
     pub epoch_seconds: f64,
-    /// Weights and biases at the narrowest measured width, and at full width.
+    /// Weights and biases at the narrowest compared width, and at full width.
     pub parameters: [u64; 2],
-    /// Multiply-adds of one image at those widths.
+    /// Multiply-adds of one image at these widths.
     pub multiply_adds: [u64; 2],
-    /// What computed it.
+    /// The device that computed it.
     pub machine: String,
 }
 
-/// The widths of the table's columns.
+/// Widths of the table's columns.
 const COLUMNS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
 const HEAD: &str = "\
@@ -101,7 +101,7 @@ impl Section {
         {
             writeln!(
                 text,
-                "The paper trains for {}: rows with fewer are not its values' equals.\n",
+                "The paper trains for {}: rows with fewer are not comparable with it.\n",
                 counted(paper, "epoch")
             )?;
         }
@@ -148,7 +148,7 @@ impl Line {
         )
     }
 
-    /// Takes in what a run with this seed is worth at some widths; other runs may have the same seed and other widths.
+    /// Adds the results of a run with this seed; other runs may have the same seed and other widths.
     pub fn take(&mut self, seed: u64, curve: &Curve) {
         let Some(place) = self.seeds.iter().position(|&other| other == seed) else {
             self.seeds.push(seed);
@@ -158,7 +158,7 @@ impl Line {
         self.curves[place].join(curve);
     }
 
-    /// The mean over its seeds at each width.
+    /// The mean over seeds at each width.
     pub fn mean(&self) -> Vec<(f64, f64)> {
         let Some(first) = self.curves.first() else { return Vec::new() };
         let whole: Vec<&Curve> = self.curves.iter().filter(|curve| curve.widths == first.widths).collect();
@@ -167,7 +167,7 @@ impl Line {
     }
 }
 
-/// The mean of some shares in percent, with their standard deviation if there are several.
+/// The mean of shares in percent, with the standard deviation if there are several.
 fn percent(shares: &[f64]) -> String {
     let count = shares.len() as f64;
     let mean = shares.iter().sum::<f64>() / count;

@@ -1,22 +1,23 @@
-//! A running average of a network's tensors over the last steps, which is a better network than the last step's.
+//! An exponential moving average of a network's tensors, which is a better network than the last step's.
 
 use tch::{Device, Tensor};
 
 use crate::model::Network;
 
-/// The average of a network's parameters and running statistics, recent steps counting most.
+/// The moving average of a network's parameters and running statistics.
 #[derive(Debug)]
 pub struct Average {
-    /// Share of the average that one step leaves.
+    /// Weight of the previous average at each step.
     decay: f64,
     network: Network,
 }
 
-/// In the first steps the average is of about a tenth of those that were done, so that it forgets where it started.
+/// The first steps use a smaller decay, so that the average covers about the last tenth of the steps and forgets the
+/// initial values.
 const EARLY: f64 = 10.0;
 
 impl Average {
-    /// An average that `network` lends its tensors to; their values are forgotten with the first step.
+    /// An average in the tensors of `network`, whose values the first step replaces.
     pub fn new(decay: f64, network: Network) -> Average {
         Average { decay, network }
     }
@@ -31,7 +32,7 @@ impl Average {
         self.network.move_to(device);
     }
 
-    /// Takes in what `network`, of the same layers, has become in step `step` (from 0).
+    /// Updates the average with `network`, of the same layers, after step `step` (from 0).
     pub fn update(&mut self, network: &Network, step: usize) {
         let decay = self.decay.min(step as f64 / (step as f64 + EARLY));
         tch::no_grad(|| {

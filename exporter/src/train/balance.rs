@@ -1,12 +1,12 @@
-//! What images count where some classes have many more of them than others.
+//! Class weights for unbalanced data sets.
 
-/// What an image of each of `classes` classes counts so that all classes count alike: the inverse of how often the class
-/// stands in `labels`, with mean 1 over the images. No image counts for more than ten, which leaves more to the others: a
-/// handful of images, seen again and again, teaches noise.
+/// The weight of an image of each of `classes` classes that gives all classes the same total: inversely proportional to
+/// the class's count in `labels`, with mean 1 over the images. Weights are capped at 10, because a few images seen
+/// repeatedly are noise; the excess goes to the other classes.
 pub fn class_weights(labels: &[u16], classes: usize) -> Vec<f64> {
     let mut counts = vec![0usize; classes];
     labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
-    // What each class that is not held back counts in all. It grows as classes are held back, until no more are.
+    // Total weight of each uncapped class. It grows as classes are capped, until no more are.
     let mut share = labels.len() as f64 / classes as f64;
     loop {
         let (rare, others): (Vec<usize>, Vec<usize>) =
@@ -20,7 +20,7 @@ pub fn class_weights(labels: &[u16], classes: usize) -> Vec<f64> {
     }
 }
 
-/// What an image counts at most, the mean one counting 1.
+/// Maximum weight of an image, relative to the mean.
 const MOST_WEIGHT: f64 = 10.0;
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
         let mean = labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64;
         assert_close(&[mean], &[1.0]);
         assert_close(&class_weights(&[0, 1, 1, 0], 2), &[1.0, 1.0]);
-        // One image among a thousand does not count for five hundred.
+        // One image in a thousand does not get the weight 500.
         let rare = class_weights(&[vec![0u16; 999], vec![1]].concat(), 2);
         assert!(rare[1] / rare[0] < 20.0, "{rare:?}");
     }

@@ -1,4 +1,4 @@
-//! Which images a step sees, and how they are changed: a function of the seed and the step's number.
+//! The images of a step and their augmentation: a function of the seed and the step number.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use super::Recipe;
 use crate::data::{Batch, DataError, Examples};
 
-/// The order in which an epoch sees the images, remembered until the next epoch.
+/// The order of the images in an epoch, cached until the next epoch.
 #[derive(Default)]
 pub(super) struct Order {
     epoch: Option<usize>,
@@ -15,7 +15,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The images of step `step`, of `count` in all.
+    /// The indices of step `step`, out of `count` images.
     pub(super) fn indices(&mut self, recipe: &Recipe, count: usize, step: usize) -> &[usize] {
         let per_epoch = count / recipe.batch;
         let epoch = step / per_epoch;
@@ -28,7 +28,7 @@ impl Order {
     }
 }
 
-/// The images of step `step`, changed as the recipe says.
+/// The images of step `step`, augmented as in the recipe.
 pub(super) fn augmented(
     recipe: &Recipe,
     images: &dyn Examples,
@@ -38,7 +38,7 @@ pub(super) fn augmented(
     images.augmented(indices, &recipe.augmentation, &mut random(recipe.seed, PIXELS, step))
 }
 
-/// What a method draws in step `step`.
+/// The random generator of the method in step `step`.
 pub(super) fn of_method(recipe: &Recipe, step: usize) -> ChaCha8Rng {
     random(recipe.seed, METHOD, step)
 }
@@ -49,7 +49,7 @@ fn random(seed: u64, purpose: u64, index: usize) -> ChaCha8Rng {
     random
 }
 
-/// The purposes that random numbers of one seed are drawn for; the split and the weights use stream 0.
+/// Random streams of one seed; the split and the weights use stream 0.
 const ORDER: u64 = 1;
 const PIXELS: u64 = 2;
 const METHOD: u64 = 3;

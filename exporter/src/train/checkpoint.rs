@@ -1,6 +1,6 @@
-//! Checkpoints: one safetensors file with every tensor of a run and, as its metadata, the run's state.
+//! Checkpoints: one safetensors file with every tensor of a run, and its state as metadata.
 //!
-//! A file is written beside its final place and renamed, so a crash leaves the one before.
+//! Writes are atomic: a crash leaves the previous checkpoint.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,68 +18,68 @@ use super::{Epoch, Recipe};
 use crate::file::write_whole;
 use crate::model::{Network, bytes_of};
 
-/// The key of the state in the file's metadata.
+/// Key of the state in the file's metadata.
 const STATE: &str = "anywidth.run";
-/// Before the names of the optimiser's tensors.
+/// Prefix of the optimiser's tensors.
 const VELOCITY: &str = "velocity/";
 
-/// Before the names of the averaged network's tensors.
+/// Prefix of the averaged network's tensors.
 const AVERAGE: &str = "average/";
 
-/// Where a run stands, apart from its tensors.
+/// The state of a run apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// What it follows.
+    /// Its recipe.
     pub recipe: Recipe,
-    /// Steps done.
+    /// Completed steps.
     pub step: usize,
-    /// Epochs done.
+    /// Completed epochs.
     pub history: Vec<Epoch>,
-    /// Sum of the losses of the epoch under way.
+    /// Sum of the losses of the current epoch.
     pub loss_sum: f64,
-    /// Was any step computed on a GPU?
+    /// Whether any step was computed on a GPU.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gpu: bool,
 }
 
-/// A checkpoint that was read.
+/// A loaded checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// Where the run stood.
+    /// The state of the run.
     pub state: State,
     /// Its network.
     pub network: Network,
     /// Its optimiser.
     pub sgd: Sgd,
-    /// The average of its network, if the recipe wants one.
+    /// The average of its network, if the recipe has one.
     pub average: Option<Average>,
 }
 
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// The system did not give the file.
+    /// The file cannot be read.
     #[error("checkpoint {} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The system did not take the file, for want of room, say; an earlier one is whole.
+    /// The file cannot be written, for example because the disk is full; the previous one is unchanged.
     #[error("checkpoint {} cannot be written; what was saved there before is kept", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is no checkpoint, or not a whole one.
+    /// The file is not a checkpoint, or is truncated.
     #[error("checkpoint {}: {reason}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
 }
@@ -88,7 +88,7 @@ impl Checkpoint {
     /// Reads the file `path`.
     ///
     /// # Errors
-    /// [`CheckpointError`] names what is missing or has another shape than the recipe says.
+    /// [`CheckpointError`] names what is missing or has another shape than in the recipe.
     pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
         let content = |reason: String| CheckpointError::Content { path: path.into(), reason };
         let bytes = fs::read(path).map_err(|source| CheckpointError::Read { path: path.into(), source })?;
@@ -98,11 +98,11 @@ impl Checkpoint {
         let state = state.ok_or_else(|| content(format!("no metadata {STATE:?}")))?;
         let state: State = serde_json::from_str(state).map_err(|error| content(format!("{STATE}: {error}")))?;
 
-        state.recipe.check().map_err(content)?;
+        state.recipe.check().map_err(|error| content(error.to_string()))?;
         let finished = state.history.len() == state.recipe.epochs;
         let network = if finished { state.recipe.finished_network() } else { state.recipe.network() };
         let sgd = Sgd::new(state.recipe.sgd, &network.parameters());
-        // What was measured anew after training was that of the average.
+        // After recalibration, the network is the average.
         let average = state.recipe.average().filter(|_| !(finished && state.recipe.method.is_recalibrated()));
         for (name, tensor) in named(&network, (!finished).then_some(&sgd), average.as_ref()) {
             let view = tensors.tensor(&name).map_err(|error| content(format!("{name}: {error}")))?;
@@ -117,11 +117,11 @@ impl Checkpoint {
     }
 }
 
-/// Writes the file `path`, whose folder is made if need be, with the optimiser's memory if there are steps left; either the whole file is there afterwards or the one from
-/// before is.
+/// Writes the file `path` atomically, and creates its folder if it is missing; includes the optimiser's state if steps
+/// are left.
 ///
 /// # Errors
-/// [`CheckpointError::Write`] with what the system said.
+/// [`CheckpointError::Write`] with the system's error.
 pub fn save(
     path: &Path,
     state: &State,

@@ -1,4 +1,4 @@
-//! What two recipes differ in, field by field.
+//! The differences between two recipes, field by field.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::Recipe;
 
-/// A field that two recipes give different values.
+/// A field that differs between two recipes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Its name, as `schedule.peak`.
+    /// Its path, such as `schedule.peak`.
     pub field: String,
-    /// Both values as JSON; `nothing` where a recipe does not have the field.
+    /// Both values as JSON; `nothing` for a missing field.
     pub values: [String; 2],
 }
 
@@ -31,7 +31,7 @@ pub fn differences(left: &Recipe, right: &Recipe) -> Vec<Difference> {
         .collect()
 }
 
-/// Puts `value` into `fields` under `name`; of an object, each of its fields.
+/// Inserts `value` into `fields` under `name`; recurses into objects.
 fn flatten(name: &str, value: Value, fields: &mut BTreeMap<String, Value>) {
     let Value::Object(members) = value else {
         fields.insert(name.into(), value);

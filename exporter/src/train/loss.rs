@@ -1,39 +1,40 @@
-//! The loss of all widths from one pass, how much each width counts in it, and what that does to a channel.
+//! The loss over all widths from one pass, its weights by width, and the resulting gradient scales by channel.
 
 use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::model::{Network, beside};
+use crate::setting::{SettingError, width};
 
-/// How much each width's loss counts, as a user says it.
+/// The weights of the widths in the loss, as specified by the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weighting {
-    /// The narrowest width that is trained; all of the network's widths from there on count alike.
+    /// Narrowest trained width; all of the network's widths from there on have the same weight.
     pub narrowest: f64,
-    /// Widths that count for more: `(width, share of the whole loss)`.
+    /// Widths with an additional weight: `(width, share of the total loss)`.
     pub emphasis: Vec<(f64, f64)>,
 }
 
-/// What the logits should say of an image.
+/// The target of the logits.
 #[derive(Debug, Default)]
 pub struct Target {
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
-    /// Share of the target that is what a better network says, instead of the label (Hinton et al., "Distilling the
-    /// Knowledge in a Neural Network", 2015): a teacher, to every width; without one full width, to the narrower ones, and
-    /// then full width has the label alone, and learns nothing from the others.
+    /// Share of the target that is the output of a better network instead of the label (Hinton et al., "Distilling the
+    /// Knowledge in a Neural Network", 2015): a teacher's for every width, or without a teacher that of full width for
+    /// the narrower ones. Full width then learns from the label only.
     pub distillation: f64,
-    /// What an image of each class counts, `[classes]`; alike where there is none.
+    /// Weight of an image of each class, `[classes]`; `None` for equal weights.
     pub classes: Option<Tensor>,
 }
 
-/// How much the loss at each of some widths counts.
+/// The weights of the loss at each width.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossWeights(Vec<f64>);
 
 impl Target {
-    /// The same, sharing its tensor.
+    /// A copy that shares its tensor.
     pub fn shallow_clone(&self) -> Target {
         let Target { label_smoothing, distillation, ref classes } = *self;
         Target { label_smoothing, distillation, classes: classes.as_ref().map(Tensor::shallow_clone) }
@@ -41,23 +42,21 @@ impl Target {
 }
 
 impl LossWeights {
-    /// The weights of a sum over `widths` widths: each counts 1.
+    /// The weights of a plain sum over `widths` widths.
     pub fn sum(widths: usize) -> LossWeights {
         LossWeights(vec![1.0; widths])
     }
 
-    /// The weights for `widths` evenly spaced widths, the last one full; they add up to 1.
+    /// The weights for `widths` evenly spaced widths, the last of which is full; their sum is 1.
     ///
     /// # Errors
-    /// A message that names the width or the share that is out of range.
-    pub fn new(weighting: &Weighting, widths: usize) -> Result<LossWeights, String> {
-        let width = |value: f64| Width::try_from(value).map_err(|error| format!("width {value}: {error}, 0 < w <= 1"));
+    /// [`SettingError`] names the width or share that is out of range.
+    pub fn new(weighting: &Weighting, widths: usize) -> Result<LossWeights, SettingError> {
         let narrowest = width(weighting.narrowest)?.active(widths);
         let extra: f64 = weighting.emphasis.iter().map(|&(_, share)| share).sum();
         if weighting.emphasis.iter().any(|&(_, share)| share.is_nan() || share < 0.0) || extra >= 1.0 {
-            return Err(format!(
-                "emphasis: the shares must be positive and leave some of the loss, they sum to {extra}"
-            ));
+            let reason = format!("the shares must be positive and leave some of the loss, they sum to {extra}");
+            return Err(SettingError::conflict("emphasis", reason));
         }
         let mut weights = vec![0.0; widths];
         weights[narrowest - 1..].fill((1.0 - extra) / (widths - narrowest + 1) as f64);
@@ -72,8 +71,8 @@ impl LossWeights {
         &self.0
     }
 
-    /// The weighted sum over widths of the mean cross entropy of `logits` (`[widths, N, classes]`) with what they should say
-    /// of images with these `labels` (`[N]`), of which a teacher, if there is one, says these logits (`[N, classes]`).
+    /// The weighted sum over widths of the mean cross entropy of `logits` (`[widths, N, classes]`) with the target for
+    /// `labels` (`[N]`) and the logits of a teacher (`[N, classes]`), if there is one.
     pub fn loss(&self, logits: &Tensor, labels: &Tensor, teacher: Option<&Tensor>, target: &Target) -> Tensor {
         let log_probabilities = logits.log_softmax(-1, None);
         let [widths, images, _] = log_probabilities.size()[..] else { unreachable!("logits have three axes") };
@@ -99,8 +98,8 @@ impl LossWeights {
         by_width.dot(&beside(logits, &self.0))
     }
 
-    /// The share of the loss in which each channel of a layer of `channels` channels takes part: the sum of the
-    /// weights of the widths at which it exists.
+    /// For each channel of a layer of `channels` channels, the share of the loss in which it takes part: the sum of the
+    /// weights of the widths at which it is active.
     pub fn coverage(&self, channels: usize) -> Vec<f64> {
         let mut coverage = vec![0.0; channels];
         for (index, weight) in self.0.iter().enumerate() {
@@ -110,8 +109,8 @@ impl LossWeights {
         coverage
     }
 
-    /// For each of the network's parameters, what its gradient is multiplied by so that every channel learns from the
-    /// *mean* loss of the widths at which it exists: `1 / coverage`, shaped to broadcast over the parameter.
+    /// The gradient scale of each parameter: `1 / coverage` by channel, shaped to broadcast, so that every channel
+    /// learns from the *mean* loss of the widths at which it is active.
     pub fn gradient_scales(&self, network: &Network) -> Vec<Option<Tensor>> {
         let scale = |parameter: &crate::model::Parameter<'_>| {
             let axis = parameter.channel_axis?;
@@ -145,11 +144,11 @@ mod tests {
     fn all_trained_widths_count_alike_but_for_those_that_are_emphasised() {
         assert_close(&weights(0.5, &[], 4), &[0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]);
         assert_close(&weights(0.1, &[(0.25, 0.2), (1.0, 0.4)], 4), &[0.3, 0.1, 0.1, 0.5]);
-        // Widths that are rounded up to the same one add up; a width below the narrowest may be emphasised.
+        // Emphasised widths that round up to the same one add up; one below the narrowest is allowed.
         assert_close(&weights(1.0, &[(0.1, 0.1), (0.2, 0.1)], 4), &[0.2, 0.0, 0.0, 0.8]);
     }
 
-    /// Against the definition, image by image: from full width, and from a teacher.
+    /// Compares with the definition, image by image, for full width and for a teacher.
     #[test]
     fn a_width_is_told_a_share_of_what_full_width_or_a_teacher_says() {
         for taught in [false, true] {
@@ -171,7 +170,7 @@ mod tests {
             let sum: f64 = (0..classes).map(|other| value(width, image, other).exp()).sum();
             value(width, image, class).exp() / sum
         };
-        // The teacher says what a fourth width would.
+        // The teacher has the logits of a fourth width.
         let teacher = if taught { 3 } else { 2 };
         let told: Vec<f64> =
             (0..images).flat_map(|n| (0..classes).map(move |c| (n, c))).map(|(n, c)| value(3, n, c)).collect();
@@ -198,7 +197,7 @@ mod tests {
     fn coverage_is_the_share_of_the_loss_that_a_channel_takes_part_in() {
         let weights = LossWeights(vec![0.1, 0.2, 0.3, 0.4]);
         assert_close(&weights.coverage(4), &[1.0, 0.9, 0.7, 0.4]);
-        // Half as many channels: each exists from every second count on. Twice as many: two appear at a time.
+        // Half as many channels: each appears at every second count. Twice as many: two appear at a time.
         assert_close(&weights.coverage(2), &[1.0, 0.7]);
         assert_close(&weights.coverage(8), &[1.0, 1.0, 0.9, 0.9, 0.7, 0.7, 0.4, 0.4]);
     }

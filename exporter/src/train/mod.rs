@@ -1,8 +1,8 @@
-//! Training: one loop for every method; [`method`] has what differs between them.
+//! Training: one loop for every method; [`method`] has the differences.
 //!
-//! A run is a pure function of its [`Recipe`], its images, its seed and its teacher, if it has one (on one thread of a
-//! processor; a GPU rounds as it likes): what is random in a step is drawn from the seed and the step's number, so that a
-//! resumed run goes on exactly as an uninterrupted one would.
+//! On one CPU thread, a run is a pure function of its [`Recipe`], images, seed and teacher (a GPU is not
+//! deterministic). The random numbers of a step depend only on the seed and the step number, so a resumed run equals an
+//! uninterrupted one.
 
 pub mod average;
 pub mod balance;
@@ -24,6 +24,7 @@ use tch::Device;
 use thiserror::Error;
 
 use crate::data::{DataError, Examples, Images};
+use crate::setting::SettingError;
 
 use checkpoint::CheckpointError;
 
@@ -31,30 +32,30 @@ pub use method::{Method, Teacher};
 pub use recipe::{Origin, Precision, Recipe, Start, recalibration_images, some_of};
 pub use run::Run;
 
-/// What an epoch did.
+/// The result of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Mean training loss.
     pub loss: f64,
-    /// Share of the validation images that are classified correctly, at each of [`Recipe::progress_widths`].
+    /// Accuracy on the validation images, at each of [`Recipe::progress_widths`].
     pub accuracy: Vec<f64>,
-    /// Time taken, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Seconds of it in which training waited for images.
+    /// Seconds in which training waited for images.
     #[serde(default)]
     pub waited: f64,
 }
 
-/// What a run learns from.
+/// The inputs of a run.
 #[derive(Clone, Copy)]
 pub struct Material<'a> {
-    /// Images to train on.
+    /// Training images.
     pub train: &'a dyn Examples,
-    /// Images to measure with after each epoch.
+    /// Images for measuring after each epoch.
     pub validation: &'a Images,
-    /// Threads that read and change images beside training; their number changes nothing else.
+    /// Threads that read and augment images; their number does not change the result.
     pub loaders: usize,
-    /// What computes the steps. Between two runs of [`Run::train`], a run is where the processor can read it.
+    /// The device of the steps. Outside [`Run::train`], a run's tensors are on the CPU.
     pub device: Device,
 }
 
@@ -63,41 +64,41 @@ pub struct Material<'a> {
 pub enum Outcome {
     /// All epochs are done.
     Finished,
-    /// It was told to stop; `--resume` goes on.
+    /// Stopped on request; `--resume` continues.
     Interrupted,
 }
 
-/// Why a run could not go on.
+/// Why a run cannot continue.
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A setting is out of its range.
-    #[error("{0}")]
-    Setting(String),
-    /// The loss is no number any more; the last checkpoint is from before.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The loss is not finite; the last checkpoint is kept.
     #[error("the loss is {loss} at step {step}: try a lower learning rate; the last checkpoint is kept")]
     Diverged {
-        /// The step's number from 0.
+        /// The step, from 0.
         step: usize,
-        /// What the loss was.
+        /// The loss.
         loss: f64,
     },
-    /// An image is not where it was any more; the last checkpoint is kept.
+    /// An image is no longer readable; the last checkpoint is kept.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A weight is no number any more, which the next loss would have shown.
-    #[error("{name} is no number after {steps} steps: try a lower learning rate; the last checkpoint is kept")]
+    /// A weight is not finite, which the next loss would have shown.
+    #[error("{name} is not a number after {steps} steps: try a lower learning rate; the last checkpoint is kept")]
     Overflow {
         /// The weight's name.
         name: String,
-        /// Steps done.
+        /// Completed steps.
         steps: usize,
     },
-    /// A checkpoint could not be written, or is not one of this recipe.
+    /// A checkpoint could not be written, or does not match the recipe.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
 
-/// The widths that progress and model cards name.
+/// The widths named in progress lines and model cards.
 pub fn named_widths() -> [Width; 4] {
     [250_000, 500_000, 750_000, 1_000_000]
         .map(|millionths| Width::from_millionths(millionths).expect("between one and a million"))

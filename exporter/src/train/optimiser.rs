@@ -1,53 +1,53 @@
 //! Stochastic gradient descent with momentum.
 //!
-//! Ours and not libtorch's, whose binding cannot save the momentum that a resumed run needs.
+//! Replaces libtorch's optimiser, whose binding cannot save the momentum that a resumed run needs.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::model::Parameter;
 
-/// What stays the same during a run.
+/// The constant settings of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Share of the last step's direction that is kept.
+    /// Momentum.
     pub momentum: f64,
-    /// Does the step look ahead along the momentum (Nesterov)?
+    /// Whether the momentum is Nesterov's.
     pub nesterov: bool,
-    /// Pull towards zero, on all weights but BatchNorm's.
+    /// Weight decay, for all weights except BatchNorm's.
     pub weight_decay: f64,
 }
 
-/// The optimiser with its memory.
+/// The optimiser with its state.
 #[derive(Debug)]
 pub struct Sgd {
     settings: Settings,
-    /// One for each parameter, in the network's order.
+    /// One per parameter, in the network's order.
     velocity: Vec<(String, Tensor)>,
 }
 
 impl Sgd {
-    /// An optimiser that stands still.
+    /// An optimiser with zero velocity.
     pub fn new(settings: Settings, parameters: &[Parameter<'_>]) -> Sgd {
         let velocity = parameters.iter().map(|p| (p.name.clone(), p.tensor.detach().zeros_like())).collect();
         Sgd { settings, velocity }
     }
 
-    /// Moves its memory to `device`.
+    /// Moves its state to `device`.
     pub fn move_to(&mut self, device: Device) {
         self.velocity.iter_mut().for_each(|(_, velocity)| *velocity = velocity.to_device(device));
     }
 
-    /// The memory, by the parameters' names.
+    /// The velocities, by the parameters' names.
     pub fn tensors(&self) -> &[(String, Tensor)] {
         &self.velocity
     }
 
-    /// Moves the parameters against their gradients, each first multiplied by its scale (if `scales` has one), and
-    /// clears the gradients.
+    /// Updates the parameters with their gradients, each multiplied by its scale (if `scales` has one), and clears the
+    /// gradients.
     ///
     /// # Panics
-    /// If `parameters` are not those that it was made for, or have no gradient.
+    /// If `parameters` are not those it was created for, or have no gradient.
     pub fn step(&mut self, parameters: &[Parameter<'_>], scales: &[Option<Tensor>], rate: f64) {
         assert_eq!(parameters.len(), self.velocity.len(), "parameters of the network that the optimiser was made for");
         let Settings { momentum, nesterov, weight_decay } = self.settings;

@@ -1,4 +1,4 @@
-//! What a person sees of a run: a bar on a terminal, one line an epoch elsewhere.
+//! Progress of a run: a bar on a terminal, and one line per epoch.
 
 use std::io::IsTerminal;
 
@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Epoch, Recipe, named_widths};
 
-/// Tells how a run goes.
+/// Reports the progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -15,7 +15,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar if the error output is a terminal, and a line after each epoch in any case.
+    /// A bar if standard error is a terminal, and a line per epoch in any case.
     pub fn new() -> Progress {
         let target =
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -24,7 +24,7 @@ impl Progress {
         Progress { bar: ProgressBar::with_draw_target(None, target).with_style(style), lines: true }
     }
 
-    /// Says nothing.
+    /// Reports nothing.
     pub fn silent() -> Progress {
         Progress { bar: ProgressBar::hidden(), lines: false }
     }
@@ -62,8 +62,8 @@ impl Default for Progress {
     }
 }
 
-/// Percentages at the named widths: `62.41 (0.25)  71.90 (0.5) ...`, of accuracies at some
-/// `widths`; at each of those where there are no more than the named ones.
+/// Percentages at the named widths, `62.41 (0.25)  71.90 (0.5) ...`, from accuracies at `widths`; at all of these if
+/// there are no more than named ones.
 pub fn by_width(widths: &[Width], accuracy: &[f64]) -> String {
     let few = widths.len() <= named_widths().len();
     let told = |width: &Width| few || named_widths().iter().any(|named| closest(widths, *named) == Some(width));
@@ -73,7 +73,7 @@ pub fn by_width(widths: &[Width], accuracy: &[f64]) -> String {
     text.collect::<Vec<String>>().join("  ")
 }
 
-/// The narrowest of the ascending `widths` that is not below `width`: the one that has its channels.
+/// The narrowest of the ascending `widths` not below `width`, which has its channels.
 fn closest(widths: &[Width], width: Width) -> Option<&Width> {
     widths.iter().find(|&&other| other >= width)
 }

@@ -1,4 +1,4 @@
-//! Everything that decides how a network is trained, as it stands in checkpoints, files and cards.
+//! Recipes: everything that decides how a network is trained, as stored in checkpoints, files and cards.
 
 use anywidth::engine::Width;
 use clap::ValueEnum;
@@ -18,16 +18,16 @@ use crate::train::named_widths;
 pub struct Recipe {
     /// Where the images come from.
     pub dataset: Source,
-    /// The network; of a dense one, what it is a share of.
+    /// The network; for a dense one of partial width, the full network.
     pub architecture: Architecture,
-    /// Which weights it starts from.
+    /// The initial weights.
     #[serde(default)]
     pub start: Start,
-    /// How the widths are trained.
+    /// The method that trains the widths together.
     pub method: Method,
-    /// Times that every training image is seen.
+    /// Passes over the training images.
     pub epochs: usize,
-    /// Images in a step.
+    /// Batch size.
     pub batch: usize,
     /// The learning rate over time.
     pub schedule: Schedule,
@@ -35,62 +35,62 @@ pub struct Recipe {
     pub sgd: optimiser::Settings,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
-    /// The network that is measured and exported is an average over the last steps, of which each one leaves this share;
-    /// 0 for none.
+    /// Decay of the moving average that is measured and exported; 0 for none.
     #[serde(default)]
     pub average: f64,
-    /// How images are changed.
+    /// The augmentation of images.
     pub augmentation: Augmentation,
-    /// Training images of a data set with a name that are kept for validation; photographs have folders or shares.
+    /// Number of training images of a built-in data set held out for validation; photographs have folders or shares.
     pub held_out: usize,
     /// Seed of the weights, the split, the order and the augmentation.
     pub seed: u64,
-    /// What the convolutions compute in while training.
+    /// Number format of convolutions in training.
     pub precision: Precision,
-    /// Do the images of rare classes count for more, so that all classes count alike? ([`balance::class_weights`](super::balance::class_weights))
+    /// Whether classes have equal weight; see [`balance::class_weights`](super::balance::class_weights).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub balanced: bool,
 }
 
-/// Which weights a network starts from; what is not said is random, each row drawn for its own number of inputs.
+/// Initial weights; by default random, each row scaled for its fan-in.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Start {
-    /// Do rows of the later convolutions pass one input channel through? ([`start::pass_through`])
+    /// Whether rows of the later convolutions pass one input channel through; see [`start::pass_through`].
     pub copies: bool,
-    /// Are the rows of the first convolution the components of the training images' patches? ([`start::whitened_stem`])
+    /// Whether the first convolution has the principal components of the training images' patches; see
+    /// [`start::whitened_stem`].
     pub whitened_stem: bool,
-    /// The model whose weights it begins with, if any; then nothing else is done to them. ([`start::calibrated`])
+    /// The model whose weights are used instead, if any; see [`start::calibrated`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Origin>,
 }
 
-/// A model that a training starts from.
+/// A model that training starts from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Its file: `<model>/<version>/model.onnx`, or just the file's own name.
+    /// `<model>/<version>/model.onnx`, or the file's name.
     pub file: String,
     /// The file's MD5, in hexadecimal.
     pub md5: String,
-    /// What it was trained on.
+    /// Its training data.
     pub data: String,
-    /// For how long, the models that it started from itself included.
+    /// Its training epochs, including those of the models it started from.
     pub epochs: usize,
-    /// What it does to an image first, which goes on whatever the images are now.
+    /// The normalization of its input, which is kept.
     pub normalisation: Normalisation,
 }
 
-/// What the convolutions compute in; weights are held in single precision.
+/// Number format of convolutions; weights are stored in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits.
     Float32,
-    /// 16 bits with the exponent of 32: twice as fast where the processor has it.
+    /// 16 bits with the exponent range of float32: twice as fast on processors that support it.
     Bfloat16,
 }
 
 impl Precision {
-    /// As libtorch names it.
+    /// libtorch's type.
     pub fn kind(self) -> Kind {
         match self {
             Precision::Float32 => Kind::Float,
@@ -99,25 +99,25 @@ impl Precision {
     }
 }
 
-/// The training images whose patches give a whitened stem: about a million patches.
+/// Number of training images for a whitened stem: about a million patches.
 const WHITENED_BY: usize = 1000;
-/// Fewer of them where the images are larger than 64x64, which keeps their copies and patches near 300 MB.
+/// Fewer for images larger than 64x64, which limits memory to about 300 MB.
 const WHITENED_PIXELS: usize = 1000 * 64 * 64;
 
-/// The training images that statistics are measured with after training: a thousand, as the authors of US-Net suggest.
+/// Number of training images for recalibration: a thousand, as the authors of US-Net suggest.
 const RECALIBRATED_BY: usize = 1000;
 
-/// The training images that give the first statistics of a network which starts from a model: a few hundred pixels of
-/// each channel would do, and 500 images have half a million.
+/// Number of training images for calibrating a network that starts from a model: a few hundred pixels per channel
+/// suffice, and 500 images have half a million.
 const CALIBRATED_BY: usize = 500;
-/// Fewer of them where the images are larger than 64x64.
+/// Fewer for images larger than 64x64.
 const CALIBRATED_PIXELS: usize = 500 * 64 * 64;
 
 impl Recipe {
-    /// The network that this recipe starts from, before it has seen an image.
+    /// The initial network, before initialization from images.
     ///
     /// # Panics
-    /// If [`Recipe::check`] finds something wrong.
+    /// If [`Recipe::check`] fails.
     pub fn network(&self) -> Network {
         let classes = self.dataset.labels().len();
         let (mean, std) = self.dataset.statistics();
@@ -137,10 +137,10 @@ impl Recipe {
         }
     }
 
-    /// The network that a finished run by this recipe has.
+    /// A network with the structure of a finished run's.
     ///
     /// # Panics
-    /// As for [`Recipe::network`].
+    /// See [`Recipe::network`].
     pub(super) fn finished_network(&self) -> Network {
         match self.method.rules().recalibrated() {
             Some(widths) => self.network().with_norms_for(&widths),
@@ -148,7 +148,7 @@ impl Recipe {
         }
     }
 
-    /// The widths that are measured after each epoch: all of a network that gives them in one pass.
+    /// The widths measured after each epoch: all of them if one pass gives them.
     pub fn progress_widths(&self) -> Vec<Width> {
         match self.method.weights() {
             Weights::Triangular => self.architecture.widths(),
@@ -162,7 +162,7 @@ impl Recipe {
         }
     }
 
-    /// The widths that the network is worth measuring at: those of the architecture's grid from the narrowest trained one up.
+    /// The widths to measure: those of the architecture's grid from the narrowest trained one up.
     pub fn trained_widths(&self) -> Vec<Width> {
         match self.method.weights() {
             Weights::Dense => vec![Width::FULL],
@@ -170,7 +170,7 @@ impl Recipe {
                 let narrowest = self.method.narrowest();
                 let mut widths: Vec<Width> =
                     self.architecture.widths().into_iter().filter(|&width| width >= narrowest).collect();
-                // It may have fewer channels than the grid's next width.
+                // The narrowest width may have fewer channels than the next grid width.
                 let fewer = |count: &usize| widths[0].active(*count) > narrowest.active(*count);
                 if self.architecture.channels().iter().any(fewer) {
                     widths.insert(0, narrowest);
@@ -180,17 +180,17 @@ impl Recipe {
         }
     }
 
-    /// The recipe of the dense network to compare with: the same but for the method.
+    /// The recipe of the dense network for comparison: the same except for the method.
     pub fn dense(&self) -> Recipe {
         Recipe { method: Method::Dense(Dense { width: 1.0 }), ..self.clone() }
     }
 
-    /// The average that a run by this recipe keeps, if any.
+    /// The moving average of a run by this recipe, if any.
     pub fn average(&self) -> Option<Average> {
         (self.average > 0.0).then(|| Average::new(self.average, self.network()))
     }
 
-    /// Gives `network` what the training images decide about its first weights.
+    /// Initializes `network` from the training images.
     pub(super) fn begin(&self, network: &Network, train: &dyn Examples) -> Result<(), DataError> {
         if self.start.whitened_stem {
             let Shape { height, width, .. } = train.shape();
@@ -204,23 +204,23 @@ impl Recipe {
     }
 }
 
-/// Some of the images `train`, from all over, which say what a network that starts from a model has to do with.
+/// Evenly spaced images of `train`, for calibrating a network that starts from a model.
 ///
 /// # Errors
-/// [`DataError`] if an image is not where it was any more.
+/// [`DataError`] if an image is no longer readable.
 pub fn some_of(train: &dyn Examples) -> Result<Batch, DataError> {
     spread(train, CALIBRATED_BY, CALIBRATED_PIXELS)
 }
 
-/// The images `train` that statistics are measured with after training.
+/// The images of `train` for recalibrating statistics after training.
 ///
 /// # Errors
-/// [`DataError`] if an image is not where it was any more.
+/// [`DataError`] if an image is no longer readable.
 pub fn recalibration_images(train: &dyn Examples) -> Result<Batch, DataError> {
     spread(train, RECALIBRATED_BY, 2 * CALIBRATED_PIXELS)
 }
 
-/// As many images as may be, and as have so many pixels in all, evenly spread over `train`.
+/// Evenly spaced images of `train`: at most `most`, with at most `pixels` pixels in total.
 fn spread(train: &dyn Examples, most: usize, pixels: usize) -> Result<Batch, DataError> {
     let Shape { height, width, .. } = train.shape();
     let all = train.labels().len();

@@ -1,4 +1,4 @@
-//! A run under way: its network, its optimiser, and the steps that move them.
+//! A run: its network, its optimiser, and its training loop.
 
 use std::path::PathBuf;
 use std::thread;
@@ -21,8 +21,9 @@ use crate::data::loader::Loader;
 use crate::data::{Batch, Examples, Images};
 use crate::evaluate;
 use crate::model::{Mode, Network, beside};
+use crate::setting::SettingError;
 
-/// A run under way.
+/// A run of a recipe, at any stage.
 #[derive(Debug)]
 pub struct Run {
     recipe: Recipe,
@@ -30,36 +31,35 @@ pub struct Run {
     sgd: Sgd,
     average: Option<Average>,
     teacher: Option<Box<Run>>,
-    /// Has the network got what the training images decide about its first weights?
+    /// Whether the network was initialized from the training images.
     begun: bool,
-    /// Steps done.
+    /// Completed steps.
     step: usize,
     history: Vec<Epoch>,
-    /// Sum of the losses of the epoch under way.
+    /// Sum of the losses of the current epoch.
     loss_sum: f64,
-    /// Was any step computed on a GPU?
+    /// Whether any step was computed on a GPU.
     gpu: bool,
     checkpoint: PathBuf,
 }
 
-/// Steps between two looks at the loss: reading it back is cheap, formatting a bar each time is not.
+/// Steps between progress updates: reading the loss is cheap, formatting a bar is not.
 const LOOK_EVERY: usize = 10;
 
 impl Run {
-    /// A run from its beginning; checkpoints go to the file `checkpoint`. If the recipe has a teacher, [`Run::taught_by`]
-    /// brings it.
+    /// A new run with checkpoints in the file `checkpoint`. If the recipe has a teacher, add it by [`Run::taught_by`].
     ///
     /// # Panics
-    /// If [`Recipe::check`] finds something wrong.
+    /// If [`Recipe::check`] fails.
     pub fn new(recipe: Recipe, checkpoint: PathBuf) -> Run {
         let network = recipe.network();
         Run::with(recipe, network, checkpoint)
     }
 
-    /// A run from its beginning with the weights of `network`, which is like [`Recipe::network`]'s.
+    /// A new run with the weights of `network`, which has the structure of [`Recipe::network`].
     ///
     /// # Panics
-    /// As for [`Run::new`].
+    /// See [`Run::new`].
     pub fn with(recipe: Recipe, network: Network, checkpoint: PathBuf) -> Run {
         let sgd = Sgd::new(recipe.sgd, &network.parameters());
         let average = recipe.average();
@@ -78,10 +78,10 @@ impl Run {
         }
     }
 
-    /// The run that the file `checkpoint` holds, which has no teacher; [`Run::taught_by`] brings it.
+    /// The run in the file `checkpoint`, without its teacher; add it by [`Run::taught_by`].
     ///
     /// # Errors
-    /// [`CheckpointError`] if there is no such file or it is not whole.
+    /// [`CheckpointError`] if the file is missing or truncated.
     pub fn resume(checkpoint: PathBuf) -> Result<Run, CheckpointError> {
         let loaded = Checkpoint::load(&checkpoint)?;
         let state = loaded.state;
@@ -100,50 +100,50 @@ impl Run {
         })
     }
 
-    /// The same run with the one whose network teaches, which its recipe names.
+    /// Adds the teacher that its recipe names.
     #[must_use]
     pub fn taught_by(self, teacher: Run) -> Run {
         Run { teacher: Some(Box::new(teacher)), ..self }
     }
 
-    /// The run whose network teaches, if it was brought.
+    /// The teacher's run, if it was added.
     pub fn teacher(&self) -> Option<&Run> {
         self.teacher.as_deref()
     }
 
-    /// The network to measure and export: as it is now, or its average if the recipe wants one.
+    /// The network to measure and export: the moving average if the recipe has one, otherwise the current one.
     pub fn network(&self) -> &Network {
         self.average.as_ref().map_or(&self.network, Average::network)
     }
 
-    /// The recipe that it follows.
+    /// Its recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
 
-    /// Was any step computed on a GPU? Then the recipe alone does not say what came out of it.
+    /// Whether any step was computed on a GPU, in which case the recipe does not determine the result.
     pub fn gpu(&self) -> bool {
         self.gpu
     }
 
-    /// Are all epochs done?
+    /// Whether all epochs are done.
     pub fn is_finished(&self) -> bool {
         self.history.len() == self.recipe.epochs
     }
 
-    /// The epochs that are done.
+    /// The completed epochs.
     pub fn history(&self) -> &[Epoch] {
         &self.history
     }
 
-    /// Trains until the recipe's last epoch, or until `stop` says so between two steps; saves either way.
+    /// Trains until the last epoch, or until `stop` returns true between two steps; saves a checkpoint in both cases.
     ///
     /// # Errors
-    /// [`TrainError`] for settings out of range, a teacher that is missing, a loss or a weight that is no number, an image
-    /// that is gone, or a checkpoint that cannot be written.
+    /// [`TrainError`] for settings out of range, a missing teacher, a loss or weight that is not finite, an unreadable
+    /// image, or a checkpoint that cannot be written.
     ///
     /// # Panics
-    /// If the material has no loader.
+    /// If the material has no loader threads.
     pub fn train(
         &mut self,
         material: Material<'_>,
@@ -151,15 +151,18 @@ impl Run {
         stop: &dyn Fn() -> bool,
     ) -> Result<Outcome, TrainError> {
         let Material { train, validation, .. } = material;
-        self.recipe.validate(train, validation).map_err(TrainError::Setting)?;
+        self.recipe.validate(train, validation)?;
         if self.recipe.method.teacher().is_some() != self.teacher.is_some() {
-            return Err(TrainError::Setting("teacher: there is one in the run or in its recipe, not in both".into()));
+            return Err(SettingError::conflict("teacher", "either the run or its recipe has none").into());
         }
         let per_epoch = train.labels().len() / self.recipe.batch;
         let (epoch, done) = (self.step / per_epoch, self.history.len());
         if epoch != done {
-            let reason = format!("step {} is in epoch {epoch} of these images, but {done} were done", self.step);
-            return Err(TrainError::Setting(format!("checkpoint: begun with another number of images: {reason}")));
+            let step = self.step;
+            let reason = format!(
+                "started with another number of images: step {step} is in epoch {epoch} of these, but {done} were done"
+            );
+            return Err(SettingError::conflict("checkpoint", reason).into());
         }
         if !self.begun {
             self.recipe.begin(&self.network, train)?;
@@ -172,7 +175,7 @@ impl Run {
         outcome
     }
 
-    /// All epochs that are left.
+    /// Trains the remaining epochs.
     fn epochs(
         &mut self,
         material: Material<'_>,
@@ -203,7 +206,7 @@ impl Run {
         })
     }
 
-    /// What is left of an epoch, which then is the history's last; not if it was stopped.
+    /// Trains the rest of the current epoch and adds it to the history, unless it was stopped.
     fn epoch(
         &mut self,
         loader: &mut Loader,
@@ -235,7 +238,7 @@ impl Run {
         Ok(Outcome::Finished)
     }
 
-    /// Completes the epoch that is the history's last, and the network if that was the run's last.
+    /// Measures the completed epoch, and finishes the network after the last.
     fn measure(&mut self, train: &dyn Examples, validation: &Images) -> Result<(), TrainError> {
         let begin = Instant::now();
         let precision = self.recipe.precision.kind();
@@ -291,7 +294,7 @@ impl Run {
         }
     }
 
-    /// Saves the run, unless its network is worth nothing any more.
+    /// Saves the run, unless its weights are not finite.
     fn save(&self) -> Result<(), TrainError> {
         let broken = |(_, tensor): &(String, &Tensor)| tensor.isfinite().all().int64_value(&[]) == 0;
         if let Some((name, _)) = self.network.tensors().into_iter().find(broken) {
@@ -304,16 +307,16 @@ impl Run {
             loss_sum: self.loss_sum,
             gpu: self.gpu,
         };
-        // A finished run has no further step to take.
+        // A finished run needs no optimiser state.
         let sgd = (!self.is_finished()).then_some(&self.sgd);
         Ok(checkpoint::save(&self.checkpoint, &state, &self.network, sgd, self.average.as_ref())?)
     }
 }
 
-/// What the gradients follow, and how far.
+/// The parameters of a step's gradients.
 struct Goal {
     target: Target,
-    /// One for each parameter, where gradients are divided by the channels' coverage.
+    /// One per parameter, if gradients are divided by coverage.
     scales: Vec<Option<Tensor>>,
 }
 

@@ -1,4 +1,4 @@
-//! The learning rate over time: up in a straight line, then down by one of three curves.
+//! The learning rate: a linear warm-up, then one of three decays.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 /// The learning rate at every step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The highest rate.
+    /// The peak rate.
     pub peak: f64,
     /// Share of all steps in which the rate rises from 0 to the peak.
     pub warm_up: f64,
-    /// How it falls from there.
+    /// The decay after the peak.
     pub decay: Decay,
 }
 
-/// How the learning rate falls.
+/// Decay of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// In a straight line to 0.
+    /// Linear to 0.
     Linear,
-    /// By half a cosine to 0.
+    /// Half a cosine to 0.
     Cosine,
-    /// To a tenth at half of all steps and to a hundredth at three quarters.
+    /// A factor of 0.1 at half of all steps, and again at three quarters.
     Step,
 }
 

@@ -1,4 +1,4 @@
-//! Other ways to run an exported file, to compare with: ONNX Runtime, tract, and libtorch from the file's own weights.
+//! Other ways to run an exported file, for comparison: ONNX Runtime, tract, and libtorch with the file's own weights.
 
 #![allow(dead_code)] // each test file uses its part
 
@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
-/// How far two runtimes may be apart in a logit.
+/// Tolerance of logits between runtimes.
 pub(crate) const TOLERANCE: f64 = 1e-4;
 
 /// Random images `[N, C, H, W]` in 0..1.
@@ -30,7 +30,7 @@ pub(crate) fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
-/// The logits of ONNX Runtime, after `onnx.checker` has found nothing wrong.
+/// The logits of ONNX Runtime; also runs `onnx.checker`.
 pub(crate) fn onnx_runtime(model: &Path, images: &Tensor) -> Tensor {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (source, target) = (folder.path().join("images"), folder.path().join("logits"));
@@ -50,7 +50,7 @@ pub(crate) fn onnx_runtime(model: &Path, images: &Tensor) -> Tensor {
     Tensor::from_slice(&logits).view([images.size()[0], -1])
 }
 
-/// The logits of tract's plain runner, which knows nothing of widths.
+/// The logits of tract's plain runner, which does not know widths.
 pub(crate) fn tract(model: &Path, images: &Tensor) -> Tensor {
     use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable, IntoTensor, tract_ndarray, tvec};
     let runnable = tract_onnx::onnx()
@@ -78,7 +78,7 @@ pub(crate) fn anywidth(model: &Path, images: &Tensor, width: Width) -> Tensor {
     Tensor::from_slice(&logits).view([-1, classes])
 }
 
-/// A file's content.
+/// The contents of a file.
 pub(crate) fn decode(model: &Path) -> ModelProto {
     ModelProto::decode(fs::read(model).expect("the model is there").as_slice()).expect("an ONNX file")
 }
@@ -89,7 +89,7 @@ pub(crate) fn initializers(model: &ModelProto) -> HashMap<String, Tensor> {
     graph.initializer.iter().map(|tensor| (tensor.name.clone(), tensor_of(tensor))).collect()
 }
 
-/// The logits of libtorch for the network that is sliced out of the file's weights at `width`.
+/// The logits of libtorch for the network sliced from the file's weights at `width`.
 pub(crate) fn sliced(model: &ModelProto, images: &Tensor, width: Width) -> Tensor {
     let weights = initializers(model);
     let graph = model.graph.as_ref().expect("a graph");
@@ -101,7 +101,7 @@ pub(crate) fn sliced(model: &ModelProto, images: &Tensor, width: Width) -> Tenso
     values.remove(&graph.output[0].name).expect("the logits")
 }
 
-/// What one node makes of the values before it, and of those of its weights that exist at `width`.
+/// The output of one node, from the values before it and its weights at `width`.
 fn run(node: &NodeProto, values: &HashMap<String, Tensor>, weights: &HashMap<String, Tensor>, width: Width) -> Tensor {
     let input = &values[&node.input[0]];
     let parameter = |index: usize| &weights[&node.input[index]];
@@ -130,7 +130,8 @@ fn run(node: &NodeProto, values: &HashMap<String, Tensor>, weights: &HashMap<Str
             let epsilon = node.attribute.iter().find(|found| found.name == "epsilon").expect("epsilon").f;
             input.batch_norm(gamma, beta, mean, variance, false, 0.0, f64::from(epsilon), false)
         }
-        // The last one writes every class. Features are channel-major, so those of the first channels are the first columns.
+        // The last layer writes every class. Features are channel-major, so those of the first channels are the first
+        // columns.
         "Gemm" => {
             let all = parameter(1).size()[0];
             let rows = if node.name == "logits" { all } else { width.active(all as usize) as i64 };

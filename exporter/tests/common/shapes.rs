@@ -1,4 +1,4 @@
-//! Drawn images of shapes, in folders, for whoever has no photographs at hand.
+//! Folders of generated images of shapes, in place of photographs.
 
 #![allow(dead_code)] // each test file uses its part
 
@@ -9,10 +9,10 @@ use image::{Rgb, RgbImage};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-/// The classes; the names are what folders may be called.
+/// The classes, which are also folder names.
 pub(crate) const CLASSES: [&str; 4] = ["disc", "gestreifte Fläche", "square", "三角形"];
 
-/// An image of class `class`: a bright shape of random colour, place and size on dark noise.
+/// An image of class `class`: a bright shape of random colour, position and size on dark noise.
 pub(crate) fn image(class: usize, size: (u32, u32), random: &mut ChaCha8Rng) -> RgbImage {
     let (width, height) = (size.0 as f32, size.1 as f32);
     let radius = width.min(height) * random.random_range(0.25..0.4);
@@ -31,7 +31,7 @@ pub(crate) fn image(class: usize, size: (u32, u32), random: &mut ChaCha8Rng) -> 
     })
 }
 
-/// Writes `count` images of each class, as files of all types and many sizes, below `folder/<class>/`.
+/// Writes `count` images per class, in all formats and many sizes, to `folder/<class>/`.
 pub(crate) fn draw(folder: &Path, count: usize, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for (class, name) in CLASSES.iter().enumerate() {
@@ -46,11 +46,11 @@ pub(crate) fn draw(folder: &Path, count: usize, seed: u64) {
     }
 }
 
-/// The JPEG file `jpeg` with a note that it is to be shown turned, as a camera writes it (EXIF's tag 274, "Orientation").
+/// The JPEG file `jpeg` with an EXIF orientation (tag 274), as a camera writes it.
 pub(crate) fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let entry = [0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0];
     let tiff = [&b"MM\0*\0\0\0\x08\0\x01"[..], &entry, &[0; 4]].concat();
     let length = (2 + 6 + tiff.len()) as u16;
-    // After the mark that every file begins with.
+    // After the start-of-image marker.
     [&jpeg[..2], &[0xFF, 0xE1], &length.to_be_bytes(), b"Exif\0\0", &tiff, &jpeg[2..]].concat()
 }

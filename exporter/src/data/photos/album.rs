@@ -1,4 +1,4 @@
-//! Photographs to train on: decoded once, kept as far as memory may be used, decoded again beyond that.
+//! Training photographs: decoded once, kept within the memory limit, otherwise decoded again.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::data::{Augmentation, Batch, DataError, Examples, Shape};
 
-/// Photographs to train on, each with its label.
+/// Training photographs with their labels.
 #[derive(Debug)]
 pub struct Photos {
     paths: Vec<PathBuf>,
@@ -18,18 +18,18 @@ pub struct Photos {
     input: InputSpec,
     size: usize,
     kept: Vec<OnceLock<Image>>,
-    /// Bytes that may still be kept.
+    /// Remaining bytes for decoded photographs.
     room: AtomicUsize,
 }
 
 impl Photos {
-    /// The photographs at `paths`, which become squares of `size` pixels; decoded ones take up to `room` bytes.
+    /// The photographs at `paths`, for squares of `size` pixels; decoded ones use at most `room` bytes.
     pub(super) fn new(paths: Vec<PathBuf>, labels: Vec<u16>, input: InputSpec, size: usize, room: usize) -> Photos {
         let kept = paths.iter().map(|_| OnceLock::new()).collect();
         Photos { paths, labels, input, size, kept, room: AtomicUsize::new(room) }
     }
 
-    /// The photographs of these `indices` alone; what was kept of them is kept.
+    /// Only the photographs with these `indices`; keeps what is decoded of them.
     pub(super) fn select(mut self, indices: &[usize]) -> Photos {
         let pick = |index: &usize| (std::mem::take(&mut self.paths[*index]), std::mem::take(&mut self.kept[*index]));
         let (paths, kept) = indices.iter().map(pick).unzip();
@@ -37,35 +37,34 @@ impl Photos {
         Photos { paths, labels, kept, ..self }
     }
 
-    /// Takes in a decoded photograph, if there is room for it, and gives back what training needs of it.
+    /// Stores a decoded photograph if there is room, and returns what training needs of it.
     pub(super) fn keep(&self, index: usize, photo: &Image) {
         let small = self.reduced(photo);
         let taken =
             self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(small.bytes()));
         if taken.is_ok() {
-            // Another thread may have been first; either has the same pixels.
+            // Another thread may have stored the same pixels first.
             let _ = self.kept[index].set(small);
         }
     }
 
-    /// How many decoded photographs there was room for.
+    /// Number of decoded photographs in memory.
     pub fn kept(&self) -> usize {
         self.kept.iter().filter(|photo| photo.get().is_some()).count()
     }
 
-    /// What is kept of an image: half as many pixels a side again as the network reads, so that a cut has some to
-    /// choose from.
+    /// The stored size: 1.5 times the network's input per side, so that random crops have a choice.
     fn reduced(&self, photo: &Image) -> Image {
         photo.reduced((self.size + self.size / 2) as u32, self.input.preprocessing().filter())
     }
 
-    /// Calls `then` with a photograph as it is kept.
+    /// Calls `then` with the stored form of a photograph.
     fn with<T>(&self, index: usize, then: impl FnOnce(&Image) -> T) -> Result<T, DataError> {
         if let Some(photo) = self.kept[index].get() {
             return Ok(then(photo));
         }
         let path = &self.paths[index];
-        let gone = |reason| format!("{reason}; put it back, and --resume goes on");
+        let gone = |reason| format!("{reason}; restore it, and continue with --resume");
         let photo = decode(path).map_err(|reason| DataError::Content { path: path.clone(), reason: gone(reason) })?;
         Ok(then(&self.reduced(&photo)))
     }
@@ -106,7 +105,7 @@ impl Examples for Photos {
     }
 }
 
-/// The image in a file, or why there is none.
+/// Decodes an image file; the error is the reason.
 pub(super) fn decode(path: &Path) -> Result<Image, String> {
     let limits = ImageLimits::default();
     let bytes = dataset::read(path, limits.max_bytes).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Whether a folder of photographs holds classes, or folders to train on, to validate on and to test with that hold them.
+//! Detects whether a folder contains classes, or folders train, val and test that contain classes.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anywidth::system_files::is_system_file;
 
 use super::PhotosError;
 
-/// Where the class folders are.
+/// The locations of the class folders.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) train: PathBuf,
@@ -16,18 +16,18 @@ pub(super) struct Layout {
     pub(super) test: Option<PathBuf>,
 }
 
-/// Names of folders that hold classes and are none, in any case.
+/// Names of split folders, in any case.
 const TRAIN: [&str; 2] = ["train", "training"];
 const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 const TEST: [&str; 2] = ["test", "testing"];
 
 impl Layout {
-    /// That of `root`. Its folders are purposes where `train` stands beside another one, or holds folders alone; one that
-    /// holds images itself is a class, of images of trains.
+    /// The layout of `root`. `train` is a split folder if another split folder stands next to it, or if it contains
+    /// only folders; if it contains images itself, it is a class named "train".
     ///
     /// # Errors
-    /// [`PhotosError`] names a folder beside the purposes that is none of them, two with the same one, or one to measure
-    /// with where there is none to train on.
+    /// [`PhotosError`] names a folder next to the splits that is not one, two folders for the same split, or a split
+    /// without a training split.
     pub(super) fn of(root: &Path) -> Result<Layout, PhotosError> {
         let folders = folders(root);
         let measures = |folder: &PathBuf| is_named(folder, &VALIDATION) || is_named(folder, &TEST);
@@ -49,7 +49,7 @@ impl Layout {
     }
 }
 
-/// The folders in `root` that somebody means, by name.
+/// The visible folders in `root`, by name.
 fn folders(root: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
     let meant = entries.filter(|entry| !is_system_file(&entry.file_name()));
@@ -63,7 +63,7 @@ fn is_named(folder: &Path, names: &[&str]) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The first of these `folders` that holds no images but those in its own folders.
+/// The first of `folders` that contains images only in subfolders.
 fn without_images(root: &Path, folders: &[&PathBuf]) -> Result<Option<PathBuf>, PhotosError> {
     if folders.is_empty() {
         return Ok(None);

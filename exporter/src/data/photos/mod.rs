@@ -1,7 +1,7 @@
-//! Somebody's own photographs as a data set: a folder for each class, read once, decoded again only where memory ends.
+//! A folder of photographs as a data set: one folder per class, read once, decoded again only beyond the memory limit.
 //!
-//! What is measured on is made by the server's own code ([`anywidth::image`]), so that a model is served what it was
-//! measured on. Knows nothing of networks.
+//! Validation and test images are preprocessed by the server's own code ([`anywidth::image`]), so that measurements
+//! hold for the served model. Must not know networks.
 
 mod album;
 mod layout;
@@ -20,13 +20,13 @@ pub use read::{Album, Broken, Measured, Reading, read, read_measured};
 pub use split::{Shares, Splits, split};
 pub use twins::{Trouble, Twins, twins};
 
-/// Why a folder of photographs cannot be trained on.
+/// Why a folder of photographs is not usable for training.
 #[derive(Debug, Error)]
 pub enum PhotosError {
-    /// The folder, or what is in it, is not as it should be.
+    /// An error in the folder's structure.
     #[error(transparent)]
     Folder(#[from] DatasetError),
-    /// There is nothing to tell apart.
+    /// Only one class.
     #[error("{}: one class only, {class:?}; at least two folders are needed, one for each class", path.display())]
     OneClass {
         /// The folder.
@@ -39,55 +39,55 @@ pub enum PhotosError {
     FewImages {
         /// The class.
         class: String,
-        /// How many images it has, in words.
+        /// The number of images it has, in words.
         found: String,
-        /// How many it should have.
+        /// The minimum.
         needed: usize,
-        /// What they are for.
+        /// The purpose of the images.
         purpose: &'static str,
-        /// What may be the reason, after a semicolon.
+        /// A possible reason, after a semicolon.
         hint: String,
     },
-    /// A folder stands beside those that are named for their purposes.
+    /// A folder next to the split folders that is not one.
     #[error("{} is neither train, val nor test, but stands beside them", path.display())]
     Stray {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder is named for a measurement, and there is none to train on.
+    /// A split folder without a training split.
     #[error("{} holds no images itself, so it is no class, and no train stands beside it", path.display())]
     NoTrain {
         /// The folder.
         path: PathBuf,
     },
-    /// Two folders are named for the same purpose.
+    /// Two folders for the same split.
     #[error("{} and {} are for the same purpose: one of them must go", path.display(), other.display())]
     SamePurpose {
-        /// The one.
+        /// The first.
         path: PathBuf,
-        /// The other.
+        /// The second.
         other: PathBuf,
     },
-    /// A folder to measure with has a class that is not trained.
+    /// A validation or test folder has a class that training does not have.
     #[error("{}: class {class:?} is not among those of {}", path.display(), train.display())]
     UnknownClass {
-        /// The folder to measure with.
+        /// The validation or test folder.
         path: PathBuf,
         /// The class.
         class: String,
-        /// The folder to train on.
+        /// The training folder.
         train: PathBuf,
     },
-    /// Too many images do not decode.
+    /// Too many broken images.
     #[error("{count} of {of} images are broken, above {percent} %: {first}")]
     Broken {
-        /// How many.
+        /// Number of broken images.
         count: usize,
-        /// Of how many.
+        /// Number of images.
         of: usize,
-        /// How many may be.
+        /// Maximum percentage.
         percent: usize,
-        /// The first of them, with reasons.
+        /// The first broken images, with reasons.
         first: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The first look at every image: which ones decode, what they are on average, and as much of them as memory may hold.
+//! The first pass over all images: which ones decode, their statistics, and as many decoded images as memory allows.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -13,66 +13,66 @@ use super::{PhotosError, Splits};
 use crate::data::{Images, Shape};
 use crate::words::counted;
 
-/// How images are read.
+/// Parameters of reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    /// Sides of the square that an image becomes, in pixels.
+    /// Image size in pixels per side.
     pub size: usize,
-    /// Bytes of decoded training images that may be kept.
+    /// Maximum bytes of decoded training images.
     pub memory: usize,
-    /// Threads that decode.
+    /// Number of decoding threads.
     pub threads: usize,
 }
 
-/// A folder of photographs that was read.
+/// A folder of photographs that has been read.
 #[derive(Debug)]
 pub struct Album {
-    /// To train on.
+    /// Training images.
     pub train: Photos,
-    /// To validate on, as a server would see them.
+    /// Validation images, preprocessed as by the server.
     pub validation: Images,
-    /// To test with, as a server would see them.
+    /// Test images, preprocessed as by the server.
     pub test: Images,
-    /// Mean of the training pixels (0..1), for each image channel.
+    /// Mean of the training pixels (0..1), by channel.
     pub mean: Vec<f64>,
-    /// Their standard deviation.
+    /// Standard deviation of the training pixels, by channel.
     pub std: Vec<f64>,
-    /// What was left out.
+    /// Files that do not decode.
     pub broken: Vec<Broken>,
 }
 
-/// The images of a folder that are measured with.
+/// The validation and test images of a folder.
 #[derive(Debug)]
 pub struct Measured {
-    /// To validate on, as a server would see them.
+    /// Validation images, preprocessed as by the server.
     pub validation: Images,
-    /// To test with, as a server would see them.
+    /// Test images, preprocessed as by the server.
     pub test: Images,
-    /// What was left out.
+    /// Files that do not decode.
     pub broken: Vec<Broken>,
 }
 
-/// A file that is no image.
+/// A file that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The decoder's error.
     pub reason: String,
 }
 
-/// More broken files than these end the run.
+/// Maximum percentage of broken files.
 const MOST_BROKEN_PERCENT: usize = 5;
-/// Broken files that an error names.
+/// Number of broken files that an error names.
 const NAMED: usize = 3;
 
-/// Reads all images of `splits`; `done` hears after each one.
+/// Reads all images of `splits`; calls `done` after each.
 ///
 /// # Errors
-/// [`PhotosError`] if more than 5 % of the images are broken, or all of a class that is trained.
+/// [`PhotosError`] if more than 5 % of the images are broken, or all of a trained class.
 ///
 /// # Panics
-/// If the size is none that a network reads, or there is no thread.
+/// If the size is not supported, or `threads` is 0.
 pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Result<Album, PhotosError> {
     let (paths, labels) = splits.train.iter().map(|file| (file.path.clone(), file.class as u16)).unzip();
     let photos = Photos::new(paths, labels, reading.input(), reading.size, reading.memory);
@@ -97,13 +97,13 @@ pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Resu
     Ok(Album { train: photos.select(&good), validation, test, mean, std, broken })
 }
 
-/// Reads the images of `splits` that are measured with, and none of those that are trained on; `done` hears after each.
+/// Reads only the validation and test images of `splits`; calls `done` after each.
 ///
 /// # Errors
-/// [`PhotosError`] if none is left of a purpose.
+/// [`PhotosError`] if all images of a split are broken.
 ///
 /// # Panics
-/// As for [`read`].
+/// See [`read`].
 pub fn read_measured(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Result<Measured, PhotosError> {
     let [(validation, mut broken), (test, of_test)] =
         [&splits.validation, &splits.test].map(|files| images(files, reading, done));
@@ -119,7 +119,7 @@ impl Reading {
     }
 }
 
-/// The first look at images to train on: which ones are good, what their pixels are, and what is broken.
+/// The first pass over training images: readable images, pixel statistics, and broken files.
 fn look(
     photos: &Photos,
     files: &[Labelled],
@@ -146,7 +146,7 @@ fn look(
     (good, sums, broken)
 }
 
-/// Images to measure with, which are decoded into their place in memory, and what is broken.
+/// Validation or test images, decoded directly into their position in memory, and broken files.
 fn images(files: &[Labelled], reading: Reading, done: &(dyn Fn() + Sync)) -> (Images, Vec<Broken>) {
     let (input, shape) = (reading.input(), Shape { channels: CHANNELS, height: reading.size, width: reading.size });
     let mut pixels = vec![0; files.len() * shape.len()];
@@ -158,7 +158,7 @@ fn images(files: &[Labelled], reading: Reading, done: &(dyn Fn() + Sync)) -> (Im
     for (index, (file, seen)) in files.iter().zip(seen).enumerate() {
         match seen {
             Ok(()) => {
-                // What is broken leaves a gap, which the others close.
+                // A broken image leaves a gap, which is closed here.
                 pixels.copy_within(index * shape.len()..(index + 1) * shape.len(), labels.len() * shape.len());
                 labels.push(file.class as u16);
             }
@@ -182,7 +182,7 @@ fn few(class: String, found: &str, purpose: &'static str) -> PhotosError {
     PhotosError::FewImages { class, found: found.into(), needed: 1, purpose, hint: String::new() }
 }
 
-/// What `look` makes of each job, in their order, by several threads.
+/// Applies `look` to each job on several threads; keeps the order.
 fn on_threads<T, U: Send>(
     jobs: impl Iterator<Item = T> + Send,
     threads: usize,

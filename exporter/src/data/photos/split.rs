@@ -1,4 +1,4 @@
-//! Which images train, which choose and which judge.
+//! Splits images into training, validation and test.
 
 use std::path::{Path, PathBuf};
 
@@ -11,36 +11,36 @@ use super::PhotosError;
 use super::layout::Layout;
 use crate::words::counted;
 
-/// The share of each class that is kept from training, where folders do not say which images are.
+/// Shares of each class held out of training, without folders for them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shares {
-    /// To validate on, in 0..1.
+    /// Validation share, in 0..1.
     pub validation: f64,
-    /// To test with, in 0..1.
+    /// Test share, in 0..1.
     pub test: f64,
 }
 
-/// The images of a folder by their purpose.
+/// The images of a folder by split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Splits {
     /// Class names, by label.
     pub classes: Vec<String>,
-    /// To train on.
+    /// Training images.
     pub train: Vec<Labelled>,
-    /// To validate on.
+    /// Validation images.
     pub validation: Vec<Labelled>,
-    /// To test with.
+    /// Test images.
     pub test: Vec<Labelled>,
-    /// Files that are no images by their names.
+    /// Number of files without an image extension.
     pub ignored: usize,
 }
 
-/// Lists the images below `root`, which is either a folder of class folders, or has the folders `train` and, if it
-/// likes, `val` (or `valid`, `validation`) and `test`, each of them such a folder. What is missing is taken from what
-/// there is by `shares`, class by class, as `seed` says.
+/// Lists and splits the images below `root`, which contains either class folders, or the folders `train` and optionally
+/// `val` (or `valid`, `validation`) and `test`, each with class folders. A missing split is drawn per class with
+/// `shares` and `seed`.
 ///
 /// # Errors
-/// [`PhotosError`] if there are not two classes, a class has too few images for its purposes, or a folder stands beside
+/// [`PhotosError`] if there are fewer than two classes, a class has too few images, or an unknown folder is next to
 /// `train`, `val` and `test`.
 pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosError> {
     let parts = Layout::of(root)?;
@@ -87,7 +87,7 @@ pub fn split(root: &Path, shares: Shares, seed: u64) -> Result<Splits, PhotosErr
         }
         splits.train.extend(files);
     }
-    // The first layer may begin with the first of them, which should not all be of the first class.
+    // The first layer may be initialized from the first images, which must not all be of the first class.
     splits.train.shuffle(&mut random);
     Ok(splits)
 }
@@ -101,7 +101,7 @@ fn hint(found: usize, ignored: usize) -> String {
     }
 }
 
-/// The images below `folder`, with the labels that their classes have in training.
+/// The images below `folder`, with the labels of the training classes.
 fn relabelled(folder: &Path, classes: &[String], train: &Path) -> Result<Listing, PhotosError> {
     let mut listing = dataset::list(folder)?;
     let label = |class: &String| {

@@ -1,9 +1,9 @@
-//! Mean and deviation of pixels, exact whatever the order in which images are seen.
+//! Mean and standard deviation of pixels, exact and independent of the order of images.
 
 /// Red, green, blue.
 pub(super) const CHANNELS: usize = 3;
 
-/// Sums over pixels, for each image channel.
+/// Sums over pixels, by channel.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sums {
     count: u64,
@@ -11,11 +11,11 @@ pub(super) struct Sums {
     squares: [u64; CHANNELS],
 }
 
-/// Deviations below this are those of images that are all alike.
+/// Standard deviations below this are those of constant images.
 const SMALLEST_DEVIATION: f64 = 1e-3;
 
 impl Sums {
-    /// Those of one image, `[C, H, W]`.
+    /// The sums of one image `[C, H, W]`.
     pub(super) fn of(image: &[u8]) -> Sums {
         let area = image.len() / CHANNELS;
         let mut sums = Sums { count: area as u64, ..Sums::default() };
@@ -45,7 +45,7 @@ impl Sums {
     }
 }
 
-/// Four places are what others give for their data sets.
+/// Rounds to four places, as published statistics are.
 fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }

@@ -1,4 +1,4 @@
-//! Images that are there twice where they should not be: in two splits, or in two classes.
+//! Duplicate images in different splits or classes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,28 +12,28 @@ use super::Splits;
 /// Two files with the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Twins {
-    /// The one of the earlier split (training, validation, test) first.
+    /// The file of the earlier split (training, validation, test) comes first.
     pub paths: [PathBuf; 2],
-    /// What is wrong with it.
+    /// The consequence.
     pub trouble: Trouble,
 }
 
-/// What is wrong with an image that is there twice.
+/// The consequence of a duplicate image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
-    /// It is trained on and measured with: what is measured is memory.
+    /// In training and in validation or test: measures memorization.
     Memory,
-    /// It is validated on and tested with: the test images decide something.
+    /// In validation and test: the test set influences choices.
     Chosen,
-    /// It is of two classes, of which one is wrong, wherever it lies.
+    /// In two classes, one of which is wrong.
     Contradiction,
 }
 
 /// A split (0 is training) and a class.
 type Place = (usize, usize);
 
-/// Pairs of files with the same bytes in different splits or classes. Only files of equal length are read; those that
-/// cannot be read are nobody's twins.
+/// Pairs of files with the same bytes in different splits or classes. Reads only files of equal length; ignores
+/// unreadable ones.
 pub fn twins(splits: &Splits) -> Vec<Twins> {
     let most = ImageLimits::default().max_bytes as u64;
     let mut by_length: HashMap<u64, Vec<(Place, &Path)>> = HashMap::new();
@@ -51,7 +51,7 @@ pub fn twins(splits: &Splits) -> Vec<Twins> {
     pairs
 }
 
-/// Among files of one length, in the order of their splits: each with the first that is like it and elsewhere.
+/// Among files of one length, in order of split: each with the first equal file elsewhere.
 fn alike(files: &[(Place, &Path)]) -> Vec<Twins> {
     let mut seen: HashMap<_, Vec<(Place, &Path)>> = HashMap::new();
     let mut pairs = Vec::new();

@@ -1,11 +1,11 @@
-//! The last layer.
+//! The classifier: the last linear layer.
 
 use rand::Rng;
 use tch::{Kind, Tensor};
 
 use super::{Member, Role, leaf, normal};
 
-/// Class scores from the flattened maps of the active channels.
+/// Logits from the flattened maps of the active channels.
 #[derive(Debug)]
 pub struct Classifier {
     /// `[classes, C, positions]`.
@@ -30,7 +30,7 @@ impl Classifier {
         }
     }
 
-    /// How many channels it reads at full width.
+    /// Number of input channels at full width.
     pub fn channels(&self) -> usize {
         self.weight.size()[1] as usize
     }
@@ -41,11 +41,11 @@ impl Classifier {
         features.to_kind(weight.kind()).flatten(1, 3).matmul(&weight.tr()) + &self.bias
     }
 
-    /// Logits `[counts, N, classes]` of the first so many channels, for each of the ascending `counts`, of features
-    /// `[N, channels, H, W]`: the sum over channels is taken piece by piece.
+    /// Logits `[counts, N, classes]` of the first channels, for each of the ascending `counts`, of features `[N,
+    /// channels, H, W]`. Computes each channel's contribution once, as running sums.
     ///
     /// # Panics
-    /// If the counts descend, or exceed the channels.
+    /// If the counts descend, or exceed the number of channels.
     pub(in crate::model) fn logits_at(&self, features: &Tensor, counts: &[usize]) -> Tensor {
         let features = features.to_kind(self.weight.kind());
         let mut begin = 0;

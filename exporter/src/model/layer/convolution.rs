@@ -1,4 +1,4 @@
-//! Convolutions, ordinary and depthwise.
+//! Convolutions, including depthwise ones.
 
 use anywidth::engine::{Triangle, Width};
 use rand::Rng;
@@ -7,48 +7,48 @@ use tch::{Device, Kind, Tensor};
 use super::matrix::{FanIn, Matrix};
 use crate::model::{Mode, rows};
 
-/// A convolution whose rows read the input channels that they may; its bias is that of the normalization that follows.
+/// A convolution with the fan-in of its weights; the following normalization has the bias.
 #[derive(Debug)]
 pub struct Convolution {
     /// `[C_out, C_in, K, K]`.
     pub weight: Matrix,
-    /// Where its kernels are put.
+    /// Kernel size, stride and padding.
     pub window: Window,
 }
 
-/// Where square kernels are put on a map.
+/// Kernel size, stride and padding of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Rows and columns of the kernel.
+    /// Kernel side.
     pub side: usize,
-    /// Rows and columns from one place to the next.
+    /// Stride.
     pub stride: usize,
-    /// Rows and columns of zeros around the map.
+    /// Zero padding on each side.
     pub padding: usize,
 }
 
-/// Rows from which on two convolutions of half the rows, one of them with half the inputs, take less time than one. In
-/// bfloat16 they never do: what a processor with AMX saves is less than what it takes to put the halves together, and to
-/// add up what both say of their common inputs' gradient. Nor do they on a GPU, where a pass is mostly starting kernels.
+/// Number of rows from which two convolutions with half the rows, one of them with half the inputs, are faster than
+/// one. Not in bfloat16, where AMX saves less than concatenating the halves and adding their gradients costs, and not
+/// on a GPU, where launching kernels dominates.
 const WORTH_SPLITTING: i64 = 64;
 
 impl Window {
-    /// A kernel of `side` pixels, an odd number, that keeps the size of a map.
+    /// A kernel with the odd side `side` that keeps the map size.
     pub const fn same(side: usize) -> Window {
         Window { side, stride: 1, padding: side / 2 }
     }
 
-    /// The same kernel put down every `stride` pixels.
+    /// The same kernel with another stride.
     pub const fn strided(self, stride: usize) -> Window {
         Window { stride, ..self }
     }
 
-    /// Rows or columns of the map that it makes of one with `length` of them.
+    /// Output rows or columns for an input of `length`.
     pub fn outputs(self, length: usize) -> usize {
         (length + 2 * self.padding - self.side) / self.stride + 1
     }
 
-    /// Are there as many places for the kernel as the map has pixels?
+    /// Whether the output has the size of the input.
     fn keeps_size(self) -> bool {
         self.stride == 1 && self.side == 2 * self.padding + 1
     }
@@ -82,7 +82,7 @@ impl Convolution {
         if self.weight.fan_in != FanIn::Triangular || rows < WORTH_SPLITTING || !on_processor || half {
             return convolve(&input, &weight);
         }
-        // The upper half of the rows reads few channels: a quarter of the work is multiplying by zeros.
+        // The upper half of the rows reads few channels: a quarter of the multiplications are by zero.
         let upper = rows / 2;
         let read = Triangle::new(c_in as usize, c_out).fan_in(upper as usize - 1) as i64;
         let narrow = convolve(&input.narrow(1, 0, read), &weight.narrow(0, 0, upper).narrow(1, 0, read));

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use super::matrix::{FanIn, Matrix};
 use crate::model::Mode;
 
-/// A linear layer over flattened maps, channel-major; its bias is that of the normalization that follows.
+/// A linear layer over flattened maps, channel-major; the following normalization has the bias.
 #[derive(Debug)]
 pub struct Linear {
     /// `[C_out, C_in, positions]`.

@@ -1,4 +1,4 @@
-//! Weights by output and input channel, and which of them exist.
+//! Weights by output and input channel, with the mask of those that exist.
 
 use anywidth::engine::{Triangle, Width};
 use rand::Rng;
@@ -7,35 +7,35 @@ use tch::{Kind, Tensor};
 use super::norm::BatchNorm;
 use super::{leaf, normal};
 
-/// Which input channels the rows of a layer read.
+/// The input channels that a layer's rows read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FanIn {
-    /// All that there are: of an image, whose channels exist at every width, and wherever weights are dense.
+    /// All active channels: for the image, whose channels exist at every width, and for dense weights.
     All,
-    /// Those that exist at the narrowest width at which the row itself exists.
+    /// The channels that exist at the narrowest width at which the row exists.
     Triangular,
-    /// The one of the same index: a depthwise convolution.
+    /// The channel of the same index: a depthwise convolution.
     Own,
 }
 
-/// A kernel for each pair of an output and an input channel. What the mask forbids is zero whenever the weights are used,
-/// so a gradient never fills the upper triangle.
+/// A kernel for each pair of an output and an input channel. Every use applies the mask, so gradients never fill the
+/// upper triangle.
 #[derive(Debug)]
 pub struct Matrix {
-    /// Which inputs its rows read.
+    /// The fan-in of its rows.
     pub fan_in: FanIn,
     /// `[C_out, C_in, ...]`, not masked; `C_in` is 1 for [`FanIn::Own`].
     pub values: Tensor,
-    /// `[C_out, C_in, 1...]`: 1 where a row may read, 0 above the triangle if there is one.
+    /// `[C_out, C_in, 1...]`: 1 where a row reads, 0 above the triangle.
     pub mask: Tensor,
 }
 
-/// The length that random rows have on average: as many weights as they read, of variance 2 / (the inputs it reads).
+/// Expected length of a random row: n weights of variance 2 / n.
 const LENGTH: f64 = std::f64::consts::SQRT_2;
 
 impl Matrix {
-    /// Random weights `[c_out, c_in, extent...]`: each row normal with variance 2 / (the inputs it reads), after He et al.,
-    /// "Delving Deep into Rectifiers" (2015).
+    /// Random weights `[c_out, c_in, extent...]`: each row is normal with variance 2 / fan-in (He et al., "Delving Deep
+    /// into Rectifiers", 2015).
     pub(super) fn new(
         fan_in: FanIn,
         [c_out, c_in]: [usize; 2],
@@ -64,17 +64,17 @@ impl Matrix {
         }
     }
 
-    /// How many output channels there are at full width.
+    /// Number of output channels at full width.
     pub fn rows(&self) -> usize {
         self.values.size()[0] as usize
     }
 
-    /// Weights of one pair of channels.
+    /// Number of weights per pair of channels.
     pub fn area(&self) -> usize {
         self.values.size()[2..].iter().product::<i64>() as usize
     }
 
-    /// Weights that exist.
+    /// Number of weights that exist.
     pub fn count(&self) -> usize {
         self.mask.sum(Kind::Double).double_value(&[]) as usize * self.area()
     }
@@ -84,25 +84,25 @@ impl Matrix {
         &self.values * &self.mask
     }
 
-    /// The masked weights of the rows that exist at `width`, for an input of `channels` channels.
+    /// The masked weights of the rows active at `width`, for an input of `channels` channels.
     pub(super) fn active(&self, width: Width, channels: i64) -> Tensor {
         let rows = self.masked().narrow(0, 0, width.active(self.rows()) as i64);
         if self.fan_in == FanIn::Own { rows } else { rows.narrow(1, 0, channels) }
     }
 
-    /// Weights `[C_out, C_in, ...]` and bias `[C_out]` of one layer that does at full width what this one and the
-    /// normalization right after it do in evaluation. What the mask forbids is exactly `+0.0`.
+    /// Weights `[C_out, C_in, ...]` and bias `[C_out]` of one layer that is equivalent at full width to this one
+    /// followed by `norm` in evaluation. Masked weights are exactly `+0.0`.
     pub fn folded(&self, norm: &BatchNorm) -> (Tensor, Tensor) {
         let norm = norm.full();
         let scale = norm.scale();
         let bias = &norm.beta - &norm.mean * &scale;
-        // A negative scale makes -0.0 of a zero; adding 0.0 makes +0.0 of it.
+        // A negative scale turns zeros into -0.0; adding 0.0 turns them into +0.0.
         (self.masked() * self.by_row(&scale) + 0.0, bias)
     }
 
-    /// The inverse of [`Matrix::folded`], as far as there is one: this one and `norm` right after it do in evaluation what a
-    /// layer with these weights (`[C_out, C_in, ...]`) and this `bias` (`[C_out]`) does. The normalization changes nothing
-    /// but to add the bias; a row of zeros keeps the weights that it has, and is multiplied by zero.
+    /// The inverse of [`Matrix::folded`]: sets this layer and the following `norm` so that they compute in evaluation
+    /// what a layer with these weights (`[C_out, C_in, ...]`) and this `bias` (`[C_out]`) computes. The normalization
+    /// then only adds the bias; a row of zeros keeps its weights and is scaled by zero.
     pub fn unfold(&self, norm: &BatchNorm, weight: &Tensor, bias: &Tensor) {
         let norm = norm.full();
         let alive = weight.abs().amax(self.inner(), true).gt(0.0);
@@ -115,10 +115,10 @@ impl Matrix {
         });
     }
 
-    /// Gives rows the length that random ones have on average, and returns what each was multiplied by, `[C_out]`.
+    /// Scales rows to the expected length of random ones, and returns the factors `[C_out]`.
     pub(in crate::model) fn stretch(&self) -> Tensor {
         let length = self.masked().to_kind(Kind::Double).square().sum_dim_intlist(self.inner(), false, None).sqrt();
-        // Of a row of zeros, which has no direction, nothing is changed.
+        // A row of zeros has no direction and stays unchanged.
         let factor = (LENGTH / &length).where_self(&length.gt(0.0), &length.ones_like());
         tch::no_grad(|| {
             let mut values = self.values.shallow_clone();
@@ -132,7 +132,7 @@ impl Matrix {
         (1..self.values.dim() as i64).collect()
     }
 
-    /// One number for each row (`[C_out]`), shaped to broadcast over the weights.
+    /// One number per row (`[C_out]`), shaped to broadcast over the weights.
     fn by_row(&self, numbers: &Tensor) -> Tensor {
         let mut shape = vec![1; self.values.dim()];
         shape[0] = -1;

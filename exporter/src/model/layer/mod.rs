@@ -1,7 +1,7 @@
-//! The layers that networks are made of, each at any width.
+//! The layers of networks, each at any width.
 //!
-//! A layer reads as many channels as its input has and writes those that exist at the width that it is run at. It knows
-//! nothing of the graph around it.
+//! A layer reads all channels of its input and computes the channels active at the given width. Must not know the
+//! graph.
 
 mod classifier;
 mod convolution;
@@ -22,10 +22,10 @@ pub use linear::Linear;
 pub use matrix::{FanIn, Matrix};
 pub use norm::{BatchNorm, NormSet};
 
-/// What a node of the graph computes.
+/// The computation of a node.
 #[derive(Debug)]
 pub enum Layer {
-    /// The normalized image; every graph's first node, which reads nothing.
+    /// The normalized image: the first node of every graph, without inputs.
     Image,
     /// A convolution without a bias, ordinary or depthwise.
     Convolution(Convolution),
@@ -37,7 +37,8 @@ pub enum Layer {
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
-    /// The maximum of each square of `size` x `size` pixels, without overlap; a rest at the border is dropped.
+    /// The maximum of each square of `size` x `size` pixels, without overlap; an incomplete square at the border is
+    /// dropped.
     MaxPool {
         /// Side of the square.
         size: usize,
@@ -57,19 +58,19 @@ pub(super) struct Member<'a> {
     pub(super) role: Role,
 }
 
-/// What training does to a tensor.
+/// How training treats a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Learned, and pulled towards zero by weight decay.
+    /// Learned, with weight decay.
     Weight,
     /// Learned, without weight decay.
     Affine,
-    /// A running statistic, which no gradient changes.
+    /// A running statistic, without a gradient.
     Statistic,
 }
 
 impl Layer {
-    /// What it makes of `inputs`, as many as its node reads.
+    /// The output for `inputs`.
     ///
     /// # Panics
     /// If it is the image, or an input is missing.
@@ -91,7 +92,7 @@ impl Layer {
         }
     }
 
-    /// The rows and columns of weights that it has, if it has any.
+    /// Its weights by output and input channel, if it has any.
     pub fn matrix(&self) -> Option<&Matrix> {
         match self {
             Layer::Convolution(Convolution { weight, .. }) | Layer::Linear(Linear { weight }) => Some(weight),
@@ -106,7 +107,7 @@ impl Layer {
         }
     }
 
-    /// Its tensors, but for the masks, which follow from the channel counts.
+    /// Its tensors without the masks, which follow from the channel counts.
     pub(super) fn members(&self) -> Vec<Member<'_>> {
         match self {
             Layer::Norm(norm) => norm.members(),
@@ -117,7 +118,7 @@ impl Layer {
         }
     }
 
-    /// Every tensor that it holds, masks included.
+    /// All its tensors, including masks.
     pub(super) fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
         match self {
             Layer::Convolution(Convolution { weight, .. }) | Layer::Linear(Linear { weight }) => {

@@ -1,4 +1,4 @@
-//! Batch normalization with one set of statistics for all widths, or with one for each of some widths.
+//! Batch normalization with one set of statistics for all widths, or one for each of several widths.
 
 use anywidth::engine::Width;
 use tch::{Kind, Tensor};
@@ -8,23 +8,23 @@ use crate::model::Mode;
 
 /// Batch normalization.
 ///
-/// Networks with triangular weights have one set for all widths. Slimmable networks need one for each width (S-Net's
-/// switchable batch normalization, US-Net's statistics that are recalibrated after training); at a width in between, the set
-/// of the next wider one is used, whose first channels are the ones that exist.
+/// Triangular networks have one set for all widths. Slimmable networks need one per width (S-Net's switchable batch
+/// normalization, US-Net's statistics recalibrated after training); a width without a set uses the first channels of
+/// the next wider one.
 #[derive(Debug)]
 pub struct BatchNorm {
-    /// At least one, by ascending width; the last one is of full width.
+    /// The sets by ascending width; at least one, the last for full width.
     pub sets: Vec<NormSet>,
 }
 
-/// What batch normalization does up to a width.
+/// Parameters and statistics up to a width.
 #[derive(Debug)]
 pub struct NormSet {
-    /// The widest width that it is for.
+    /// The widest width that uses it.
     pub width: Width,
-    /// Factor, `[C]` of the channels at that width.
+    /// Scale, `[C]` for the channels at that width.
     pub gamma: Tensor,
-    /// Summand, `[C]`.
+    /// Shift, `[C]`.
     pub beta: Tensor,
     /// Running mean, `[C]`.
     pub mean: Tensor,
@@ -33,12 +33,12 @@ pub struct NormSet {
 }
 
 impl BatchNorm {
-    /// Added to the variance before its root is taken.
+    /// Added to the variance before the square root.
     pub const EPSILON: f64 = 1e-5;
-    /// How far one batch moves the running statistics.
+    /// Weight of one batch in the running statistics.
     const MOMENTUM: f64 = 0.1;
 
-    /// One set for all widths, which changes nothing yet.
+    /// One set for all widths, initialized to the identity.
     pub(in crate::model) fn new(channels: usize, kind: Kind) -> BatchNorm {
         let filled = |value: f64| Tensor::from_slice(&vec![value; channels]).to_kind(kind);
         BatchNorm {
@@ -52,7 +52,7 @@ impl BatchNorm {
         }
     }
 
-    /// The set that is used at `width`: that of the narrowest width which is not below it.
+    /// The set used at `width`: that of the narrowest width not below it.
     pub fn at(&self, width: Width) -> &NormSet {
         self.sets.iter().find(|set| set.width >= width).unwrap_or_else(|| self.full())
     }
@@ -62,12 +62,12 @@ impl BatchNorm {
         self.sets.last().expect("at least one set")
     }
 
-    /// How many channels it has at full width.
+    /// Number of channels at full width.
     pub fn channels(&self) -> usize {
         self.full().gamma.numel()
     }
 
-    /// Replaces its sets by one for each of `widths`, each with copies of the channels that exist there.
+    /// Replaces its sets by one per width, each a copy of the channels active there.
     ///
     /// # Panics
     /// If `widths` do not ascend or do not end at full width.
@@ -78,12 +78,13 @@ impl BatchNorm {
         self.sets = sets.collect();
     }
 
-    /// The one set for `width`, of the first `channels` channels.
+    /// The set for `width`, cut to `channels` channels.
     pub(in crate::model) fn sliced(&self, width: Width, channels: usize) -> BatchNorm {
         BatchNorm { sets: vec![self.at(width).narrowed(Width::FULL, channels as i64)] }
     }
 
-    /// Does in evaluation what it did before, but with the statistics of `input`, so that it does about the same in training.
+    /// Sets the statistics to those of `input` without changing the output in evaluation, so that training mode gives
+    /// about the same.
     pub(in crate::model) fn calibrate(&self, input: &Tensor) {
         tch::no_grad(|| {
             let set = self.full();
@@ -110,17 +111,17 @@ impl BatchNorm {
 }
 
 impl NormSet {
-    /// What an input is multiplied by in evaluation, `[C]`.
+    /// The factor applied in evaluation, `[C]`.
     pub fn scale(&self) -> Tensor {
         &self.gamma / (&self.variance + BatchNorm::EPSILON).sqrt()
     }
 
-    /// Its tensors as ONNX's BatchNormalization reads them, with their names.
+    /// The tensors of ONNX's BatchNormalization, with their names.
     pub fn tensors(&self) -> [(&'static str, &Tensor); 4] {
         [("gamma", &self.gamma), ("beta", &self.beta), ("mean", &self.mean), ("variance", &self.variance)]
     }
 
-    /// Takes the statistics of `input` (`[N, C, H, W]`) for its own.
+    /// Sets the statistics to those of `input` (`[N, C, H, W]`).
     pub(in crate::model) fn measure(&self, input: &Tensor) {
         let channels = input.size()[1];
         let (variance, mean) = input.var_mean_dim([0i64, 2, 3].as_slice(), false, false);
@@ -128,7 +129,7 @@ impl NormSet {
         self.variance.narrow(0, 0, channels).copy_(&variance);
     }
 
-    /// Becomes the one that multiplies by `scale` and adds `summand`, with the statistics of `input`.
+    /// Sets it to multiply by `scale` and add `summand`, with the statistics of `input`.
     pub(in crate::model) fn become_with(&self, scale: &Tensor, summand: &Tensor, input: &Tensor) {
         self.measure(input);
         self.gamma.shallow_clone().copy_(&(scale * (&self.variance + BatchNorm::EPSILON).sqrt()));

@@ -1,8 +1,8 @@
-//! The methods of the paper (Vu et al., "Any-Width Networks", CVPRW 2020): triangular weights, and the sum of the losses of
-//! some widths, fixed or random.
+//! The methods of the paper (Vu et al., "Any-Width Networks", CVPRW 2020): triangular weights, and the sum of the
+//! losses of several widths, fixed or random.
 //!
-//! The paper runs a pass for each width. Triangular weights make one pass give the same loss and gradient; separate passes are
-//! there to be compared with. They differ in one thing: running statistics move once for each pass.
+//! The paper runs a pass per width. With triangular weights one pass gives the same loss and gradient; separate passes
+//! are an option for comparison. They differ in one respect: running statistics are updated once per pass.
 
 use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::{Rules, Step, check_narrowest, check_samples, check_widths, checked, sandwich};
 use crate::data::Shape;
 use crate::model::{Architecture, Weights};
+use crate::setting::SettingError;
 
 /// Settings of AWN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Awn {
     /// The widths of every step, ascending to 1.
     pub widths: Vec<f64>,
-    /// Is there a pass for each width?
+    /// Whether each width has a separate pass.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub separate_passes: bool,
 }
@@ -24,11 +25,11 @@ pub struct Awn {
 /// Settings of AWN with random sampling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AwnRs {
-    /// The narrowest width, which is in every step as full width is.
+    /// The narrowest width; every step includes it and full width.
     pub narrowest: f64,
-    /// Widths in a step, those two included.
+    /// Widths per step, including these two.
     pub samples: usize,
-    /// Is there a pass for each width?
+    /// Whether each width has a separate pass.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub separate_passes: bool,
 }
@@ -42,7 +43,7 @@ impl Rules for Awn {
         checked(self.widths[0])
     }
 
-    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), SettingError> {
         check_widths(&self.widths)
     }
 
@@ -61,7 +62,7 @@ impl Rules for AwnRs {
         checked(self.narrowest)
     }
 
-    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), SettingError> {
         check_narrowest(self.narrowest)?;
         check_samples(self.samples)
     }

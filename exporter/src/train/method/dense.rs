@@ -1,16 +1,17 @@
-//! An ordinary network of one width: full width as an upper reference and as a teacher, or a narrower one by itself.
+//! A dense network of one width: full width as an upper bound and teacher, or a narrower one.
 
 use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
 
-use super::{Rules, Step, checked, width};
+use super::{Rules, Step, checked};
 use crate::data::Shape;
 use crate::model::{Architecture, Weights};
+use crate::setting::{SettingError, width};
 
-/// Settings of an ordinary network.
+/// Settings of a dense network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dense {
-    /// The share of every layer's channels that it has.
+    /// The share of every layer's channels.
     pub width: f64,
 }
 
@@ -23,7 +24,7 @@ impl Rules for Dense {
         Width::FULL
     }
 
-    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), SettingError> {
         width(self.width).map(|_| ())
     }
 

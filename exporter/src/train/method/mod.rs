@@ -1,7 +1,7 @@
-//! How the widths of a network are trained together: one file for each method.
+//! Training methods: how the widths of a network are trained together, one file per method.
 //!
-//! A method says what its network is like, what a step computes, and what is left to do after the last step. It knows
-//! nothing of data sets, optimisers and files; the loop is the same for all of them.
+//! A method defines the network, the computation of a step, and the work after the last step. It must not know data
+//! sets, optimisers and files; all methods share one training loop.
 
 mod awn;
 mod dense;
@@ -18,6 +18,7 @@ use tch::Tensor;
 
 use crate::data::{Batch, Shape};
 use crate::model::{Architecture, Mode, Network, Weights};
+use crate::setting::{SettingError, width};
 use crate::train::loss::{LossWeights, Target};
 
 pub use awn::{Awn, AwnRs};
@@ -25,73 +26,73 @@ pub use dense::Dense;
 pub use one_pass::{OnePass, Teacher};
 pub use slimmable::{MutualNet, SNet, STATISTICS, UsNet};
 
-/// How the widths of a network are trained together, with the method's own settings.
+/// A training method with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Method {
-    /// Ours: one pass at full width gives the loss of every width.
+    /// This project's method: one pass at full width gives the loss of every width.
     OnePass(OnePass),
-    /// The paper's: some widths, whose losses are added.
+    /// The paper's method: the sum of the losses of several widths.
     Awn(Awn),
-    /// The paper's with random sampling: the narrowest, the full and some random widths in each step.
+    /// The paper's method with random sampling: the narrowest, full and random widths in each step.
     AwnRs(AwnRs),
-    /// A slimmable network: dense weights, and normalization of its own for each of some widths.
+    /// A slimmable network: dense weights, and separate normalization for each of several widths.
     SNet(SNet),
-    /// A universally slimmable network: dense weights, random widths, statistics that are recalibrated after training.
+    /// A universally slimmable network: dense weights, random widths, statistics recalibrated after training.
     UsNet(UsNet),
     /// US-Net with a random input resolution at every narrower width.
     #[serde(rename = "mutualnet")]
     MutualNet(MutualNet),
-    /// An ordinary network of one width.
+    /// A dense network of one width.
     Dense(Dense),
 }
 
-/// What differs between methods.
+/// The interface of methods.
 pub(super) trait Rules {
-    /// What the hidden layers read.
+    /// The fan-in of the hidden layers.
     fn weights(&self) -> Weights;
 
-    /// The narrowest width that is trained.
+    /// The narrowest trained width.
     fn narrowest(&self) -> Width;
 
-    /// Do its settings go together, and with a network of `architecture` for images of shape `image`?
-    fn check(&self, architecture: Architecture, image: Shape) -> Result<(), String>;
+    /// Checks its settings, alone and for a network of `architecture` on images of shape `image`.
+    fn check(&self, architecture: Architecture, image: Shape) -> Result<(), SettingError>;
 
-    /// The network of `architecture` that it trains.
+    /// The network that it trains, from the recipe's `architecture`.
     fn architecture(&self, architecture: Architecture) -> Architecture {
         architecture
     }
 
-    /// The widths that have normalization statistics of their own while it trains; all share them if there is one.
+    /// The widths with separate normalization statistics during training; a single width means that all share them.
     fn norm_widths(&self) -> Vec<Width> {
         vec![Width::FULL]
     }
 
-    /// The widths for which statistics are measured anew after the last step, if that is part of it.
+    /// The widths whose statistics are recalibrated after the last step, if any.
     fn recalibrated(&self) -> Option<Vec<Width>> {
         None
     }
 
-    /// For each of the network's parameters what its gradient is multiplied by; nothing where gradients stay as they are.
+    /// The gradient scale of each parameter; empty for unscaled gradients.
     fn gradient_scales(&self, _network: &Network) -> Vec<Option<Tensor>> {
         Vec::new()
     }
 
-    /// Adds the gradient of one step to the network's parameters, and returns the loss. If that is no number, the gradients
-    /// are not worth anything.
+    /// Adds the gradient of one step to the network's parameters, and returns the loss. If the loss is not finite, the
+    /// gradients are invalid.
     fn backward(&self, step: &mut Step<'_>) -> f64;
 }
 
-/// What a step is computed from.
+/// The inputs of a step.
 pub(super) struct Step<'a> {
     pub(super) network: &'a Network,
     pub(super) batch: &'a Batch,
-    /// What the labels are worth.
+    /// The targets.
     pub(super) target: &'a Target,
-    /// What a teacher says of the images, `[N, classes]`.
+    /// A teacher's logits for the images, `[N, classes]`.
     pub(super) told: Option<Tensor>,
     pub(super) mode: Mode,
-    /// Of this step alone, so that a resumed run draws what an uninterrupted one would have drawn.
+    /// Specific to this step, so that a resumed run draws the same numbers.
     pub(super) random: ChaCha8Rng,
 }
 
@@ -108,23 +109,23 @@ impl Method {
         }
     }
 
-    /// What the hidden layers of its network read.
+    /// The fan-in of its network's hidden layers.
     pub fn weights(&self) -> Weights {
         self.rules().weights()
     }
 
-    /// The narrowest width that it trains.
+    /// The narrowest trained width.
     pub fn narrowest(&self) -> Width {
         self.rules().narrowest()
     }
 
-    /// Are normalization statistics measured anew after training?
+    /// Whether normalization statistics are recalibrated after training.
     pub fn is_recalibrated(&self) -> bool {
         self.rules().recalibrated().is_some()
     }
 
-    /// The widths whose normalization statistics are measured after training if there are to be `count` of them; nothing if
-    /// that is no part of the method.
+    /// The widths whose normalization statistics are measured after training, for `count` of them; `None` if the method
+    /// does not recalibrate.
     pub fn statistics_for(&self, count: usize) -> Option<Vec<Width>> {
         match self {
             Method::UsNet(us_net) | Method::MutualNet(MutualNet { us_net, .. }) => Some(us_net.evenly(count)),
@@ -132,7 +133,7 @@ impl Method {
         }
     }
 
-    /// The network that teaches, if there is one.
+    /// The teacher, if there is one.
     pub fn teacher(&self) -> Option<&Teacher> {
         match self {
             Method::OnePass(OnePass { teacher, .. }) => teacher.as_ref(),
@@ -164,8 +165,8 @@ impl Step<'_> {
         value
     }
 
-    /// The sum of the losses of `widths` (ascending), by one pass or by one for each width: the gradients are the same, and
-    /// so are the statistics that the passes normalize with, but one pass moves the running ones once.
+    /// Adds the gradient of the sum of the losses of `widths` (ascending), in one pass or one per width: gradients and
+    /// batch statistics are equal, but one pass updates the running statistics once.
     fn learn_sum(&self, widths: &[Width], separate_passes: bool) -> f64 {
         if separate_passes {
             return widths.iter().map(|&width| self.learn_sum(&[width], false)).sum();
@@ -175,8 +176,8 @@ impl Step<'_> {
     }
 }
 
-/// The narrowest width, the full one, and random ones in between, `count` in all, ascending: the sandwich rule (Yu and Huang,
-/// "Universally Slimmable Networks and Improved Training Techniques", 2019).
+/// The sandwich rule (Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", 2019): the
+/// narrowest width, the full one, and random ones in between, `count` in total, ascending.
 fn sandwich(narrowest: Width, count: usize, random: &mut ChaCha8Rng) -> Vec<Width> {
     let between = narrowest.millionths()..=Width::FULL.millionths();
     let drawn = (2..count).map(|_| random.random_range(between.clone()));
@@ -187,40 +188,35 @@ fn sandwich(narrowest: Width, count: usize, random: &mut ChaCha8Rng) -> Vec<Widt
     widths
 }
 
-/// The most widths of one step; more are a slip of the finger.
+/// Maximum number of widths per step.
 const MOST_SAMPLES: usize = 64;
 
-fn check_samples(samples: usize) -> Result<(), String> {
+fn check_samples(samples: usize) -> Result<(), SettingError> {
     if (2..=MOST_SAMPLES).contains(&samples) {
         return Ok(());
     }
-    Err(format!(
-        "samples: {samples} is not allowed, 2 to {MOST_SAMPLES} widths in a step, among them the narrowest and the full one"
-    ))
+    let expected = format!("from 2 to {MOST_SAMPLES} widths per step, including the narrowest and the full one");
+    Err(SettingError::range("samples", samples, expected))
 }
 
-fn width(value: f64) -> Result<Width, String> {
-    Width::try_from(value).map_err(|error| format!("width {value}: {error}, 0 < w <= 1"))
-}
-
-/// A width that was checked.
+/// A width of checked settings.
 fn checked(value: f64) -> Width {
     width(value).expect("a width that was checked")
 }
 
-/// The widest width below full for which a network with two or more widths can be trained.
-fn check_narrowest(narrowest: f64) -> Result<(), String> {
+/// Checks that at least two widths remain from `narrowest` up.
+fn check_narrowest(narrowest: f64) -> Result<(), SettingError> {
     if width(narrowest)? < Width::FULL {
         return Ok(());
     }
-    Err("narrowest: 1 leaves one width only, below 1 there are more".into())
+    Err(SettingError::conflict("narrowest", "1 leaves one width only"))
 }
 
-fn check_widths(widths: &[f64]) -> Result<(), String> {
-    let widths = widths.iter().map(|&value| width(value)).collect::<Result<Vec<Width>, String>>()?;
+fn check_widths(widths: &[f64]) -> Result<(), SettingError> {
+    let widths = widths.iter().map(|&value| width(value)).collect::<Result<Vec<Width>, SettingError>>()?;
     let ascending = widths.windows(2).all(|pair| pair[0] < pair[1]);
     if widths.len() > 1 && ascending && widths.last() == Some(&Width::FULL) {
         return Ok(());
     }
-    Err("widths: they are two or more, ascend, and end with 1, such as 0.25,0.5,0.75,1".into())
+    Err(SettingError::conflict("widths", "two or more are required, ascending to 1, such as 0.25,0.5,0.75,1"))
 }

@@ -1,5 +1,5 @@
-//! One pass at full width gives the loss of every width: what an any-width network computes at a width are the first channels
-//! of what it computes at full width, and the last layer is a sum over channels.
+//! One pass at full width gives the loss of every width: the activations of an any-width network at a width are the
+//! first channels of those at full width, and the last layer is a sum over channels.
 
 use anywidth::engine::Width;
 use serde::{Deserialize, Serialize};
@@ -8,30 +8,31 @@ use tch::Tensor;
 use super::{Rules, Step, checked};
 use crate::data::Shape;
 use crate::model::{Architecture, Network, Weights};
+use crate::setting::SettingError;
 use crate::train::loss::{LossWeights, Target, Weighting};
 
 /// Settings of the one-pass method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OnePass {
-    /// How much each width's loss counts.
+    /// The weights of the widths in the loss.
     #[serde(flatten)]
     pub weighting: Weighting,
-    /// Is the gradient of each channel divided by the share of the loss in which it takes part?
+    /// Whether each channel's gradient is divided by the share of the loss in which the channel takes part.
     pub coverage: bool,
-    /// Share of a target that is what the teacher says of an image, or full width to the narrower ones. ([`Target`])
+    /// Share of the target that comes from the teacher, or from full width for the narrower ones; see [`Target`].
     #[serde(default, skip_serializing_if = "is_none")]
     pub distillation: f64,
-    /// The network that teaches, if it is not full width.
+    /// The teacher, if it is not full width.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<Teacher>,
 }
 
-/// The dense network of the same recipe, trained before, whose answers are a share of the targets.
+/// The finished dense counterpart of the recipe, whose outputs are part of the targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Teacher {
     /// The name of its run's folder.
     pub run: String,
-    /// Its network's MD5. ([`Network::md5`])
+    /// The MD5 of its network; see [`Network::md5`].
     pub md5: String,
 }
 
@@ -55,13 +56,13 @@ impl Rules for OnePass {
         checked(self.weighting.narrowest)
     }
 
-    fn check(&self, architecture: Architecture, _image: Shape) -> Result<(), String> {
+    fn check(&self, architecture: Architecture, _image: Shape) -> Result<(), SettingError> {
         LossWeights::new(&self.weighting, architecture.widths().len())?;
         if !(0.0..=1.0).contains(&self.distillation) {
-            return Err(format!("distillation: {} is not in 0..=1", self.distillation));
+            return Err(SettingError::range("distillation", self.distillation, "from 0 to 1"));
         }
         if self.teacher.is_some() && self.distillation == 0.0 {
-            return Err("distillation: 0 leaves a teacher nothing to say, it is above 0 and up to 1 with one".into());
+            return Err(SettingError::conflict("distillation", "0 ignores the teacher"));
         }
         Ok(())
     }

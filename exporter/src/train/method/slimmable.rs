@@ -1,11 +1,11 @@
-//! Slimmable networks, to compare with: dense weights whose first channels are the narrower networks.
+//! Slimmable networks for comparison: dense weights, whose first channels are the narrower networks.
 //!
-//! What such a network computes at a width has nothing in common with what it computes at full width, so every width takes a
-//! pass of its own, and normalization cannot share its statistics. S-Net (Yu et al., "Slimmable Neural Networks", 2018) keeps
-//! a normalization for each of a few widths. US-Net (Yu and Huang, "Universally Slimmable Networks and Improved Training
-//! Techniques", 2019) trains random widths by the sandwich rule, the narrower ones by what full width says (in-place
-//! distillation), and measures the statistics of some widths after training. MutualNet (Yang et al., "MutualNet: Adaptive
-//! ConvNet via Mutual Learning from Network Width and Resolution", 2020) shows the narrower ones smaller images, too.
+//! The activations at a width are unrelated to those at full width, so every width needs a separate pass and separate
+//! normalization statistics. S-Net (Yu et al., "Slimmable Neural Networks", 2018) has a normalization for each of a few
+//! widths. US-Net (Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", 2019) trains random
+//! widths by the sandwich rule, the narrower ones with the output of full width as target (in-place distillation), and
+//! measures the statistics of several widths after training. MutualNet (Yang et al., "MutualNet: Adaptive ConvNet via
+//! Mutual Learning from Network Width and Resolution", 2020) also trains the narrower ones on smaller images.
 
 use std::ops::RangeInclusive;
 
@@ -17,42 +17,43 @@ use tch::Tensor;
 use super::{Rules, Step, check_narrowest, check_samples, check_widths, checked, sandwich};
 use crate::data::Shape;
 use crate::model::{Architecture, Weights};
+use crate::setting::SettingError;
 use crate::train::loss::{LossWeights, Target};
 
 /// Settings of S-Net.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SNet {
-    /// The widths of every step, ascending to 1. At another width, the normalization of the next wider one is used.
+    /// The widths of every step, ascending to 1. Other widths use the normalization of the next wider one.
     pub widths: Vec<f64>,
 }
 
 /// Settings of US-Net.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UsNet {
-    /// The narrowest width, which is in every step as full width is.
+    /// The narrowest width; every step includes it and full width.
     pub narrowest: f64,
-    /// Widths in a step, those two included.
+    /// Widths per step, including these two.
     pub samples: usize,
-    /// Evenly spaced widths, from the narrowest to the full one, whose statistics are measured after training. At another
-    /// width, those of the next wider one are used.
+    /// Number of evenly spaced widths, from the narrowest to full width, whose statistics are measured after training.
+    /// Other widths use those of the next wider one.
     pub statistics: usize,
 }
 
 /// Settings of MutualNet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MutualNet {
-    /// What it has in common with US-Net.
+    /// The settings in common with US-Net.
     #[serde(flatten)]
     pub us_net: UsNet,
-    /// Sides in pixels that images are scaled to at random for every width but the full one.
+    /// Image sizes in pixels, of which every width except the full one gets a random one.
     pub resolutions: Vec<usize>,
 }
 
-/// Sides that images are scaled to.
+/// Minimum image size.
 const LEAST_SIDE: usize = 8;
 const MOST_SIDE: usize = 1024;
 
-/// How many widths may have statistics of their own: the narrowest and the full one at least, and no more than anybody asks for.
+/// Allowed numbers of widths with separate statistics.
 pub const STATISTICS: RangeInclusive<usize> = 2..=256;
 
 impl Rules for SNet {
@@ -64,7 +65,7 @@ impl Rules for SNet {
         checked(self.widths[0])
     }
 
-    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), SettingError> {
         check_widths(&self.widths)
     }
 
@@ -87,7 +88,7 @@ impl UsNet {
         (0..=last).map(width).collect()
     }
 
-    /// One step in which each of the narrower widths sees what `view` makes of the images.
+    /// One step; `view` gives the images of each narrower width.
     fn backward_with(&self, step: &mut Step<'_>, mut view: impl FnMut(&mut Step<'_>) -> Tensor) -> f64 {
         let widths = sandwich(checked(self.narrowest), self.samples, &mut step.random);
         let one = LossWeights::sum(1);
@@ -113,14 +114,14 @@ impl Rules for UsNet {
         checked(self.narrowest)
     }
 
-    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), String> {
+    fn check(&self, _architecture: Architecture, _image: Shape) -> Result<(), SettingError> {
         check_narrowest(self.narrowest)?;
         check_samples(self.samples)?;
         if STATISTICS.contains(&self.statistics) {
             return Ok(());
         }
         let (least, most) = (STATISTICS.start(), STATISTICS.end());
-        Err(format!("statistics: {} is not allowed, {least} to {most} widths", self.statistics))
+        Err(SettingError::range("statistics", self.statistics, format!("from {least} to {most} widths")))
     }
 
     fn recalibrated(&self) -> Option<Vec<Width>> {
@@ -141,22 +142,22 @@ impl Rules for MutualNet {
         self.us_net.narrowest()
     }
 
-    fn check(&self, architecture: Architecture, image: Shape) -> Result<(), String> {
+    fn check(&self, architecture: Architecture, image: Shape) -> Result<(), SettingError> {
         self.us_net.check(architecture, image)?;
         if !architecture.reads_any_size() {
-            return Err(format!(
-                "mutualnet: {} reads images of one size only; vgg-8, mobilenet-v2 and resnet-20 read any",
-                architecture.name()
-            ));
+            let name = architecture.name();
+            let reason = format!("{name} reads images of one size only; vgg-8, mobilenet-v2 and resnet-20 read any");
+            return Err(SettingError::conflict("mutualnet", reason));
         }
         if self.resolutions.is_empty() {
-            return Err("resolutions: none, such as 32,28,24,20 are expected".into());
+            return Err(SettingError::conflict("resolutions", "at least one is required, such as 32,28,24,20"));
         }
         let least = architecture.least_side(image).max(LEAST_SIDE);
         let other = self.resolutions.iter().find(|side| !(least..=MOST_SIDE).contains(*side));
         other.map_or(Ok(()), |side| {
             let name = architecture.name();
-            Err(format!("resolutions: {side} is not allowed, {least} to {MOST_SIDE} pixels a side for this {name}"))
+            let expected = format!("from {least} to {MOST_SIDE} pixels a side for this {name}");
+            Err(SettingError::range("resolutions", side, expected))
         })
     }
 

@@ -1,5 +1,5 @@
-//! The step of every method against its definition: the sum of plain losses of sliced networks, each an ordinary network with
-//! a pass of its own, in double precision.
+//! Compares the step of every method with its definition: the sum of plain losses of sliced networks, each with a
+//! separate pass, in double precision.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ const NETWORKS: [(Architecture, usize); 5] = [
     (Architecture::Mlp { channels: 9 }, 6),
 ];
 
-/// A width, the images that it is shown, and what its loss is: the labels', or what full width says of the images.
+/// A width, its images, and its loss: with the labels, or with the output of full width.
 struct Term {
     width: Width,
     images: Tensor,
@@ -48,7 +48,7 @@ fn batch(side: i64) -> Batch {
     Batch { images, labels: Tensor::from_slice(&labels) }
 }
 
-/// The loss, and the gradient of every parameter by its name, of one step.
+/// The loss of one step, and the gradient of every parameter by name.
 fn step(network: &Network, rules: &dyn Rules, batch: &Batch, smoothing: f64) -> (f64, HashMap<String, Tensor>) {
     let target = Target { label_smoothing: smoothing, ..Target::default() };
     let random = ChaCha8Rng::seed_from_u64(11);
@@ -63,8 +63,8 @@ fn step(network: &Network, rules: &dyn Rules, batch: &Batch, smoothing: f64) -> 
     (loss, taken.collect())
 }
 
-/// The same by definition: every term's sliced network gets its gradient alone, which is added to the first channels of the
-/// whole network's.
+/// The same by definition: the gradient of every term's sliced network, added to the first channels of the whole
+/// network's gradient.
 fn by_definition(network: &Network, terms: &[Term], labels: &Tensor, smoothing: f64) -> (f64, HashMap<String, Tensor>) {
     let (mut sum, mut gradients) = (0.0, HashMap::<String, Tensor>::new());
     for Term { width, images, told_by_full } in terms {
@@ -82,7 +82,7 @@ fn by_definition(network: &Network, terms: &[Term], labels: &Tensor, smoothing: 
         let whole: HashMap<String, Tensor> =
             network.parameters().into_iter().map(|it| (it.name, it.tensor.detach())).collect();
         for parameter in sliced.parameters() {
-            // S-Net's normalization at a width is a tensor of its own.
+            // S-Net has a separate normalization tensor per width.
             let own = format!("{}@{width}", parameter.name);
             let name = if whole.contains_key(&own) { own } else { parameter.name.clone() };
             let gradient = gradients.entry(name.clone()).or_insert_with(|| whole[&name].zeros_like());
@@ -201,7 +201,7 @@ fn statistics_are_measured_at_evenly_spaced_widths_up_to_full_width() {
     assert_eq!(us_net.evenly(2), widths(&[0.25, 1.0]));
 }
 
-/// After recalibration, a sliced network normalizes as the whole network does in training with the same images.
+/// After recalibration, a sliced network normalizes as the whole network does in training on the same images.
 #[test]
 fn recalibrated_statistics_are_those_of_the_images_at_each_width() {
     for (architecture, side) in NETWORKS {
@@ -220,7 +220,7 @@ fn recalibrated_statistics_are_those_of_the_images_at_each_width() {
     }
 }
 
-/// A network that a resolution would leave no pixel of would end the training in its first step.
+/// A resolution without remaining pixels would fail in the first step.
 #[test]
 fn every_resolution_that_mutualnet_allows_leaves_pixels_to_the_last_layer() {
     let us_net = UsNet { narrowest: 0.25, samples: 2, statistics: 2 };
@@ -246,6 +246,8 @@ fn one_pass_says_what_its_settings_lack() {
     let lenet = Architecture::Lenet { channels: 4 };
     let image = Shape { channels: 3, height: 32, width: 32 };
     assert_eq!(method(0.5, 0.25).check(lenet, image), Ok(()));
-    assert!(method(1.5, 0.25).check(lenet, image).is_err_and(|message| message.starts_with("distillation: 1.5")));
-    assert!(method(0.5, 0.0).check(lenet, image).is_err_and(|message| message.starts_with("width 0")));
+    assert!(
+        method(1.5, 0.25).check(lenet, image).is_err_and(|error| error.to_string().starts_with("distillation: 1.5"))
+    );
+    assert!(method(0.5, 0.0).check(lenet, image).is_err_and(|error| error.to_string().starts_with("width 0")));
 }
