@@ -10,71 +10,71 @@ CARGO ?= cargo
 help: ## Lists the targets.
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: ## Shows the server under load, as a report: needs Rust and curl, and half a minute once it is built.
+demo: ## Runs the server under load and writes a report: needs Rust and curl; half a minute after the build.
 	@CARGO='$(CARGO)' loadgen/demo.sh
 
-trainer: ## Builds the trainer and the server, as docs/your-own-images.md uses them: 13 minutes on two shared cores.
+trainer: ## Builds the trainer and the server for docs/your-own-images.md: 13 minutes on two shared cores.
 	@echo "make trainer, step 1 of 3: a part of PyTorch from PyPI (550 MB to fetch, 500 MB to keep; once)"
 	@exporter/libtorch.sh
-	@echo "make trainer, step 2 of 3: the trainer, about 260 packages (most of some 13 minutes on two shared cores; less when little changed)"
+	@echo "make trainer, step 2 of 3: the trainer, about 260 packages (most of about 13 minutes on two shared cores; less for an incremental build)"
 	cd exporter && $(CARGO) build --release --locked
-	@echo "make trainer, step 3 of 3: the server (some minutes; less when little changed)"
+	@echo "make trainer, step 3 of 3: the server (a few minutes; less for an incremental build)"
 	$(CARGO) build --release --locked
 	@echo "ready: exporter/target/release/exporter and target/release/anywidth; next: docs/your-own-images.md, \"2. Train\""
 
-test: test-rust test-clients test-deploy test-exporter ## Installs what the tests need, then runs all of them.
+test: test-rust test-clients test-deploy test-exporter ## Installs the requirements of all tests, then runs them.
 
-# In one go, for what they share is built once then.
+# One command for the workspace, so that shared crates are built once.
 test-rust:
 	tests/browser/install.sh
 	tests/jpeg/install.sh
 	ANYWIDTH_DJPEG=djpeg $(CARGO) test --locked --workspace
 	$(MAKE) test-kernels
 
-# As a release compiles them: the checks of a debug build lie within the loops. Only our own code is compiled anew.
-test-kernels: ## Looks at the machine code of the kernels: no sum may be kept on the stack.
+# With release checks: those of a debug build are inside the loops. Only this package is recompiled.
+test-kernels: ## Checks the machine code of the kernels: no accumulator may spill to the stack.
 	$(CARGO) test --locked --config profile.dev.package.anywidth.debug-assertions=false \
 		--config profile.dev.package.anywidth.overflow-checks=false --test kernels
 
-test-server: ## Runs the tests of the server; needs nothing installed.
+test-server: ## Runs the tests of the server; needs only Rust.
 	$(CARGO) test --locked
 
 test-load: ## Runs the tests of the load generator and the simulator.
 	$(CARGO) test --locked --package anywidth-load
 
-test-browser: ## Runs the tests of the page in Chromium, which it installs where it is missing.
+test-browser: ## Runs the tests of the page in Chromium; installs Chromium if it is missing.
 	tests/browser/install.sh
 	$(CARGO) test --locked --package anywidth-browser-tests
 
-test-clients: ## Runs the tests of Python clients, one of them generated from the API's description; installs them from PyPI.
+test-clients: ## Runs the tests of Python clients, including one generated from the OpenAPI description; installs from PyPI.
 	CARGO='$(CARGO)' tests/clients/test.sh
 
-test-deploy: ## Runs the tests of deploy/: installs Prometheus, HAProxy and nginx from Debian; needs root for that, and Docker's engine.
+test-deploy: ## Runs the tests of deploy/; installs Prometheus, HAProxy and nginx from Debian, which needs root; needs a Docker engine.
 	tests/deploy/test.sh
 
-test-image: ## Builds the images from nothing but their bases, and sees that they are small and run: minutes.
+test-image: ## Builds the Docker images from their bases, and checks their size and that they run; takes minutes.
 	tests/deploy/image.sh
 
 images: ## Builds the Docker images of the server and of the load generator.
 	deploy/docker/build.sh
 
-test-exporter: libtorch .venv ## Runs the tests of the exporter, with ONNX Runtime and libtorch as peers.
+test-exporter: libtorch .venv ## Runs the tests of the exporter, which compare with ONNX Runtime and libtorch.
 	cd exporter && $(CARGO) test --locked
 
-test-pytorch: ## Exports networks with PyTorch, runs examples/pytorch, and tests what they wrote: a download of 2.5 GB, 5 GB of disk.
+test-pytorch: ## Exports networks with PyTorch, runs examples/pytorch, and tests the files; downloads 2.5 GB, needs 5 GB of disk.
 	tests/pytorch/test.sh
 
-lint: libtorch ## Formatting and lints, as the gate runs them.
+lint: libtorch ## Checks formatting and lints, as CI does.
 	$(CARGO) fmt --check
 	cd exporter && $(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
 
-libtorch: ## Puts the part of PyTorch that the exporter links into exporter/libtorch.
+libtorch: ## Installs the part of PyTorch that the exporter links, in exporter/libtorch.
 	exporter/libtorch.sh
 
-# Complete only once the stamp is there: an interrupted installation is done again.
+# The stamp marks a complete installation; an interrupted one is repeated.
 .venv: .venv/installed
 .venv/installed: tests/requirements.txt
 	$(PYTHON) -m venv .venv
@@ -82,22 +82,22 @@ libtorch: ## Puts the part of PyTorch that the exporter links into exporter/libt
 	touch $@
 .PHONY: .venv
 
-docs: ## Writes the pages of docs/ that are generated: settings, metrics, the API.
+docs: ## Writes the generated pages of docs/: settings, metrics, API.
 	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test documents --test openapi
 
-bench: .venv ## Latency per width beside ONNX Runtime and tract: docs/benchmarks.md.
+bench: .venv ## Measures latency by width, compared with ONNX Runtime and tract (docs/benchmarks.md).
 	$(CARGO) bench --locked --bench latency
 
-bound: .venv ## Distance of the server and the simulator to the clairvoyant optimum, by load: two minutes, on a quiet machine.
+bound: .venv ## Measures the distance of the server and the simulator to the clairvoyant optimum, by load; takes two minutes on an idle machine.
 	$(CARGO) build --locked --release --workspace --bins
 	.venv/bin/pip install --quiet --requirement benches/requirements.txt
 	.venv/bin/python benches/bound.py
 
-screenshots: ## Takes the screenshots of page and terminal in docs/images.
+screenshots: ## Takes the screenshots in docs/images.
 	tests/browser/install.sh
 	$(CARGO) build --locked --release --workspace --bins
 	target/release/screenshots docs/images
 
-deny: ## Licences, sources and duplicates of the dependencies; needs cargo-deny.
+deny: ## Checks licences, sources and duplicates of the dependencies; needs cargo-deny.
 	cargo-deny check bans licenses sources
 	cargo-deny --config deny.toml --manifest-path exporter/Cargo.toml check bans licenses sources

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees that the images that the Dockerfile builds on are there: kept where they are, pulled where there is a registry, and
-# made under the same names from Debian's packages and the installed Rust where there is none. Needs root for that.
+# Provides the Dockerfile's base images: keeps existing ones, pulls them from a registry, or, without one, builds them
+# under the same names from Debian packages and the installed Rust, which needs root.
 set -eu
 
 base=debian:bookworm-slim
@@ -12,7 +12,7 @@ present() {
     docker image inspect "$1" >/dev/null 2>&1 || timeout 300 docker pull --quiet "$1" >/dev/null 2>&1
 }
 
-# The mirror and the proxy that apt itself uses.
+# apt's mirror and proxy.
 mirror() {
     apt-get indextargets --format '$(SITE) $(CODENAME) $(CREATED_BY)' | awk '$2 == "bookworm" && $3 == "Packages" { print $1; exit }'
 }
@@ -33,7 +33,7 @@ make_rust() {
     echo "bases: no registry: making $rust from the installed Rust" >&2
     mkdir -p "$work/rust/toolchain"
     tar -C "$(rustc --print sysroot)" --exclude=share -c . | tar -C "$work/rust/toolchain" -x
-    # A machine may reach the crates through a proxy with a certificate of its own.
+    # The machine may reach the crates through a proxy with its own certificate.
     cp -L /etc/ssl/certs/ca-certificates.crt "$work/rust/certificates.crt"
     cat > "$work/rust/Dockerfile" <<END
 FROM $base

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds static binaries: binaries.sh [FOLDER [PACKAGE [ARGUMENT OF CARGO...]]], by default `anywidth` and `anywidth-load` into
-# target/static, where the Dockerfile looks for those that it does not build. PROFILE=dev is quicker to build and slower to run.
+# Builds static binaries: binaries.sh [FOLDER [PACKAGE [CARGO ARGUMENT...]]], by default `anywidth` and `anywidth-load`
+# into target/static, where the Dockerfile looks for prebuilt ones. PROFILE=dev builds faster; the binaries are slower.
 #
-# Only the last step, which links the binary, is told to link statically; what it links is what any build makes. So little
-# is built twice, macros and build scripts stay as they are, and no architecture is named.
+# Only the final link step is static, so all other artifacts are shared with ordinary builds, macros and build scripts
+# are unaffected, and no architecture is named.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -25,6 +25,6 @@ if [ $# -ge 2 ]; then
     build "$@"
 else
     build anywidth
-    # With all features of the library it links what is built already.
+    # With all features of the library, to reuse what is already built.
     build anywidth-load --features anywidth/server
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the images `anywidth` and `anywidth-load`: build.sh [TAG], by default the version. PREBUILT=1 takes the binaries
-# from target/static instead of building them inside.
+# Builds the images `anywidth` and `anywidth-load`: build.sh [TAG], by default the version. PREBUILT=1 takes the
+# binaries from target/static instead of compiling them in the image build.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -9,7 +9,7 @@ tag=${1:-$version}
 binaries=built
 [ -z "${PREBUILT:-}" ] || binaries=prebuilt
 
-# Buildx where it is; else the BuildKit inside of an older engine, through a client of its age, which needs no plugin.
+# Uses buildx if it is installed, otherwise the BuildKit of an older engine through a client of the same age.
 build() {
     if docker buildx version >/dev/null 2>&1; then
         docker buildx build --load "$@"

@@ -2,7 +2,7 @@
 
     python train.py photos/train --size 32 --output models/photos/1/model.onnx
 
-`photos/train` has one folder per class, as torchvision's ImageFolder wants them.
+`photos/train` has one folder per class, as for torchvision's ImageFolder.
 """
 
 import argparse
@@ -20,38 +20,38 @@ WIDTHS = [0.25, 0.5, 0.75, 1.0]
 
 
 class Network(nn.Module):
-    """Three stages of convolution, BatchNorm and ReLU, a mean over the map, and a linear layer."""
+    """Three stages of convolution, BatchNorm and ReLU, global average pooling, and a linear layer."""
 
     def __init__(self, image_channels, classes, channels=(16, 24, 32)):
         super().__init__()
         first, second, third = channels
         self.features = nn.Sequential(
-            # The first convolution reads the whole image at every width: a plain one.
+            # The first convolution reads the whole image at every width, so it is a plain one.
             nn.Conv2d(image_channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU(),
             Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second), nn.ReLU(), nn.MaxPool2d(2),
             Conv2d(second, third, 3, padding=1, bias=False), nn.BatchNorm2d(third), nn.ReLU(),
             nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        # The last linear layer writes every class at every width: a plain one as well.
+        # The last linear layer writes every class at every width, so it is a plain one.
         self.head = nn.Linear(third, classes)
 
     def forward(self, image):
-        """The scores at full width, for an image in 0..1: what is exported."""
+        """Returns the logits at full width for images in 0..1; this is exported."""
         return self.head(self.features(image * 2 - 1))
 
     def at_widths(self, image):
-        """The scores at each of `WIDTHS`, from one pass: narrower features are the first of the widest."""
+        """Returns the logits at each of `WIDTHS` from one pass: narrower features are a prefix of the widest."""
         features = self.features(image * 2 - 1)
         counts = [active(width, features.shape[1]) for width in WIDTHS]
         return [functional.linear(features[:, :n], self.head.weight[:, :n], self.head.bias) for n in counts]
 
 
 def load(folder, size, mode):
-    """`[N, C, size, size]` in 0..1, the class of each, and the names of the classes."""
+    """Returns the images `[N, C, size, size]` in 0..1, their class indices, and the class names."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     images, classes = [], []
     for index, name in enumerate(names):
         for path in sorted((folder / name).iterdir()):
-            # As the server does it: the centre of the image, scaled to the network's input.
+            # Like the server: the centre of the image, scaled to the network's input.
             image = ImageOps.fit(Image.open(path).convert(mode), (size, size), Image.Resampling.LANCZOS)
             images.append(numpy.asarray(image, dtype=numpy.float32).reshape(size, size, -1) / 255)
             classes.append(index)
@@ -78,8 +78,8 @@ def train(network, images, classes, epochs, batch=32):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("folder", type=Path, help="one folder of images per class")
-    options.add_argument("--size", type=int, default=32, help="pixels a side that the network reads")
-    options.add_argument("--grey", action="store_true", help="one channel instead of three")
+    options.add_argument("--size", type=int, default=32, help="image size in pixels per side")
+    options.add_argument("--grey", action="store_true", help="use one channel instead of three")
     options.add_argument("--epochs", type=int, default=30)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--output", type=Path, default=Path("model.onnx"))

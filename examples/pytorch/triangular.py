@@ -1,4 +1,4 @@
-"""Triangular layers: networks that run at any width, because no channel reads a channel that a narrower width lacks.
+"""Triangular layers: networks run at any width, because no channel reads a channel that is inactive at a narrower width.
 
 Channel `c` of a layer with `C` channels exists at width `w` when `c / C < w`. Output channel `i` may therefore read input
 channel `j` only if `j` exists at every width at which `i` does: `j / C_in <= i / C_out`.
@@ -9,18 +9,18 @@ from torch import nn
 
 
 def active(width, channels):
-    """How many of `channels` channels exist at `width`: `ceil(width * channels)`, in whole millionths, so that it is exact."""
+    """Returns `ceil(width * channels)`, the number of active channels; exact, because widths are integer millionths."""
     return -(-round(width * 1_000_000) * channels // 1_000_000)
 
 
 def triangle(outputs, inputs):
-    """`[outputs, inputs]`: 1 where an output channel may read an input channel, else 0."""
+    """Returns the mask `[outputs, inputs]`: 1 where an output channel may read an input channel, else 0."""
     i, j = torch.arange(outputs)[:, None], torch.arange(inputs)[None, :]
     return (j * outputs <= i * inputs).float()
 
 
 class Conv2d(nn.Conv2d):
-    """A hidden convolution. The first one of a network reads the image, all of it: that is a plain `nn.Conv2d`."""
+    """A hidden convolution. The first convolution of a network reads the whole image and is a plain `nn.Conv2d`."""
 
     def __init__(self, inputs, outputs, kernel_size, **options):
         super().__init__(inputs, outputs, kernel_size, **options)
@@ -31,9 +31,9 @@ class Conv2d(nn.Conv2d):
 
 
 class Linear(nn.Linear):
-    """A hidden linear layer. The last one of a network writes every class: that is a plain `nn.Linear`.
+    """A hidden linear layer. The last linear layer of a network writes every class and is a plain `nn.Linear`.
 
-    After a flattened map, `pixels` is the map's height times its width: a channel is so many neighbouring features.
+    After a flattened map, `pixels` is the map's height times its width, the number of consecutive features per channel.
     """
 
     def __init__(self, inputs, outputs, pixels=1, **options):

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian's Chromium and its driver, and what the page's lines of Python import, where they are missing.
+# Installs Debian's Chromium and its driver, and the imports of the page's Python example, if they are missing.
 set -eu
 
 command -v chromium >/dev/null && command -v chromedriver >/dev/null && python3 -c 'import requests' 2>/dev/null && exit

@@ -1,4 +1,4 @@
-"""A server on a port of its own, as long as the tests run."""
+"""A server on a free port for the duration of the tests."""
 
 import os
 import subprocess
@@ -9,12 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-# A small network, and a target that is never missed: nothing here is about time.
+# A small network, and a target that is never missed: these tests do not measure time.
 SETTINGS = ["--port=0", "--default-model=cifar10-lenet", "--default-budget-ms=3600000", "--log=warn"]
 
 
 def start():
-    """A running server, and where it listens."""
+    """A running server and its URL."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANYWIDTH_")}
     server = subprocess.Popen(
         [ROOT / "target/debug/anywidth", "serve", *SETTINGS],

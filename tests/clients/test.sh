@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests of Python clients need, builds the server, and runs them: test.sh [ARGUMENT OF PYTEST...].
+# Installs the requirements of the tests of Python clients, builds the server, and runs them: test.sh [PYTEST
+# ARGUMENT...].
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -9,6 +10,6 @@ if ! cmp -s tests/clients/requirements.txt $venv/installed; then
     $venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
     cp tests/clients/requirements.txt $venv/installed
 fi
-# As other tests have built it: nothing here measures times.
+# The same profile as other tests, so little is built; these tests do not measure time.
 ${CARGO:-cargo} build --locked
 exec $venv/bin/python -m pytest -q -p no:cacheprovider tests/clients "$@"

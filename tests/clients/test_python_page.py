@@ -1,4 +1,4 @@
-"""The code on docs/python.md runs, and does what the page says."""
+"""The code in docs/python.md runs and does what the page says."""
 
 import asyncio
 import http.server
@@ -16,8 +16,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="session")
 def page(url):
-    """What the page's code leaves behind, run in the repository's root as a reader would."""
-    # An unoptimised server on a busy machine is slower than any reader's.
+    """Runs the page's code in the repository's root, as a reader would, and returns its variables."""
+    # An unoptimised server on a busy machine needs larger budgets than the page's.
     changes = {
         "http://127.0.0.1:8080": url,
         "budget_ms=1000": "budget_ms=3600000",
@@ -69,7 +69,7 @@ def test_an_error_says_which_file(page, tmp_path):
 
 
 class Busy(http.server.BaseHTTPRequestHandler):
-    """Refuses twice, then answers."""
+    """A server that refuses twice, then answers."""
 
     protocol_version = "HTTP/1.1"
     asked = 0

@@ -1,4 +1,4 @@
-"""What several tests look at: a server under load, watched by a Prometheus with the deployed rules, and the images."""
+"""Shared fixtures: a server under load with a Prometheus that has the deployed rules, and the Docker images."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ from support import ROOT, Load, Prometheus, Server, docker, get
 
 # Light load, three times what full width can answer, light load again.
 BURST = ["--of-capacity", "--steps", "0.3:4s,3:4s,0.3:4s", "--arrivals", "gamma", "--cv2", "4", "--budget-ms", "20x"]
-# More than full width can answer, and it must not become narrower: some are refused.
+# Three times the capacity at a pinned width: some are refused.
 REFUSED = ["--of-capacity", "--rate", "3", "--duration", "3s", "--width", "1", "--budget-ms", "20x"]
 
 
 class Watched:
-    """What was seen, by whom, and until when."""
+    """The Prometheus, the server's metrics, and the end of the load."""
 
     def __init__(self, prometheus, metrics):
         self.prometheus, self.metrics = prometheus, metrics
@@ -36,7 +36,7 @@ def watched(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tag():
-    """Both images, built now from the binaries that tests/deploy/test.sh has built, and removed at the end."""
+    """Both images, built from the binaries of tests/deploy/test.sh, and removed at the end."""
     tag = f"test-{uuid.uuid4().hex[:8]}"
     environment = {**os.environ, "PREBUILT": "1"}
     ran = subprocess.run([ROOT / "deploy/docker/build.sh", tag], text=True, capture_output=True, env=environment)

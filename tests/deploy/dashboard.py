@@ -1,4 +1,4 @@
-"""Draws a dashboard from what a real Prometheus has seen of a server under load: dashboard.py FILE.png"""
+"""Draws a dashboard from a real Prometheus's data of a server under load: dashboard.py FILE.png"""
 
 import json
 import sys
@@ -24,14 +24,14 @@ UNITS = {
     "short": lambda value, _=None: f"{value:,.3g}",
 }
 COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
-# Of the grid: columns, and inches for a row.
+# Number of grid columns, height of a row in inches, width of the figure in inches.
 COLUMNS, ROW, WIDTH = 24, 0.3, 13
-# Of a legend: inches for a name, and for each of its letters.
+# Inches for a legend entry, and for each of its letters.
 NAME, LETTER = 0.3, 0.045
 
 
 def run():
-    """Plays the load, and gives the dashboard's series."""
+    """Runs the load, and returns the dashboard's series."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         with Server(folder) as server:
@@ -51,7 +51,7 @@ def run():
 
 
 def seen(prometheus, target, began, ended):
-    """Names and points of a query's series, in seconds from the start."""
+    """Returns the names and points of a query's series, in seconds from the start."""
     query = target["expr"].replace("$__rate_interval", "4s").replace("$job", ".+").replace("$instance", ".+")
     matrix = prometheus.ask("query_range", query=query, start=began, end=ended, step="1")["result"]
     for series in matrix:
@@ -77,7 +77,7 @@ def draw(dashboard, path):
         frame.text(0.02, 1 - 0.5 / place["h"], panel["title"], transform=frame.transAxes, weight="bold", va="center")
         KINDS[panel["type"]](figure, frame, panel, (left, bottom, width, height), 1 / rows)
     figure.savefig(path, dpi=100)
-    # A few colours are enough, and a third of the bytes.
+    # 64 colours suffice, at a third of the size.
     Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
 
 

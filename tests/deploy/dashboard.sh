@@ -1,6 +1,6 @@
 #!/bin/sh
-# Draws docs/images/overview.png: plays a burst against a server that a real Prometheus watches, and draws the dashboard from
-# what that saw. Minutes; wants two quiet cores.
+# Draws docs/images/overview.png: the dashboard of a server during a burst, from a real Prometheus. Takes minutes, on
+# two idle cores.
 set -eu
 
 cd "$(dirname "$0")/../.."

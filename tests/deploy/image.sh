@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the images by all stages of the Dockerfile, and sees that the server's is below 40 MB, becomes healthy with a root
-# that it may not write, and stops with exit code 0. `make test-deploy` tests the rest, with binaries from outside.
+# Builds the images with all stages of the Dockerfile, and checks that the server's is below 40 MB, becomes healthy with
+# a read-only root, and stops with exit code 0. `make test-deploy` tests the rest, with prebuilt binaries.
 set -eu
 
 cd "$(dirname "$0")/../.."

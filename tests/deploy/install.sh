@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests of deploy/ need: Debian's packages where their programs are not there, the rest into
+# Installs the requirements of the tests of deploy/: Debian packages for missing programs, the rest into
 # tests/deploy/.venv.
 set -eu
 
@@ -18,7 +18,7 @@ if command -v docker >/dev/null; then
 fi
 if [ -n "$missing" ]; then
     apt-get update -qq
-    # shellcheck disable=SC2086 # each is a word
+    # shellcheck disable=SC2086 # one word per package
     DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $missing >/dev/null
 fi
 if ! cmp -s tests/deploy/requirements.txt $venv/installed; then

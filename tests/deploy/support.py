@@ -1,4 +1,4 @@
-"""Programs that tests start and end: servers, load, Prometheus. Each listens on a free port of loopback."""
+"""Child processes of tests: servers, load generators, Prometheus. Each listens on a free loopback port."""
 
 import contextlib
 import http.client
@@ -25,12 +25,12 @@ BINARIES = ROOT / "target/static"
 SHIP = (ROOT / "samples/ship.png").read_bytes()
 
 
-# Where Docker is, its engine must run: without it these tests fail.
+# If Docker is installed, its engine must run; otherwise these tests fail.
 NEEDS_DOCKER = pytest.mark.skipif(shutil.which("docker") is None, reason="Docker is not installed here")
 
 
 def wait_for(what, holds, seconds=30):
-    """Asks until it holds, and gives what it then is."""
+    """Polls until the result is true, and returns it."""
     end = time.monotonic() + seconds
     while not (value := holds()):
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
@@ -39,7 +39,7 @@ def wait_for(what, holds, seconds=30):
 
 
 def free_ports(count):
-    """Ports that nobody listens on, all different."""
+    """Returns distinct free ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -48,7 +48,7 @@ def free_ports(count):
 
 
 def get(url):
-    """Status and text; no status where nobody answers."""
+    """Returns status and text; the status is None without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -73,7 +73,7 @@ def inspect(container, template):
 
 
 class Program:
-    """A process of ours, with its output in a file. Leaving it ends it, however the test ended."""
+    """A child process with its output in a file; leaving the context terminates it."""
 
     def __init__(self, command, folder, name, **environment):
         self.log = folder / f"{name}.log"
@@ -98,7 +98,7 @@ class Program:
 
 
 class Server(Program):
-    """A server with one worker, ready."""
+    """A ready server with one worker."""
 
     def __init__(self, folder, port=None, **environment):
         self.port = port or free_ports(1)[0]
@@ -112,7 +112,7 @@ class Server(Program):
 
 
 class Load(Program):
-    """Requests on schedule, until the plan is through or `results` is asked for."""
+    """An open-loop load that runs to the end of its plan, or until `results` is called."""
 
     def __init__(self, url, folder, *plan):
         self.json = folder / f"load-{time.monotonic_ns()}.json"
@@ -120,7 +120,7 @@ class Load(Program):
         super().__init__(command, folder, "load")
 
     def finish(self):
-        """What was found, once all is answered."""
+        """Waits for all answers, and returns the results."""
         if self.process.poll() is None:
             self.send(signal.SIGINT)
         return self.results()
@@ -131,7 +131,7 @@ class Load(Program):
 
 
 class Prometheus(Program):
-    """A Prometheus that scrapes servers with the rules that are deployed."""
+    """A Prometheus with the deployed rules that scrapes servers."""
 
     def __init__(self, folder, servers):
         self.port = free_ports(1)[0]
@@ -153,7 +153,7 @@ class Prometheus(Program):
         return json.loads(text)["data"]
 
     def query(self, expression, at=None):
-        """The samples of an instant vector, each with its labels; those that are no numbers are left out."""
+        """Returns the samples of an instant vector with their labels, without NaN."""
         parameters = {"query": expression} | ({"time": at} if at else {})
         result = self.ask("query", **parameters)["result"]
         return [sample for sample in result if sample["value"][1] != "NaN"]

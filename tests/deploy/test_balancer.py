@@ -1,4 +1,4 @@
-"""Three replicas behind the balancers as they are configured in deploy/: one leaves, dies or hangs, and no caller sees it."""
+"""Three replicas behind the load balancers of deploy/: one drains, dies or hangs, and no request fails."""
 
 import contextlib
 import csv
@@ -11,27 +11,26 @@ import pytest
 
 from support import DEPLOY, Load, Program, Server, free_ports, get, wait_for
 
-# 2 checks of 200 ms notice that a replica is not ready; so long it serves on.
+# Two checks of 200 ms notice that a replica is not ready; it serves for this long.
 DRAIN = {"ANYWIDTH_DRAIN_WAIT_MS": "1500"}
-# Bounded, and light: what is looked at is whether answers come, not how many can.
-# Who loses requests is the question, not what a busy machine cannot answer within the usual budget.
+# Light load with large budgets: the test counts lost requests, not what a busy machine answers within the usual budget.
 PLAN = ["--rate", "60", "--duration", "90s", "--timeout-ms", "20000", "--budget-ms", "15000"]
 
 
 class Replicas:
-    """Three servers and a load through the balancer in front of them."""
+    """Three servers behind a balancer, under load."""
 
     def __init__(self, folder, url, servers, stack):
         self.folder, self.url, self.servers, self.stack = folder, url, servers, stack
 
     def load(self):
-        """Requests that are being answered."""
+        """Returns the number of requests in flight."""
         load = self.stack.enter_context(Load(self.url, self.folder, *PLAN))
         self.await_answers(50)
         return load
 
     def answered(self):
-        """By each server, those that were replaced not counted; 0 where one does not say."""
+        """Returns the answers of each current server; 0 if it does not respond."""
         counts = []
         for server in self.servers:
             _, text = get(f"{server.url}/metrics")
@@ -56,7 +55,7 @@ class Replicas:
 
 
 class HaProxy(Replicas):
-    """With HAProxy, whose word on its servers can be asked for."""
+    """Behind HAProxy, which reports the states of its servers."""
 
     def states(self):
         with socket.socket(socket.AF_UNIX) as asked:
@@ -76,7 +75,7 @@ class HaProxy(Replicas):
 
 
 def with_ports(text, ports):
-    """A configuration with the ports of this test in place of its own."""
+    """Returns a configuration with this test's ports."""
     for own, port in zip((8000, 8001, 8002, 8003), ports, strict=True):
         text = text.replace(f"127.0.0.1:{own}", f"127.0.0.1:{port}")
     return text
@@ -147,7 +146,8 @@ def test_a_replica_that_dies_loses_at_most_what_it_had_in_hand(balanced):
     balanced.await_state(0, "UP")
     balanced.await_answers(50)
     counts = load.finish()["totals"]
-    # A request that fits into HAProxy's buffer is asked of another; it held no more than what came within one look.
+    # A request that fits into HAProxy's buffer is retried; the replica held at most those that arrived between two
+    # samples.
     in_hand = 1 + int(re.search(r"^anywidth_requests_in_flight (\d+)", metrics, re.M)[1])
     assert counts["failed"] <= in_hand, counts
     assert counts["on_time"] + counts["late"] + counts["failed"] == counts["offered"] > 150, counts
@@ -157,7 +157,7 @@ def test_a_replica_that_hangs_is_left_until_it_is_ready_again(balanced):
     hanging = balanced.servers[2]
     hanging.send(signal.SIGSTOP)
     balanced.await_state(2, "DOWN")
-    # Of the two others.
+    # The two others.
     balanced.servers = balanced.servers[:2]
     load = balanced.load()
     balanced.await_answers(60)

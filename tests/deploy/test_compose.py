@@ -1,4 +1,4 @@
-"""What `docker compose up` starts, as far as it can be had without a registry: all but Grafana."""
+"""The services of `docker compose up`, except Grafana, which needs a registry."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ pytestmark = NEEDS_DOCKER
 
 
 class Project:
-    """The services of the Compose file under names and ports of their own, removed at the end."""
+    """The services of the Compose file under unique names and ports, removed at the end."""
 
     def __init__(self, tag, prometheus):
         self.name = f"anywidth-test-{uuid.uuid4().hex[:8]}"
@@ -48,7 +48,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def prometheus(tmp_path_factory):
-    """An image with Debian's Prometheus in the places of the official one, for machines that cannot pull that."""
+    """An image with Debian's Prometheus at the official image's paths, for machines without a registry."""
     name = f"prometheus-test:{uuid.uuid4().hex[:8]}"
     root = tmp_path_factory.mktemp("prometheus")
     files = [shutil.which("prometheus"), shutil.which("promtool")]
@@ -59,7 +59,7 @@ def prometheus(tmp_path_factory):
     for library in set(re.findall(r"(/\S+) \(0x", linked)):
         (root / library[1:]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, root / library[1:])
-    # The volume takes its owner from here.
+    # The volume takes its owner from this directory.
     (root / "prometheus").mkdir()
     os.chown(root / "prometheus", 65534, 65534)
     changes = ['ENTRYPOINT ["/bin/prometheus"]', "USER 65534", "ENV PATH=/bin"]
@@ -81,12 +81,13 @@ def test_one_command_shows_a_server_that_lives(project):
     project.run("up", "--detach", "anywidth", "prometheus")
     server = project.await_healthy("anywidth")
     project.await_healthy("prometheus")
-    # A burst of seconds is over before a server is first looked at, where that is still to come.
+    # A short burst could end before the server's first scrape.
     wait_for("the server is watched", lambda: project.query("anywidth_images_total"))
     project.run("--profile", "burst", "up", "--detach", "burst")
     burst = project.run("ps", "--quiet", "--all", "burst").strip()
     assert docker("wait", burst).stdout.strip() == "0", docker("logs", burst).stderr
-    # Of a minute, three seconds at 3 times the capacity and six at 0.3 are 0.18 of it; light load alone would be 0.05.
+    # Over a minute, three seconds at 3 times the capacity and six at 0.3 average 0.18; light load alone would average
+    # 0.05.
     wait_for("the burst was seen", lambda: project.query("max_over_time(job:anywidth_demand:ratio_rate1m[5m])>0.1"))
     wait_for("its answers were counted", lambda: project.query("job:anywidth_attainment:ratio_rate5m"))
     docker("stop", server)
@@ -103,5 +104,5 @@ def test_every_service_is_confined_and_bounded(project):
         for port in service.get("ports", []):
             host = port["host_ip"] if isinstance(port, dict) else port.split(":")[0]
             assert host == "127.0.0.1", name
-        # The server's own check is in its image.
+        # The server's health check is in its image.
         assert name in ("anywidth", "burst") or service["healthcheck"]["test"], name

@@ -1,4 +1,4 @@
-"""Each dashboard is one that an operator can read and a Grafana can load."""
+"""Every dashboard is readable and valid for Grafana."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_every_query_parses_and_is_of_the_chosen_instances(dashboard):
         for name, chosen in re.findall(r"((?:job:)?anywidth_[\w:]+)\{([^}]*)\}", query):
             assert 'job=~"$job"' in chosen, query
             assert name.startswith("job:") or 'instance=~"$instance"' in chosen, query
-        assert not re.search(r"anywidth_[\w:]+(?![\w:{])", query), f"chooses nothing: {query}"
+        assert not re.search(r"anywidth_[\w:]+(?![\w:{])", query), f"no selector: {query}"
 
 
 def test_counters_are_read_as_rates_over_grafanas_interval(dashboard):

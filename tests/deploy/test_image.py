@@ -1,4 +1,4 @@
-"""The image as the Dockerfile makes it, run by a real engine. Its binaries are those that tests/deploy/test.sh has built."""
+"""The Dockerfile's image, run by a real engine, with the binaries built by tests/deploy/test.sh."""
 
 import contextlib
 import http.client
@@ -18,7 +18,7 @@ CONFINED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privil
 
 
 class Container:
-    """A server in a container that may write nothing, its port published on loopback."""
+    """A server in a read-only container, with its port published on loopback."""
 
     def __init__(self, tag, *options):
         self.port = free_ports(1)[0]
@@ -46,7 +46,7 @@ def container(tag):
 
 
 def classify(url):
-    """The status and body of a classification."""
+    """Returns the status and body of a classification."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
     with contextlib.closing(connection):
         connection.request("POST", "/classify?budget_ms=10000", SHIP)
@@ -60,7 +60,7 @@ def test_the_image_is_one_binary_that_runs_as_nobody(tag):
         listing = subprocess.run(f"docker export {container} | tar -t", shell=True, text=True, capture_output=True).stdout
     finally:
         docker("rm", container)
-    # What the engine puts into every container is not of the image.
+    # Files that the engine adds to every container.
     of_engine = re.compile(r"^(\.dockerenv|dev/.*|etc/.*|proc/|sys/)$")
     assert [name for name in listing.split() if not of_engine.match(name)] == ["anywidth"]
     config = json.loads(docker("image", "inspect", f"anywidth:{tag}").stdout)[0]["Config"]
@@ -80,7 +80,7 @@ def test_a_stop_under_load_loses_no_request(container):
     answers, stopping = [], threading.Event()
 
     def ask():
-        # As a balancer does: until the server says that it goes.
+        # As a balancer does, until the server reports that it is draining.
         while not stopping.is_set():
             try:
                 answers.append(classify(container.url)[0])
@@ -133,7 +133,7 @@ def assert_says_why(ran, says):
     assert ran.returncode in (1, 2), ran.stderr
     first, *rest = [line for line in ran.stderr.splitlines() if line.strip()]
     assert first.startswith("error: ") and says in first, ran.stderr
-    # At most a word on where the help is.
+    # At most a hint to the help.
     assert all(line.startswith("For more information") for line in rest), ran.stderr
 
 
@@ -161,7 +161,7 @@ def test_a_report_that_may_not_be_written_is_named_before_load_is_sent(tag, cont
 
 
 def copied(stage):
-    """What a stage of the Dockerfile, and those that it is from, take out of the repository into the same place."""
+    """Returns the files that a stage of the Dockerfile and its base stages copy from the repository to the same path."""
     text = (ROOT / "Dockerfile").read_text()
     base, body = re.search(rf"^FROM (\S+) AS {stage}$(.*?)(?=^FROM|\Z)", text, re.MULTILINE | re.DOTALL).groups()
     lines = [line.split()[1:] for line in body.splitlines() if line.startswith("COPY")]
@@ -171,7 +171,7 @@ def copied(stage):
 
 @pytest.mark.parametrize(("program", "stage"), [("anywidth", "built-server"), ("anywidth-load", "built-load")])
 def test_the_stages_that_build_have_all_that_a_build_reads(program, stage):
-    # As Cargo noted for the binary that tests/deploy/test.sh has built.
+    # Cargo's dependency file of the binary built by tests/deploy/test.sh.
     read = (ROOT / f"target/debug/{program}.d").read_text().split(": ", 1)[1].split()
     read = {path.removeprefix(f"{ROOT}/") for path in read if not path.startswith(f"{ROOT}/target/")}
     assert f"{'loadgen/' if program == 'anywidth-load' else ''}src/main.rs" in read

@@ -1,4 +1,4 @@
-"""The manifests are what a cluster takes, and say what they should."""
+"""The manifests are valid and have the required settings."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RENDERED = ["base", "overlays/hpa", "overlays/keda"]
 
 
 def render(folder):
-    """The objects of a kustomization: by kubectl where it is, else by the little of it that these ones use."""
+    """Returns the objects of a kustomization, through kubectl if installed, else through the subset used here."""
     if shutil.which("kubectl"):
         ran = subprocess.run(["kubectl", "kustomize", folder], text=True, capture_output=True)
         assert ran.returncode == 0, ran.stderr
@@ -60,7 +60,7 @@ def test_a_cluster_takes_every_object(folder, tmp_path):
     path.write_text(yaml.safe_dump_all(known))
     checked = subprocess.run([VALIDATE, "--strict", path], text=True, capture_output=True)
     said = checked.stdout + checked.stderr
-    # Of a kind that it does not know it only warns.
+    # Unknown kinds only give a warning.
     assert checked.returncode == 0 and not re.search("warn|couldn't find", said, re.I), said
 
 
@@ -110,7 +110,7 @@ def test_a_pod_has_the_time_to_drain_and_is_left_before_it_stops_serving():
 def test_the_largest_load_fits_into_the_memory():
     container = pod()["containers"][0]
     environment = {each["name"]: each.get("value") for each in container["env"]}
-    # 12 bytes for each pixel that a worker decodes, the bodies under way, and 128 MiB for all else.
+    # 12 bytes per pixel that a worker decodes, the bodies in flight, and 128 MiB for everything else.
     workers = int(container["resources"]["requests"]["cpu"])
     needs = workers * 12 * int(environment["ANYWIDTH_MAX_PIXELS"]) + int(environment["ANYWIDTH_MAX_BYTES_IN_FLIGHT"])
     assert container["resources"]["limits"]["memory"] == "1Gi" and needs + (128 << 20) <= 1 << 30

@@ -1,4 +1,4 @@
-"""What dashboards and rules ask for is there, in a server that ran under load."""
+"""A server under load has the metrics that dashboards and rules query."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import yaml
 
 from support import DASHBOARDS, DEPLOY, ROOT, RULES, wait_for
 
-# As Grafana would put them in, for the last minute.
+# Grafana's variables, for the last minute.
 VARIABLES = {"$__rate_interval": "1m", "$__range": "1m", "$job": ".+", "$instance": ".+"}
 ADAPTER = DEPLOY / "kubernetes/overlays/hpa/prometheus-adapter.yaml"
 
@@ -40,7 +40,7 @@ def test_every_panel_shows_data(watched, query):
 
 @pytest.mark.parametrize("query", rule_queries())
 def test_every_rule_has_data_to_decide_on(watched, query):
-    # An alert that does not fire has no data: what it compares must have some.
+    # An alert that does not fire has no data; the compared series must have some.
     query = re.sub(r"absent\((.*)\)", r"\1", query)
     assert_data(watched.prometheus, re.sub(r" (>|<|==) ", r" \1 bool ", query))
 

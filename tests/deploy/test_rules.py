@@ -1,4 +1,4 @@
-"""Rules and alerts, as Prometheus' own tool judges them."""
+"""Rules and alerts, checked by promtool."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-//! One window of Chromium, and what a test does in it.
+//! A window of Chromium and its operations.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,27 +15,27 @@ use tokio::time::{Instant, sleep};
 
 use crate::driver::Driver;
 
-/// A browser at a page. Dropping it ends its processes and removes its profile.
+/// A browser at a page. Dropping it terminates its processes and removes its profile.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
-    // Ends before its profile is removed.
+    // Dropped before the profile is removed.
     _driver: Driver,
     _profile: TempDir,
 }
 
-/// As what a browser looks at a page.
+/// The device that the browser emulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// A desktop in light colours.
     Light,
     /// A desktop in dark colours.
     Dark,
-    /// A phone: 390 by 844 pixels, touched.
+    /// A phone: 390 by 844 pixels, with touch.
     Phone,
 }
 
-/// How long a test waits for what must come, however busy the machine is.
+/// Timeout of a wait, generous for busy machines.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -43,7 +43,7 @@ impl Browser {
     /// Opens a page.
     ///
     /// # Errors
-    /// When the browser or its driver does not start.
+    /// If the browser or its driver does not start.
     pub async fn open(url: &str, look: Look) -> Result<Browser> {
         let (driver, profile) = (Driver::start()?, TempDir::new()?);
         let client = ClientBuilder::new(HttpConnector::new())
@@ -59,18 +59,18 @@ impl Browser {
         Ok(browser)
     }
 
-    /// What a script gives: the body of a function.
+    /// The result of a script: the body of a function.
     ///
     /// # Errors
-    /// When it throws.
+    /// If it throws.
     pub async fn script(&self, body: &str) -> Result<Value> {
         Ok(self.client.execute(body, vec![]).await?)
     }
 
-    /// What a promise comes to: an expression.
+    /// The result of a promise: an expression.
     ///
     /// # Errors
-    /// When it is rejected.
+    /// If it is rejected.
     pub async fn promise(&self, expression: &str) -> Result<Value> {
         let body = format!(
             "const done = arguments[0]; ({expression}).then(value => done({{ value }}), error => done({{ error: String(error) }}))"
@@ -80,10 +80,10 @@ impl Browser {
         Ok(ended["value"].clone())
     }
 
-    /// Waits until an expression holds.
+    /// Waits until an expression is true.
     ///
     /// # Errors
-    /// When it still does not after two minutes; the error shows the page's text.
+    /// If it is not within two minutes; the error contains the page's text.
     pub async fn until(&self, expression: &str) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         while !self.script(&format!("return Boolean({expression})")).await?.as_bool().unwrap_or(false) {
@@ -95,43 +95,43 @@ impl Browser {
         Ok(())
     }
 
-    /// The text that a person sees in an element.
+    /// The visible text of an element.
     ///
     /// # Errors
-    /// When there is no such element.
+    /// If there is no such element.
     pub async fn text(&self, css: &str) -> Result<String> {
         Ok(self.client.find(Locator::Css(css)).await?.text().await?)
     }
 
-    /// Clicks an element, which must be where a person can.
+    /// Clicks an element, which must be visible.
     ///
     /// # Errors
-    /// When there is no such element, or another one is in front of it.
+    /// If there is no such element, or another one covers it.
     pub async fn click(&self, css: &str) -> Result<()> {
         Ok(self.client.find(Locator::Css(css)).await?.click().await?)
     }
 
-    /// Types into an element; a file's path, where it asks for a file.
+    /// Types into an element; into a file input, a path.
     ///
     /// # Errors
-    /// When there is no such element.
+    /// If there is no such element.
     pub async fn type_into(&self, css: &str, text: &str) -> Result<()> {
         Ok(self.client.find(Locator::Css(css)).await?.send_keys(text).await?)
     }
 
-    /// Presses keys one after the other, whatever has the focus.
+    /// Presses keys in the focused element.
     ///
     /// # Errors
-    /// When there is no page.
+    /// If there is no page.
     pub async fn press(&self, keys: &str) -> Result<()> {
         let press = |all: KeyActions, value| all.then(KeyAction::Down { value }).then(KeyAction::Up { value });
         Ok(self.client.perform_actions(keys.chars().fold(KeyActions::new("keys".to_owned()), press)).await?)
     }
 
-    /// Draws a line within an element with the mouse. Points are shares of its width and height, from its left and top.
+    /// Draws a line in an element with the mouse. Points are relative to its width and height, from the top left.
     ///
     /// # Errors
-    /// When there is no such element, or no line.
+    /// If there is no such element, or no line.
     pub async fn draw(&self, css: &str, line: &[(f64, f64)]) -> Result<()> {
         self.script(&format!("document.querySelector({css:?}).scrollIntoView({{ block: 'center' }})")).await?;
         let element = self.client.find(Locator::Css(css)).await?;
@@ -139,7 +139,7 @@ impl Browser {
         let to = |&(x, y): &(f64, f64)| PointerAction::MoveToElement {
             element: element.clone(),
             duration: Some(Duration::from_millis(20)),
-            // From its middle.
+            // Relative to the centre.
             x: (x - 0.5) * width,
             y: (y - 0.5) * height,
         };
@@ -149,10 +149,10 @@ impl Browser {
         Ok(self.client.perform_actions(pen.then(PointerAction::Up { button: 0 })).await?)
     }
 
-    /// The name that a screen reader says of each element that a person can reach with the keyboard or look at as an image.
+    /// The accessible name of each focusable element and image.
     ///
     /// # Errors
-    /// When the driver does not tell.
+    /// If the driver fails.
     pub async fn names(&self) -> Result<Vec<(String, String)>> {
         let css = "a, button, input, select, [tabindex='0'], [role=img], canvas";
         let mut names = Vec::new();
@@ -166,11 +166,11 @@ impl Browser {
         Ok(names)
     }
 
-    /// What the page complained of since the last call, errors and warnings alike: its own words, what was refused by its
-    /// policy, and what did not load.
+    /// The console's errors and warnings since the last call: the page's own, violations of its policy, and failed
+    /// loads.
     ///
     /// # Errors
-    /// When the driver does not tell.
+    /// If the driver fails.
     pub async fn complaints(&self) -> Result<Vec<String>> {
         let log = self.client.issue_cmd(Command::post("se/log", json!({ "type": "browser" }))).await?;
         let entries = log.as_array().context("a log is a list")?.iter();
@@ -178,10 +178,10 @@ impl Browser {
         Ok(bad.map(|entry| format!("{}: {}", entry["source"], entry["message"])).collect())
     }
 
-    /// The page as PNG: all of it, or what is seen now, of this height.
+    /// The page as PNG: all of it, or its visible part at this height.
     ///
     /// # Errors
-    /// When the browser does not draw it.
+    /// If the browser fails.
     pub async fn screenshot(&self, height: Option<f64>) -> Result<Vec<u8>> {
         let page = self.script("return [innerWidth, document.documentElement.scrollHeight, scrollY]").await?;
         let (top, height) = height.map_or((json!(0), page[1].clone()), |height| (page[2].clone(), json!(height)));
@@ -191,7 +191,7 @@ impl Browser {
         Ok(base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().context("a screenshot is text")?)?)
     }
 
-    /// A command of Chromium's own protocol.
+    /// Sends a command of the Chrome DevTools protocol.
     async fn chrome(&self, command: &str, parameters: Value) -> Result<Value> {
         let body = json!({ "cmd": command, "params": parameters });
         Ok(self.client.issue_cmd(Command::post("goog/cdp/execute", body)).await?)
@@ -219,7 +219,7 @@ fn capabilities(profile: &Path, look: Look) -> Capabilities {
     all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// A command of the session that the library has no word for.
+/// A WebDriver command that the library does not have.
 #[derive(Debug)]
 struct Command {
     path: String,

@@ -1,4 +1,4 @@
-//! The browser's driver as a process of ours, on a port that it finds for itself.
+//! The browser's driver as a child process on a free port.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// A running chromedriver; it ends, with its browsers, when this is dropped.
+/// A running chromedriver; dropping it terminates it and its browsers.
 #[derive(Debug)]
 pub(crate) struct Driver {
     process: Child,
     port: u16,
 }
 
-/// What it says before its port, once it listens.
+/// The text before its port, printed once it listens.
 const STARTED: &str = "started successfully on port ";
-/// How long it may take to end its browsers.
+/// Timeout of its termination.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Driver {
     pub(crate) fn start() -> Result<Driver> {
-        // In a session of its own, as on a desk: Linux shares the processor out among sessions first, so the browser does
-        // not take it from workers that have stepped back.
+        // Runs in its own session, as on a desktop: Linux shares the processor between sessions first, so the browser
+        // does not starve the low-priority workers.
         let mut process = Command::new("setsid")
             .args(["chromedriver", "--port=0"])
             .stdout(Stdio::piped())
@@ -39,7 +39,7 @@ impl Driver {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Asks for the end of all sessions, and waits for it.
+    /// Requests the end of all sessions, and waits for it.
     fn shut_down(&self) -> std::io::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(END_TIMEOUT))?;
@@ -50,7 +50,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Whatever it answers, it is gone after this.
+        // The process has ended after this, whatever the answer.
         let _ = self.shut_down();
         let _ = self.process.kill();
         let _ = self.process.wait();

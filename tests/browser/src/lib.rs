@@ -1,7 +1,7 @@
-//! The page of a real server in a real browser: Debian's Chromium, driven through its own driver.
+//! The page of a real server in a real browser: Debian's Chromium, controlled by its driver.
 //!
-//! [`Server`] is the whole service with the models that the binary has, in this process; [`Browser`] is one window with a
-//! profile of its own. Both end with their owner. Knows nothing of what the page promises: `tests/` says that.
+//! [`Server`] is the complete service with the built-in models, in this process; [`Browser`] is a window with its own
+//! profile. Both stop when they are dropped. Must not know the page's contents, which `tests/` checks.
 
 mod browser;
 mod driver;

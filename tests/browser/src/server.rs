@@ -1,4 +1,4 @@
-//! The service as the binary starts it, on a port of its own.
+//! The service as the binary starts it, on its own port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,16 +18,17 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A server, until it is stopped.
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// One worker, so that a browser can overload it; and so much time that a busy machine refuses nothing that names no budget.
+/// One worker, so that a browser can overload it; a target so long that a busy machine refuses no request without a
+/// budget.
 const SETTINGS: QueueSettings =
     QueueSettings { workers: 1, decoders: 1, max_batch: 16, max_queue: 512, default_budget: Duration::from_secs(30) };
 const LIMITS: RequestLimits = RequestLimits {
@@ -39,22 +40,22 @@ const LIMITS: RequestLimits = RequestLimits {
     max_connections: 1024,
 };
 const MEASURING: Duration = Duration::from_millis(500);
-/// A drain takes moments; longer than this it is stuck.
+/// Generous: a drain takes milliseconds.
 const DRAIN: Drain = Drain { wait: Duration::ZERO, timeout: Duration::from_secs(60) };
 
 impl Server {
-    /// A server on a free port, warmed up.
+    /// Starts a server on a free port, and warms it up.
     ///
     /// # Errors
-    /// When a part of it does not start.
+    /// If a part of it does not start.
     pub async fn start() -> Result<Server> {
         Server::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
-    /// A server at this address, warmed up.
+    /// Starts a server at this address, and warms it up.
     ///
     /// # Errors
-    /// When a part of it does not start, or another one is there.
+    /// If a part of it does not start, or the address is in use.
     pub async fn at(address: SocketAddr) -> Result<Server> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
@@ -67,15 +68,15 @@ impl Server {
         Ok(Server { address, stop, task })
     }
 
-    /// Where its page is.
+    /// The URL of its page.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Ends it, and waits until it has ended.
+    /// Stops it, and waits for its end.
     ///
     /// # Errors
-    /// When it had ended already.
+    /// If it has already stopped.
     pub async fn stop(self) -> Result<()> {
         self.stop.send(()).ok().context("the server has ended by itself")?;
         Ok(self.task.await?)

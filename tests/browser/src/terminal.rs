@@ -1,4 +1,4 @@
-//! What commands print, as a page that looks like a terminal.
+//! Command output as a page that looks like a terminal.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,11 +11,11 @@ const STYLE: &str = "body { margin: 0; background: #16181d; color: #d6dae2; }
     pre { margin: 0; padding: 14px 18px; font: 14px/1.35 'DejaVu Sans Mono', 'Liberation Mono', monospace; }
     b { color: #7fd18b; font-weight: normal; }";
 
-/// Runs `program` with each of these command lines, one after the other in `folder`, and gives the address of a page that
-/// shows them with what they printed. The words of a command line have no spaces in them.
+/// Runs `program` in `folder` with each of these command lines, and returns the URL of a page that shows them with
+/// their output. Arguments must not contain spaces.
 ///
 /// # Errors
-/// When one of them fails.
+/// If a command fails.
 pub fn page(program: &Path, folder: &Path, command_lines: &[&str]) -> Result<String> {
     let name = program.file_name().context("a program has a name")?.to_string_lossy();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-// The texts whose contrast with their ground is below 4.5 to 1, as WCAG 2 has it: a function's body.
+// Returns the texts whose contrast with the background is below 4.5:1 (WCAG 2): the body of a function.
 
 const channels = (colour) => colour.match(/[\d.]+/g).map(Number);
 

@@ -1,4 +1,4 @@
-//! What the page promises to a person, in a real browser.
+//! The page's behaviour in a real browser.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../support/images.rs"]
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Keys as WebDriver writes them.
+/// Keys as encoded by WebDriver.
 mod key {
     pub(super) const TAB: &str = "\u{e004}";
     pub(super) const SPACE: &str = "\u{e00d}";
@@ -27,10 +27,10 @@ mod key {
 const ANSWERED: &str = "document.getElementById('answer-classes').children.length > 0 \
                         && document.getElementById('answer').getAttribute('aria-busy') === 'false'";
 
-/// Each test has the machine to itself: a burst tells times, and two browsers would spoil them.
+/// Tests run one at a time: a burst measures times, which a second browser would distort.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// A server and a browser at its page, which has answered its first image; once it is this test's turn.
+/// A server, and a browser at its page after the first answer; waits for other tests.
 async fn open(look: Look) -> Result<(MutexGuard<'static, ()>, Server, Browser)> {
     let turn = ONE_AT_A_TIME.lock().await;
     let server = Server::start().await?;
@@ -47,7 +47,7 @@ fn samples() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples")
 }
 
-/// A folder with one file in it, and the file's path.
+/// A folder with one file, and the file's path.
 fn file(name: &str, bytes: &[u8]) -> Result<(TempDir, String)> {
     let folder = TempDir::new()?;
     let path = folder.path().join(name);
@@ -55,7 +55,7 @@ fn file(name: &str, bytes: &[u8]) -> Result<(TempDir, String)> {
     Ok((folder, path.to_str().unwrap().to_owned()))
 }
 
-/// Standard output of a line for the shell, run in a folder.
+/// Standard output of a shell command in a folder.
 fn shell(line: &str, folder: &std::path::Path) -> Result<String> {
     let output = Command::new("sh").args(["-c", line]).current_dir(folder).output()?;
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
@@ -69,7 +69,7 @@ async fn a_first_look_shows_an_image_that_is_answered_and_nothing_is_complained_
     browser.until("document.querySelectorAll('#cost-latency path.line').length === 1").await?;
     browser.until("document.getElementById('status').textContent === 'connected'").await?;
     browser.until("document.getElementById('now-queue').textContent !== '–'").await?;
-    // Charts of next to nothing say so.
+    // Charts without data show a hint.
     browser.until("document.querySelectorAll('#load .hint').length === 4").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());
     Ok(())
@@ -102,7 +102,7 @@ async fn the_sample_that_is_shown_first_is_named_right_at_every_width() -> Resul
         .until(&format!("document.getElementById('image-widths').textContent === 'Every width predicts {name}.'"))
         .await?;
     let least: f64 = least.as_str().unwrap().parse()?;
-    // Each width that the page can ask for.
+    // Every width that the page can request.
     for hundredths in (least * 100.0).round() as u32..=100 {
         let ask = format!(
             "fetch('page/samples/{shown}').then(file => file.blob()).then(body => \
@@ -118,14 +118,14 @@ async fn the_sample_that_is_shown_first_is_named_right_at_every_width() -> Resul
 async fn moving_the_width_changes_the_answer() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     browser.click(".thumb[data-sample='frog.png']").await?;
-    // The page says itself where width matters.
+    // The page says that the width matters for the frog.
     browser.until("document.getElementById('image-widths').textContent.endsWith('on frog. Move the width.')").await?;
     browser.type_into("#width", key::END).await?;
     browser.until(&label_is("frog")).await?;
     assert_eq!(browser.text("#width-value").await?, "1");
     browser.type_into("#width", key::HOME).await?;
     browser.until(&format!("{ANSWERED} && document.getElementById('answer-label').textContent !== 'frog'")).await?;
-    // The frog is more than half green: a click into the curve goes there.
+    // More than half of the widths classify the frog correctly; the click selects one of them.
     browser.draw("#curve svg", &[(0.7, 0.5)]).await?;
     browser.until(&label_is("frog")).await?;
     let width: f64 = browser.text("#width-value").await?.parse()?;
@@ -143,7 +143,7 @@ async fn the_keyboard_alone_reaches_everything() -> Result<()> {
         let id =
             browser.script("return document.activeElement.id || document.activeElement.dataset.sample || ''").await?;
         let id = id.as_str().unwrap().to_owned();
-        // What has the focus shows it.
+        // The focused element has a visible outline.
         if !id.is_empty() {
             let outline = "return getComputedStyle(document.activeElement.closest('.button') ?? document.activeElement).outlineStyle";
             assert_ne!(browser.script(outline).await?, "none", "{id}");
@@ -208,7 +208,7 @@ async fn a_file_is_classified_and_the_lines_shown_do_the_same() -> Result<()> {
     fs::write(folder.path().join("same.py"), browser.text("#code-text").await?)?;
     let printed = shell("python3 same.py", folder.path())?;
     assert!(printed.starts_with("0.25 ") && printed.contains("'label': 'ship'"), "{printed}");
-    // What is no image ends it with the server's own words.
+    // A file that is not an image shows the server's error.
     fs::write(&path, "no image")?;
     let failed = Command::new("python3").arg("same.py").current_dir(folder.path()).output()?;
     let said = String::from_utf8_lossy(&failed.stderr).into_owned();
@@ -235,7 +235,7 @@ async fn a_burst_narrows_the_server_and_the_width_returns() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     browser.type_into("#width", key::END).await?;
     browser.until(&format!("width.value === '1' && {}", label_is("ship"))).await?;
-    // What the live view says of the width, one word after the other.
+    // Records every width that the live view shows.
     browser
         .script(
             "window.widths = []; const now = document.getElementById('now-width'); \
@@ -258,8 +258,8 @@ async fn a_burst_narrows_the_server_and_the_width_returns() -> Result<()> {
     Ok(())
 }
 
-/// Plays a stage of a burst by `burst.js` alone: 200 images are planned within a second, two in each request, and `send`
-/// stands for the server. Gives the tally, and the most requests that were under way at once.
+/// Plays a stage of a burst with `burst.js` alone: 200 images within a second, two per request; `send` replaces the
+/// server. Returns the tally and the maximum number of concurrent requests.
 async fn played(browser: &Browser, send: &str) -> Result<(Value, u64)> {
     let play = format!(
         "import('/page/burst.js').then(async burst => {{ \
@@ -284,20 +284,20 @@ async fn played(browser: &Browser, send: &str) -> Result<(Value, u64)> {
 async fn what_a_burst_does_not_send_is_not_the_servers_miss() -> Result<()> {
     let (_turn, _server, browser) = open(Look::Light).await?;
     let answer = "({ timing_ms: { total: 1 }, results: [{ width: 1 }, { width: 1 }] })";
-    // Answers that are long on their way: no more leave than the browser has connections.
+    // Slow answers: the concurrency does not exceed the browser's connections.
     let slow = format!("images => new Promise(done => setTimeout(() => done({answer}), 400))");
     let (tally, most) = played(&browser, &slow).await?;
     assert!(most <= 5, "{most}");
     assert!(tally["held"].as_f64().unwrap() > 0.0, "{tally}");
     assert_eq!((&tally["late"], &tally["refused"]), (&json!(0), &json!(0)), "{tally}");
-    // A browser that is busy itself: what was due meanwhile is not sent all at once afterwards.
+    // A busy browser: overdue requests are not sent all at once afterwards.
     let busy = format!(
         "images => {{ const end = performance.now() + 300; while (performance.now() < end); return {answer}; }}"
     );
     let (tally, _) = played(&browser, &busy).await?;
     assert!(tally["behind"].as_f64().unwrap() > 50.0, "{tally}");
     assert_eq!((&tally["late"], &tally["refused"]), (&json!(0), &json!(0)), "{tally}");
-    // What the server misses is its own.
+    // Misses of the server count as its own.
     let late = "images => { throw Object.assign(new Error(), { status: 504 }); }";
     let (tally, _) = played(&browser, late).await?;
     assert_eq!(tally["inTime"], 0, "{tally}");
@@ -320,7 +320,7 @@ async fn times_and_accuracies_say_whose_they_are() -> Result<()> {
         Ok(browser.promise(&describe).await?.as_str().unwrap().to_owned())
     };
     let said = described("{ split: 'validation', images: 2000 }").await?;
-    // The time is the one that was measured; what the machine is like now stands apart from it.
+    // The time is the measured one; the current correction is shown separately.
     assert!(said.starts_with("3.0 ms per image, measured at server start."), "{said}");
     assert!(said.ends_with("% on 2,000 validation images."), "{said}");
     assert_eq!(browser.text("#width-now").await?, "Recent batches took 2.0 times as long.");
@@ -386,7 +386,7 @@ async fn what_is_no_image_or_too_large_is_refused_with_the_reason() -> Result<()
     browser.click(".thumb[data-sample='ship.png']").await?;
     browser.until(&label_is("ship")).await?;
     browser.until("document.getElementById('trouble').hidden").await?;
-    // The browser's own note of an answer that is an error, for the two files that were sent; nothing else.
+    // The browser logs the two error responses for the uploaded files, and nothing else.
     let complaints = browser.complaints().await?;
     assert!(complaints.iter().all(|complaint| complaint.contains("status of 41")), "{complaints:?}");
     Ok(())
@@ -416,7 +416,7 @@ async fn a_phone_shows_all_of_it_without_scrolling_sideways() -> Result<()> {
     let small = "return [...document.querySelectorAll('button, select, .button')].filter(it => it.offsetParent) \
                  .filter(it => it.offsetHeight < 40).map(it => it.id)";
     assert_eq!(browser.script(small).await?, json!([]), "fingers need room");
-    // The answer stands between image and width, links are there, and lines are not cut off.
+    // On a phone, the answer is between image and width, links are visible, and lines are not cut off.
     let tops =
         "return ['.card.image', '.card.answer', '.card.width'].map(css => document.querySelector(css).offsetTop)";
     let tops: Vec<f64> = serde_json::from_value(browser.script(tops).await?)?;

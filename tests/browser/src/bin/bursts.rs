@@ -1,4 +1,4 @@
-//! Plays the page's burst several times against a server and prints what became of each: `bursts http://127.0.0.1:8080/ 5`.
+//! Plays the page's burst several times and prints the outcomes: `bursts http://127.0.0.1:8080/ 5`.
 
 use anyhow::{Context, Result};
 use anywidth_browser_tests::{Browser, Look};

@@ -1,15 +1,15 @@
-//! Takes the screenshots of page and terminal that the documents show: `screenshots docs/images`, beside the program itself.
+//! Takes the screenshots of the documents: `screenshots docs/images`; the server's binary must be in the same folder.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use anywidth_browser_tests::{Browser, Look, Server, terminal};
 
-/// The most that a screenshot may take of the repository.
+/// Maximum size of a screenshot in the repository.
 const MOST_BYTES: usize = 350_000;
-/// Of a phone's page, what its screen shows at once.
+/// Height of a phone's screen.
 const PHONE_HEIGHT: f64 = 844.0;
-/// What the terminal shows.
+/// Commands shown in the terminal.
 const COMMANDS: [&str; 2] = ["classify samples/ship.png --width 0.25 --top-k 2", "profile samples/frog.png"];
 
 #[tokio::main]
@@ -37,7 +37,7 @@ async fn main() -> Result<()> {
     write(folder.join("terminal.png"), &shell.screenshot(height.as_f64()).await?)
 }
 
-/// Shows the sample for which width matters, at a width at which the network knows it.
+/// Selects the sample whose class depends on the width, at a width that classifies it correctly.
 async fn show_frog(browser: &Browser) -> Result<()> {
     browser.until("document.getElementById('answer-label').textContent === 'ship'").await?;
     browser.script("document.querySelector('[data-sample=\"frog.png\"]').click()").await?;
