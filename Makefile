@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench bound \
+.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench bound fuzz \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -67,6 +67,7 @@ test-pytorch: ## Exports networks with PyTorch, runs examples/pytorch, and tests
 lint: libtorch ## Checks formatting and lints, as CI does.
 	$(CARGO) fmt --check
 	cd exporter && $(CARGO) fmt --check
+	cd fuzz && $(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
@@ -92,6 +93,9 @@ bound: .venv ## Measures the distance of the server and the simulator to the cla
 	$(CARGO) build --locked --release --workspace --bins
 	.venv/bin/pip install --quiet --requirement benches/requirements.txt
 	.venv/bin/python benches/bound.py
+
+fuzz: ## Fuzzes every parser of foreign bytes for FUZZ_SECONDS each, 60 by default; installs cargo-fuzz where it is missing.
+	CARGO='$(CARGO)' fuzz/run.sh
 
 screenshots: ## Takes the screenshots in docs/images.
 	tests/browser/install.sh

@@ -12,12 +12,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anywidth::image::{Image, ImageError, ImageLimits, InputSpec};
+use support::djpeg::djpeg;
 use support::jpeg::{Component, Huffman, Jpeg, Scan, steps};
+use support::seeds::check_seed;
 
 /// Sampling factors, at least one of each kind: luma's, and those of both chromas.
 const SAMPLINGS: [[(u8, u8); 3]; 24] = [
@@ -278,6 +278,28 @@ fn every_file_has_the_checksum_of_djpegs_pixels() {
     }
 }
 
+/// Files of the corpus that the fuzz target `jpeg` starts from.
+const SEEDS: [(&str, &str); 10] = [
+    ("baseline-420", "YCbCr of Adobe"),
+    ("gray", "gray"),
+    ("rgb-progressive", "RGB by names, progressive"),
+    ("ycck-420-progressive", "YCCK of Adobe, halved, progressive"),
+    ("cmyk", "CMYK of Adobe"),
+    ("no-tables", "no Huffman tables, a scan each, 7 by 9"),
+    ("16-bit-steps", "16-bit steps, extended, 7 by 9"),
+    ("restarts", "restarts at every unit, 7 by 9"),
+    ("stray-bytes", "bytes between scans, 7 by 9"),
+    ("fill-bytes", "fill bytes before markers, 7 by 9"),
+];
+
+#[test]
+fn the_fuzz_target_starts_from_files_of_the_corpus() {
+    let corpus: BTreeMap<String, Jpeg> = corpus().into_iter().collect();
+    for (seed, name) in SEEDS {
+        check_seed(&format!("jpeg/{seed}.jpg"), &corpus[name].bytes());
+    }
+}
+
 /// What is said of a file that this makes unsupported.
 fn refusal(change: &dyn Fn(&mut Jpeg)) -> String {
     let mut jpeg = Jpeg::new((20, 20), components(&[(2, 2), (1, 1), (1, 1)]));
@@ -378,32 +400,6 @@ fn a_file_without_some_of_its_bytes_is_broken() {
             assert!(matches!(cut, Err(ImageError::Broken { .. })), "{length} of {}: {cut:?}", whole.len());
         }
     }
-}
-
-/// The channels that `djpeg` writes, one after another, and the image's size.
-fn djpeg(program: &str, arguments: &[&str], bytes: &[u8]) -> Result<((u32, u32), Vec<u8>), String> {
-    let mut command = Command::new(program);
-    let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
-    let mut input = child.stdin.take().unwrap();
-    // If it stops early, its status says so.
-    let _ = input.write_all(bytes);
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    // 2 says that there were warnings.
-    if !matches!(output.status.code(), Some(0 | 2)) {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let mut rest = &output.stdout[..];
-    let mut words = Vec::new();
-    while words.len() < 4 {
-        let end = rest.iter().position(u8::is_ascii_whitespace).unwrap();
-        words.push(std::str::from_utf8(&rest[..end]).unwrap());
-        rest = &rest[end + 1..];
-    }
-    let channels = if words[0] == "P5" { 1 } else { 3 };
-    let planes = (0..channels).flat_map(|channel| rest.iter().skip(channel).step_by(channels).copied()).collect();
-    Ok(((words[1].parse().unwrap(), words[2].parse().unwrap()), planes))
 }
 
 /// The largest difference.

@@ -245,6 +245,72 @@ fn what_would_take_the_machines_memory_is_refused_before_it_does() {
 }
 
 #[test]
+fn a_small_file_computes_no_large_constants() {
+    let said = "the size of all constants that the file computes is";
+    let mut filled = lenet();
+    let size = filled.int_constant(&[1], &[1 << 23]);
+    filled.plain("ConstantOfShape", vec![size], vec![]);
+    assert!(refusal(&mut filled).starts_with(said));
+
+    let mut counted = lenet();
+    let ends = [0, 1 << 23, 1].map(|end| counted.int_constant(&[], &[end]));
+    counted.plain("Range", ends.into(), vec![]);
+    assert!(refusal(&mut counted).starts_with(said));
+
+    // Each is small, and all of them are kept.
+    for (operator, attributes) in [("Cast", vec![int("to", 7)]), ("Max", vec![]), ("ReduceSum", vec![])] {
+        let mut copied = lenet();
+        let weights = copied.constant(&[1 << 16], vec![1.0; 1 << 16]);
+        for _ in 0..64 {
+            copied.plain(operator, vec![weights.clone()], attributes.clone());
+        }
+        assert!(refusal(&mut copied).starts_with(said), "{operator}");
+    }
+}
+
+#[test]
+fn layers_that_share_weights_have_no_more_of_them_than_a_file() {
+    let mut file = OnnxFile::new([1024, 1, 1], "N", 17);
+    let weights = file.constant(&[1024, 1024, 1, 1], vec![0.0; 1 << 20]);
+    for _ in 0..129 {
+        file.operator("Conv", vec![weights.clone()], vec![], [1024, 1, 1]);
+    }
+    let said = refusal(file.node("Flatten").gemm(2));
+    assert_eq!(said, "the number of all layers' weights is 135266304; at most 134217728 is served");
+}
+
+#[test]
+fn values_have_few_axes() {
+    let mut constant = lenet();
+    constant.constant(&[1; 33], vec![1.0]);
+    assert_eq!(refusal(&mut constant), "the number of axes of constant10 is 33; at most 32 is served");
+
+    let many: Vec<i64> = (0..10_000).collect();
+    let mut folded = lenet();
+    let inputs = vec![folded.constant(&[1], vec![1.0]), folded.int_constant(&[many.len()], &many)];
+    folded.plain("Unsqueeze", inputs, vec![]);
+    assert!(refusal(&mut folded).contains("gives is 10001; at most 32 is served"));
+
+    let mut renamed = OnnxFile::new([1, 8, 8], "N", 17);
+    let axes = renamed.int_constant(&[many.len()], &many);
+    assert!(refusal(renamed.operator("Unsqueeze", vec![axes], vec![], [1, 8, 8]).gemm(2)).contains("to 10004 axes"));
+
+    let mut reshaped = OnnxFile::new([1, 8, 8], "N", 17);
+    let target = reshaped.int_constant(&[35], &[&[-1, 64][..], &[1; 33]].concat());
+    let said = refusal(reshaped.operator("Reshape", vec![target], vec![], [64, 1, 1]).gemm(2));
+    assert!(said.ends_with("gives is 35; at most 32 is served"), "{said}");
+}
+
+#[test]
+fn a_slice_names_no_axis_twice() {
+    let mut file = lenet();
+    let mut inputs = vec![file.constant(&[10], vec![0.0; 10])];
+    inputs.extend([[5, 5], [10, 10], [0, 0]].map(|values| file.int_constant(&[2], &values)));
+    file.plain("Slice", inputs, vec![]);
+    assert!(refusal(&mut file).ends_with("Slice: an axis is named twice"));
+}
+
+#[test]
 fn weights_that_overflow_when_they_are_folded_are_refused() {
     let mut file = OnnxFile::new([1, 8, 8], "N", 17);
     file.rescale("Add", 1.0).conv(3, 3, 0).rescale("Mul", 3e38).rescale("Mul", 3e38).node("Flatten").gemm(2);

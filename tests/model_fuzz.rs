@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anywidth::engine::Model;
 use prost::Message;
 use support::onnx::{OnnxFile, int, ints};
+use support::seeds::check_seed;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 /// Mutants of each model.
@@ -311,4 +312,11 @@ fn no_file_makes_the_reader_panic_and_every_refusal_is_a_sentence() {
     }
     // Neither does nearly every mutant live, nor does none.
     assert!(read > 100 && refused > 1000, "{read} read, {refused} refused");
+}
+
+#[test]
+fn the_fuzz_target_starts_from_the_same_models() {
+    for (index, model) in models().into_iter().enumerate() {
+        check_seed(&format!("onnx/model-{index}.onnx"), &model.encode_to_vec());
+    }
 }

@@ -26,6 +26,9 @@ use crate::repository::Repository;
 use crate::scheduler::Scheduler;
 use crate::telemetry::Metrics;
 use events::Subscribers;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use http::fuzzing;
 use http::{Chances, Inflaters};
 use memory::Memory;
 

@@ -5,7 +5,7 @@
 //! Transpose changes the order of the runs, which only what works pixel by pixel or over whole axes may read.
 
 use super::tensor::{Int, position};
-use super::text;
+use super::{MAX_RANK, text};
 use crate::engine::graph::Shape;
 
 /// One axis.
@@ -203,6 +203,9 @@ impl Axes {
     /// Inserts axes of length 1.
     pub(super) fn unsqueeze(&self, axes: &[i64]) -> Result<Axes, String> {
         let rank = self.rank() + axes.len();
+        if rank > MAX_RANK {
+            return Err(format!("to {rank} axes"));
+        }
         let at = |&axis| position(axis, rank).ok_or_else(|| format!("axis {axis} of {rank} axes"));
         let inserted = axes.iter().map(at).collect::<Result<Vec<_>, _>>()?;
         let mut rest = self.0.iter().copied();

@@ -37,8 +37,15 @@ pub(super) const MAX_ITEM_LEN: usize = 1 << 25;
 /// Most multiplications or comparisons that one image may take at full width: tens of seconds on one core, where the largest
 /// network of ImageNet takes less than a third.
 const MAX_WORK: usize = 1 << 37;
+/// Most weights of all layers: no file holds more, but layers may share what it holds.
+const MAX_WEIGHTS: usize = MAX_FILE_BYTES / size_of::<f32>();
+/// Most axes of a value.
+const MAX_RANK: usize = 32;
 /// Most numbers that all constants together may hold which the file computes from others.
 const MAX_FOLDED: usize = 1 << 28;
+/// Of these, so many for each number that the file holds, and so many in any case: a small file takes little memory.
+const FOLDED_PER_NUMBER: usize = 32;
+const FOLDED_ALWAYS: usize = 1 << 20;
 
 /// What a model file holds.
 pub(super) struct Contents {

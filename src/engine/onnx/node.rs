@@ -32,6 +32,19 @@ pub(super) enum Attribute {
     Other,
 }
 
+impl Attribute {
+    /// How many numbers it holds.
+    pub(super) fn numbers(&self) -> usize {
+        match self {
+            Attribute::Int(_) | Attribute::Float(_) => 1,
+            Attribute::Ints(values) => values.len(),
+            Attribute::Floats(values) => values.len(),
+            Attribute::Tensor(tensor) => tensor.len(),
+            Attribute::Text(_) | Attribute::Other => 0,
+        }
+    }
+}
+
 impl ParsedNode {
     pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, LoadError> {
         match self.attributes.get(name) {

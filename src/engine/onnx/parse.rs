@@ -15,7 +15,7 @@ use super::element::{self, TO_FLOAT32, element, type_name};
 use super::external::{DataFiles, External, Reference};
 use super::node::{Attribute, ParsedNode};
 use super::tensor::{Tensor, bulk, volume};
-use super::{LoadError, MAX_CHANNELS, MAX_FILE_BYTES, MAX_NODES, MAX_SIDE, at_most, format, text};
+use super::{LoadError, MAX_CHANNELS, MAX_FILE_BYTES, MAX_NODES, MAX_RANK, MAX_SIDE, at_most, format, text};
 
 /// The oldest operator set that is read.
 const OLDEST_OPSET: i64 = 13;
@@ -36,6 +36,15 @@ pub(super) struct File {
     pub(super) output: String,
     /// `metadata_props`
     pub(super) metadata: HashMap<String, String>,
+}
+
+impl File {
+    /// How many numbers it holds.
+    pub(super) fn numbers(&self) -> usize {
+        let attributes = self.nodes.iter().flat_map(|node| node.attributes.values());
+        let in_nodes: usize = attributes.map(Attribute::numbers).sum();
+        in_nodes + self.constants.values().map(|tensor| tensor.len()).sum::<usize>()
+    }
 }
 
 /// Reads the bytes of a file.
@@ -227,6 +236,7 @@ fn read_tensor(tensor: TensorProto, external: &mut External) -> Result<Tensor, L
     let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<Vec<usize>>>();
     let impossible = || malformed(format!("dimensions {} are impossible", text::list(&tensor.dims)));
     let dims = dims.ok_or_else(impossible)?;
+    at_most(format!("the number of axes of {}", text::name(name)), dims.len(), MAX_RANK)?;
     let count = volume(&dims).filter(|_| bulk(&dims) <= MAX_FILE_BYTES).ok_or_else(impossible)?;
     let is_external = tensor.data_location.is_some_and(|location| location != 0) || !tensor.external_data.is_empty();
     let raw = if is_external {

@@ -150,7 +150,7 @@ fn is_stripped(kind: &[u8], bytes: &[u8]) -> bool {
 const UNLIKELY_WITHOUT_BREAK: usize = 600;
 
 /// The files of a form, as slices of its body.
-fn files(kind: &[u8], body: &Bytes, max_files: usize) -> Result<Vec<(String, Bytes)>, ApiError> {
+pub(super) fn files(kind: &[u8], body: &Bytes, max_files: usize) -> Result<Vec<(String, Bytes)>, ApiError> {
     let bad = |reason| ApiError::BadMultipart { reason };
     let mut form = form::Form::new(kind, body).map_err(bad)?;
     let mut files = Vec::new();

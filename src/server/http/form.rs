@@ -30,6 +30,8 @@ type Reason = &'static str;
 
 /// Maximum number of continuations of a file's name (RFC 2231).
 const MOST_PIECES: usize = 20;
+/// The longest headers of a part: they are read once for each parameter that may be in them.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
 impl<'a> Form<'a> {
     /// The form in `body`, whose Content-Type is `kind`.
@@ -57,6 +59,9 @@ impl<'a> Form<'a> {
             rest if rest.starts_with(b"\r\n") => (begin, begin + 2),
             rest => {
                 let length = memmem::find(rest, b"\r\n\r\n").ok_or("it ends within the headers of a part")?;
+                if length > MAX_HEAD_BYTES {
+                    return Err("the headers of a part have more than 16384 bytes");
+                }
                 (begin + length, begin + length + 4)
             }
         };
@@ -265,6 +270,17 @@ mod tests {
         assert_eq!(parts(KIND, b"--edge\r\nA: b\r\n\r\nhalf"), Err("it ends without its last boundary"));
         assert_eq!(parts(KIND, b"--edge\r\n"), Err("it ends within the headers of a part"));
         assert_eq!(parts(KIND, b"--edge\r\n\r\n"), Err("it ends without its last boundary"));
+    }
+
+    #[test]
+    fn headers_of_a_part_have_a_limit() {
+        let with = |length: usize| {
+            let padding = vec![b';'; length - b"content-disposition: form-data".len()];
+            let body = [b"--edge\r\ncontent-disposition: form-data", &padding[..], b"\r\n\r\n\r\n--edge--"].concat();
+            parts(KIND, &body).map(|parts| parts.len())
+        };
+        assert_eq!(with(MAX_HEAD_BYTES), Ok(1));
+        assert_eq!(with(MAX_HEAD_BYTES + 1), Err("the headers of a part have more than 16384 bytes"));
     }
 
     proptest! {

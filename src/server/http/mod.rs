@@ -9,6 +9,8 @@ mod described;
 mod error;
 mod events;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 mod home;
 mod inflate;

@@ -39,7 +39,9 @@ impl Fold<'_> {
     }
 
     pub(super) fn extremum(&self, budget: &mut Budget) -> Result<Tensor, Stop> {
-        let mut result = self.input(0)?.as_ref().clone();
+        let first = self.input(0)?;
+        budget.spend(self.node, &first.dims)?;
+        let mut result = first.as_ref().clone();
         for index in 1..self.inputs.len() {
             result = self.binary(&result, self.input(index)?, budget)?;
         }

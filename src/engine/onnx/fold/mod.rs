@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::element;
 use super::node::ParsedNode;
 use super::tensor::{Data, Int, Tensor, bulk, position, volume};
-use super::{LoadError, MAX_FOLDED, at_most};
+use super::{FOLDED_ALWAYS, FOLDED_PER_NUMBER, LoadError, MAX_FOLDED, MAX_RANK, at_most};
 
 /// The operators that constants may go through.
 const OPERATORS: &str = "Abs Add And Cast CastLike Ceil Concat Constant ConstantOfShape Div Dropout Equal Exp Expand Flatten Floor \
@@ -28,23 +28,34 @@ pub(super) fn folds(operator: &str) -> bool {
 pub(super) use index::sliced;
 
 /// Counts the numbers that a file has had computed.
-#[derive(Default)]
 pub(super) struct Budget {
     spent: usize,
+    limit: usize,
 }
 
 impl Budget {
+    /// The budget of a file that holds so many numbers.
+    pub(super) fn new(held: usize) -> Budget {
+        let limit = held.saturating_mul(FOLDED_PER_NUMBER).saturating_add(FOLDED_ALWAYS).min(MAX_FOLDED);
+        Budget { spent: 0, limit }
+    }
+
     /// Spends what a tensor of these dimensions takes.
     fn spend(&mut self, node: &ParsedNode, dims: &[usize]) -> Result<(), LoadError> {
         check_size(node, dims)?;
         self.spent = self.spent.saturating_add(bulk(dims));
-        at_most("the size of all constants that the file computes", self.spent, MAX_FOLDED)
+        at_most("the size of all constants that the file computes", self.spent, self.limit)
     }
 }
 
 /// Refuses a tensor that is larger than anybody needs.
 fn check_size(node: &ParsedNode, dims: &[usize]) -> Result<(), LoadError> {
     at_most(format!("the size of the constant that node {} computes", node.name), bulk(dims), MAX_FOLDED)
+}
+
+/// Refuses a value of more axes than anybody needs.
+pub(super) fn check_rank(node: &ParsedNode, rank: usize) -> Result<(), LoadError> {
+    at_most(format!("the number of axes of what node {} gives", node.name), rank, MAX_RANK)
 }
 
 /// What a node makes of constants; `None` where an integer that it needs is unknown.
@@ -88,17 +99,17 @@ impl Fold<'_> {
             "Identity" | "Dropout" => return Ok(self.input(0)?.clone()),
             "Cast" => {
                 let to = node.int("to", 0)?;
-                return self.cast(kind(to).ok_or_else(|| self.half(to))?);
+                return self.cast(kind(to).ok_or_else(|| self.half(to))?, budget);
             }
             // What is no constant is an activation, or an unknown integer: the latter is not told apart, and rare.
             "CastLike" => {
                 let ints = self.optional(1).is_some_and(|like| like.as_floats().is_none());
-                return self.cast(if ints { Kind::Int } else { Kind::Float });
+                return self.cast(if ints { Kind::Int } else { Kind::Float }, budget);
             }
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
                 let input = self.input(0)?;
                 let dims = self.new_dims(input)?;
-                check_size(node, &dims)?;
+                budget.spend(node, &dims)?;
                 let fits = volume(&dims) == Some(input.len());
                 return if fits { Ok(input.with_dims(dims)) } else { Err(self.wrong("its shapes do not fit")) };
             }
@@ -139,8 +150,9 @@ impl Fold<'_> {
         }
     }
 
-    fn cast(&self, to: Kind) -> Folded {
+    fn cast(&self, to: Kind, budget: &mut Budget) -> Folded {
         let input = self.input(0)?;
+        budget.spend(self.node, &input.dims)?;
         let data = match (&input.data, to) {
             (Data::Float(_), Kind::Float) | (Data::Int(_), Kind::Int) => return Ok(input.clone()),
             (Data::Float(values), Kind::Int) => {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::index::{broadcast, sliced, spread, strides, walk};
-use super::{Budget, Fold, Stop, known};
+use super::{Budget, Fold, Stop, check_rank, known};
 use crate::engine::onnx::tensor::{Data, Int, Tensor, position, volume};
 
 impl Fold<'_> {
@@ -31,6 +31,7 @@ impl Fold<'_> {
             _ => {
                 let axes = self.ints(1, "axes")?.ok_or_else(|| self.wrong("axes are missing"))?;
                 let rank = dims.len() + axes.len();
+                check_rank(self.node, rank)?;
                 let axes = self.axes(&axes, rank)?;
                 let mut rest = dims.iter();
                 Ok((0..rank).filter_map(|at| if axes.contains(&at) { Some(1) } else { rest.next().copied() }).collect())
@@ -63,6 +64,9 @@ impl Fold<'_> {
             Some(axes) => self.axes(&known(axes, self)?, rank)?,
             None => (0..starts.len().min(rank)).collect(),
         };
+        if (1..axes.len()).any(|at| axes[..at].contains(&axes[at])) {
+            return Err(self.wrong("an axis is named twice"));
+        }
         let steps =
             self.optional(4).map(|steps| known(steps, self)).transpose()?.unwrap_or_else(|| vec![1; axes.len()]);
         if [starts.len(), ends.len(), steps.len()] != [axes.len(); 3] {

@@ -8,12 +8,12 @@ impl Fold<'_> {
     pub(super) fn reduce(&self, budget: &mut Budget) -> Result<Tensor, Stop> {
         let input = self.input(0)?;
         let rank = input.dims.len();
+        budget.spend(self.node, &input.dims)?;
         let axes = match self.ints(1, "axes")? {
             Some(axes) if !axes.is_empty() => self.axes(&axes, rank)?,
             _ if self.node.flag("noop_with_empty_axes", false)? => return Ok(input.as_ref().clone()),
             _ => (0..rank).collect(),
         };
-        budget.spend(self.node, &input.dims)?;
         let kept: Vec<usize> = (0..rank).map(|at| if axes.contains(&at) { 1 } else { input.dims[at] }).collect();
         let dims = match self.node.flag("keepdims", true)? {
             true => kept.clone(),

@@ -20,7 +20,7 @@ use super::fold::{self, Budget, fold};
 use super::node::ParsedNode;
 use super::parse::File;
 use super::tensor::{Int, Tensor};
-use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, MAX_WORK, at_most};
+use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, MAX_WEIGHTS, MAX_WORK, at_most};
 use crate::engine::graph::{Conv, Graph, Linear, Node, NodeId, Op, Pool, Shape};
 
 /// What a name in the file stands for.
@@ -56,6 +56,8 @@ struct Lowering {
     item_len: usize,
     /// Multiplications and comparisons that one image takes so far.
     work: usize,
+    /// Weights of the layers so far.
+    weights: usize,
 }
 
 /// A node with the values that it reads.
@@ -85,7 +87,8 @@ fn lower_with(file: &File, shape: Shape, batch: Option<usize>) -> Result<(Graph,
     let mut values: HashMap<String, Value> = file.constants.iter().map(constant).collect();
     values.insert(file.image.clone(), Value::Activation(Activation::of(0, Axes::nchw())));
     let (nodes, item_len) = (vec![image], shape.len());
-    let mut lowering = Lowering { batch, nodes, values, budget: Budget::default(), item_len, work: 0 };
+    let budget = Budget::new(file.numbers());
+    let mut lowering = Lowering { batch, nodes, values, budget, item_len, work: 0, weights: 0 };
     for node in &file.nodes {
         lowering.node(node, &file.output)?;
     }
@@ -122,8 +125,10 @@ impl Lowering {
             return Err(node.unsupported("an output other than the first", "only the first output may be read"));
         }
         let value = self.evaluate(&call)?;
+        fold::check_rank(node, value.rank())?;
         self.values.insert(node.outputs[0].clone(), value);
         at_most("the number of values that one image's layers hold", self.item_len, MAX_ITEM_LEN)?;
+        at_most("the number of all layers' weights", self.weights, MAX_WEIGHTS)?;
         at_most("the number of multiplications and comparisons that one image takes", self.work, MAX_WORK)
     }
 
@@ -217,6 +222,12 @@ impl Lowering {
             Op::Input | Op::Affine(_) | Op::Clamp(_) | Op::Add => 1,
         };
         self.work = self.work.saturating_add(shape.len().saturating_mul(reads));
+        if let Op::Conv(Conv { weights, .. })
+        | Op::Depthwise(Conv { weights, .. })
+        | Op::Linear(Linear { weights, .. }) = &op
+        {
+            self.weights += weights.len();
+        }
         self.nodes.push(Node { name: call.node.name.clone(), op, inputs, shape, sliced });
         self.nodes.len() - 1
     }
@@ -256,6 +267,15 @@ impl Lowering {
 }
 
 impl Value {
+    /// Its axes; none where it is not known.
+    fn rank(&self) -> usize {
+        match self {
+            Value::Constant(tensor) => tensor.dims.len(),
+            Value::Activation(activation) => activation.axes.rank(),
+            Value::Unknown | Value::Absent => 0,
+        }
+    }
+
     fn constant(&self) -> Option<Arc<Tensor>> {
         match self {
             Value::Constant(tensor) => Some(tensor.clone()),
