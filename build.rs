@@ -1,4 +1,4 @@
-//! Compresses the models that go into the binary; `src/repository/embedded.rs` reads them.
+//! Compresses the models that are embedded in the binary. `src/repository/embedded.rs` reads them.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -13,12 +13,12 @@ mod embed {
 
     use miniz_oxide::deflate::compress_to_vec;
 
-    /// The models inside the binary: `models/<name>/1/model.onnx` of each.
+    /// Names of the embedded models, each at `models/<name>/1/model.onnx`.
     const MODELS: &[&str] = &["cifar10", "cifar10-lenet", "cifar100", "fashion-mnist", "mnist"];
-    /// The best, and slowest, that there is.
+    /// The best and slowest compression level.
     const LEVEL: u8 = 10;
 
-    /// Writes `<name>.deflate` for each model, and `embedded.rs`, the expression that lists them.
+    /// Writes `<name>.deflate` for each model, and `embedded.rs`, an array expression that lists them.
     pub(super) fn models() {
         let folder = env::var_os("OUT_DIR").expect("cargo sets it");
         let write = |name: String, bytes: &[u8]| {

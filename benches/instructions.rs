@@ -1,8 +1,9 @@
-//! Time per image with each instruction set of this processor, at four widths, in one thread: `cargo bench --bench instructions`.
+//! Time per image with each instruction set of this processor, at four widths, in one thread:
+//! `cargo bench --bench instructions`.
 //!
-//! An argument is a model's name (default `cifar10`), or an instruction set to run alone, such as `avx2`. A model is
-//! planned for the processor's best set, so what another set takes here is close to a machine that has no better one.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a program of one page that stops at the first surprise")]
+//! An argument names a model (default `cifar10`) or one instruction set to measure, such as `avx2`. A model is planned
+//! for the processor's best set, so the times of the other sets approximate a machine without it.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a short program that may panic on any error")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use std::time::Instant;
 use anywidth::engine::{InstructionSet, Model, Pass, Width};
 
 const WIDTHS: [&str; 4] = ["0.25", "0.5", "0.75", "1"];
-/// Times that sets and widths take turns.
+/// Turns of each instruction set and width.
 const ROUNDS: usize = 15;
-/// Seconds of each turn.
+/// Seconds per turn.
 const TURN_SECONDS: f64 = 0.02;
 
 fn main() {
@@ -42,7 +43,7 @@ fn main() {
     }
 }
 
-/// The average time of one image over a turn, after one run that is not counted.
+/// Mean seconds per image over one turn, after one warm-up run.
 fn seconds(model: &Arc<Model>, set: InstructionSet, image: &[f32], width: Width) -> f64 {
     let mut pass = Pass::with_instructions(model.clone(), 1, set);
     let mut run = || {

@@ -1,8 +1,8 @@
 //! Time per batch at four widths, in one thread: this engine, ONNX Runtime and tract, interleaved in one run.
 //!
-//! The peers run the dense network of each width, cut out of the same weights: the best that they can do, and one file
-//! per width. Prints Markdown tables. `make bench` prepares what it needs; arguments are the names of models.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a program of one page that stops at the first surprise")]
+//! The peers run a dense network per width, sliced from the same weights, which is their best case. The output is
+//! Markdown tables. `make bench` prepares the prerequisites. Arguments are model names.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a short program that may panic on any error")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use tract_onnx::prelude::{
 
 const WIDTHS: [&str; 4] = ["0.25", "0.5", "0.75", "1"];
 const BATCHES: [usize; 3] = [1, 8, 32];
-/// Times that the contenders take turns.
+/// Turns of each contender.
 const ROUNDS: usize = 15;
-/// Seconds that a contender runs per turn.
+/// Seconds per turn of a contender.
 const TURN_SECONDS: f64 = 0.02;
 
 fn main() {
@@ -51,7 +51,8 @@ fn main() {
     }
 }
 
-/// Prints one row: the median time of this engine, and the medians of each peer's time over it, turn by turn.
+/// Prints one row: this engine's median time, and for each peer the median ratio of its time to this engine's, per
+/// turn.
 fn compare(model: &Arc<Model>, width: &str, batch: usize, slice: &Path, runtime: &mut OnnxRuntime) {
     let width: Width = width.parse().unwrap();
     let mut ours = Ours::new(model, width, batch);
@@ -78,7 +79,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The average time of `runs` runs of `run`.
+/// Mean seconds per call of `run` over `runs` calls.
 fn average(runs: usize, mut run: impl FnMut()) -> f64 {
     let start = Instant::now();
     (0..runs).for_each(|_| run());
@@ -132,7 +133,7 @@ impl Tract {
     }
 }
 
-/// The process that runs ONNX Runtime: `peer.py` tells how to talk to it.
+/// The ONNX Runtime process. `peer.py` describes the protocol.
 struct OnnxRuntime {
     child: Child,
     requests: ChildStdin,

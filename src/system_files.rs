@@ -1,9 +1,9 @@
-//! Names that operating systems, file servers and tools leave in folders, and nobody means: one rule for every folder that is
-//! listed, of models, of labelled images, and of images to train on.
+//! Names of files and folders that operating systems, file servers and tools create. One rule applies to every listed
+//! folder: models, labelled images and training images.
 
 use std::ffi::OsStr;
 
-/// Names that mean nothing, in small letters; those that begin with `.` need not be here.
+/// Names of system files in lowercase, except those that begin with `.`.
 const NAMES: &[&str] = &[
     // Linux and Python
     "lost+found",
@@ -32,8 +32,8 @@ const NAMES: &[&str] = &[
     "~snapshot",
 ];
 
-/// Whether a file or folder of this name is none of the caller's: it is hidden (`.git`, `.DS_Store`, `.Trash-1000`), or a system or
-/// tool has left it there (`lost+found`, `Thumbs.db`). The case of letters does not matter.
+/// Whether a file or folder of this name is hidden (`.git`, `.DS_Store`, `.Trash-1000`) or created by a system or tool
+/// (`lost+found`, `Thumbs.db`). Case-insensitive.
 pub fn is_system_file(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_systems_leave_is_told_from_what_people_name() {
+    fn system_files_are_recognised_and_other_names_are_not() {
         for name in [
             ".",
             "..",

@@ -339,7 +339,7 @@ fn what_is_not_supported_is_refused_by_its_name() {
     }
     let message = refusal(&|jpeg| (jpeg.components[0].sampling, jpeg.components[1].sampling) = ((3, 1), (2, 1)));
     assert!(message.contains(": chroma subsampling by 3:2;"), "{message}");
-    assert!(refusal(&|jpeg| jpeg.size.1 = 0).contains(": a height that is told after the image (DNL);"));
+    assert!(refusal(&|jpeg| jpeg.size.1 = 0).contains(": a height given after the image (DNL);"));
     let message = refusal(&|jpeg| *jpeg = Jpeg::new((20, 20), components(&[(1, 1), (1, 1)])));
     assert!(message.contains(": 2 color components;"), "{message}");
 }

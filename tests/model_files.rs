@@ -115,15 +115,15 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
     let long_split = format!(r#"{{"split":"{}","images":1}}"#, "a".repeat(65));
     for (key, value, expected) in [
         ("anywidth.labels", r#"["cat"]"#, "metadata anywidth.labels: 1 labels for 10 classes"),
-        ("anywidth.labels", "cat", "metadata anywidth.labels: is no JSON"),
-        ("anywidth.labels", "[1, 2]", "metadata anywidth.labels: is not a list of texts"),
+        ("anywidth.labels", "cat", "metadata anywidth.labels: is not JSON"),
+        ("anywidth.labels", "[1, 2]", "metadata anywidth.labels: is not a list of strings"),
         ("anywidth.format", r#""1""#, "metadata anywidth.format: is not a whole number"),
-        ("anywidth.accuracy", "[1, 2]", "metadata anywidth.accuracy: is not a list of widths with a number each"),
+        ("anywidth.accuracy", "[1, 2]", "metadata anywidth.accuracy: is not a list of pairs of a width and a number"),
         ("anywidth.format", "2", "metadata anywidth.format: is 2; this version reads 1"),
         ("anywidth.accuracy", "[[1.0, 90]]", "metadata anywidth.accuracy: 90 is not from 0 to 1"),
         ("anywidth.accuracy", "[[1.5, 0.9]]", "metadata anywidth.accuracy: width 1.5: out of range"),
         ("anywidth.accuracy", "[[1, 0.9], [0.5, 0.8]]", "metadata anywidth.accuracy: widths must ascend"),
-        ("anywidth.preprocessing", "centre", "metadata anywidth.preprocessing: is no JSON"),
+        ("anywidth.preprocessing", "centre", "metadata anywidth.preprocessing: is not JSON"),
         ("anywidth.temperature", "[[1, 0]]", "metadata anywidth.temperature: 0 is not between"),
         ("anywidth.evaluation", "2000", "metadata anywidth.evaluation: is not of the form"),
         ("anywidth.evaluation", r#"{"split":"test"}"#, "metadata anywidth.evaluation: is not of the form"),
@@ -197,11 +197,11 @@ fn impossible_tensors_are_refused_by_name() {
     let mut short = lenet();
     short.graph().initializer[2].raw_data.truncate(40);
     let said = refusal(&mut short);
-    assert_eq!(said, "node constant2: dimensions [12, 3, 3, 3] ask for 324 values, but 10 are there");
+    assert_eq!(said, "node constant2: dimensions [12, 3, 3, 3] require 324 values, but there are 10");
 
     let mut external = lenet();
     external.graph().initializer[2].data_location = Some(1);
-    assert!(refusal(&mut external).contains("its data lie in another file"));
+    assert!(refusal(&mut external).contains("its data are in another file"));
 
     let mut poisoned = lenet();
     poisoned.graph().initializer[2].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -614,13 +614,13 @@ fn what_no_exporter_writes_is_refused_in_a_sentence() {
     nowhere.bytes();
     nowhere.graph().output[0].name = "nowhere".into();
     let said = Model::from_onnx(&prost::Message::encode_to_vec(&nowhere.proto)).unwrap_err().to_string();
-    assert_eq!(said, "the graph's output nowhere comes from no node");
+    assert_eq!(said, "no node writes the graph's output nowhere");
     let mut empty = OnnxFile::new([1, 8, 8], "N", 17);
     assert_eq!(refusal(&mut empty), "the graph has no nodes");
     assert!(refusal(&mut OnnxFile::new([1, 8, 8], "N", 1 << 62)).contains("operator set 4611686018427387904"));
     let mut cyclic = lenet();
     cyclic.graph().node[3].input[0] = "gemm11".into();
-    assert!(refusal(&mut cyclic).contains("which nothing writes before it"));
+    assert!(refusal(&mut cyclic).contains("which no earlier node writes"));
     let mut twice = lenet();
     let copy = twice.graph().node[2].clone();
     twice.graph().node.push(copy);

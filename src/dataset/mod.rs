@@ -1,7 +1,7 @@
-//! A folder of labelled images, one folder per class: `<folder>/<class>/**/<image>`.
+//! Lists a folder of labelled images, one folder per class: `<folder>/<class>/**/<image>`.
 //!
-//! Promises the same list for the same folder on every machine, whatever order its file system keeps. Lists paths, and
-//! opens no file before [`read`] is asked to. Knows nothing of models, nor of what images are.
+//! The same folder gives the same list on every machine, whatever the order of its file system. Listing opens no file;
+//! only [`read`] does. The module must not know models or image formats.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileType};
@@ -13,77 +13,77 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::system_files::is_system_file;
 
-/// The images of a folder, and the classes that they belong to.
+/// The images of a folder and their classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The names of the class folders in Unicode's composed form (NFC), sorted; those without an image are among them.
+    /// Names of the class folders in Unicode's composed form (NFC), sorted, including folders without images.
     pub classes: Vec<String>,
-    /// The images, by class and then by path.
+    /// The images, ordered by class, then by path.
     pub files: Vec<Labelled>,
-    /// Files that somebody means and that are not listed: without an image's extension, or beside the class folders.
+    /// Number of files that are neither listed nor system files: no image extension, or outside the class folders.
     pub ignored: usize,
 }
 
-/// An image whose class is known.
+/// An image with a known class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labelled {
-    /// Where it lies; it begins with the folder that was listed.
+    /// Its path, starting with the listed folder.
     pub path: PathBuf,
-    /// The index of its class in [`Listing::classes`].
+    /// Index of its class in [`Listing::classes`].
     pub class: usize,
 }
 
-/// Why a folder, or a file in it, cannot be used.
+/// Why a folder or a file in it cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DatasetError {
-    /// A folder is missing, is none, or may not be read.
+    /// A folder is missing, unreadable, or not a folder.
     #[error("cannot list {path}: {reason}", path = path.display())]
     Unlisted {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         reason: io::Error,
     },
-    /// There is no class.
+    /// There is no class folder.
     #[error("{path} holds no folder: one per class is expected, and there are {files} files", path = path.display())]
     NoClass {
         /// The folder.
         path: PathBuf,
-        /// Files that it holds instead.
+        /// Number of files in it.
         files: usize,
     },
-    /// More folders than any model has classes.
+    /// There are more class folders than a model can have classes.
     #[error("{path} holds {classes} folders: one per class is expected, at most {MAX_CLASSES}", path = path.display())]
     TooManyClasses {
         /// The folder.
         path: PathBuf,
-        /// Folders that it holds.
+        /// Number of class folders.
         classes: usize,
     },
-    /// A class folder's name cannot be a label.
+    /// The name of a class folder cannot be a label.
     #[error("the folder {path:?} cannot name a class: its name must be UTF-8 of at most {MAX_NAME_BYTES} bytes")]
     ClassName {
         /// The class folder.
         path: PathBuf,
     },
-    /// Two class folders with the same name, but for how it is encoded.
+    /// The names of two class folders are equal after Unicode composition.
     #[error(
         "the folders {first:?} and {second:?} name the same class: they differ only in how their letters are composed"
     )]
     SameClass {
-        /// The one.
+        /// The first folder.
         first: PathBuf,
-        /// The other.
+        /// The second folder.
         second: PathBuf,
     },
-    /// Folders in folders without end: a link that leads to a folder above it, for instance.
-    #[error("{path} lies too deep: at most {MAX_DEPTH} folders may lie in each other", path = path.display())]
+    /// Folders are nested too deeply, for example through a link to a parent folder.
+    #[error("{path} is nested too deep: at most {MAX_DEPTH} levels of folders are allowed", path = path.display())]
     TooDeep {
-        /// The first folder that is too deep.
+        /// The first folder beyond the limit.
         path: PathBuf,
     },
-    /// More than anybody means to list.
+    /// There are more files and folders than the limit.
     #[error("{path} holds more than {most} files and folders", path = path.display())]
     TooMany {
         /// The folder.
@@ -91,15 +91,15 @@ pub enum DatasetError {
         /// The limit.
         most: usize,
     },
-    /// A file is missing or may not be read.
+    /// A file is missing or unreadable.
     #[error("cannot read {path}: {reason}", path = path.display())]
     Unread {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         reason: io::Error,
     },
-    /// A file is larger than its reader allows.
+    /// A file is larger than the caller allows.
     #[error("cannot read {path}: it has more than {max_bytes} bytes, the most that is allowed", path = path.display())]
     TooLarge {
         /// The file.
@@ -109,31 +109,33 @@ pub enum DatasetError {
     },
 }
 
-/// What the names of images end with, in any case.
+/// Extensions of image files, case-insensitive.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"];
-/// The most classes.
+/// Maximum number of classes.
 const MAX_CLASSES: usize = 1000;
-/// The longest name of a class, as of a model's label.
+/// Maximum length of a class name; the same limit applies to a model's labels.
 const MAX_NAME_BYTES: usize = 256;
-/// The most folders in each other, the class folder counted.
+/// Maximum folder nesting, including the class folder.
 const MAX_DEPTH: usize = 8;
-/// The most files and folders.
+/// Maximum number of files and folders.
 const MAX_ENTRIES: usize = 5_000_000;
 
-/// Lists the images (`.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png` and `.webp`, in any case) of a folder with one folder per class.
+/// Lists the images (`.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png` and `.webp`, case-insensitive) of a folder with one
+/// folder per class.
 ///
-/// A class folder may hold folders, at most 8 in each other. Links are followed. Hidden names and those that systems leave
-/// behind are left alone: see [`is_system_file`]. A link that leads nowhere is listed, so that whoever reads it learns of it.
-/// The names of classes are given as [`composed`] makes them, so that they compare equal whatever system wrote them.
+/// A class folder may contain nested folders, up to 8 levels including itself. Links are followed. Hidden files and
+/// system files are skipped: see [`is_system_file`]. A dangling link is listed, so reading it reports the error. Class
+/// names are [`composed`], so they compare equal whatever system wrote them.
 ///
 /// # Errors
-/// [`DatasetError`] when a folder cannot be listed, there is no class folder or more than 1000, a class folder's name
-/// is not UTF-8 or longer than 256 bytes, two name the same class, or there are more than 5 million files and folders.
+/// [`DatasetError`] if a folder cannot be listed, if there is no class folder or more than 1000, if the name of a class
+/// folder is not UTF-8 or exceeds 256 bytes, if two folders name the same class, or if there are more than 5 million
+/// files and folders.
 pub fn list(root: &Path) -> Result<Listing, DatasetError> {
     list_at_most(MAX_ENTRIES, root)
 }
 
-/// The contents of a file, of which no more than `max_bytes` are ever in memory.
+/// Reads a file of at most `max_bytes` bytes. Memory use stays within that limit.
 ///
 /// # Errors
 /// [`DatasetError::Unread`] and [`DatasetError::TooLarge`].
@@ -149,7 +151,8 @@ pub fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, DatasetError> {
     Ok(bytes)
 }
 
-/// A name in Unicode's composed form (NFC), in which names of classes are compared: macOS stores "ü" as "u" and two dots.
+/// Converts a name to Unicode's composed form (NFC), in which class names are compared. macOS stores "ü" as "u" and a
+/// combining diaeresis.
 pub fn composed(name: &str) -> String {
     name.nfc().collect()
 }
@@ -174,7 +177,7 @@ fn list_at_most(most: usize, root: &Path) -> Result<Listing, DatasetError> {
     Ok(Listing { classes, files: walk.files, ignored: walk.ignored })
 }
 
-/// The class folders in the order of the classes that they name: the same on a system that decomposes names.
+/// The class folders, sorted by composed name, so the order does not depend on how the file system composes names.
 fn by_class(root: &Path, names: impl Iterator<Item = OsString>) -> Result<Vec<(String, PathBuf)>, DatasetError> {
     let named = |name: OsString| {
         let path = root.join(&name);
@@ -188,18 +191,18 @@ fn by_class(root: &Path, names: impl Iterator<Item = OsString>) -> Result<Vec<(S
     }
 }
 
-/// A folder on the way to its listing.
+/// The state of a listing in progress.
 struct Walk<'a> {
     root: &'a Path,
     most: usize,
-    /// Files and folders so far.
+    /// Number of files and folders found so far.
     seen: usize,
     files: Vec<Labelled>,
     ignored: usize,
 }
 
 impl Walk<'_> {
-    /// Lists a folder of `class`, the `depth`th of those that lie in each other.
+    /// Lists a folder of `class` at nesting level `depth`.
     fn folder(&mut self, folder: &Path, class: usize, depth: usize) -> Result<(), DatasetError> {
         if depth > MAX_DEPTH {
             return Err(DatasetError::TooDeep { path: folder.to_owned() });
@@ -217,7 +220,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The files and folders directly in a folder that somebody means, by name: in the order of their paths.
+    /// The files and folders directly in `folder` except system files, sorted by name.
     fn entries(&mut self, folder: &Path) -> Result<Vec<(OsString, FileType)>, DatasetError> {
         let unlisted = |reason| DatasetError::Unlisted { path: folder.to_owned(), reason };
         let mut entries = Vec::new();
@@ -232,7 +235,7 @@ impl Walk<'_> {
                 return Err(DatasetError::TooMany { path: self.root.to_owned(), most: self.most });
             }
             let kind = entry.file_type().map_err(unlisted)?;
-            // Only a link costs a look at the file itself; one that leads nowhere stays a link.
+            // Only links need a look at the target. A dangling link keeps the type of a link.
             let target = kind.is_symlink().then(|| fs::metadata(entry.path()).ok()).flatten();
             entries.push((name, target.map_or(kind, |target| target.file_type())));
         }
@@ -245,7 +248,7 @@ fn class_name(name: &OsStr) -> Option<String> {
     name.to_str().map(composed).filter(|name| name.len() <= MAX_NAME_BYTES)
 }
 
-/// Is it named as images are, and no pipe or device, which might never end?
+/// Whether a file has an image extension and is not a pipe or device, which might never end.
 fn is_image(path: &Path, kind: FileType) -> bool {
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     (kind.is_file() || kind.is_symlink()) && EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))

@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A folder with these files, which hold their own path; a path that ends with `/` is an empty folder.
+/// Creates a folder with these files, each of which contains its own path. A path that ends with `/` is an empty
+/// folder.
 fn folder<P: AsRef<str>>(paths: impl IntoIterator<Item = P>) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for path in paths {
@@ -22,7 +23,7 @@ fn folder<P: AsRef<str>>(paths: impl IntoIterator<Item = P>) -> TempDir {
     root
 }
 
-/// Each image's path below the folder, with its class's name.
+/// The path of each image below the folder, with the name of its class.
 fn images<'a>(root: &TempDir, listing: &'a Listing) -> Vec<(String, &'a str)> {
     let relative = |path: &Path| path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
     listing.files.iter().map(|file| (relative(&file.path), listing.classes[file.class].as_str())).collect()
@@ -63,12 +64,12 @@ fn images_are_listed_by_class_and_path_with_every_class_folder() {
         ("tabby cat/d.jpe", "tabby cat"),
     ];
     assert_eq!(images(&root, &listing), expected.map(|(path, class)| (path.to_owned(), class)));
-    // notes.txt, png, README.md, and the image that has no class.
+    // notes.txt, png, README.md, and the image outside the class folders.
     assert_eq!(listing.ignored, 4);
 }
 
 #[test]
-fn links_are_followed_and_one_that_leads_nowhere_is_listed() {
+fn links_are_followed_and_dangling_ones_are_listed() {
     let (elsewhere, root) = (folder(["dogs/1.png", "cat.png"]), folder(["cat/"]));
     symlink(elsewhere.path().join("dogs"), root.path().join("dog")).unwrap();
     symlink(elsewhere.path().join("cat.png"), root.path().join("cat/1.png")).unwrap();
@@ -80,20 +81,20 @@ fn links_are_followed_and_one_that_leads_nowhere_is_listed() {
 }
 
 #[test]
-fn a_loop_of_links_ends_as_an_error_that_names_the_place() {
+fn a_loop_of_links_is_an_error_that_names_the_path() {
     let root = folder(["cat/1.png"]);
     symlink("..", root.path().join("cat/up")).unwrap();
     let said = error(root.path());
-    assert!(said.contains("cat/up/cat/up") && said.ends_with("at most 8 folders may lie in each other"), "{said}");
+    assert!(said.contains("cat/up/cat/up") && said.ends_with("at most 8 levels of folders are allowed"), "{said}");
 
     let deepest = folder(["1/2/3/4/5/6/7/8/image.png"]);
     assert_eq!(list(deepest.path()).unwrap().files.len(), 1);
     let deeper = folder(["1/2/3/4/5/6/7/8/9/"]);
-    assert!(error(deeper.path()).contains("1/2/3/4/5/6/7/8/9 lies too deep"));
+    assert!(error(deeper.path()).contains("1/2/3/4/5/6/7/8/9 is nested too deep"));
 }
 
 #[test]
-fn what_is_no_folder_of_classes_is_refused_with_the_reason() {
+fn a_folder_without_class_folders_is_refused_with_the_reason() {
     let root = folder(["1.png", "2.png"]);
     let path = root.path().display();
     assert!(error(&root.path().join("nowhere")).starts_with(&format!("cannot list {path}/nowhere: No such file")));
@@ -160,7 +161,7 @@ proptest! {
 }
 
 #[test]
-fn what_systems_leave_behind_is_neither_class_nor_image_nor_ignored() {
+fn system_files_are_neither_classes_nor_images_nor_counted_as_ignored() {
     let left =
         ["lost+found", "__pycache__", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", ".Trash-0"];
     let beside = left.map(|name| format!("{name}/1.png"));
@@ -173,8 +174,8 @@ fn what_systems_leave_behind_is_neither_class_nor_image_nor_ignored() {
 }
 
 #[test]
-fn class_names_are_composed_and_in_the_order_of_that() {
-    // As macOS stores them, "z" would come before the second.
+fn class_names_are_composed_and_sorted() {
+    // In the decomposed form that macOS stores, "z" would sort before the second name.
     let root = folder(["gru\u{308}n/1.png", "\u{e9}t\u{e9}/1.png", "E\u{301}/1.png", "z/1.png"]);
     let listing = list(root.path()).unwrap();
     assert_eq!(listing.classes, ["gr\u{fc}n", "z", "\u{c9}", "\u{e9}t\u{e9}"]);

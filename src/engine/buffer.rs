@@ -1,7 +1,7 @@
-//! Where the pixels of a value are in the memory of an item.
+//! The layout of a value in an item's memory.
 //!
-//! Planes follow each other in channel order, so the channels of a width are a prefix. A plane may have a border of zeros
-//! for the padding of what reads it; the right border of a row is the left border of the next.
+//! Planes follow each other in channel order, so the channels of a width are a prefix. A plane may have a zero border
+//! that serves as padding for its readers. The right border of a row is the left border of the next.
 
 use super::graph::Shape;
 use super::width::Width;
@@ -10,22 +10,22 @@ use super::width::Width;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BufferLayout {
     pub(crate) shape: Shape,
-    /// Do its channels come and go with the width?
+    /// Whether the channel count scales with width.
     pub(crate) sliced: bool,
-    /// Where the first plane begins in the item's memory.
+    /// Offset of the first plane in the item's memory, in floats.
     pub(crate) start: usize,
-    /// Floats from one channel to the next.
+    /// Plane stride: floats from one channel to the next.
     pub(crate) plane: usize,
-    /// Where pixel (0, 0) lies in its plane.
+    /// Offset of pixel (0, 0) in its plane.
     pub(crate) origin: usize,
-    /// Floats from one row to the next.
+    /// Row stride: floats from one row to the next.
     pub(crate) pitch: usize,
-    /// Must what lies outside the rows and columns stay zero?
+    /// Whether everything outside the rows and columns must stay zero.
     pub(crate) border: bool,
 }
 
 impl BufferLayout {
-    /// Channels that exist at a width; none where there is no width yet.
+    /// Number of channels at a width; 0 for `None`.
     pub(crate) fn active(&self, width: Option<Width>) -> usize {
         match width {
             None => 0,
@@ -34,12 +34,12 @@ impl BufferLayout {
         }
     }
 
-    /// Where row `y` of channel `c` begins, counted from `start`.
+    /// Offset of row `y` of channel `c`, relative to `start`.
     pub(crate) fn row(&self, c: usize, y: usize) -> usize {
         c * self.plane + self.origin + y * self.pitch
     }
 
-    /// Copies the pixels of channels `from..to` to `features`, channel-major and without gaps.
+    /// Copies the pixels of channels `from..to` to `features`, channel-major and contiguous.
     pub(crate) fn flatten(&self, item: &[f32], from: usize, to: usize, features: &mut Vec<f32>) {
         features.clear();
         for c in from..to {
@@ -49,7 +49,7 @@ impl BufferLayout {
         }
     }
 
-    /// Writes zeros to the right of every row of channels `from..to`, as far as the next row.
+    /// Writes zeros between the end of each row and the start of the next, in channels `from..to`.
     pub(crate) fn clear_border(&self, output: &mut [f32], from: usize, to: usize) {
         let Shape { height, width, .. } = self.shape;
         for c in from..to {

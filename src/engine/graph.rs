@@ -1,8 +1,8 @@
-//! The layer list that the engine runs: what a model file says, in our words, before any decision about memory or speed.
+//! The intermediate representation: the layers of a model file, before any decision about memory or speed.
 //!
-//! Knows no file format and no width; every channel count here is that of full width.
+//! It must not know file formats or widths. All channel counts are those of full width.
 
-/// Extent of one value per image: `[channels, height, width]`.
+/// Shape of one value of one image: `[channels, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Shape {
     /// Channels at full width.
@@ -13,10 +13,10 @@ pub struct Shape {
     pub width: usize,
 }
 
-/// Index of a [`Node`] in its graph; a node reads only nodes before it.
+/// Index of a [`Node`] in its graph. A node reads only earlier nodes.
 pub(crate) type NodeId = usize;
 
-/// A network: its hidden layers in an order that can be run, and the head that turns features into class scores.
+/// A network: its hidden layers in topological order, and the head that computes the logits.
 #[derive(Debug)]
 pub(crate) struct Graph {
     /// `nodes[0]` is the image.
@@ -24,19 +24,19 @@ pub(crate) struct Graph {
     pub(crate) head: Head,
 }
 
-/// One layer and the value that it computes.
+/// One layer and the value it computes.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// The name in the model file, for messages.
+    /// Its name in the model file, for messages.
     pub(crate) name: String,
     pub(crate) op: Op,
     pub(crate) inputs: Vec<NodeId>,
     pub(crate) shape: Shape,
-    /// Do its channels come and go with the width? (The image's do not, nor those of what only rescales it.)
+    /// Whether the channel count scales with width. It does not for the image and for rescalings of the image.
     pub(crate) sliced: bool,
 }
 
-/// The last linear layer: it writes every class and reads the features of the channels that exist.
+/// The last linear layer. It computes every class from the features of the active channels.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) name: String,
@@ -44,7 +44,7 @@ pub(crate) struct Head {
     pub(crate) linear: Linear,
 }
 
-/// What a hidden layer does.
+/// The operator of a hidden layer.
 #[derive(Debug)]
 pub(crate) enum Op {
     Input,
@@ -59,7 +59,7 @@ pub(crate) enum Op {
     Add,
 }
 
-/// A convolution with its BatchNorm folded in.
+/// A convolution; a BatchNorm that follows it is folded in.
 #[derive(Debug)]
 pub(crate) struct Conv {
     /// `[out, in, kernel height, kernel width]`; `in` is 1 in a depthwise convolution.
@@ -69,7 +69,7 @@ pub(crate) struct Conv {
     pub(crate) window: Window,
 }
 
-/// A matrix product, its columns channel-major: channel, then row, then column of the value that was flattened.
+/// A matrix product. Its columns are channel-major: channel, row, column of the flattened value.
 #[derive(Debug)]
 pub(crate) struct Linear {
     /// `[out, in]`
@@ -78,56 +78,56 @@ pub(crate) struct Linear {
     pub(crate) bias: Vec<f32>,
 }
 
-/// `x * scale + shift`, channel by channel: normalisation of the image, or a BatchNorm that could not be folded.
+/// `x * scale + shift` per channel: normalisation of the image, or a BatchNorm that cannot be folded.
 #[derive(Debug, Clone)]
 pub(crate) struct Affine {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
 }
 
-/// `min(max(x, low), high)`: ReLU and ReLU6.
+/// `min(max(x, low), high)`: ReLU, ReLU6 and other bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Clamp {
     pub(crate) low: f32,
     pub(crate) high: f32,
 }
 
-/// Pooling over a window.
+/// Pooling over a sliding window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
     pub(crate) kind: PoolKind,
     pub(crate) window: Window,
 }
 
-/// How the pixels under a window become one.
+/// How the pixels under a window are reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PoolKind {
-    /// The largest; padding never wins.
+    /// The maximum; padding is ignored.
     Max,
     /// The mean of the pixels inside the image.
     Average,
-    /// The mean that counts padding as zeros.
+    /// The mean, with padding counted as zeros.
     AverageWithPadding,
 }
 
-/// A window that slides over rows and columns.
+/// A sliding window over rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
-    /// Rows above and columns to the left that count as zero.
+    /// Zero padding above and to the left.
     pub(crate) before: [usize; 2],
-    /// Rows below and columns to the right that count as zero.
+    /// Zero padding below and to the right.
     pub(crate) after: [usize; 2],
 }
 
 impl Shape {
-    /// Values per image.
+    /// Values per image: channels times height times width.
     pub fn len(self) -> usize {
         self.channels * self.pixels()
     }
 
-    /// Is there nothing in it?
+    /// Whether it has no values.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -139,12 +139,12 @@ impl Shape {
 }
 
 impl Graph {
-    /// Extent of the image.
+    /// Shape of the image.
     pub(crate) fn input(&self) -> Shape {
         self.nodes[0].shape
     }
 
-    /// How many nodes read each node, the head included.
+    /// Number of readers of each node, including the head.
     pub(crate) fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len()];
         for id in self.nodes.iter().flat_map(|node| &node.inputs).chain([&self.head.source]) {
@@ -155,19 +155,19 @@ impl Graph {
 }
 
 impl Clamp {
-    /// Changes nothing.
+    /// The identity.
     pub(crate) const NONE: Clamp = Clamp { low: f32::NEG_INFINITY, high: f32::INFINITY };
     pub(crate) const RELU: Clamp = Clamp { low: 0.0, high: f32::INFINITY };
 
     pub(crate) fn apply(self, value: f32) -> f32 {
-        // One instruction each, where `f32::max` and `f32::min` ask for NaN first.
+        // One instruction per comparison; `f32::max` and `f32::min` also handle NaN.
         let value = if value > self.low { value } else { self.low };
         if value < self.high { value } else { self.high }
     }
 }
 
 impl Affine {
-    /// Rescales the rows of a layer's weights, so that the layer computes what the two did one after the other.
+    /// Scales the weight rows and biases of a layer, so the layer also performs this rescaling of its output.
     pub(crate) fn fold_into(&self, weights: &mut [f32], bias: &mut [f32]) {
         let row_len = weights.len() / bias.len();
         let rows = weights.chunks_exact_mut(row_len).zip(bias);
@@ -179,15 +179,15 @@ impl Affine {
 }
 
 impl Window {
-    /// A kernel of one pixel that reads every pixel.
+    /// A 1x1 kernel with stride 1.
     pub(crate) const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0] };
 
-    /// Has it no padding?
+    /// Whether the window has no padding.
     pub(crate) fn is_inside(&self) -> bool {
         self.before == [0, 0] && self.after == [0, 0]
     }
 
-    /// Rows and columns of what this window makes of `height` rows and `width` columns; `None` where it does not fit.
+    /// Output rows and columns for an input of `height` rows and `width` columns; `None` if the window does not fit.
     pub(crate) fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let extent = |axis: usize, len: usize| {
             let room = (len + self.before[axis] + self.after[axis]).checked_sub(self.kernel[axis])?;
@@ -196,7 +196,7 @@ impl Window {
         Some([extent(0, height)?, extent(1, width)?])
     }
 
-    /// Weights per channel.
+    /// Weights per channel: kernel rows times kernel columns.
     pub(crate) fn area(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }

@@ -1,6 +1,6 @@
-//! What a model file says of itself: labels, accuracy and temperature per width, how it was trained.
+//! The `anywidth.*` metadata of a model file: labels, accuracy and temperature by width, training settings.
 //!
-//! Validated where it is read, so that nobody after has to doubt it; whether the model keeps its word is another matter.
+//! All entries are validated when they are read. Whether the figures are true is not checked.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -13,62 +13,63 @@ use thiserror::Error;
 use super::onnx::clip;
 use super::width::Width;
 
-/// The metadata of a model file; a file need not have any.
+/// The metadata of a model file. Every entry is optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
-    /// One name per class, in the order of the scores.
+    /// One name per class, in the order of the logits.
     pub labels: Option<Vec<String>>,
-    /// Share of held-out images that were named right, by ascending width; empty where the file says nothing.
+    /// Accuracy on held-out images (0 to 1), by ascending width; empty if absent.
     pub accuracy: Vec<(Width, f64)>,
-    /// What the scores are divided by before the softmax, by ascending width; empty where the file says nothing.
+    /// Divisor of the logits before the softmax, by ascending width; empty if absent.
     pub temperature: Vec<(Width, f64)>,
-    /// Whose images the accuracies and temperatures are of, `anywidth.evaluation`: `{"split": "validation", "images": 2000}`.
+    /// The images behind the accuracies and temperatures, `anywidth.evaluation`:
+    /// `{"split": "validation", "images": 2000}`.
     pub evaluation: Option<Evaluation>,
-    /// How an image becomes the input, `anywidth.preprocessing`: `{"crop": 0.875, "range": [0, 1]}`. The engine knows no
-    /// images; `crate::image::Preprocessing` says what it means.
+    /// How an image becomes the input, `anywidth.preprocessing`: `{"crop": 0.875, "range": [0, 1]}`. The engine does
+    /// not interpret it; `crate::image::Preprocessing` does.
     pub preprocessing: Option<serde_json::Value>,
-    /// Data set, method, epochs, seed and version of the trainer, as the trainer wrote them.
+    /// Data set, method, epochs, seed and trainer version, as written by the trainer.
     pub training: Option<serde_json::Value>,
 }
 
-/// The images that a file's accuracies were measured on.
+/// The images on which a file's accuracies were measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// `validation` for images that chose among networks, `test` for images that no choice depended on, or another word of
-    /// up to 64 bytes.
+    /// `validation` for images used to choose between networks, `test` for images on which no choice depended, or
+    /// another word of up to 64 bytes.
     pub split: String,
-    /// How many they were.
+    /// Number of images.
     pub images: u64,
 }
 
-/// Metadata that cannot be believed.
+/// Invalid metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("metadata {key}: {what}")]
 pub struct MetadataError {
-    /// The entry of `metadata_props`.
+    /// Key of the entry in `metadata_props`.
     pub key: String,
-    /// What is wrong with it.
+    /// The problem, as a predicate of the key.
     pub what: String,
 }
 
 impl MetadataError {
-    /// The entry `key` is wrong; what is said of it is cut short, for it may quote the entry.
+    /// An error about the entry `key`. `what` is truncated because it may quote the entry.
     pub(crate) fn new(key: &str, what: &str) -> MetadataError {
         MetadataError { key: key.into(), what: clip(what, MAX_REASON) }
     }
 }
 
-/// Longest reason, in characters.
+/// Maximum length of a reason, in characters.
 const MAX_REASON: usize = 240;
-/// Longest entry, in bytes.
+/// Maximum length of an entry, in bytes.
 const MAX_ENTRY_BYTES: usize = 1 << 20;
-/// Longest label, in bytes.
+/// Maximum length of a label, in bytes.
 const MAX_LABEL_BYTES: usize = 256;
-/// Longest name of a split, in bytes.
+/// Maximum length of the name of a split, in bytes.
 const MAX_SPLIT_BYTES: usize = 64;
-/// The key of [`Evaluation`].
+/// Key of [`Evaluation`].
 const EVALUATION: &str = "anywidth.evaluation";
-/// The version of these keys that is read.
+/// The supported version of these keys.
 const FORMAT: u64 = 1;
 
 impl Metadata {
@@ -90,18 +91,19 @@ impl Metadata {
         })
     }
 
-    /// The name of a class: its index where the file gives no labels.
+    /// Name of a class: its label, or its index if there are no labels.
     pub fn label(&self, class: usize) -> String {
         let label = self.labels.as_ref().and_then(|labels| labels.get(class));
         label.cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// What to divide the scores at `width` by: linear between the widths that the file names, 1 where it names none.
+    /// Divisor of the logits at `width`: linear interpolation between the widths in the file; 1 if there are none.
     pub fn temperature_at(&self, width: Width) -> f64 {
         interpolate(&self.temperature, width).unwrap_or(1.0)
     }
 
-    /// The expected accuracy at `width`: linear between the widths that the file names; `None` where it names none.
+    /// Expected accuracy at `width` (0 to 1): linear interpolation between the widths in the file; `None` if there are
+    /// none.
     pub fn accuracy_at(&self, width: Width) -> Option<f64> {
         interpolate(&self.accuracy, width)
     }
@@ -118,7 +120,7 @@ impl Entries<'_> {
         }
         serde_json::from_str(text).map(Some).map_err(|cause| match cause.classify() {
             Category::Data => error(key, format!("is not {}", form(key))),
-            _ => error(key, format!("is no JSON: {cause}")),
+            _ => error(key, format!("is not JSON: {cause}")),
         })
     }
 
@@ -138,13 +140,13 @@ impl Entries<'_> {
     }
 }
 
-/// What an entry must be.
+/// The expected form of an entry, as a predicate.
 fn form(key: &str) -> &'static str {
     match key {
         "anywidth.format" => "a whole number",
-        "anywidth.labels" => r#"a list of texts, such as ["cat", "dog"]"#,
+        "anywidth.labels" => r#"a list of strings, such as ["cat", "dog"]"#,
         "anywidth.accuracy" | "anywidth.temperature" => {
-            "a list of widths with a number each, such as [[0.5, 0.8], [1, 0.9]]"
+            "a list of pairs of a width and a number, such as [[0.5, 0.8], [1, 0.9]]"
         }
         EVALUATION => r#"of the form {"split": "test", "images": 600}, with a whole number of images"#,
         _ => "what is expected",
@@ -167,10 +169,10 @@ fn check_evaluation(evaluation: Evaluation) -> Result<Evaluation, MetadataError>
     let Evaluation { split, images } = &evaluation;
     if split.trim().is_empty() || split.len() > MAX_SPLIT_BYTES || split.chars().any(char::is_control) {
         let start: String = split.chars().take(20).collect();
-        return Err(error(EVALUATION, format!("the split {start:?} is no word of 1 to {MAX_SPLIT_BYTES} bytes")));
+        return Err(error(EVALUATION, format!("the split {start:?} is not a word of 1 to {MAX_SPLIT_BYTES} bytes")));
     }
     if *images == 0 {
-        return Err(error(EVALUATION, "images: 0 is not 1 or more".into()));
+        return Err(error(EVALUATION, "images is 0; it must be at least 1".into()));
     }
     Ok(evaluation)
 }
@@ -180,7 +182,7 @@ fn error(key: &str, what: String) -> MetadataError {
 }
 
 impl fmt::Display for Evaluation {
-    /// As in `2,000 validation images`.
+    /// Formats it as in `2,000 validation images`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Evaluation { split, images } = self;
         let digits = images.to_string();
@@ -195,7 +197,7 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Linear between the points of an ascending curve, level beyond its ends.
+/// Linear interpolation of an ascending curve; constant beyond its ends.
 fn interpolate(curve: &[(Width, f64)], width: Width) -> Option<f64> {
     let above = curve.partition_point(|point| point.0 < width);
     match (above.checked_sub(1).map(|below| curve[below]), curve.get(above)) {

@@ -1,8 +1,10 @@
-//! Width-sliced inference of Any-Width Networks: pure computation, no clock, no runtime, no network.
+//! Inference of Any-Width Networks at any width, from one packed copy of the weights.
 //!
-//! A file becomes a [`graph`] of layers ([`onnx`]), whose weights are proved [`triangular`], and then a [`plan`] of steps
-//! with [`pack`]ed weights and a [`buffer`] in memory for every value. A [`Pass`] runs the plan's [`kernel`]s: *widen these
-//! items from the widths they have to the widths they want* is all it can do, and all that anybody needs.
+//! The module is pure: no clock, threads, files or environment. It must not know images, requests or policies.
+//!
+//! A model file is read into a [`graph`] of layers ([`onnx`]), its weights are proved [`triangular`], and a [`plan`] of
+//! steps is made with [`pack`]ed weights and one [`buffer`] per value. A [`Pass`] runs the plan's [`kernel`]s. Its one
+//! primitive is [`Pass::widen`]: compute the channels that the items of a batch lack at their target widths.
 
 mod buffer;
 mod graph;

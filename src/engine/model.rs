@@ -1,4 +1,4 @@
-//! A network in memory: read, proved triangular, packed once, and then never changed.
+//! A loaded network: read, proved triangular, packed once, then immutable.
 
 use super::graph::{Graph, Op, Shape};
 use super::metadata::Metadata;
@@ -9,7 +9,7 @@ use super::summary::{LayerSummary, WidthCost, summarise};
 use super::triangular;
 use super::width::Width;
 
-/// A network, ready to run at any width. Immutable: share it between threads.
+/// A network that runs at any width. It is immutable: share it between threads in an [`Arc`](std::sync::Arc).
 #[derive(Debug)]
 pub struct Model {
     pub(crate) plan: Plan,
@@ -20,22 +20,24 @@ pub struct Model {
     notes: Vec<String>,
 }
 
-/// Most widths in a grid.
+/// Maximum number of widths in a grid.
 const MAX_GRID: usize = 32;
 
 impl Model {
-    /// Reads an ONNX file, proves that it runs at any width, and packs its weights. All weights must be in the file itself.
+    /// Reads an ONNX file, proves that it runs at any width, and packs its weights.
+    ///
+    /// The file must contain all weights; for external data use [`Model::from_onnx_with`].
     ///
     /// # Errors
-    /// Says what in the file is wrong: see [`LoadError`].
+    /// [`LoadError`] names the problem and its position in the file.
     pub fn from_onnx(bytes: &[u8]) -> Result<Model, LoadError> {
         Model::read(onnx::read(bytes, None)?)
     }
 
-    /// As [`Model::from_onnx`], of a file whose weights may lie in others beside it.
+    /// Reads an ONNX file whose weights may be in external data files. Otherwise like [`Model::from_onnx`].
     ///
     /// # Errors
-    /// Says what in the files is wrong: see [`LoadError`].
+    /// [`LoadError`] names the problem and its position in the files.
     pub fn from_onnx_with(bytes: &[u8], files: &mut dyn DataFiles) -> Result<Model, LoadError> {
         Model::read(onnx::read(bytes, Some(files))?)
     }
@@ -53,7 +55,7 @@ impl Model {
         Ok(Model { plan, metadata, input: graph.input(), grid, layers, notes: vec![] })
     }
 
-    /// Extent of the image that the network reads.
+    /// Shape of the image that the network reads.
     pub fn input(&self) -> Shape {
         self.input
     }
@@ -63,14 +65,14 @@ impl Model {
         self.plan.head.classes
     }
 
-    /// What the file says of itself.
+    /// Metadata of the file.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The widths at which no panel of weights is cut, ascending, the last of them full width; at most 32.
+    /// The grid of widths, ascending to full width: at most 32 widths that cut no panel of weights.
     ///
-    /// Any width can be run; these are the steps for metrics, profiles and schedulers.
+    /// Any width can run. The grid gives metrics, profiles and policies a bounded set.
     pub fn grid(&self) -> &[Width] {
         &self.grid
     }
@@ -81,17 +83,17 @@ impl Model {
         self.grid.get(index).copied().unwrap_or(Width::FULL)
     }
 
-    /// The layers, in the order in which they run; the last is the one that gives the class scores.
+    /// The layers in order of execution; the last computes the logits.
     pub fn layers(&self) -> &[LayerSummary] {
         &self.layers
     }
 
-    /// What was left out of the file because it changes no answer, a sentence each.
+    /// Parts of the file that were left out because they change no prediction, one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What one image takes at `width`.
+    /// Cost of one image at `width`.
     pub fn cost(&self, width: Width) -> WidthCost {
         let mut cost = WidthCost::default();
         for layer in &self.layers {
@@ -105,13 +107,13 @@ impl Model {
         cost
     }
 
-    /// Bytes of the packed weights: the one copy that serves every width.
+    /// Bytes of the packed weights, the one copy that serves every width.
     pub fn packed_bytes(&self) -> usize {
         self.plan.packed_bytes()
     }
 }
 
-/// The panel borders of the layer with the fewest channels, thinned out to at most [`MAX_GRID`].
+/// The panel borders of the layer with the fewest channels, thinned to at most [`MAX_GRID`].
 fn grid(graph: &Graph) -> Vec<Width> {
     let sliced = graph.nodes.iter().filter(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_)));
     let Some(channels) = sliced.map(|node| node.shape.channels).min() else { return vec![Width::FULL] };

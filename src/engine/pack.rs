@@ -1,40 +1,40 @@
-//! Weights in the order in which the kernels read them: packed once, then a width is a prefix of panels and each panel a
-//! prefix of input channels.
+//! Weights in the order in which the kernels read them, packed once: a width needs a prefix of the panels, and each
+//! panel a prefix of the input channels.
 //!
-//! The upper triangle is not stored: a panel ends at the last input channel that its last row may read.
+//! The upper triangle is not stored: a panel ends at the last input channel that its last row reads.
 
 use std::ops::Range;
 
 use super::graph::{Conv, Linear};
 use super::triangle::Triangle;
 
-/// How many input channels each output channel reads.
+/// The fan-in of each output channel of a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FanIn {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    /// Only those that exist with it; otherwise all (the first layer reads the whole image).
+    /// Whether the fan-in follows the [`Triangle`]. If not, it is all inputs; the first layer reads the whole image.
     pub(crate) triangular: bool,
 }
 
-/// A convolution's weights, in panels of a few output channels.
+/// The weights of a convolution, in panels of a few output channels.
 #[derive(Debug)]
 pub(crate) struct PackedConv {
-    /// Output channels of a panel, at most [`MAX_ROWS`].
+    /// Output channels per panel, at most [`MAX_ROWS`].
     pub(crate) rows: usize,
     fan_in: FanIn,
     /// Panel after panel, each `[input channels][taps][rows]`.
     weights: Vec<f32>,
-    /// Where each panel begins.
+    /// Offset of each panel.
     starts: Vec<usize>,
     /// `[output channels]`
     bias: Vec<f32>,
 }
 
-/// A matrix in blocks of [`BLOCK`] outputs, each `[features][BLOCK]`.
+/// A weight matrix in blocks of [`BLOCK`] outputs, each `[features][BLOCK]`.
 #[derive(Debug)]
 pub(crate) struct PackedLinear {
-    /// Features that belong to one input channel.
+    /// Features per input channel.
     pub(crate) features_per_channel: usize,
     fan_in: FanIn,
     weights: Vec<f32>,
@@ -43,23 +43,23 @@ pub(crate) struct PackedLinear {
     pub(crate) bias: Vec<f32>,
 }
 
-/// Outputs of a block of a linear layer.
+/// Outputs per block of a linear layer.
 pub(crate) const BLOCK: usize = 16;
 
 impl FanIn {
-    /// How many input channels output channel `row` reads.
+    /// Number of input channels that output channel `row` reads.
     pub(crate) fn of(&self, row: usize) -> usize {
         if self.triangular { Triangle::new(self.inputs, self.outputs).fan_in(row) } else { self.inputs }
     }
 
-    /// How many pairs of an input and one of the first `active` output channels there are.
+    /// Number of connected pairs of an input channel and one of the first `active` output channels.
     pub(crate) fn pairs(&self, active: usize) -> usize {
         (0..active).map(|row| self.of(row)).sum()
     }
 }
 
 impl PackedConv {
-    /// Packs a convolution in panels of `rows` rows.
+    /// Packs a convolution into panels of `rows` rows.
     pub(crate) fn new(conv: &Conv, fan_in: FanIn, rows: usize) -> PackedConv {
         let taps = conv.window.area();
         let (mut weights, mut starts) = (vec![], vec![]);
@@ -75,23 +75,23 @@ impl PackedConv {
         PackedConv { rows, fan_in, weights, starts, bias }
     }
 
-    /// The panels that hold any of the rows `from..to`.
+    /// Indices of the panels that contain any of the rows `from..to`.
     pub(crate) fn covering(&self, from: usize, to: usize) -> Range<usize> {
         from / self.rows..to.div_ceil(self.rows)
     }
 
-    /// The rows of panel `index` that are among `from..to`.
+    /// The rows of panel `index` within `from..to`.
     pub(crate) fn rows_of(&self, index: usize, from: usize, to: usize) -> Range<usize> {
         let first = index * self.rows;
         first.max(from)..(first + self.rows).min(to)
     }
 
-    /// How many input channels row `row` reads.
+    /// Number of input channels that row `row` reads.
     pub(crate) fn channels(&self, row: usize) -> usize {
         self.fan_in.of(row)
     }
 
-    /// The weights of panel `index` from row `row` of the layer on: the next input channel's are `rows * taps` further.
+    /// The weights of panel `index` from row `row` of the layer. The stride between input channels is `rows * taps`.
     pub(crate) fn weights_from(&self, index: usize, row: usize) -> &[f32] {
         &self.weights[self.starts[index] + row % self.rows..]
     }
@@ -126,7 +126,7 @@ impl PackedLinear {
         PackedLinear { features_per_channel, fan_in, weights, starts, bias }
     }
 
-    /// How many features the first `end` rows of block `index` read.
+    /// Number of features that the first `end` rows of block `index` read.
     pub(crate) fn features(&self, index: usize, end: usize) -> usize {
         self.fan_in.of(index * BLOCK + end - 1) * self.features_per_channel
     }
@@ -142,16 +142,16 @@ impl PackedLinear {
     }
 }
 
-/// Most rows of a panel.
+/// Maximum rows per panel.
 pub(crate) const MAX_ROWS: usize = 8;
 
-/// The panel height for maps of so many pixels, where a vector has so many lanes. One vector of pixels leaves it to the rows
-/// to keep the multipliers busy.
+/// The panel height for maps of `pixels` pixels and vectors of `lanes` lanes. If one vector covers the map, only taller
+/// panels keep the multipliers busy.
 pub(crate) fn panel_rows_for(outputs: usize, pixels: usize, lanes: usize) -> usize {
     if pixels <= lanes { MAX_ROWS } else { panel_rows(outputs) }
 }
 
-/// The panel height that leaves the fewest rows of the last panel empty; the tallest of those.
+/// The panel height that leaves the fewest empty rows in the last panel; the tallest on a tie.
 pub(crate) fn panel_rows(outputs: usize) -> usize {
     let empty = |rows: usize| outputs.div_ceil(rows) * rows - outputs;
     [6, 5, 4].into_iter().min_by_key(|&rows| empty(rows)).unwrap_or(4)
@@ -162,12 +162,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panels_waste_as_few_rows_as_they_can() {
+    fn panel_heights_minimise_empty_rows() {
         assert_eq!([45, 64, 90, 23, 6, 1].map(panel_rows), [5, 4, 6, 6, 6, 4]);
     }
 
     #[test]
-    fn panels_are_tall_where_one_vector_is_the_whole_map() {
+    fn panels_are_tall_if_one_vector_covers_the_map() {
         assert_eq!([16, 17].map(|pixels| panel_rows_for(90, pixels, 16)), [8, 6]);
     }
 }

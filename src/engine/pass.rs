@@ -1,7 +1,7 @@
-//! A batch under way: its items' activations, and the one primitive that computes them.
+//! A batch in progress: the activations of its items, and the primitive that computes them.
 //!
-//! A plain run, a batch of mixed widths, an answer that is widened until it is sure, and the scores of all widths are four
-//! ways to call [`Pass::widen`]. Memory is taken when an item is first pushed and reused from batch to batch.
+//! Plain runs, mixed-width batches, early exit and all-width profiles are four ways to call [`Pass::widen`]. Memory for
+//! an item is allocated at the first [`Pass::push`] and reused across batches.
 
 use std::sync::Arc;
 
@@ -11,35 +11,35 @@ use super::model::Model;
 use super::pack::BLOCK;
 use super::width::Width;
 
-/// A batch of images, each computed as far as some width.
+/// A batch of images, each computed up to its own width.
 #[derive(Debug)]
 pub struct Pass {
     model: Arc<Model>,
     set: InstructionSet,
     capacity: usize,
     items: Vec<Item>,
-    /// How many of `items` are in use.
+    /// Number of `items` in use.
     len: usize,
-    /// Scratch: the pixels of a value without gaps.
+    /// Scratch: the contiguous pixels of a value.
     features: Vec<f32>,
 }
 
 #[derive(Debug)]
 struct Item {
     width: Option<Width>,
-    /// Every value of the plan, in its buffer.
+    /// Memory for every value of the plan.
     values: Vec<f32>,
-    /// Running sums of the head, in packed: the class scores at `width`.
+    /// Running sums of the head, in blocks: the logits at `width`.
     sums: Vec<[f32; BLOCK]>,
 }
 
 impl Pass {
-    /// A pass of up to `capacity` items, with the best instructions that this processor has.
+    /// Creates a pass for up to `capacity` items, with the best instruction set of this processor.
     pub fn new(model: Arc<Model>, capacity: usize) -> Pass {
         Pass::with_instructions(model, capacity, InstructionSet::best())
     }
 
-    /// A pass that uses the instructions of `set`, or none but the portable ones where the processor lacks them.
+    /// Creates a pass that uses `set`, or portable code if the processor lacks it.
     pub fn with_instructions(model: Arc<Model>, capacity: usize, set: InstructionSet) -> Pass {
         Pass { model, set, capacity, items: vec![], len: 0, features: vec![] }
     }
@@ -49,25 +49,25 @@ impl Pass {
         &self.model
     }
 
-    /// Items in it.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Has it no items?
+    /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Forgets all items, and keeps their memory for the next.
+    /// Removes all items and keeps their memory for reuse.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Adds an image, `[C, H, W]` as the network reads it, and returns its index; nothing is computed yet.
+    /// Adds an image, `[C, H, W]`, and returns its item index. Nothing is computed yet.
     ///
     /// # Panics
-    /// If the pass is full, or the image is not of the network's extent.
+    /// If the pass is full, or if the length of `image` differs from the model's input.
     pub fn push(&mut self, image: &[f32]) -> usize {
         let plan = &self.model.plan;
         let shape = plan.image.shape;
@@ -90,12 +90,13 @@ impl Pass {
         self.len - 1
     }
 
-    /// Computes what every item lacks to be as wide as its entry in `to`; one that is already as wide stays as it is.
+    /// Widens each item to its entry in `to`. An item that is at least as wide already stays unchanged.
     ///
-    /// Computing to `a` and then to `b` gives the same bits as computing to `b` at once, and does no work twice.
+    /// Only the missing channels are computed. Widening to `a` and then to `b` gives the same bits as widening to `b`
+    /// at once.
     ///
     /// # Panics
-    /// If `to` has not one entry per item.
+    /// If the length of `to` differs from the number of items.
     pub fn widen(&mut self, to: &[Width]) {
         assert_eq!(to.len(), self.len, "one width per item");
         let plan = &self.model.plan;
@@ -115,27 +116,29 @@ impl Pass {
         }
     }
 
-    /// How wide an item is; `None` before the first [`Pass::widen`].
+    /// Width of an item; `None` before the first [`Pass::widen`].
     ///
     /// # Panics
-    /// If there is no such item.
+    /// If `item` is out of range.
     pub fn width(&self, item: usize) -> Option<Width> {
         self.item(item).width
     }
 
-    /// An item's class scores at its width: `[classes]`. Before the first [`Pass::widen`] they are the biases.
+    /// Logits of an item at its width, `[classes]`. Before the first [`Pass::widen`] they are the biases.
     ///
     /// # Panics
-    /// If there is no such item.
+    /// If `item` is out of range.
     pub fn logits(&self, item: usize) -> &[f32] {
         &self.item(item).sums.as_flattened()[..self.model.classes()]
     }
 
-    /// An item's class scores at each of `widths` (ascending) below its own, and at its own: all from what is computed
-    /// already. Nothing before the first [`Pass::widen`].
+    /// Logits of an item, `[classes]`, at each of `widths` below its own width and at its own width.
+    ///
+    /// `widths` must ascend. The logits come from the activations already computed; only the last layer is summed
+    /// again. Empty before the first [`Pass::widen`].
     ///
     /// # Panics
-    /// If there is no such item.
+    /// If `item` is out of range.
     pub fn logits_by_width(&self, item: usize, widths: &[Width]) -> Vec<(Width, Vec<f32>)> {
         let item = self.item(item);
         let head = &self.model.plan.head;
@@ -159,7 +162,7 @@ impl Pass {
     }
 }
 
-/// Adds what channels `from..to` of the head's input contribute to the class scores.
+/// Adds the contribution of channels `from..to` of the head's input to the logits.
 fn add_channels(
     model: &Model,
     set: InstructionSet,
@@ -179,7 +182,7 @@ fn add_channels(
 
 #[cfg(test)]
 impl Pass {
-    /// Fills every pixel of every value but the image with NaN: what a channel that does not exist may hold.
+    /// Fills all values except the image with NaN, because inactive channels may hold anything.
     pub(crate) fn poison(&mut self) {
         let plan = &self.model.plan;
         for item in &mut self.items[..self.len] {

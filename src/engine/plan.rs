@@ -1,6 +1,6 @@
-//! From layers to steps: which layers run together, where each value lies, and how each convolution reads its input.
+//! Compiles layers into steps: fusion, memory layout, and how each convolution reads its input.
 //!
-//! Decided once at load, for full width; a width only takes a prefix of each step's channels.
+//! Planning happens once at load, for full width. A narrower width runs a prefix of each step's channels.
 
 mod fuse;
 mod layout;
@@ -17,18 +17,18 @@ use super::pack::{FanIn, PackedConv, PackedLinear, panel_rows_for};
 use fuse::{Fused, fuse};
 use layout::{ItemLayout, Source};
 
-/// A network, ready to run.
+/// An executable network.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) head: HeadStep,
-    /// Where the image goes.
+    /// Buffer of the image.
     pub(crate) image: BufferLayout,
-    /// Floats of an item's memory.
+    /// Floats of memory per item.
     pub(crate) item_len: usize,
 }
 
-/// One step: it computes some channels of one value from values before it.
+/// A step computes channels of one value from earlier values.
 #[derive(Debug)]
 pub(crate) enum Step {
     Conv(ConvStep),
@@ -69,14 +69,14 @@ impl Plan {
         Plan { steps, head, image: layout.buffers[0], item_len: layout.item_len }
     }
 
-    /// Bytes of all packed weights: the one copy that serves every width.
+    /// Bytes of all packed weights, the one copy that serves every width.
     pub(crate) fn packed_bytes(&self) -> usize {
         self.steps.iter().map(Step::packed_bytes).sum::<usize>() + self.head.packed.bytes()
     }
 }
 
 impl Step {
-    /// Where the step's value goes.
+    /// Buffer of the step's value.
     pub(crate) fn output(&self) -> &BufferLayout {
         match self {
             Step::Conv(step) => &step.output,
@@ -87,7 +87,7 @@ impl Step {
         }
     }
 
-    /// Computes channels `from..to` of the step's value; `features` is scratch.
+    /// Computes channels `from..to` of the step's value. `features` is scratch.
     pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
         match self {
             Step::Conv(step) => step.run(set, item, from, to),
@@ -110,7 +110,7 @@ impl Step {
     }
 }
 
-/// The step of one layer; the image has none.
+/// The step of a layer; `None` for the image.
 fn step(layer: &Fused<'_>, index: usize, layout: &ItemLayout) -> Option<Step> {
     let output = layout.buffers[index];
     let input = |at: usize| layout.buffers[layer.inputs[at]];
@@ -150,7 +150,7 @@ fn fan_in(input: &BufferLayout, output: Shape) -> FanIn {
     FanIn { inputs: input.shape.channels, outputs: output.channels, triangular: input.sliced }
 }
 
-/// Where the taps of a convolution lie in what it reads, and how long the axis of pixels is.
+/// The addresses of a convolution's taps in its source, and the length of its pixel axis.
 fn geometry(conv: &Conv, source: Source<'_>, output: &BufferLayout) -> Geometry {
     let [kernel_rows, kernel_columns] = conv.window.kernel;
     let positions = (0..kernel_rows).flat_map(|ky| (0..kernel_columns).map(move |kx| (ky, kx)));

@@ -1,12 +1,12 @@
-//! From class scores to probabilities.
+//! Conversion of logits to probabilities.
 
-/// The softmax of `logits / temperature`: `[classes]` in, `[classes]` that sum to 1 out.
+/// The softmax of `logits / temperature`: `[classes]` in, `[classes]` out, with sum 1.
 ///
-/// The temperature, fitted on held-out images, makes a probability of 0.9 be right nine times in ten
-/// (Guo et al., *On Calibration of Modern Neural Networks*, 2017).
+/// A temperature fitted on held-out images calibrates the probabilities: predictions with probability 0.9 are right
+/// nine times in ten (Guo et al., *On Calibration of Modern Neural Networks*, 2017).
 pub fn probabilities(logits: &[f32], temperature: f64) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // Less the largest, so that no exponential overflows.
+    // Subtracts the maximum, so no exponential overflows.
     let exponentials: Vec<f64> = logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).collect();
     let sum: f64 = exponentials.iter().sum();
     exponentials.into_iter().map(|exponential| (exponential / sum) as f32).collect()
@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_temperature_is_less_sure() {
+    fn a_higher_temperature_lowers_the_top_probability() {
         let sure = |temperature| probabilities(&[2.0, 1.0, 0.0], temperature)[0];
         assert!(sure(0.5) > sure(1.0) && sure(1.0) > sure(2.0));
     }

@@ -1,11 +1,11 @@
-//! The oracle: the plainest program that says what a network computes at a width.
+//! The test oracle: the simplest program that computes a network at a width.
 //!
-//! It cuts the weights as a dense network of that width would have them, and keeps nothing from one width to the next.
+//! It slices the weights into a dense network of that width and reuses nothing between widths.
 
 use super::graph::{Affine, Conv, Graph, Linear, Op, Pool, PoolKind, Shape, Window};
 use super::width::Width;
 
-/// Channels, rows and columns, in f64 so that its rounding is none of the kernels'.
+/// Channels, rows and columns in f64, so that its rounding errors are independent of the kernels'.
 struct Value {
     shape: Shape,
     pixels: Vec<f64>,
@@ -23,14 +23,14 @@ impl Value {
         Value { shape, pixels }
     }
 
-    /// A pixel; `None` outside.
+    /// A pixel; `None` outside the image.
     fn at(&self, c: usize, y: Option<usize>, x: Option<usize>) -> Option<f64> {
         let (y, x) = (y.filter(|&y| y < self.shape.height)?, x.filter(|&x| x < self.shape.width)?);
         Some(self.pixels[(c * self.shape.height + y) * self.shape.width + x])
     }
 }
 
-/// The class scores of one image at a width.
+/// Logits of one image at a width.
 pub(crate) fn logits(graph: &Graph, image: &[f32], width: Width) -> Vec<f64> {
     let mut values: Vec<Value> = vec![];
     for node in &graph.nodes {
@@ -63,7 +63,7 @@ pub(crate) fn logits(graph: &Graph, image: &[f32], width: Width) -> Vec<f64> {
     multiply(&graph.head.linear, &values[graph.head.source], classes)
 }
 
-/// The rows and columns of the input under the window for output pixel `(y, x)`; `None` above or to the left of it.
+/// The input rows and columns under the window for output pixel `(y, x)`; `None` above or left of the input.
 fn taps(window: Window, y: usize, x: usize) -> impl Iterator<Item = (usize, Option<usize>, Option<usize>)> {
     let Window { kernel, stride, before, .. } = window;
     (0..kernel[0] * kernel[1]).map(move |tap| {

@@ -1,4 +1,4 @@
-//! The layers of a network as a list for people, and what each takes at a width.
+//! The layers of a network, and their cost by width, for display.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use super::graph::{Clamp, Graph, Op, Pool, PoolKind, Shape};
 use super::pack::FanIn;
 use super::width::Width;
 
-/// One layer, as `inspect` shows it.
+/// One layer, as `anywidth inspect` shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerSummary {
     /// Its name in the model file.
     pub name: String,
-    /// What it does.
+    /// Its operator.
     pub kind: LayerKind,
-    /// Extent of what it reads, at full width.
+    /// Shape of its input at full width.
     pub input: Shape,
-    /// Extent of what it computes, at full width.
+    /// Shape of its output at full width.
     pub output: Shape,
     pub(crate) work: Work,
 }
 
-/// What a layer does; its text is the name with the parameters, such as `conv 3x3`.
+/// The operator of a layer. `Display` gives its name and parameters, such as `conv 3x3`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum LayerKind {
@@ -36,7 +36,7 @@ pub enum LayerKind {
     },
     /// A linear layer.
     Linear,
-    /// `x * scale + shift`, channel by channel.
+    /// `x * scale + shift` per channel.
     Rescale,
     /// `max(x, 0)`
     Relu,
@@ -47,12 +47,12 @@ pub enum LayerKind {
         /// Upper bound.
         high: f32,
     },
-    /// The maximum of a window.
+    /// The maximum over a window.
     MaxPool {
         /// Rows and columns of the window.
         kernel: [usize; 2],
     },
-    /// The mean of a window.
+    /// The mean over a window.
     AveragePool {
         /// Rows and columns of the window.
         kernel: [usize; 2],
@@ -61,26 +61,26 @@ pub enum LayerKind {
     Add,
 }
 
-/// What one image takes at some width.
+/// Cost of one image at a width.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WidthCost {
-    /// Multiplications of an activation by a weight; those above the triangle do not exist.
+    /// Products of an activation and a weight, without those above the triangle.
     pub multiply_adds: u64,
-    /// Weights and biases that are read; those above the triangle do not exist.
+    /// Weights and biases read, without those above the triangle.
     pub parameters: u64,
-    /// Memory of the activations that are computed.
+    /// Bytes of the computed activations.
     pub activation_bytes: u64,
 }
 
-/// What a layer costs, for any number of channels.
+/// Cost of a layer as a function of width.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Work {
     fan_in: FanIn,
-    /// Does the number of outputs, of inputs, follow the width?
+    /// Whether the number of outputs, and of inputs, scales with width.
     sliced: [bool; 2],
-    /// Weights for each pair of an input and an output channel, and for each output channel.
+    /// Weights per connected channel pair, and weights per output channel.
     weights: [usize; 2],
-    /// Times that each weight is used.
+    /// Uses of each weight per image.
     uses: usize,
 }
 
@@ -101,7 +101,7 @@ impl Work {
 }
 
 impl LayerKind {
-    /// The kind of a node; `None` for the image.
+    /// Kind of an operator; `None` for the image.
     fn of(op: &Op) -> Option<LayerKind> {
         Some(match op {
             Op::Input => return None,
@@ -134,7 +134,7 @@ impl fmt::Display for LayerKind {
     }
 }
 
-/// The layers of a network in the order in which they run, the head last.
+/// The layers of a network in order of execution, the head last.
 pub(crate) fn summarise(graph: &Graph) -> Vec<LayerSummary> {
     let hidden = graph.nodes.iter().filter_map(|node| {
         let kind = LayerKind::of(&node.op)?;

@@ -1,4 +1,4 @@
-//! What the engine promises, over random networks, widths and batches.
+//! Engine invariants as property tests over random networks, widths and batches.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::metadata::Metadata;
 use super::width::Width;
 use super::{LoadError, Model, Pass, Triangle, reference};
 
-/// A layer to put on top of a network, where it fits.
+/// A layer to add to a network, if it fits.
 #[derive(Debug, Clone)]
 enum Spec {
     Conv {
@@ -29,7 +29,7 @@ enum Spec {
         kind: PoolKind,
         window: Window,
     },
-    /// A convolution that keeps the shape, added to what it reads.
+    /// A shape-preserving convolution, added to its input.
     Residual,
 }
 
@@ -43,7 +43,7 @@ fn windows() -> impl Strategy<Value = Window> {
     })
 }
 
-/// The windows that networks are made of.
+/// Windows common in real networks.
 fn common_windows() -> impl Strategy<Value = Window> {
     (prop::sample::select(vec![(1, 0), (3, 1), (3, 0), (5, 2), (5, 0)]), 1..3usize).prop_map(
         |((kernel, pad), stride)| Window {
@@ -71,7 +71,7 @@ fn specs() -> impl Strategy<Value = Spec> {
     ]
 }
 
-/// A stream of numbers in -1..1 from a seed: splitmix64, as in Steele, Lea and Flood (2014).
+/// Deterministic numbers in -1..1: splitmix64 (Steele, Lea and Flood, 2014).
 struct Numbers(u64);
 
 impl Numbers {
@@ -101,7 +101,8 @@ impl Builder {
         self.nodes.len() - 1
     }
 
-    /// Weights `[outputs, inputs, per_input]` with zeros above the triangle, scaled so that values neither grow nor fade.
+    /// Weights `[outputs, inputs, per_input]` with zeros above the triangle, scaled to keep the variance of the
+    /// activations.
     fn weights(&mut self, source: usize, outputs: usize, per_input: usize) -> Vec<f32> {
         let inputs = self.nodes[source].shape.channels;
         let sliced = self.nodes[source].sliced;
@@ -124,7 +125,7 @@ impl Builder {
         Some(self.push(Op::Conv(conv), vec![source], Shape { channels: outputs, height, width }))
     }
 
-    /// Puts a layer on top of node `source`; `None` where it does not fit.
+    /// Adds a layer on top of node `source`; `None` if it does not fit.
     fn add(&mut self, source: usize, spec: &Spec) -> Option<usize> {
         let shape = self.nodes[source].shape;
         Some(match *spec {
@@ -162,7 +163,7 @@ impl Builder {
     }
 }
 
-/// A random network with triangular weights, and the seed's next numbers as images.
+/// A random network with triangular weights, and a seed for images.
 fn networks() -> impl Strategy<Value = (Arc<Graph>, u64)> {
     let image = (1..4usize, 1..14usize, 1..14usize);
     let layers = prop::collection::vec(specs(), 1..8);
@@ -193,7 +194,7 @@ fn images(graph: &Graph, seed: u64, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|_| numbers.take(graph.input().len())).collect()
 }
 
-/// Runs one image to each of the widths in turn.
+/// Runs one image through the widths in order.
 fn run(model: &Arc<Model>, set: InstructionSet, image: &[f32], widths: &[Width]) -> Vec<f32> {
     let mut pass = Pass::with_instructions(model.clone(), 1, set);
     pass.push(image);
@@ -212,7 +213,7 @@ fn assert_close(got: &[f32], expected: &[f64]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Every kernel of every instruction set computes what a dense network of that width would.
+    /// Every kernel of every instruction set matches a dense network of the same width.
     #[test]
     fn every_width_equals_the_sliced_network((graph, seed) in networks(), width in any_width()) {
         let model = model(&graph);
@@ -223,7 +224,7 @@ proptest! {
         }
     }
 
-    /// To the bit: nothing that was computed is computed again, and nothing is missing.
+    /// Bitwise: widening recomputes nothing and omits nothing.
     #[test]
     fn widening_in_steps_equals_running_at_once(
         (graph, seed) in networks(), mut widths in prop::collection::vec(any_width(), 2..5),
@@ -236,14 +237,14 @@ proptest! {
     }
 
     #[test]
-    fn narrowing_is_no_work_and_keeps_the_wider_answer((graph, seed) in networks(), width in any_width()) {
+    fn narrowing_keeps_the_wider_logits((graph, seed) in networks(), width in any_width()) {
         let model = model(&graph);
         let image = &images(&graph, seed, 1)[0];
         let wide = run(&model, InstructionSet::best(), image, &[Width::FULL]);
         prop_assert_eq!(run(&model, InstructionSet::best(), image, &[Width::FULL, width]), wide);
     }
 
-    /// Neighbours of other widths change no bit, nor does a pass that was used before.
+    /// Neighbours of other widths, and earlier batches of the same pass, change no bit.
     #[test]
     fn a_batch_of_mixed_widths_equals_its_items_alone(
         (graph, seed) in networks(), widths in prop::collection::vec(any_width(), 1..5),
@@ -263,7 +264,7 @@ proptest! {
         }
     }
 
-    /// One pass holds the scores of every narrower width.
+    /// One pass holds the logits of every narrower width.
     #[test]
     fn the_logits_by_width_equal_separate_runs((graph, seed) in networks(), width in any_width()) {
         let model = model(&graph);
@@ -281,7 +282,7 @@ proptest! {
     #[test]
     fn one_weight_above_the_triangle_is_found((graph, _) in networks(), pick in any::<prop::sample::Index>()) {
         let mut graph = Arc::try_unwrap(graph).unwrap();
-        let Some((id, row, column)) = plant(&mut graph, pick) else { return Ok(()) };
+        let Some((id, row, column)) = break_triangle(&mut graph, pick) else { return Ok(()) };
         let name = graph.nodes[id].name.clone();
         match Model::new(&graph, Metadata::default()) {
             Err(LoadError::NotTriangular(found)) => {
@@ -303,8 +304,8 @@ proptest! {
     }
 }
 
-/// Puts a weight where a zero must be, in a random hidden layer that has one; returns where.
-fn plant(graph: &mut Graph, pick: prop::sample::Index) -> Option<(usize, usize, usize)> {
+/// Sets a weight that must be zero in a random hidden layer. Returns node, row and column; `None` if there is none.
+fn break_triangle(graph: &mut Graph, pick: prop::sample::Index) -> Option<(usize, usize, usize)> {
     let mut zeros = vec![];
     for (id, node) in graph.nodes.iter().enumerate() {
         let Some(&source) = node.inputs.first().filter(|&&source| graph.nodes[source].sliced) else { continue };

@@ -1,8 +1,8 @@
-//! Which input channels an output channel of a triangular layer reads: the single definition that exporter and engine share.
+//! The triangular connectivity of hidden layers. Exporter and engine share this definition.
 
-/// The lower block triangle of a layer's weights.
+/// The lower block-triangular connectivity of a layer.
 ///
-/// Output channel `i` reads the input channels that exist at the narrowest width at which `i` itself exists.
+/// Output channel `i` reads the input channels that exist at the narrowest width at which `i` exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Triangle {
     /// Input channels at full width.
@@ -12,14 +12,14 @@ pub struct Triangle {
 }
 
 impl Triangle {
-    /// The triangle of a layer with `inputs` input and `outputs` output channels at full width.
+    /// Creates the triangle of a layer with these channel counts at full width.
     pub const fn new(inputs: usize, outputs: usize) -> Triangle {
         Triangle { inputs, outputs }
     }
 
-    /// How many input channels output channel `i` reads: a prefix of all.
+    /// Number of input channels that output channel `i` reads; they are a prefix of all input channels.
     ///
-    /// Where `inputs == outputs` this is `i + 1`: the lower triangle with its diagonal.
+    /// If `inputs == outputs` this is `i + 1`: the lower triangle with its diagonal.
     pub const fn fan_in(self, i: usize) -> usize {
         let readable = i * self.inputs / self.outputs + 1;
         if readable < self.inputs { readable } else { self.inputs }
@@ -39,7 +39,7 @@ mod tests {
     use crate::engine::Width;
 
     proptest! {
-        /// The property that every width relies on: an active channel reads active channels only.
+        /// The invariant behind every width: an active channel reads only active channels.
         #[test]
         fn active_channels_read_only_active_channels(
             millionths in 1u32..=1_000_000, inputs in 1usize..200, outputs in 1usize..200,

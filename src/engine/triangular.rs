@@ -1,13 +1,13 @@
 //! The proof, at load, that a network runs at any width: no hidden layer reads a channel that a narrower width lacks.
 //!
-//! A file's own word for it is not asked. Rows and columns count from 0.
+//! The proof reads the weights, never the metadata. Rows and columns count from 0.
 
 use thiserror::Error;
 
 use super::graph::{Graph, Node, Op};
 use super::triangle::Triangle;
 
-/// A weight above the triangle that is not zero.
+/// A nonzero weight above the triangle.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error(
     "layer {layer} is not triangular: row {row}, column {column} is {value}, but output channel {row} may read only the \
@@ -15,24 +15,24 @@ use super::triangle::Triangle;
      cannot run at any width from one file"
 )]
 pub struct NotTriangular {
-    /// The layer's name in the model file.
+    /// Name of the layer in the model file.
     pub layer: String,
     /// Output channel.
     pub row: usize,
     /// Column of the weight matrix: the input channel of a convolution, the input feature of a linear layer.
     pub column: usize,
-    /// The weight (the first of its kernel that is not zero).
+    /// The weight: the first nonzero one of its kernel.
     pub value: f32,
-    /// How many input channels the row may read.
+    /// Number of input channels that the row may read.
     pub fan_in: usize,
-    /// Input channels.
+    /// Number of input channels.
     pub inputs: usize,
 }
 
 /// Proves that every hidden layer of `graph` is triangular.
 ///
 /// # Errors
-/// The first weight that stands where a zero must be.
+/// The first nonzero weight above the triangle.
 pub(crate) fn prove(graph: &Graph) -> Result<(), NotTriangular> {
     graph.nodes.iter().try_for_each(|node| prove_node(graph, node))
 }

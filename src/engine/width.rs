@@ -1,20 +1,20 @@
-//! What a width is, and which channels exist at one: the single definition that exporter and engine share.
+//! Widths, and the active channels at a width. Exporter and engine share this definition.
 //!
-//! Exact integer arithmetic throughout, so that the network that was trained is the network that is served.
-//! This file knows nothing of layers, weights or files.
+//! The arithmetic is exact (integers), so the served network is exactly the trained one. The module must not know
+//! layers, weights or files.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A share of every hidden layer's channels, in `(0, 1]`, held as a whole number of millionths.
+/// A share of every hidden layer's channels, in `(0, 1]`, stored as a whole number of millionths.
 ///
-/// Written in plain decimals without trailing zeros: `1`, `0.5`, `0.333333`.
+/// Its text form is a plain decimal without trailing zeros: `1`, `0.5`, `0.333333`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Width(u32);
 
-/// Why a text or a number is not a [`Width`].
+/// Why a text or number is not a [`Width`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WidthError {
@@ -27,15 +27,15 @@ pub enum WidthError {
 }
 
 impl Width {
-    /// Every channel.
+    /// Full width: every channel.
     pub const FULL: Width = Width(MILLION);
-    /// The narrowest width there is: one channel of any layer of up to a million.
+    /// The narrowest width: one channel of any layer of up to a million channels.
     pub const NARROWEST: Width = Width(1);
 
     /// The width of `millionths` millionths.
     ///
     /// # Errors
-    /// [`WidthError::OutOfRange`] for 0 and for more than a million.
+    /// [`WidthError::OutOfRange`] for 0 and for more than 1,000,000.
     pub const fn from_millionths(millionths: u32) -> Result<Width, WidthError> {
         match millionths {
             1..=MILLION => Ok(Width(millionths)),
@@ -43,10 +43,10 @@ impl Width {
         }
     }
 
-    /// The widest width at which exactly `active` of `channels` channels exist.
+    /// The widest width with exactly `active` of `channels` active channels.
     ///
     /// # Panics
-    /// If `active` is 0 or exceeds `channels`, or if `channels` exceeds a million.
+    /// If `active` is 0 or exceeds `channels`, or if `channels` exceeds 1,000,000.
     pub fn of_channels(active: usize, channels: usize) -> Width {
         assert!((1..=channels).contains(&active) && channels <= MILLION as usize, "{active} of {channels} channels");
         // `channels <= MILLION` bounds the quotient by MILLION, and `active >= 1` keeps it above zero.
@@ -58,25 +58,25 @@ impl Width {
         self.0
     }
 
-    /// How many of `channels` channels exist at this width: `ceil(w * channels)`, at least one.
+    /// Number of active channels of `channels` at this width: `ceil(w * channels)`, at least 1.
     pub const fn active(self, channels: usize) -> usize {
         (self.0 as u64 * channels as u64).div_ceil(MILLION as u64) as usize
     }
 
-    /// This width as a floating-point number, for plots and sums; never for deciding which channels exist.
+    /// This width as a floating-point number, for display and statistics. It must not decide which channels are active.
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / f64::from(MILLION)
     }
 }
 
 const MILLION: u32 = 1_000_000;
-/// Decimal places that a width keeps.
+/// Decimal places of a width.
 const PLACES: usize = 6;
 
 impl FromStr for Width {
     type Err = WidthError;
 
-    /// Reads a plain decimal such as `0.5`, `.5` or `1.0`; places beyond the sixth are rounded down.
+    /// Parses a plain decimal such as `0.5`, `.5` or `1.0`. Digits beyond the sixth decimal place are truncated.
     fn from_str(text: &str) -> Result<Width, WidthError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -97,7 +97,7 @@ impl FromStr for Width {
 impl TryFrom<f64> for Width {
     type Error = WidthError;
 
-    /// The width that the number's shortest decimal writing names.
+    /// The width given by the number's shortest decimal representation.
     fn try_from(number: f64) -> Result<Width, WidthError> {
         if !number.is_finite() {
             return Err(WidthError::NotDecimal);
@@ -105,7 +105,7 @@ impl TryFrom<f64> for Width {
         if number <= 0.0 {
             return Err(WidthError::OutOfRange);
         }
-        // Display never uses an exponent, so this is exact where `number * 1e6` is not (0.29, say).
+        // `Display` never uses an exponent, so this is exact where `number * 1e6` is not (for example 0.29).
         number.to_string().parse()
     }
 }
@@ -121,7 +121,8 @@ impl fmt::Display for Width {
 }
 
 impl serde::Serialize for Width {
-    /// As a number, without trailing zeros: full width is `1`, not `1.0`. (JSON writes those below 0.00001 with an exponent.)
+    /// Serializes it as a number without trailing zeros: full width is `1`, not `1.0`. JSON uses an exponent below
+    /// 0.00001.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if *self == Width::FULL { serializer.serialize_u64(1) } else { serializer.serialize_f64(self.as_f64()) }
     }
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_width_is_refused_with_the_reason() {
+    fn invalid_widths_are_refused_with_the_reason() {
         for text in ["", ".", "wide", "NaN", "inf", "-0.5", "+0.5", "1e-1", "0,5", " 0.5", "0.5.5", "٠.٥"] {
             assert_eq!(text.parse::<Width>(), Err(WidthError::NotDecimal), "{text}");
         }
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_mean_what_their_decimals_say() {
+    fn numbers_equal_their_shortest_decimals() {
         assert_eq!(Width::try_from(0.29).map(Width::millionths), Ok(290_000));
         assert_eq!(Width::try_from(1.0), Ok(Width::FULL));
         assert_eq!(Width::try_from(1e-7), Err(WidthError::OutOfRange));
@@ -166,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn writing_and_reading_a_width_gives_it_back(width in any_width()) {
+        fn formatting_and_parsing_a_width_round_trips(width in any_width()) {
             prop_assert_eq!(width.to_string().parse::<Width>(), Ok(width));
             prop_assert_eq!(Width::try_from(width.as_f64()), Ok(width));
         }

@@ -1,4 +1,4 @@
-//! Bytes to upright, opaque, 8-bit pixels.
+//! Decodes bytes to upright, opaque, 8-bit pixels.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use ::image::{
 use super::error::ENDS_EARLY;
 use super::{ImageError, ImageLimits, InputSpec, Pixels, format, jpeg, png, webp};
 
-/// The image at its full size, or at a smaller one that is enough for the input.
+/// Decodes an image at full size, or at a reduced size that suffices for `spec`.
 pub(super) fn decode(bytes: &[u8], limits: &ImageLimits, spec: Option<&InputSpec>) -> Result<Pixels, ImageError> {
     limits.check_bytes(bytes.len())?;
     let (image, orientation) = match ::image::guess_format(bytes) {
@@ -30,7 +30,7 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits, spec: Option<&InputSpec
         }
         _ => return Err(ImageError::Unsupported { looks_like: format::looks_like(bytes) }),
     };
-    // Turning makes a copy, so it comes when the pixels are smallest.
+    // Rotation copies the pixels, so it comes last, when they are smallest.
     Ok(upright(opaque(image), orientation))
 }
 
@@ -41,13 +41,13 @@ fn finish(
 ) -> Result<(DynamicImage, Orientation), ImageError> {
     limits.check_size(format, decoder.dimensions())?;
     decoder.set_limits(allocation(limits)).map_err(|error| broken(format, error))?;
-    // A damaged EXIF block is no reason to refuse an image that decodes.
+    // A damaged EXIF block does not make an image unusable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))?;
     Ok((image, orientation))
 }
 
-/// The decoders' own memory limit: RGBA at 16 bits of every pixel allowed, and as much again for their scratch.
+/// Memory limit of the decoders: 16-bit RGBA for every allowed pixel, and the same again as scratch.
 fn allocation(limits: &ImageLimits) -> ::image::Limits {
     let mut allocation = ::image::Limits::no_limits();
     allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(1 << 20));
@@ -56,26 +56,26 @@ fn allocation(limits: &ImageLimits) -> ::image::Limits {
 
 fn broken(format: &'static str, error: ::image::ImageError) -> ImageError {
     let said = match &error {
-        // The format is named already; what matters is the cause below it.
+        // The caller adds the format; only the cause matters here.
         ::image::ImageError::Decoding(error) => {
             std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
         }
         other => other.to_string(),
     };
-    ImageError::broken(format, in_words(&said))
+    ImageError::broken(format, readable_reason(&said))
 }
 
-/// What the decoders say in the terms of their code, in words.
-fn in_words(said: &str) -> &str {
+/// Replaces a decoder's internal wording with a readable reason.
+fn readable_reason(said: &str) -> &str {
     const WORDS: [(&[&str], &str); 8] = [
         (&["CRC error"], "the checksum of a chunk is wrong"),
-        (&["critical chunk"], "it has a chunk that is needed and unknown"),
+        (&["critical chunk"], "it has an unknown critical chunk"),
         (
             &["InsufficientInput", "unexpected end", "fill whole buffer", "not have enough data", "not enough data"],
             ENDS_EARLY,
         ),
         (&["deflate"], "its compressed pixels are damaged"),
-        (&["combination in header"], "its header has a color type and a bit depth that do not go together"),
+        (&["combination in header"], "its header has an invalid combination of color type and bit depth"),
         (&["ChunkType", "Chunk "], "its chunks have a wrong length or order"),
         (&["Memory limit", "memory limit"], "it needs more memory than its size allows"),
         (&["{", "::", "Invalid(", "Some(", "None"], "its contents are damaged"),
@@ -83,7 +83,7 @@ fn in_words(said: &str) -> &str {
     WORDS.iter().find(|(parts, _)| parts.iter().any(|part| said.contains(part))).map_or(said, |(_, words)| words)
 }
 
-/// Eight bits per channel, transparency laid on white.
+/// Converts to 8 bits per channel and composites transparency on white.
 fn opaque(image: DynamicImage) -> Pixels {
     match image.color() {
         ColorType::L8 | ColorType::L16 => Pixels::Grey(image.into_luma8()),
@@ -120,6 +120,6 @@ fn rgb_on_white(image: &RgbaImage) -> RgbImage {
 
 fn on_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
-    // A weighted mean of two bytes is a byte.
+    // The weighted mean of two bytes fits a byte.
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }

@@ -1,63 +1,63 @@
-//! What can be wrong with a stranger's image.
+//! Errors of image decoding.
 
 use thiserror::Error;
 
-/// Why some bytes are not an image that can be classified.
+/// Why bytes cannot be decoded as an image.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ImageError {
     /// There are no bytes.
     #[error("the image is empty")]
     Empty,
-    /// The file is larger than the limit.
+    /// The file exceeds the size limit.
     #[error("the image has {bytes} bytes, at most {max_bytes} are allowed")]
     TooManyBytes {
-        /// The file's size.
+        /// Size of the file in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit in bytes.
         max_bytes: usize,
     },
-    /// The first bytes are not those of a supported type.
+    /// The first bytes match no supported format.
     #[error("the image is not a JPEG, PNG or WebP file: {looks_like}")]
     Unsupported {
-        /// What the bytes look like instead.
+        /// What the bytes look like, as a sentence.
         looks_like: String,
     },
-    /// The image claims more pixels than the limit.
+    /// The header declares more pixels than the limit.
     #[error("the image has {width} x {height} pixels, at most {max_pixels} pixels are allowed")]
     TooManyPixels {
-        /// Pixels per row.
+        /// Columns.
         width: u32,
         /// Rows.
         height: u32,
-        /// The limit of their product.
+        /// The limit on their product.
         max_pixels: u64,
     },
-    /// The type is right, but the file uses a feature of it that is not supported.
+    /// The format is supported, but not one of its features that the file uses.
     #[error("the {format} image uses an unsupported feature: {feature}; {advice}")]
     UnsupportedFeature {
-        /// `JPEG` or `PNG`.
+        /// Name of the format: `JPEG` or `PNG`.
         format: &'static str,
-        /// The feature's name.
+        /// Name of the feature.
         feature: String,
-        /// What to do about it.
+        /// What to do instead.
         advice: &'static str,
     },
-    /// The type is right, the contents are not: truncated or damaged.
+    /// The format is supported, but the contents are truncated or damaged.
     #[error("the {format} image is broken: {reason}")]
     Broken {
-        /// `JPEG`, `PNG` or `WebP`.
+        /// Name of the format: `JPEG`, `PNG` or `WebP`.
         format: &'static str,
-        /// What the decoder says.
+        /// The reason from the decoder.
         reason: String,
     },
 }
 
-/// The reason where data are missing at the end.
+/// The reason for missing data at the end.
 pub(super) const ENDS_EARLY: &str = "the file ends before the image does";
 
 impl ImageError {
-    /// A broken file of the type `format`, with the decoder's reason cut to a readable length.
+    /// A broken file of type `format`. The decoder's reason is truncated to a readable length.
     pub(super) fn broken(format: &'static str, reason: impl ToString) -> ImageError {
         const LONGEST: usize = 200;
         let reason = reason.to_string();

@@ -1,11 +1,11 @@
-//! The format of a file that is not supported, by its first bytes.
+//! Identifies unsupported files by their first bytes.
 
-/// Where and how a file of some format begins, the format's name, and what to do with it.
+/// Offset and bytes of a signature, name of the format, and advice.
 type Format = (usize, &'static [u8], &'static str, &'static str);
 
 const CONVERT: &str = "convert it to JPEG or PNG";
 
-/// Formats that people send, the more telling beginnings first.
+/// Formats that users send by mistake, the most specific signatures first.
 const FORMATS: [Format; 29] = [
     (0, b"GIF8", "GIF", "save one of its frames as PNG"),
     (0, b"II*\0", "TIFF", CONVERT),
@@ -38,7 +38,7 @@ const FORMATS: [Format; 29] = [
     (0, b"%!PS", "PostScript", CONVERT),
 ];
 
-/// What is said of a file that begins with these bytes.
+/// Describes a file that begins with these bytes.
 pub(super) fn looks_like(bytes: &[u8]) -> String {
     if let Some((name, advice)) = named(bytes) {
         return format!("it looks like {name}, which is not supported; {advice}");
@@ -63,14 +63,14 @@ fn named(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     known.or_else(|| others.iter().find_map(|of| of(bytes)))
 }
 
-/// `BM` alone could begin any text.
+/// BMP. `BM` alone could begin a text, so the size of the info header is checked too.
 fn bitmap(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let header = bytes.strip_prefix(b"BM")?.get(12..16)?;
     let known = matches!(u32::from_le_bytes(header.try_into().ok()?), 12 | 16 | 40 | 52 | 56 | 64 | 108 | 124);
     known.then_some(("BMP", CONVERT))
 }
 
-/// A cursor, which has at least one image; a Targa file may begin alike, but for their number.
+/// A Windows cursor with at least one image, or a Targa file, which may look like a cursor without images.
 fn cursor(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     match *bytes.first_chunk::<6>()? {
         [0, 0, 2, 0, 0, 0] => Some(("TGA", CONVERT)),
@@ -79,19 +79,19 @@ fn cursor(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// A multipart form that came without its Content-Type.
+/// A multipart form sent without its Content-Type.
 fn form(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    const FAR: usize = 1024;
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(FAR)]).to_ascii_lowercase();
+    const MAX_HEAD: usize = 1024;
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_HEAD)]).to_ascii_lowercase();
     let advice = "its Content-Type must be multipart/form-data, with the boundary";
     (start.starts_with("--") && start.contains("content-disposition:")).then_some(("a multipart form", advice))
 }
 
-/// Files of boxes, of which the first one lists the brands: photographs of telephones, and videos.
+/// ISO media files, identified by the brands in their first box: HEIC, AVIF, raw photographs and videos.
 fn boxed(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
     let brands = bytes.get(4..length.clamp(8, 256).min(bytes.len()))?.strip_prefix(b"ftyp")?;
-    // Between the first brand and the others is a version.
+    // A version lies between the first brand and the others.
     let mut brands: Vec<_> = brands.as_chunks::<4>().0.iter().collect();
     if brands.len() > 1 {
         brands.remove(1);
@@ -112,10 +112,11 @@ fn boxed(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// SVG, behind whatever may stand before its first element.
+/// SVG and HTML, after any prolog before the first element.
 fn markup(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    const FAR: usize = 4096;
-    let start = bytes[..bytes.len().min(FAR)].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes[..bytes.len().min(FAR)]);
+    const MAX_HEAD: usize = 4096;
+    let head = &bytes[..bytes.len().min(MAX_HEAD)];
+    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let text = String::from_utf8_lossy(start).to_ascii_lowercase();
     let mut rest = text.trim_start();
     loop {
@@ -126,7 +127,7 @@ fn markup(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
             }
             _ if rest.starts_with("<!--") => "-->",
             _ if rest.starts_with("<?") => "?>",
-            // A document type may have a part in brackets.
+            // A document type may contain a bracketed part, so this does not skip to `>`.
             _ if rest.starts_with("<!doctype svg") => return Some(("SVG", "export it as PNG")),
             _ => return None,
         };

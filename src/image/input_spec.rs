@@ -1,10 +1,10 @@
-//! The image that a model reads: its size, its colours and its preprocessing.
+//! The image input of a model: size, colour and preprocessing.
 
 use thiserror::Error;
 
 use super::Preprocessing;
 
-/// The colours that a model reads.
+/// The colour channels of a model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
     /// One channel.
@@ -13,7 +13,7 @@ pub(super) enum Colour {
     Rgb,
 }
 
-/// What a model reads: an image of this size and these colours, after this preprocessing.
+/// The image input of a model, `[C, H, W]`: size, colour channels and preprocessing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputSpec {
     pub(super) colour: Colour,
@@ -26,10 +26,10 @@ pub struct InputSpec {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InputSpecError {
-    /// Neither grey nor colour.
+    /// The number of channels is neither 1 (grey) nor 3 (RGB).
     #[error("the model's input has {0} channels; an image has 1 (grey) or 3 (colour)")]
     Channels(usize),
-    /// Sides of nothing, or far beyond any model.
+    /// A side is 0 or exceeds 4096 pixels.
     #[error("the model's input is {height} x {width} pixels; each side must be from 1 to {MAX_SIDE}")]
     Size {
         /// Rows.
@@ -39,14 +39,14 @@ pub enum InputSpecError {
     },
 }
 
-/// The longest side of a model's input.
+/// Maximum side of a model's input, in pixels.
 const MAX_SIDE: usize = 4096;
 
 impl InputSpec {
-    /// An input `[channels, height, width]`, with the default [`Preprocessing`].
+    /// Creates an input `[channels, height, width]` with the default [`Preprocessing`].
     ///
     /// # Errors
-    /// [`InputSpecError`] unless there are 1 or 3 channels and sides of 1 to 4096 pixels.
+    /// [`InputSpecError`] unless there are 1 or 3 channels and both sides are from 1 to 4096 pixels.
     pub fn new(channels: usize, height: usize, width: usize) -> Result<InputSpec, InputSpecError> {
         let colour = match channels {
             1 => Colour::Grey,
@@ -60,12 +60,12 @@ impl InputSpec {
         Ok(InputSpec { colour, height: height as u32, width: width as u32, preprocessing: Preprocessing::default() })
     }
 
-    /// The same input, with this preprocessing.
+    /// Replaces the preprocessing.
     pub fn with_preprocessing(self, preprocessing: Preprocessing) -> InputSpec {
         InputSpec { preprocessing, ..self }
     }
 
-    /// What is done to an image before the model reads it.
+    /// The preprocessing.
     pub fn preprocessing(&self) -> Preprocessing {
         self.preprocessing
     }
@@ -76,7 +76,7 @@ impl InputSpec {
         self.channels() * self.area()
     }
 
-    /// An image's pixels ([`Image::pixels`](super::Image::pixels)) as the numbers that the model reads: `[C, H, W]`.
+    /// Converts pixels from [`Image::pixels`](super::Image::pixels) to the model's input values, `[C, H, W]`.
     pub fn values(&self, pixels: &[u8]) -> Vec<f32> {
         pixels.iter().map(|&byte| self.preprocessing.value(byte)).collect()
     }

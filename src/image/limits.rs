@@ -1,13 +1,13 @@
-//! What an image may be at most.
+//! Limits on image files.
 
 use super::ImageError;
 
-/// What an image may be at most; both are checked before it is decoded.
+/// Limits on an image file, checked before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageLimits {
-    /// The encoded file's size.
+    /// Maximum size of the encoded file in bytes.
     pub max_bytes: usize,
-    /// Width times height.
+    /// Maximum of width times height.
     pub max_pixels: u64,
 }
 
@@ -19,7 +19,7 @@ impl Default for ImageLimits {
 }
 
 impl ImageLimits {
-    /// Refuses a file of no bytes, or of more than the limit.
+    /// Rejects a file that is empty or exceeds the limit.
     pub(super) fn check_bytes(&self, bytes: usize) -> Result<(), ImageError> {
         match bytes {
             0 => Err(ImageError::Empty),
@@ -28,7 +28,7 @@ impl ImageLimits {
         }
     }
 
-    /// Refuses an image whose header claims nothing, or more than the limit.
+    /// Rejects an image whose header declares no pixels or more than the limit.
     pub(super) fn check_size(&self, format: &'static str, (width, height): (u32, u32)) -> Result<(), ImageError> {
         match u64::from(width) * u64::from(height) {
             0 => Err(ImageError::broken(format, "it has no pixels")),

@@ -1,7 +1,7 @@
-//! PNG files, looked through before they are decoded.
+//! Checks and repairs PNG files before decoding.
 //!
-//! The decoder wants the chunk that ends a file, also where all pixels came before; takes a size from wherever the first
-//! chunk should have it; counts comments as memory that the image needs; and looks for EXIF before the pixels only.
+//! The decoder requires the IEND chunk even if all pixels are present, reads the size from the first chunk whatever it
+//! is, counts comments towards the image's memory limit, and finds EXIF only before the pixels.
 
 use std::borrow::Cow;
 
@@ -11,27 +11,27 @@ use super::error::ENDS_EARLY;
 use super::{ImageError, ImageLimits};
 
 const FORMAT: &str = "PNG";
-/// Bytes before the first chunk.
+/// Length of the signature in bytes.
 const SIGNATURE: usize = 8;
-/// A last chunk, which is empty, with its checksum.
+/// An IEND chunk with its checksum.
 const END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82];
-/// Longer chunks that the pixels do not need are left out.
-const LONG: usize = 1 << 16;
+/// Minimum bytes of an unneeded chunk that is left out.
+const MIN_OMITTED_BYTES: usize = 1 << 16;
 
-/// A file as the decoder reads it.
+/// A file, prepared for the decoder.
 pub(super) struct Checked<'a> {
     pub(super) file: Cow<'a, [u8]>,
-    /// How to turn the image.
+    /// The EXIF orientation.
     pub(super) orientation: Orientation,
 }
 
-/// Refuses a file of a kind that is not PNG, and one that claims too many pixels: the decoder would answer an absurd size with
-/// its memory limit.
+/// Rejects variants of PNG, and files that declare too many pixels, for which the decoder would report its memory limit
+/// instead.
 pub(super) fn check<'a>(file: &'a [u8], limits: &ImageLimits) -> Result<Checked<'a>, ImageError> {
     match file.get(SIGNATURE + 4..SIGNATURE + 8) {
         Some(b"IHDR") => {}
         Some(b"CgBI") => {
-            let (feature, advice) = ("Apple's CgBI variant, as apps for iOS contain it", "convert it to a usual PNG");
+            let (feature, advice) = ("Apple's CgBI variant, as found in iOS apps", "convert it to a standard PNG");
             return Err(ImageError::UnsupportedFeature { format: FORMAT, feature: feature.into(), advice });
         }
         Some(_) => return Err(ImageError::broken(FORMAT, "its first chunk is not IHDR")),
@@ -44,13 +44,13 @@ pub(super) fn check<'a>(file: &'a [u8], limits: &ImageLimits) -> Result<Checked<
     Ok(whole(file))
 }
 
-/// The file without what the decoder does not need, with an end.
+/// The file without chunks that the decoder does not need, and with an IEND chunk.
 fn whole(file: &[u8]) -> Checked<'_> {
     let mut chunks = Chunks { file, at: SIGNATURE };
     let (mut kept, mut ended, mut pixels, mut orientation) = (vec![&file[..SIGNATURE]], false, false, None);
     let mut left_out = false;
     for Chunk { name, data, bytes } in chunks.by_ref() {
-        // A capital letter says that the pixels cannot be understood without the chunk, as they cannot without tRNS.
+        // A capital first letter marks a chunk as critical. tRNS is needed too.
         let needed = name[0].is_ascii_uppercase() || name == b"tRNS";
         match name {
             b"eXIf" => orientation = orientation.or(Orientation::from_exif_chunk(data)),
@@ -58,7 +58,7 @@ fn whole(file: &[u8]) -> Checked<'_> {
             b"IEND" => ended = true,
             _ => {}
         }
-        match needed || data.len() <= LONG {
+        match needed || data.len() <= MIN_OMITTED_BYTES {
             true => kept.push(bytes),
             false => left_out = true,
         }
@@ -78,8 +78,8 @@ fn whole(file: &[u8]) -> Checked<'_> {
     Checked { file: whole.into(), orientation }
 }
 
-/// The last chunk of a file that ends within it, if it has pixels: made as long as it is. Whether they are all is for the
-/// decoder to say.
+/// The last chunk of a truncated file, shortened to the available length, if it contains pixels. The decoder judges
+/// whether they are complete.
 fn cut_short(chunk: &[u8]) -> Vec<u8> {
     let Some((header, rest)) = chunk.split_first_chunk::<8>().filter(|(header, _)| header.ends_with(b"IDAT")) else {
         return vec![];
@@ -91,15 +91,15 @@ fn cut_short(chunk: &[u8]) -> Vec<u8> {
     [&(data.len() as u32).to_be_bytes(), &named[..], &checksum].concat()
 }
 
-/// A chunk that is whole.
+/// A complete chunk.
 struct Chunk<'a> {
     name: &'a [u8; 4],
     data: &'a [u8],
-    /// With its length, its name and its checksum.
+    /// Including length, name and checksum.
     bytes: &'a [u8],
 }
 
-/// The chunks that are whole.
+/// Iterator over the complete chunks.
 struct Chunks<'a> {
     file: &'a [u8],
     at: usize,
@@ -110,7 +110,7 @@ impl<'a> Iterator for Chunks<'a> {
 
     fn next(&mut self) -> Option<Chunk<'a>> {
         let rest = self.file.get(self.at..)?;
-        // The length, four letters and a checksum belong to it as well.
+        // Length, name and checksum take 12 more bytes.
         let length = u32::from_be_bytes(*rest.first_chunk()?) as usize + 12;
         let bytes = rest.get(..length)?;
         self.at += length;

@@ -1,11 +1,12 @@
-//! How much of an image a model sees, how it is scaled, and which values the model sees black and white as.
+//! Preprocessing: the share of an image that a model sees, the scaling filter, and the value range.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What the maker of a model did to images before the model saw them, so that a server can do the same.
+/// The preprocessing that a model was trained with, so that a server applies the same.
 ///
-/// In JSON `{"crop": 0.875, "range": [-1, 1], "filter": "lanczos"}`; what is left out is as in [`Preprocessing::default`].
+/// In JSON `{"crop": 0.875, "range": [-1, 1], "filter": "lanczos"}`. Missing keys take their
+/// [`Preprocessing::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Preprocessing {
@@ -15,45 +16,46 @@ pub struct Preprocessing {
     filter: Filter,
 }
 
-/// How the pixels of an image of another size are weighted, under the names that Pillow and PyTorch know. When an image
-/// shrinks, each of them takes all pixels into account (PyTorch's `antialias=True`).
+/// The scaling filter, named as in Pillow and PyTorch. When an image shrinks, the filter is widened to weigh all pixels
+/// (PyTorch's `antialias=True`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Filter {
-    /// The mean of the pixels that a new one stands for; enlarged, the nearest pixel.
+    /// The mean of the source pixels; nearest neighbour when enlarging.
     Box,
-    /// A triangle. What a file means that names no filter: earlier versions of the trainer knew no other, and it is
+    /// A triangle filter. It is the default for files that name no filter: earlier trainers used it, and it is
     /// PyTorch's default.
     #[default]
     Bilinear,
-    /// Catmull and Rom's cubic.
+    /// The Catmull-Rom cubic.
     Bicubic,
-    /// A windowed sinc over three pixels to each side: the trainer's choice, which keeps the most accuracy (docs/benchmarks.md).
+    /// A windowed sinc with a support of three pixels. The trainer uses it: it keeps the most accuracy
+    /// (docs/benchmarks.md).
     Lanczos,
 }
 
-/// Why a preprocessing is refused.
+/// Why a preprocessing is invalid.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum PreprocessingError {
-    /// It is no JSON object.
+    /// It is not a JSON object.
     #[error("it must be an object, such as {{\"crop\": 0.875, \"filter\": \"lanczos\"}}")]
     NoObject,
-    /// A part of the object is unknown, or of the wrong type.
+    /// A key is unknown, or its value has the wrong type.
     #[error(
-        "{key:?} is {value}; there may be crop (a number), range (two numbers) and filter (box, bilinear, bicubic or lanczos)"
+        "{key:?} is {value}; allowed are crop (a number), range (two numbers) and filter (box, bilinear, bicubic or lanczos)"
     )]
     Part {
-        /// Its name.
+        /// The key.
         key: String,
-        /// As JSON.
+        /// The value as JSON.
         value: String,
     },
-    /// Next to nothing would be left of the image, or more than there is.
-    #[error("crop is {0}; it must be from {LEAST_CROP} to 1")]
+    /// The crop is out of range.
+    #[error("crop is {0}; it must be from {MIN_CROP} to 1")]
     Crop(f32),
-    /// No image could be told from another, or not by finite numbers.
+    /// The ends of the range are equal or not finite.
     #[error("range is from {} to {}; it must be from one finite number to another", .0[0], .0[1])]
     Range([f32; 2]),
 }
@@ -66,16 +68,17 @@ struct Unchecked {
     filter: Option<Filter>,
 }
 
-/// The scaler fails on parts that are many orders smaller than a pixel.
-const LEAST_CROP: f32 = 0.01;
+/// Minimum crop: the scaler fails on regions much smaller than a pixel.
+const MIN_CROP: f32 = 0.01;
 
 impl Preprocessing {
-    /// Keeps the share `crop` of an image's shorter side, at the centre, and makes black and white the values `range`.
+    /// Keeps the share `crop` of an image's shorter side, at the centre, and maps black and white to the values
+    /// `range`.
     ///
     /// # Errors
-    /// [`PreprocessingError`] unless `crop` is from 0.01 to 1, and `range` from one finite number to another.
+    /// [`PreprocessingError`] unless `crop` is from 0.01 to 1, and `range` has two different finite ends.
     pub fn new(crop: f32, range: [f32; 2]) -> Result<Preprocessing, PreprocessingError> {
-        if !(LEAST_CROP..=1.0).contains(&crop) {
+        if !(MIN_CROP..=1.0).contains(&crop) {
             return Err(PreprocessingError::Crop(crop));
         }
         if !(range[1] - range[0]).is_normal() {
@@ -84,10 +87,10 @@ impl Preprocessing {
         Ok(Preprocessing { crop, range, filter: Filter::default() })
     }
 
-    /// Reads what a model file says.
+    /// Reads the preprocessing of a model file.
     ///
     /// # Errors
-    /// [`PreprocessingError`] names the part that is wrong.
+    /// [`PreprocessingError`] names the invalid key.
     pub fn from_json(value: &serde_json::Value) -> Result<Preprocessing, PreprocessingError> {
         const LONGEST: usize = 40;
         for (key, part) in value.as_object().ok_or(PreprocessingError::NoObject)? {
@@ -99,17 +102,17 @@ impl Preprocessing {
         Unchecked::deserialize(value).map_err(|_| PreprocessingError::NoObject)?.try_into()
     }
 
-    /// The preprocessing of a network that is trained now, as its file will say.
+    /// The preprocessing that the trainer uses for new networks and writes to their files.
     pub fn for_training() -> Preprocessing {
         Preprocessing::default().filtered(Filter::Lanczos)
     }
 
-    /// The same preprocessing, with images scaled by this filter.
+    /// Replaces the scaling filter.
     pub fn filtered(self, filter: Filter) -> Preprocessing {
         Preprocessing { filter, ..self }
     }
 
-    /// How images are scaled.
+    /// The scaling filter.
     pub fn filter(&self) -> Filter {
         self.filter
     }
@@ -119,12 +122,12 @@ impl Preprocessing {
         self.crop
     }
 
-    /// The values that black and white become.
+    /// The values of black and white.
     pub fn range(&self) -> [f32; 2] {
         self.range
     }
 
-    /// The value that a pixel's byte becomes: `low + (high - low) * (byte / 255)`.
+    /// The value of a pixel's byte: `low + (high - low) * (byte / 255)`.
     pub fn value(&self, byte: u8) -> f32 {
         let [low, high] = self.range;
         low + (high - low) * (f32::from(byte) / 255.0)
@@ -132,17 +135,17 @@ impl Preprocessing {
 }
 
 impl Default for Preprocessing {
-    /// All that fits the input is kept, values are from 0 to 1, and the filter is that of a file that names none.
+    /// No cropping beyond the input's proportions, values from 0 to 1, and the filter of files that name none.
     fn default() -> Preprocessing {
         Preprocessing { crop: 1.0, range: [0.0, 1.0], filter: Filter::default() }
     }
 }
 
 impl Filter {
-    /// All of them.
+    /// All filters.
     pub const ALL: [Filter; 4] = [Filter::Box, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
 
-    /// Its name, as a model file has it.
+    /// Its name in a model file.
     pub fn name(self) -> &'static str {
         match self {
             Filter::Box => "box",

@@ -1,4 +1,4 @@
-//! Pixels of any size to the one size and colour that a model reads.
+//! Scales images of any size to the size and colour of a model's input.
 
 use std::f64::consts::PI;
 
@@ -13,12 +13,12 @@ pub(super) fn pixels(pixels: &Pixels, spec: &InputSpec) -> Vec<u8> {
     resized(pixels, kept(pixels.size(), spec), spec)
 }
 
-/// `region` of the image, as [`pixels`] makes it of what it keeps; what lies outside of the image is left off.
+/// Scales `region` of the image like [`pixels`] scales the kept region. Parts outside the image are dropped.
 pub(super) fn cut(pixels: &Pixels, region: Region, spec: &InputSpec) -> Vec<u8> {
     resized(pixels, inside(region, pixels.size()), spec)
 }
 
-/// The image with `side` pixels on its shorter side; `None` if it has no more than that already.
+/// The image with `side` pixels on its shorter side; `None` if it has no more than that.
 pub(super) fn reduced(pixels: &Pixels, side: u32, filter: Filter) -> Option<Pixels> {
     let (width, height) = pixels.size();
     let shorter = width.min(height);
@@ -30,7 +30,7 @@ pub(super) fn reduced(pixels: &Pixels, side: u32, filter: Filter) -> Option<Pixe
     Some(scale(pixels, whole, (scaled(width), scaled(height)), filter))
 }
 
-/// Pixels, per side, that are kept of an image of this size for one that the model reads.
+/// Kept pixels per side of an image of this size for each pixel of the input.
 pub(super) fn room(size: (u32, u32), spec: &InputSpec) -> f64 {
     let kept = kept(size, spec);
     (kept.width / f64::from(spec.width)).min(kept.height / f64::from(spec.height))
@@ -57,7 +57,7 @@ fn planes<const CHANNELS: usize>(interleaved: &[u8]) -> Vec<u8> {
     planes
 }
 
-/// Brings a part of the image to a size, in the image's own colours: few pixels are left to convert afterwards.
+/// Scales a region in the image's own colours, so that fewer pixels remain to be converted.
 fn scale(pixels: &Pixels, kept: CropBox, (width, height): (u32, u32), filter: Filter) -> Pixels {
     let message = "as many pixels as the size says";
     match pixels {
@@ -72,7 +72,7 @@ fn scale(pixels: &Pixels, kept: CropBox, (width, height): (u32, u32), filter: Fi
     }
 }
 
-/// Typed, because the form that takes any pixel would compile the code of all seventeen kinds: three megabytes.
+/// Typed, because the untyped API compiles code for all seventeen pixel types: three megabytes.
 fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32, u32), filter: Filter) -> Vec<u8> {
     let message = "an image has as many bytes as its size says";
     let source = TypedImageRef::<P>::from_buffer(from.0, from.1, bytes).expect(message);
@@ -80,7 +80,7 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
     let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut scaled).expect(message);
     let own = |name, weight, support| {
         let filter = fast_image_resize::Filter::new(name, weight, support);
-        FilterType::Custom(filter.expect("a support above nothing"))
+        FilterType::Custom(filter.expect("the support is positive"))
     };
     let filter = match filter {
         Filter::Box => FilterType::Box,
@@ -98,19 +98,19 @@ fn resize<P: PixelTrait>(bytes: &[u8], from: (u32, u32), kept: CropBox, to: (u32
     scaled
 }
 
-/// A weight that counts for nothing, and is not zero. The library (6.1.0) leaves out zeros at the beginning of a window, and takes the
-/// first window's beginning for that of all: where a filter is zero within its support, as these are at whole pixels, it reads beyond
-/// its buffers.
-const NOTHING: f64 = 1e-30;
+/// A negligible weight that is not zero. The library (6.1.0) drops leading zeros of a window and applies the first
+/// window's offset to all windows. A filter with zeros inside its support, as these have at whole pixels, then reads
+/// beyond the buffer.
+const NEGLIGIBLE: f64 = 1e-30;
 
-fn not_zero(weight: f64) -> f64 {
-    if weight == 0.0 { NOTHING } else { weight }
+fn nonzero(weight: f64) -> f64 {
+    if weight == 0.0 { NEGLIGIBLE } else { weight }
 }
 
-/// Catmull and Rom's cubic, which Pillow and PyTorch call bicubic.
+/// The Catmull-Rom cubic, called bicubic in Pillow and PyTorch.
 fn bicubic(x: f64) -> f64 {
     let x = x.abs();
-    not_zero(if x < 1.0 {
+    nonzero(if x < 1.0 {
         (1.5 * x - 2.5) * x * x + 1.0
     } else if x < 2.0 {
         ((2.5 - 0.5 * x) * x - 4.0) * x + 2.0
@@ -119,28 +119,28 @@ fn bicubic(x: f64) -> f64 {
     })
 }
 
-/// Pixels to each side that Lanczos' filter weighs.
+/// Support of the Lanczos filter, in pixels to each side.
 const LANCZOS_SUPPORT: f64 = 3.0;
 
-/// Lanczos' filter, `sinc(x) sinc(x/3)` (Duchon, 1979).
+/// The Lanczos filter, `sinc(x) sinc(x/3)` (Duchon, 1979).
 ///
-/// An image takes some thousand weights, and with the library's two sines each they took a third of the time of scaling a small
-/// one: here both come from one, by `sin 3t = 3 sin t - 4 sin^3 t`.
+/// An image needs some thousand weights; with two sines each, they would take a third of the time to scale a small
+/// image. Here both come from one sine, by `sin 3t = 3 sin t - 4 sin^3 t`.
 fn lanczos(x: f64) -> f64 {
     let x = x.abs();
     if x >= LANCZOS_SUPPORT {
-        return NOTHING;
+        return NEGLIGIBLE;
     }
-    // The beginning of its own series, where little would be divided by little.
+    // The start of its Taylor series, which avoids dividing two small numbers.
     if x < 3e-3 {
         return 1.0 - (10.0 / 54.0) * (PI * x).powi(2);
     }
     let third = PI * x / 3.0;
     let square = sine(third).powi(2);
-    not_zero(square * (3.0 - 4.0 * square) / (3.0 * third * third))
+    nonzero(square * (3.0 - 4.0 * square) / (3.0 * third * third))
 }
 
-/// The sine of an angle from 0 to pi, to eleven digits: the series of the cosine of what is missing to a right angle.
+/// The sine of an angle from 0 to pi, to eleven digits: the Taylor series of the cosine of the complement.
 fn sine(angle: f64) -> f64 {
     let square = (angle - PI / 2.0).powi(2);
     const FACTORIALS: [f64; 8] =
@@ -148,14 +148,14 @@ fn sine(angle: f64) -> f64 {
     FACTORIALS.iter().fold(0.0, |sum, factorial| (sum + 1.0 / factorial) * square) + 1.0
 }
 
-/// Pixels of a side below which a region is nothing: the scaling has no weights for it.
-const LEAST: f64 = 0.01;
+/// Minimum side of a region in pixels; the scaler has no weights for smaller ones.
+const MIN_SIDE: f64 = 0.01;
 
-/// `region` without what lies outside of an image of this size; the whole image where nothing would be left.
+/// `region` clipped to an image of this size; the whole image if nothing remains.
 fn inside(region: Region, (width, height): (u32, u32)) -> CropBox {
     let clipped = |start: f64, length: f64, most: u32| {
         let (from, to) = (start.max(0.0), (start + length).min(f64::from(most)));
-        (to - from >= LEAST).then_some((from, to - from))
+        (to - from >= MIN_SIDE).then_some((from, to - from))
     };
     match (clipped(region.left, region.width, width), clipped(region.top, region.height, height)) {
         (Some((left, width)), Some((top, height))) => CropBox { left, top, width, height },
@@ -163,7 +163,7 @@ fn inside(region: Region, (width, height): (u32, u32)) -> CropBox {
     }
 }
 
-/// The part of an image that becomes the input: the largest of the same proportions, less what the crop takes off.
+/// The region of an image that becomes the input: the largest of the same proportions, reduced by the crop.
 fn kept((width, height): (u32, u32), spec: &InputSpec) -> CropBox {
     let fit = CropBox::fit_src_into_dst_size(width, height, spec.width, spec.height, Some((0.5, 0.5)));
     let crop = f64::from(spec.preprocessing.crop());

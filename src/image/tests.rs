@@ -20,14 +20,14 @@ fn decode(bytes: &[u8]) -> Result<Image, ImageError> {
     Image::decode(bytes, &ImageLimits::default())
 }
 
-/// Something with detail in every corner, so that no block of an encoding is empty.
+/// An image with detail everywhere, so that no encoded block is empty.
 fn checkered(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb([(x * 37 + y * 11) as u8, (x * 5) as u8 ^ (y * 29) as u8, (x * y) as u8])
     })
 }
 
-/// A PNG header that claims `width` x `height` RGB pixels, with hardly any data behind it.
+/// A PNG whose header declares `width` x `height` RGB pixels, with hardly any data.
 fn bomb(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = encoded(&checkered(1, 1).into(), ImageFormat::Png);
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
@@ -43,7 +43,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A little-endian TIFF block with nothing but the orientation.
+/// A little-endian TIFF block that contains only the orientation.
 fn exif(orientation: u8) -> Vec<u8> {
     let entry = [0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
     [&b"II*\0\x08\0\0\0\x01\0"[..], &entry, &[0; 4]].concat()
@@ -59,7 +59,7 @@ fn lossless_types_keep_every_pixel() {
 }
 
 #[test]
-fn a_jpeg_comes_back_much_as_it_was() {
+fn a_jpeg_round_trips_approximately() {
     let image = RgbImage::from_fn(32, 24, |x, _| if x < 16 { Rgb([200, 30, 60]) } else { Rgb([20, 90, 220]) });
     let Image(Pixels::Rgb(decoded)) = decode(&encoded(&image.clone().into(), ImageFormat::Jpeg)).unwrap() else {
         panic!("a colour image");
@@ -148,8 +148,8 @@ fn a_file_cut_anywhere_is_broken_in_every_type() {
     for format in FORMATS {
         let whole = encoded(&checkered(40, 40).into(), format);
         assert!(decode(&whole).is_ok());
-        // What says nothing about pixels may be missing: PNG's last chunk with the checksums and the code of the end before it, and
-        // the byte that makes WebP's length even.
+        // The end may be missing if it contains no pixels: in PNG IEND, the checksums and the end-of-block code before
+        // it; in WebP the padding byte.
         let silent = match format {
             ImageFormat::Png => 12 + 4 + 4 + 3,
             ImageFormat::WebP => 1,
@@ -167,7 +167,7 @@ fn a_file_cut_anywhere_is_broken_in_every_type() {
     }
 }
 
-/// The PNG file of an image, and where its chunks begin.
+/// Offsets of the chunks of a PNG file.
 fn chunks(file: &[u8]) -> Vec<usize> {
     let mut starts = vec![8];
     while let Some(length) = file.get(starts[starts.len() - 1]..).and_then(|rest| rest.first_chunk()) {
@@ -194,12 +194,12 @@ fn a_png_needs_all_its_pixels_and_no_more() {
     for garbage in [&b"trailing text"[..], &[0; 1000], &file] {
         assert_eq!(decode(&[&file[..], garbage].concat()), Ok(whole.clone()));
     }
-    // A last chunk that claims more than is there, where all pixels are.
+    // A truncated last chunk that contains all pixels.
     let mut longer = file[..last].to_vec();
     let pixels = starts[starts.len() - 3];
     longer[pixels] = 1;
     assert_eq!(decode(&longer), Ok(whole.clone()));
-    // A comment costs no memory that pixels could need, however long it is.
+    // Comments do not count towards the memory limit of the pixels.
     let long = [b"tEXta\0", &vec![b'x'; 20_000_000][..]].concat();
     let text = [&(long.len() as u32 - 4).to_be_bytes(), &long[..], &crc32(&long).to_be_bytes()].concat();
     let limits = ImageLimits { max_bytes: 1 << 30, max_pixels: 10_000 };
@@ -210,7 +210,7 @@ fn a_png_needs_all_its_pixels_and_no_more() {
 }
 
 #[test]
-fn a_png_may_tell_its_orientation_behind_its_pixels() {
+fn a_png_may_have_its_orientation_after_its_pixels() {
     let file = encoded(&checkered(4, 6).into(), ImageFormat::Png);
     let last = file.len() - 12;
     let data = [&b"eXIf"[..], &exif(6)].concat();
@@ -220,7 +220,7 @@ fn a_png_may_tell_its_orientation_behind_its_pixels() {
     assert_eq!(decode(&[&file[..33], &exif, &file[33..]].concat()), Ok(behind));
 }
 
-/// Changes the header of a PNG file, and the checksum with it.
+/// Changes the header of a PNG file and its checksum.
 fn indexed_with_16_bits(file: &mut [u8]) {
     file[24..26].copy_from_slice(&[16, 3]);
     let checksum = crc32(&file[12..29]).to_be_bytes();
@@ -228,7 +228,7 @@ fn indexed_with_16_bits(file: &mut [u8]) {
 }
 
 #[test]
-fn a_damaged_file_is_told_in_words() {
+fn a_damaged_file_has_a_readable_reason() {
     type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
     let reason = |change: Damage| {
         let mut file = encoded(&checkered(40, 40).into(), ImageFormat::Png);
@@ -239,7 +239,7 @@ fn a_damaged_file_is_told_in_words() {
         (&|file| file[30] ^= 0x55, "the checksum of a chunk is wrong"),
         (&|file| file[60] ^= 0x55, "its compressed pixels are damaged"),
         (&|file| file.truncate(1000), "the file ends before the image does"),
-        (&|file| indexed_with_16_bits(file), "its header has a color type and a bit depth that do not go together"),
+        (&|file| indexed_with_16_bits(file), "its header has an invalid combination of color type and bit depth"),
     ];
     for (change, words) in cases {
         let said = reason(change);
@@ -248,11 +248,11 @@ fn a_damaged_file_is_told_in_words() {
 }
 
 #[test]
-fn a_png_that_does_not_begin_as_one_is_refused_for_that() {
+fn a_png_without_a_leading_ihdr_is_refused_for_that() {
     let file = encoded(&checkered(4, 4).into(), ImageFormat::Png);
     let message = |file: &[u8]| decode(file).unwrap_err().to_string();
     let apple = [&[0, 0, 0, 4], &b"CgBI\x50\0\x20\x02"[..], &crc32(b"CgBI\x50\0\x20\x02").to_be_bytes()].concat();
-    let feature = "Apple's CgBI variant, as apps for iOS contain it; convert it to a usual PNG";
+    let feature = "Apple's CgBI variant, as found in iOS apps; convert it to a standard PNG";
     let found = message(&[&file[..8], &apple, &file[8..]].concat());
     assert_eq!(found, format!("the PNG image uses an unsupported feature: {feature}"));
     let text = [&[0, 0, 0, 4], &b"tEXta\0bc"[..], &crc32(b"tEXta\0bc").to_be_bytes()].concat();
@@ -269,7 +269,7 @@ fn a_jpeg_may_be_followed_by_something_else() {
 }
 
 #[test]
-fn other_types_are_unsupported_and_the_error_says_what_they_look_like() {
+fn unsupported_types_are_named_in_the_error() {
     let says = |bytes: &[u8]| match decode(bytes) {
         Err(error @ ImageError::Unsupported { .. }) => error.to_string(),
         other => panic!("{other:?}"),
@@ -305,21 +305,21 @@ fn an_input_is_grey_or_colour_and_of_a_sensible_size() {
 }
 
 #[test]
-fn the_cut_keeps_the_centre() {
-    // Three stripes, each as wide as the image is high: only the middle one is left.
+fn the_crop_keeps_the_centre() {
+    // Three stripes, each as wide as the image is high; only the middle one is kept.
     let stripes = RgbImage::from_fn(90, 30, |x, _| match x / 30 {
         1 => Rgb([0, 255, 0]),
         _ => Rgb([255, 0, 0]),
     });
     let input = Image::from_rgb(90, 30, stripes.into_raw()).unwrap().input(&InputSpec::new(3, 10, 10).unwrap());
-    // The filter mixes in what lies just outside at the border columns.
+    // At the border columns the filter mixes in pixels from outside.
     let inner = |plane: usize| (0..100).filter(|at| (1..9).contains(&(at % 10))).map(move |at| plane * 100 + at);
     assert!(inner(0).all(|at| input[at] < 0.01) && inner(1).all(|at| input[at] > 0.99));
 }
 
 #[test]
-fn a_part_of_an_image_is_what_lies_there_and_nothing_outside() {
-    // Four quarters of their own grey.
+fn a_region_excludes_pixels_outside_it() {
+    // Four quarters in different greys.
     let quarters = ::image::GrayImage::from_fn(40, 40, |x, y| ::image::Luma([(x / 20 * 100 + y / 20 * 50) as u8]));
     let image = Image::from_grey(40, 40, quarters.into_raw()).unwrap();
     let spec = InputSpec::new(1, 8, 8).unwrap();
@@ -372,7 +372,7 @@ proptest! {
         }
     }
 
-    /// An image of 16 by 16 squares, of which a crop of 7/8 keeps 14 by 14.
+    /// An image of 16 x 16 squares, of which a crop of 7/8 keeps 14 x 14.
     #[test]
     fn a_crop_that_leaves_the_inputs_size_keeps_the_centre_exactly(
         (rows, columns, bytes) in (1usize..4, 1usize..4).prop_flat_map(|(rows, columns)| {
@@ -416,7 +416,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_never_do_worse_than_an_error(
+    fn damaged_bytes_never_cause_a_panic(
         format in 0..3usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..20),
     ) {
         let mut bytes = encoded(&checkered(24, 24).into(), FORMATS[format]);
@@ -432,9 +432,9 @@ proptest! {
     }
 }
 
-/// Whole pixels of an image in the centres of the input's, where filters have zeros: the library read beyond its buffers.
+/// Image pixels aligned with input pixels, where filters are zero: the library read beyond its buffers.
 #[test]
-fn inputs_whose_pixels_meet_those_of_the_image_are_filled() {
+fn inputs_aligned_with_image_pixels_are_filled() {
     for ((width, height), (rows, columns)) in
         [((37, 23), (69, 49)), ((116, 12), (56, 43)), ((115, 20), (30, 64)), ((9, 9), (27, 27))]
     {

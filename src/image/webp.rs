@@ -1,69 +1,69 @@
-//! WebP files, looked through before they are decoded.
+//! Checks WebP files before decoding.
 //!
-//! The decoder tells the size of the canvas, but decodes whatever frame lies on it before it compares, and makes room for
-//! whatever length a chunk claims. So every chunk must lie within the file, also those of frames that are not decoded and
-//! those that say nothing of pixels; and every frame must be as large as was announced.
+//! The decoder reports the canvas size, but decodes a frame of any size before it compares, and allocates whatever
+//! length a chunk declares. Therefore every chunk must lie within the file, including those that are not decoded, and
+//! every frame must have its declared size.
 
 use super::ImageError;
 
 const FORMAT: &str = "WebP";
 
-/// The chunks that the decoder reads; it passes over others.
+/// Chunks that the decoder reads; it skips others.
 const KNOWN: [&[u8; 4]; 8] = [b"VP8 ", b"VP8L", b"ANIM", b"ANMF", b"ALPH", b"ICCP", b"EXIF", b"XMP "];
 
 type Sides = (u32, u32);
 
-/// Refuses a file that claims what it has not, or holds more than it says.
+/// Rejects files whose chunks exceed the file, or whose frames differ from their declared size.
 pub(super) fn check(file: &[u8]) -> Result<(), ImageError> {
-    // What has no more than this is left to the decoder to judge.
+    // Shorter files are left to the decoder.
     let (Some(size), Some(body)) = (file.get(4..8), file.get(12..)) else { return Ok(()) };
-    // The decoder looks for chunks as far as this, a little beyond the end that the file names.
+    // The decoder looks for chunks up to here, slightly beyond the declared end.
     let end = u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize + 6;
     let mut canvas = None;
     for (index, chunk) in (Chunks { rest: body, at: 0, end }).enumerate() {
         match (chunk?, canvas) {
-            ((b"VP8X", payload), _) if index == 0 => canvas = Some(extended(payload)?),
-            ((b"VP8 ", payload), Some(canvas)) => same(payload, canvas)?,
-            ((b"ANMF", payload), Some(canvas)) => animated(payload, canvas)?,
+            ((b"VP8X", payload), _) if index == 0 => canvas = Some(canvas_size(payload)?),
+            ((b"VP8 ", payload), Some(canvas)) => check_frame_size(payload, canvas)?,
+            ((b"ANMF", payload), Some(canvas)) => check_frame(payload, canvas)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-/// One frame of an animation: where it lies, how large it is, and chunks of its own.
-fn animated(payload: &[u8], canvas: Sides) -> Result<(), ImageError> {
+/// Checks a frame of an animation: position, size, and nested chunks.
+fn check_frame(payload: &[u8], canvas: Sides) -> Result<(), ImageError> {
     let (Some(sides), Some(body)) = (three_bytes(payload, 6).zip(three_bytes(payload, 9)), payload.get(16..)) else {
         return Err(ImageError::broken(FORMAT, "a frame of the animation ends early"));
     };
     let sides = (sides.0 + 1, sides.1 + 1);
     if sides.0 > canvas.0 || sides.1 > canvas.1 {
-        return Err(another_size(sides, canvas));
+        return Err(size_mismatch(sides, canvas));
     }
     let mut after_alpha = false;
     for chunk in (Chunks { rest: body, at: 0, end: body.len() }) {
         let (name, payload) = chunk?;
-        // What follows the transparency is decoded as a frame whatever it is called.
+        // The decoder treats the chunk after ALPH as a frame, whatever its name.
         if name == b"VP8 " || after_alpha {
-            same(payload, sides)?;
+            check_frame_size(payload, sides)?;
         }
         after_alpha = name == b"ALPH";
     }
     Ok(())
 }
 
-/// Is the frame of a `VP8 ` chunk as large as was announced?
-fn same(payload: &[u8], announced: Sides) -> Result<(), ImageError> {
-    // Three bytes of flags, three that are always the same, and two sides of 14 bits.
+/// Checks that the frame of a `VP8 ` chunk has the declared size.
+fn check_frame_size(payload: &[u8], announced: Sides) -> Result<(), ImageError> {
+    // Three bytes of flags, a fixed three-byte start code, and two sides of 14 bits.
     let side = |at: usize| Some(u32::from(u16::from_le_bytes(payload.get(at..at + 2)?.try_into().ok()?) & 0x3FFF));
     match side(6).zip(side(8)) {
-        Some(sides) if sides != announced => Err(another_size(sides, announced)),
+        Some(sides) if sides != announced => Err(size_mismatch(sides, announced)),
         _ => Ok(()),
     }
 }
 
-/// The canvas of an extended file. The decoder takes ten bytes for it, whatever length the chunk has.
-fn extended(payload: &[u8]) -> Result<Sides, ImageError> {
+/// The canvas of an extended file. The decoder reads ten bytes, whatever length the chunk declares.
+fn canvas_size(payload: &[u8]) -> Result<Sides, ImageError> {
     match (payload.len(), three_bytes(payload, 4).zip(three_bytes(payload, 7))) {
         (10, Some((width, height))) => Ok((width + 1, height + 1)),
         (length, _) => Err(ImageError::broken(FORMAT, format!("its VP8X chunk has {length} bytes, not 10"))),
@@ -75,17 +75,17 @@ fn three_bytes(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
 
-fn another_size(found: Sides, announced: Sides) -> ImageError {
+fn size_mismatch(found: Sides, announced: Sides) -> ImageError {
     let ((width, height), (columns, rows)) = (found, announced);
     ImageError::broken(FORMAT, format!("a frame of {width} x {height} pixels where {columns} x {rows} are announced"))
 }
 
-/// Chunks one after another: four letters, a length, as many bytes, and one more where that is odd.
+/// Iterator over chunks: a four-character code, a length, the payload, and a padding byte if the length is odd.
 struct Chunks<'a> {
     rest: &'a [u8],
-    /// Bytes before `rest`.
+    /// Offset of `rest`.
     at: usize,
-    /// No chunk begins from here on.
+    /// No chunk begins at or after this offset.
     end: usize,
 }
 
@@ -144,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_it_says_is_left_to_the_decoder() {
+    fn consistent_files_are_left_to_the_decoder() {
         assert_eq!(reason(&[frame(16383, 16383)]), "");
         assert_eq!(reason(&[canvas(7, 9), chunk(b"ICCP", &[1, 2, 3]), frame(7, 9)]), "");
         assert_eq!(reason(&[canvas(7, 9), animation(3, 2, &frame(3, 2)), animation(7, 9, &frame(7, 9))]), "");
-        // Bytes behind the end that happen to look like a chunk.
+        // Bytes after the end that look like a chunk.
         let trailing = [file(&[canvas(7, 9), frame(7, 9)]), vec![0xFF; 64]].concat();
         assert_eq!(check(&trailing), Ok(()));
         for length in 0..20 {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_not_as_large_as_announced_is_refused() {
+    fn a_frame_of_another_size_than_declared_is_refused() {
         let message = "the WebP image is broken: a frame of 16383 x 16383 pixels where 1 x 1 are announced";
         assert_eq!(reason(&[canvas(1, 1), frame(16383, 16383)]), message);
         assert_eq!(reason(&[canvas(1, 1), animation(16383, 16383, &frame(16383, 16383))]), message);

@@ -5,6 +5,48 @@
 //! come from a [`Profile`] per model, which batches correct, and from [`DecodeTimes`].
 //!
 //! All of it is pure: time is an argument; there is no clock, thread or lock.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use anywidth::engine::Width;
+//! use anywidth::policy::{
+//!     JobQueue, Measurement, Payload, PolicyKind, Profile, QueueSettings, RequestOptions, SubmittedJob, Task,
+//! };
+//!
+//! /// An image that is decoded elsewhere.
+//! #[derive(Debug)]
+//! struct Image;
+//!
+//! impl Payload for Image {
+//!     type Encoded = ();
+//!     fn encoded(&self) {}
+//! }
+//!
+//! let ms = Duration::from_millis;
+//! let measured = |width: &str, latencies| -> Result<_, Box<dyn std::error::Error>> {
+//!     Ok(Measurement { width: width.parse()?, latencies, accuracy: None })
+//! };
+//! let narrow = measured("0.5", vec![(1, ms(1)), (8, ms(8))])?;
+//! let full = measured("1", vec![(1, ms(4)), (8, ms(32))])?;
+//! let profile = Profile::new(&[narrow, full])?;
+//!
+//! let settings = QueueSettings { workers: 1, decoders: 1, max_batch: 8, max_queue: 64, default_budget: ms(50) };
+//! let now = Instant::now();
+//! let mut queue = JobQueue::new(settings, vec![profile], PolicyKind::WidestFit.build(settings), now);
+//! assert!(queue.next(0, now).task.is_none()); // worker 0 is free
+//!
+//! let options = RequestOptions::default();
+//! let job = SubmittedJob { model: 0, options, arrived: now, budget: Some(ms(40)), bytes: 1000, payload: Image };
+//! queue.submit(vec![job], now)?;
+//!
+//! // A free worker first decodes the image, then runs it.
+//! let Some(Task::Decode(tasks)) = queue.next(0, now).task else { panic!("the image is not decoded") };
+//! queue.decoded(&tasks[0], Duration::from_micros(100));
+//! let Some(Task::Run(batch)) = queue.next(0, now).task else { panic!("the job is ready") };
+//! assert_eq!(batch.jobs[0].width, Width::FULL); // the queue is empty otherwise
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod baselines;
 mod constraints;

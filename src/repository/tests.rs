@@ -140,8 +140,8 @@ fn a_file_that_asks_for_an_impossible_image_is_refused_by_name() {
         (r#"{"range": [0, 1e39]}"#, "range is from 0 to inf; it must be"),
         (r#"{"range": [-3e38, 3e38]}"#, "range is from"),
         (r#"{"range": [0]}"#, r#""range" is [0]; there may be"#),
-        (r#"{"crop": "centre"}"#, r#""crop" is "centre"; there may be crop (a number)"#),
-        (r#"{"padding": 4}"#, r#""padding" is 4; there may be crop"#),
+        (r#"{"crop": "centre"}"#, r#""crop" is "centre"; allowed are crop (a number)"#),
+        (r#"{"padding": 4}"#, r#""padding" is 4; allowed are crop"#),
         (r#"{"filter": "nearest"}"#, r#""filter" is "nearest"; there may be"#),
         (r#"{"filter": 3}"#, r#""filter" is 3; there may be"#),
         ("7", "it must be an object"),
@@ -275,11 +275,11 @@ fn a_length_that_the_dimensions_deny_or_no_file_has_allocates_nothing() {
         refusal(&folder(&[("ant/1/model.onnx", &proto.encode_to_vec()), ("ant/1/model.onnx.data", &data)]))
     };
     let said = spoilt(&|tensor| tensor.external_data[2].value = (1u64 << 60).to_string());
-    assert!(said.contains("ask for 288 bytes, but it has 1152921504606846976"), "{said}");
+    assert!(said.contains("require 288 bytes, but it has 1152921504606846976"), "{said}");
     let said = spoilt(&|tensor| tensor.external_data[1].value = u64::MAX.to_string());
     assert!(said.contains("it has"), "{said}");
     let said = spoilt(&|tensor| tensor.external_data[1].value = "-4".into());
-    assert!(said.contains("offset of its external data is no number"), "{said}");
+    assert!(said.contains("offset of its external data is not a number"), "{said}");
     let said = spoilt(&|tensor| tensor.dims = vec![1 << 28, 1, 1, 1]);
     assert!(said.contains("1073741824 bytes"), "{said}");
 }

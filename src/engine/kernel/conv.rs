@@ -1,7 +1,7 @@
-//! Direct convolution over packed panels: no matrix of patches is ever built.
+//! Direct convolution over packed panels, without im2col.
 //!
-//! Rows are computed with the pitch of the input plane, so that a whole plane is one long axis of pixels; what this
-//! computes at the end of each row are wasted columns, which fall into the output's border.
+//! Rows are computed with the row stride of the input plane, so a whole plane is one long pixel axis. The positions
+//! between two rows are wasted columns; they fall into the output's border.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::Clamp;
 use crate::engine::pack::{MAX_ROWS, PackedConv};
 
-/// A convolution with its weights, ready to run.
+/// A convolution, ready to run.
 #[derive(Debug)]
 pub(crate) struct ConvStep {
     pub(crate) filters: Filters,
@@ -24,34 +24,34 @@ pub(crate) struct ConvStep {
 /// The weights of a convolution.
 #[derive(Debug)]
 pub(crate) enum Filters {
-    /// Every output channel reads many input channels.
+    /// Dense or triangular: each output channel reads many input channels.
     Packed(PackedConv),
-    /// Every channel has a filter of its own: `[channels][taps]` and `[channels]`.
+    /// One filter per channel: `[channels][taps]` and `[channels]`.
     Depthwise { weights: Vec<f32>, bias: Vec<f32> },
 }
 
-/// Which pixels a convolution reads.
+/// The input addresses of a convolution.
 #[derive(Debug)]
 pub(crate) struct Geometry {
-    /// Where the first pixel's top left tap lies in the item's memory.
+    /// Offset of the first pixel's top left tap in the item's memory.
     pub(crate) start: usize,
     /// Floats from one input channel to the next.
     pub(crate) plane: usize,
-    /// Where the other taps lie, relative to that at the top left.
+    /// Offsets of the taps relative to the top left one.
     pub(crate) taps: Vec<usize>,
-    /// Pixels of the axis that is computed, wasted columns included.
+    /// Length of the pixel axis, including wasted columns.
     pub(crate) pixels: usize,
 }
 
-/// Most vectors of any tile.
+/// Maximum vectors per tile.
 const MAX_VECTORS: usize = 4;
-/// Bytes of input that all panels go over before the next are read: what the second-level cache surely holds.
+/// Input bytes that all panels process before the next strip: fits the L2 cache.
 const STRIP_BYTES: usize = 384 << 10;
 
-/// The tile with as many rows and vectors as it is asked for.
+/// Runs the tile with the given number of rows and vectors.
 ///
-/// Each is a function of its own: all of them in one would take the compiler minutes. A combination whose vectors would not
-/// all stay in the instruction set's registers, or that has more vectors than the caller says, is no code: both are constants.
+/// Each tile is a separate function; compiling all of them into one takes minutes. Combinations that exceed the
+/// instruction set's registers or the caller's maximum generate no code, because both limits are constants.
 macro_rules! any_tile {
     ($simd:ident: $set:ident, $most:expr, $panel:expr, $input:expr, $output:expr, $pixels:expr, $($rows:literal)*) => {
         any_tile!(@ $simd: $set, $most, $panel, $input, $output, $pixels, $(($rows, 1) ($rows, 2) ($rows, 3) ($rows, 4))*)
@@ -78,7 +78,7 @@ impl ConvStep {
         }
     }
 
-    /// Some rows of panel `index`, and where they are written.
+    /// Some rows of panel `index`, and the offset of their output.
     #[inline(always)]
     fn panel<'a>(&'a self, packed: &'a PackedConv, index: usize, rows: Range<usize>) -> (Panel<'a>, usize) {
         let panel = Panel {
@@ -113,7 +113,8 @@ impl Run<'_, ConvStep> {
         let tallest = most_rows(S::REGISTERS);
         let most = S::LANES * most_vectors(S::REGISTERS, packed.rows.min(tallest));
         let strip = STRIP_BYTES / size_of::<f32>() / packed.channels(to - 1) / most * most;
-        // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
+        // No closures here: their bodies are compiled without the instruction set of the function that this is inlined
+        // into.
         for (first, len) in Tiles::new(pixels, most, strip.max(most)) {
             for index in packed.covering(from, to) {
                 let rows = packed.rows_of(index, from, to);
@@ -155,7 +156,7 @@ impl Run<'_, ConvStep> {
     }
 }
 
-/// An axis of pixels, cut into tiles of nearly the same number of vectors: start and length of each.
+/// An iterator over a pixel axis, cut into tiles of nearly equal vector counts. It yields the start and length of each.
 struct Tiles {
     start: usize,
     pixels: usize,
@@ -164,7 +165,7 @@ struct Tiles {
 }
 
 impl Tiles {
-    /// Tiles of whole vectors, but for the last, and of at most `most` pixels.
+    /// Tiles of at most `most` pixels. All but the last consist of whole vectors.
     #[inline(always)]
     fn new(pixels: usize, lanes: usize, most: usize) -> Tiles {
         Tiles { start: 0, pixels, lanes, most }
@@ -187,7 +188,7 @@ impl Iterator for Tiles {
     }
 }
 
-/// Most vectors of a tile of `rows` rows where so many stay in registers; 0 where not even a tile of one fits.
+/// Maximum vectors of a tile of `rows` rows without register spills; 0 if not even one vector fits.
 const fn most_vectors(registers: usize, rows: usize) -> usize {
     let mut vectors = MAX_VECTORS;
     while vectors > 0 && held(rows, vectors) > registers {
@@ -196,7 +197,7 @@ const fn most_vectors(registers: usize, rows: usize) -> usize {
     vectors
 }
 
-/// Most rows of a tile of one vector where so many stay in registers.
+/// Maximum rows of a one-vector tile without register spills.
 const fn most_rows(registers: usize) -> usize {
     let mut rows = MAX_ROWS;
     while held(rows, 1) > registers {
@@ -209,7 +210,7 @@ const fn most_rows(registers: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Registers of AVX-512 and NEON, AVX2, and plain arrays.
+    /// Register counts of AVX-512 and NEON, AVX2, and the portable kernel.
     const REGISTERS: [usize; 3] = [32, 15, 8];
 
     #[test]
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_panel_has_a_tile_for_the_vectors_of_the_panel() {
+    fn fewer_rows_never_allow_fewer_vectors() {
         for registers in REGISTERS {
             let most: Vec<_> = (1..=most_rows(registers)).map(|rows| most_vectors(registers, rows)).collect();
             assert!(most.is_sorted_by(|few, many| few >= many), "{most:?}");

@@ -1,11 +1,11 @@
-//! Pixel by pixel: rescaling, clamping, and the addition of two values.
+//! Elementwise operators: rescaling, clamping, and addition of two values.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::{Run, split};
 use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Affine, Clamp};
 
-/// `clamp((a + b) * scale + shift)`, with `b` and the rescaling left out where there are none.
+/// `clamp((a + b) * scale + shift)`; `b` and the rescaling are optional.
 #[derive(Debug)]
 pub(crate) struct ElementwiseStep {
     pub(crate) a: BufferLayout,

@@ -1,7 +1,7 @@
-//! Linear layers: one image is a vector, so the outputs are vectorised.
+//! Linear layers: an image is a vector, so the kernel vectorises over outputs.
 //!
-//! Sums run over the features in their order, one after the other: stopping after some channels and going on later gives
-//! the same bits as never stopping. That is what makes the running sums the scores of every narrower width.
+//! Sums accumulate over the features in order. Stopping after some channels and resuming later therefore gives the same
+//! bits, and the head's running sums are the logits of every narrower width.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::split;
@@ -38,7 +38,7 @@ impl LinearStep {
     }
 }
 
-/// Adds to each of a block's sums the products of `features` with its weights, `[features][BLOCK]`.
+/// Adds to a block's sums the products of `features` with its weights, `[features][BLOCK]`.
 pub(crate) fn accumulate(set: InstructionSet, sums: &mut [f32; BLOCK], features: &[f32], weights: &[f32]) {
     dispatch(set, Accumulate { sums, features, weights });
 }

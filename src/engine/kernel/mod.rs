@@ -1,6 +1,6 @@
-//! The arithmetic: each kernel computes the channels `from..to` of one value of one item, and touches no other.
+//! The compute kernels. Each computes channels `from..to` of one value of one item and writes nothing else.
 //!
-//! A kernel reads only channels that exist; what lies beyond them may be anything.
+//! A kernel reads only active channels; the contents of other channels are undefined.
 
 pub(crate) mod conv;
 pub(crate) mod elementwise;
@@ -12,18 +12,18 @@ mod tile;
 
 use super::buffer::BufferLayout;
 
-/// A step that is to compute channels `from..to` of its output.
+/// One call of a step: channels `from..to` of its output.
 struct Run<'a, S> {
     step: &'a S,
-    /// The memory that the step reads, from where its input begins or from the item's start.
+    /// Memory that the step reads, from the start of its input or of the item.
     input: &'a [f32],
-    /// The memory from where its output begins.
+    /// Memory from the start of its output.
     output: &'a mut [f32],
     from: usize,
     to: usize,
 }
 
-/// The memory before `output` begins, to read from, and that from there on, to write to.
+/// Splits an item at the start of `output`: memory to read, and memory to write.
 fn split<'a>(item: &'a mut [f32], output: &BufferLayout) -> (&'a [f32], &'a mut [f32]) {
     let (before, after) = item.split_at_mut(output.start);
     (before, after)

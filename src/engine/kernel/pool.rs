@@ -1,4 +1,4 @@
-//! Max and average pooling, with the rescaling and clamping that follow.
+//! Max and average pooling, fused with the rescaling and clamping that follow.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
 use super::{Run, split};
@@ -23,7 +23,7 @@ impl PoolStep {
     }
 }
 
-/// The window of nearly every network, which needs no look at the edges.
+/// The most common window, which needs no bounds handling.
 const HALVING: Window = Window { kernel: [2, 2], stride: [2, 2], before: [0, 0], after: [0, 0] };
 
 impl Kernel for Run<'_, PoolStep> {
@@ -50,7 +50,7 @@ impl Kernel for Run<'_, PoolStep> {
     }
 }
 
-/// What happens to each pixel that was pooled.
+/// The operations on each pooled pixel.
 #[derive(Clone, Copy)]
 struct Finish {
     scale: f32,
@@ -65,8 +65,8 @@ impl Finish {
     }
 }
 
-/// The largest of each two by two pixels. Four at a time, which is one vector everywhere: rows are short, and a loop over
-/// one is mostly its beginning and its end.
+/// 2x2 max pooling, four outputs at a time: one vector on every target. Rows are short, so a single
+/// vectorised loop would spend its time in the prologue and epilogue.
 #[inline(always)]
 fn halve<S: Simd>(simd: S, upper: &[f32], lower: &[f32], out: &mut [f32], finish: Finish) {
     let (fours, rest) = out.as_chunks_mut::<4>();
@@ -86,13 +86,13 @@ fn halve<S: Simd>(simd: S, upper: &[f32], lower: &[f32], out: &mut [f32], finish
     }
 }
 
-/// `f32::max` but for NaN, which would cost three instructions more.
+/// `f32::max` without NaN handling, which would cost three more instructions.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// Pixel `(y, x)` of channel `c`, from the part of the window that lies inside the input.
+/// Pixel `(y, x)` of channel `c`, pooled over the part of the window inside the input.
 #[inline(always)]
 fn pixel(step: &PoolStep, input: &[f32], c: usize, y: usize, x: usize) -> f32 {
     let Pool { kind, window } = step.pool;

@@ -1,46 +1,48 @@
-//! Repacks a value (im2row, one plane per channel) so that the pixels that a convolution reads for one tap are consecutive.
+//! Repacks a value (im2row, one plane per channel) so that the pixels that a convolution reads for one tap are
+//! contiguous.
 //!
-//! For strided convolutions, and for maps so small that a border would cost more than the copy: one copy of the plane
-//! per kernel column, each of the output's pitch, its rows sorted by their distance to a multiple of the stride.
+//! Used for strided convolutions, and for maps so small that a border would cost more than the copy. There is one copy
+//! of the plane per kernel column, with the output's row stride and rows grouped by their phase modulo the stride.
 
 use super::split;
 use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Shape, Window};
 
-/// A rearrangement, ready to run.
+/// A repacking, ready to run.
 #[derive(Debug)]
 pub(crate) struct RepackStep {
     pub(crate) input: BufferLayout,
-    /// Its planes hold [`RepackedPlane`] copies, not rows and columns.
+    /// Its planes hold [`RepackedPlane`] copies instead of rows and columns.
     pub(crate) output: BufferLayout,
     pub(crate) plane: RepackedPlane,
 }
 
-/// The inside of a repacked plane: `[kernel column][row phase][rows][pitch]`.
+/// Layout of a repacked plane: `[kernel column][row phase][rows][pitch]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RepackedPlane {
     pub(crate) window: Window,
-    /// Rows of one phase.
+    /// Rows per phase.
     pub(crate) rows: usize,
-    /// Columns that the convolution makes.
+    /// Output columns of the convolution.
     pub(crate) columns: usize,
     /// Floats from one row to the next.
     pub(crate) pitch: usize,
 }
 
 impl RepackedPlane {
-    /// The arrangement of an input of this shape, for a convolution of `columns` columns whose output has this pitch.
+    /// The layout for an input of this shape and a convolution with `columns` output columns and this output row
+    /// stride.
     pub(crate) fn new(window: Window, input: Shape, columns: usize, pitch: usize) -> RepackedPlane {
         let padded = input.height + window.before[0] + window.after[0];
         RepackedPlane { window, rows: padded.div_ceil(window.stride[0]), columns, pitch }
     }
 
-    /// Floats of a plane.
+    /// Floats per plane.
     pub(crate) fn len(&self) -> usize {
         self.window.kernel[1] * self.window.stride[0] * self.rows * self.pitch
     }
 
-    /// Where the pixels of the tap in row `ky` and column `kx` of the kernel begin in a plane.
+    /// Offset in a plane of the pixels for the tap in kernel row `ky` and column `kx`.
     pub(crate) fn tap(&self, ky: usize, kx: usize) -> usize {
         let stride = self.window.stride[0];
         self.row(kx, ky % stride, ky / stride)
@@ -52,7 +54,7 @@ impl RepackedPlane {
 }
 
 impl RepackStep {
-    /// Rearranges channels `from..to`.
+    /// Repacks channels `from..to`.
     pub(crate) fn run(&self, item: &mut [f32], from: usize, to: usize) {
         let (input, output) = split(item, &self.output);
         let input = &input[self.input.start..];
@@ -63,13 +65,13 @@ impl RepackStep {
         }
     }
 
-    /// All rows of each copy at once, where they are as far apart as the input's: to call a function for each of rows so
-    /// short takes longer than to copy them.
+    /// Copies all rows at once, for an input and an output of equal row stride. Rows are so short that one call per row
+    /// takes longer than the copy.
     fn shift_plane(&self, input: &[f32], plane: &mut [f32], c: usize) {
         let RepackedPlane { window, rows, columns, pitch } = self.plane;
         let Shape { height, width, .. } = self.input.shape;
         let [top, left] = window.before;
-        // Up to the last pixel: what follows may lie outside the item.
+        // Ends at the last pixel; memory beyond it may be outside the item.
         let pixels = &input[self.input.row(c, 0)..][..(height - 1) * pitch + width];
         for (kx, copy) in plane.chunks_exact_mut(rows * pitch).enumerate() {
             let (above, rest) = copy.split_at_mut(top * pitch);
@@ -80,7 +82,7 @@ impl RepackStep {
             let [zeros, skip] = [left.saturating_sub(kx).min(inside.len()), kx.saturating_sub(left).min(pixels.len())];
             let len = (inside.len() - zeros).min(pixels.len() - skip);
             inside[zeros..zeros + len].copy_from_slice(&pixels[skip..skip + len]);
-            // What came from a neighbouring row, or from between rows, lies outside. Column by column: these are few.
+            // Clears what came from a neighbouring row or from between rows, column by column: these columns are few.
             let end = (width + left).saturating_sub(kx).min(columns);
             for x in (0..zeros.min(columns)).chain(end..columns) {
                 inside[x..].iter_mut().step_by(pitch).for_each(|pixel| *pixel = 0.0);
@@ -132,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whole_planes_hold_what_single_rows_do(
+        fn copying_whole_planes_equals_copying_rows(
             [height, width] in prop::array::uniform2(1usize..9),
             kernel in prop::array::uniform2(1usize..6),
             [top, left, below, right] in prop::array::uniform4(0usize..5),

@@ -1,28 +1,28 @@
-//! The processor's vectors, and the choice among them at run time: one source, compiled once per instruction set.
+//! SIMD vectors and run-time dispatch: one source, compiled once per instruction set.
 //!
-//! A value of a type that is [`Simd`] proves that the processor has the instructions: [`dispatch`] alone makes them.
-//! With [`super::tile`] this is the only file with `unsafe`.
+//! A value of a type that implements [`Simd`] is a token: proof that the processor has the instructions. Only
+//! [`dispatch`] creates tokens. Together with [`super::tile`] this is the only file with `unsafe`.
 
 #[cfg(target_arch = "aarch64")]
 use core::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 
-/// Vectors of an instruction set.
+/// The vectors of an instruction set.
 pub(crate) trait Simd: Copy {
-    /// Numbers in a vector; at most [`MAX_LANES`].
+    /// Lanes per vector; at most [`MAX_LANES`].
     const LANES: usize;
-    /// Most vectors that a tile may hold at once without one of them being spilled to memory. Where every register is
-    /// counted, the compiler has none left and spills a sum at each tap, so this is less than the processor has.
+    /// Maximum vectors that a tile may keep live without spills. It can be less than the processor's register count:
+    /// with all registers in use the compiler spills a sum at each tap.
     const REGISTERS: usize;
-    /// Is a fused multiply-add one instruction?
+    /// Whether fused multiply-add is a single instruction.
     const FUSED: bool;
     /// One vector of `f32`.
     type V: Copy;
 
-    /// Runs `kernel` in a function of its own, compiled for this instruction set.
+    /// Runs `kernel` in a separate function that is compiled for this instruction set.
     fn call<K: Kernel>(self, kernel: K);
-    /// All lanes `value`.
+    /// A vector with `value` in every lane.
     fn splat(self, value: f32) -> Self::V;
     /// `a * b + c`, lane by lane.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -42,33 +42,33 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: Self::V, count: usize) {
         let mut lanes = [0.0f32; MAX_LANES];
-        // SAFETY: `lanes` has room for every instruction set's vector, and the caller answers for `to`.
+        // SAFETY: `lanes` fits the vector of every instruction set, and the caller guarantees `to`.
         unsafe {
             self.store(lanes.as_mut_ptr(), value);
             core::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
         }
     }
 
-    /// `a * b + c` for single numbers, fused where that costs nothing: for loops that the compiler vectorises itself.
+    /// Scalar `a * b + c`, fused if that is one instruction: for loops that the compiler vectorises.
     #[inline(always)]
     fn scalar_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if Self::FUSED { a.mul_add(b, c) } else { a * b + c }
     }
 }
 
-/// The longest vector of any instruction set, in `f32`.
+/// Lanes of the longest vector of any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
 
 /// Work that is compiled for every instruction set.
 ///
-/// `run` and all that it calls must be `#[inline(always)]`, and no vector may be touched in a closure: what is not inlined
-/// is compiled for the baseline only, and its vectors travel through memory.
+/// `run` and everything it calls must be `#[inline(always)]`, and closures must not touch vectors. Code that is not
+/// inlined is compiled for the baseline and passes its vectors through memory.
 pub(crate) trait Kernel {
-    /// Does the work.
+    /// Runs the work.
     fn run<S: Simd>(self, simd: S);
 }
 
-/// The instruction sets, the best first.
+/// The instruction sets, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionSet {
@@ -76,25 +76,25 @@ pub enum InstructionSet {
     Avx512,
     /// x86-64 with AVX2 and FMA.
     Avx2,
-    /// 64-bit Arm.
+    /// 64-bit Arm with NEON.
     Neon,
-    /// Whatever the compiler makes of plain loops.
+    /// Plain loops, vectorised by the compiler for the baseline.
     Portable,
 }
 
 impl InstructionSet {
-    /// Every instruction set that this processor has, the best first.
+    /// All instruction sets of this processor, best first.
     pub fn available() -> Vec<InstructionSet> {
         use InstructionSet::*;
         [Avx512, Avx2, Neon, Portable].into_iter().filter(|set| set.is_available()).collect()
     }
 
-    /// The best one that this processor has.
+    /// The best instruction set of this processor.
     pub fn best() -> InstructionSet {
         *InstructionSet::available().first().unwrap_or(&InstructionSet::Portable)
     }
 
-    /// Numbers in a vector.
+    /// Lanes per vector.
     pub(crate) fn lanes(self) -> usize {
         match self {
             InstructionSet::Avx512 => 16,
@@ -118,7 +118,7 @@ impl InstructionSet {
     }
 }
 
-/// Runs `kernel` with the instructions of `set`, or portably where the processor lacks them.
+/// Runs `kernel` with the instructions of `set`, or portably if the processor lacks them.
 pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) {
     match set {
         #[cfg(target_arch = "x86_64")]
@@ -131,13 +131,13 @@ pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) {
     }
 }
 
-/// Plain arrays.
+/// Plain arrays as vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable(());
 
 impl Simd for Portable {
     const LANES: usize = 8;
-    // Eight floats take two of the sixteen registers that every x86-64 processor has.
+    // Eight floats take two of the sixteen SSE registers of every x86-64 processor.
     const REGISTERS: usize = 8;
     const FUSED: bool = false;
     type V = [f32; 8];
@@ -172,13 +172,13 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
-        // SAFETY: the caller answers for eight readable floats; arrays of floats are aligned as floats are.
+        // SAFETY: the caller guarantees eight readable floats; an array of floats has the alignment of a float.
         unsafe { from.cast::<Self::V>().read() }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Self::V) {
-        // SAFETY: the caller answers for eight writable floats; arrays of floats are aligned as floats are.
+        // SAFETY: the caller guarantees eight writable floats; an array of floats has the alignment of a float.
         unsafe { to.cast::<Self::V>().write(value) }
     }
 }
@@ -232,20 +232,20 @@ macro_rules! simd {
 
             #[inline(always)]
             unsafe fn load(self, from: *const f32) -> Self::V {
-                // SAFETY: the caller answers for the floats, the token for the instructions.
+                // SAFETY: the caller guarantees the floats, the token the instructions.
                 unsafe { $load(from) }
             }
 
             #[inline(always)]
             unsafe fn store(self, to: *mut f32, value: Self::V) {
-                // SAFETY: the caller answers for the floats, the token for the instructions.
+                // SAFETY: the caller guarantees the floats, the token the instructions.
                 unsafe { $store(to, value) }
             }
 
             $(
                 #[inline(always)]
                 unsafe fn store_first(self, $to: *mut f32, $value: Self::V, $count: usize) {
-                    // SAFETY: the caller answers for the floats, the token for the instructions.
+                    // SAFETY: the caller guarantees the floats, the token the instructions.
                     unsafe { $store_first }
                 }
             )?

@@ -1,23 +1,24 @@
 //! The microkernel of every convolution: a tile of `ROWS` output channels by `P` vectors of consecutive pixels.
 //!
-//! For each tap it loads `P` vectors of input, broadcasts `ROWS` weights and does `ROWS * P` multiply-adds in registers.
-//! Bounds are checked once per tile, not once per load. With [`super::simd`] this is the only file with `unsafe`.
+//! For each tap it loads `P` input vectors, broadcasts `ROWS` weights and performs `ROWS * P` multiply-adds in
+//! registers. Bounds are checked once per tile, not once per load. Together with [`super::simd`] this is the only file
+//! with `unsafe`.
 
 use super::simd::{Kernel, Simd};
 use crate::engine::graph::Clamp;
 
-/// What the tiles of some rows of one panel have in common.
+/// The parameters that the tiles of some rows of one panel share.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a> {
-    /// `[input channels][taps][stride]`, from the first row that is computed.
+    /// `[input channels][taps][stride]`, from the first computed row.
     pub(crate) weights: &'a [f32],
-    /// Weights from one tap to the next: the rows that the panel was packed with.
+    /// Weights from one tap to the next: the row count that the panel was packed with.
     pub(crate) stride: usize,
-    /// One for each row that is computed.
+    /// One per computed row.
     pub(crate) bias: &'a [f32],
-    /// Input channels that are read.
+    /// Number of input channels to read.
     pub(crate) channels: usize,
-    /// Where each tap's pixel lies, relative to the tap at the top left, within an input channel.
+    /// Offset of each tap relative to the top left one, within an input channel.
     pub(crate) taps: &'a [usize],
     /// Floats from one input channel to the next.
     pub(crate) input_plane: usize,
@@ -26,19 +27,19 @@ pub(crate) struct Panel<'a> {
     pub(crate) clamp: Clamp,
 }
 
-/// A tile: `pixels` pixels, at most `P` vectors of them and more than `P - 1`, of `ROWS` rows.
+/// A tile of `ROWS` rows by `pixels` pixels, where `(P - 1) * LANES < pixels <= P * LANES`.
 ///
 /// Running it panics if `input`, `output`, or the panel's weights or bias are too short.
 pub(crate) struct Tile<'a, const ROWS: usize, const P: usize> {
     pub(crate) panel: &'a Panel<'a>,
-    /// From the first pixel's top left tap in the first input channel on; whole vectors are read.
+    /// Starts at the first pixel's top left tap in the first input channel. Whole vectors are read.
     pub(crate) input: &'a [f32],
-    /// From the first pixel of the first row on; only `pixels` floats of each row are written.
+    /// Starts at the first pixel of the first row. Exactly `pixels` floats of each row are written.
     pub(crate) output: &'a mut [f32],
     pub(crate) pixels: usize,
 }
 
-/// Vectors that a tile holds at each tap: its sums, its pixels and a weight.
+/// Live vectors of a tile at each tap: the sums, the pixels and one weight.
 pub(crate) const fn held(rows: usize, vectors: usize) -> usize {
     rows * vectors + vectors + 1
 }
@@ -68,7 +69,8 @@ fn compute<S: Simd, const ROWS: usize, const P: usize>(
     assert!(panel.weights.len() >= (steps - 1) * stride + ROWS);
     assert!(output.len() >= (ROWS - 1) * panel.output_plane + pixels);
 
-    // No closures here: their bodies would be compiled without the instruction set that this is inlined into.
+    // No closures here: their bodies are compiled without the instruction set of the function that this is inlined
+    // into.
     let mut sums = [[simd.splat(0.0); P]; ROWS];
     for (sums, &bias) in sums.iter_mut().zip(panel.bias) {
         *sums = [simd.splat(bias); P];
@@ -77,8 +79,8 @@ fn compute<S: Simd, const ROWS: usize, const P: usize>(
     let mut plane = input.as_ptr();
     for _ in 0..channels {
         for &tap in taps {
-            // SAFETY: a channel's plane, the tap in it and `P` vectors from there end inside `input`, by the second
-            // assertion; the weights of this step end inside `panel.weights`, by the third.
+            // SAFETY: by the second assertion a channel's plane, the tap in it and the `P` vectors from there end
+            // inside `input`. By the third the weights of this step end inside `panel.weights`.
             unsafe {
                 let mut pixels = [simd.splat(0.0); P];
                 for (p, pixels) in pixels.iter_mut().enumerate() {
@@ -91,7 +93,7 @@ fn compute<S: Simd, const ROWS: usize, const P: usize>(
                     }
                 }
             }
-            // After the last step this may point outside, and is not read.
+            // After the last step this may point out of bounds; it is not read.
             weights = weights.wrapping_add(stride);
         }
         plane = plane.wrapping_add(input_plane);
@@ -113,7 +115,7 @@ fn write<S: Simd, const ROWS: usize, const P: usize>(
         let start = output[row * panel.output_plane..][..pixels].as_mut_ptr();
         for (p, &sum) in sums.iter().enumerate() {
             let value = simd.clamp(sum, low, high);
-            // SAFETY: `start` begins a slice of `pixels` floats, of which `p` whole vectors lie before this one.
+            // SAFETY: `start` points to a slice of `pixels` floats, and `p` whole vectors of it precede this one.
             unsafe {
                 let to = start.add(p * S::LANES);
                 if p + 1 < P { simd.store(to, value) } else { simd.store_first(to, value, last) }

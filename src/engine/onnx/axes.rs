@@ -1,8 +1,8 @@
-//! The axes of a value that depends on the image, as the file sees them: which of them are channels, rows and columns.
+//! The axes of an activation as the file sees them: which are channels, rows and columns.
 //!
-//! Flattening, squeezing and the like move no number of an image, they only name axes anew. So each axis is a run of
-//! channels, rows and columns that lie one inside the other, or nothing of them (an axis of length 1), or the batch. A
-//! Transpose changes the order of the runs, which only what works pixel by pixel or over whole axes may read.
+//! Reshapes move no data; they only regroup axes. Each axis is therefore the batch, a contiguous group of channels,
+//! rows and columns, or empty (length 1). A Transpose changes the order of the groups; only elementwise operators and
+//! operators over whole axes accept that.
 
 use super::tensor::{Int, position};
 use super::{MAX_RANK, text};
@@ -12,14 +12,14 @@ use crate::engine::graph::Shape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     Batch,
-    /// From one of channels (0), rows (1) and columns (2) to before another; empty where they are equal.
+    /// From channels (0), rows (1) or columns (2) to before another of them; empty if equal.
     Run {
         from: usize,
         to: usize,
     },
 }
 
-/// The axes of a value, outermost first.
+/// The axes of an activation, outermost first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Axes(pub(super) Vec<Axis>);
 
@@ -27,7 +27,7 @@ const UNIT: Axis = Axis::Run { from: 0, to: 0 };
 const FEATURES: Axis = Axis::Run { from: 0, to: 3 };
 
 impl Axis {
-    /// Its length, for one image.
+    /// Its length for one image.
     pub(super) fn len(self, shape: Shape) -> usize {
         match self {
             Axis::Batch => 1,
@@ -35,7 +35,7 @@ impl Axis {
         }
     }
 
-    /// Does it run over channels (0), rows (1) or columns (2)?
+    /// Whether it includes channels (0), rows (1) or columns (2).
     pub(super) fn covers(self, which: usize) -> bool {
         matches!(self, Axis::Run { from, to } if (from..to).contains(&which))
     }
@@ -52,18 +52,18 @@ impl Axes {
         self.0.len()
     }
 
-    /// Is it `[N, C, H, W]`?
+    /// Whether the axes are `[N, C, H, W]`.
     pub(super) fn is_nchw(&self, shape: Shape) -> bool {
         let lens: Vec<usize> = self.0.iter().map(|axis| axis.len(shape)).collect();
         self.is_ordered(shape) && lens == [1, shape.channels, shape.height, shape.width]
     }
 
-    /// Do channels, rows and columns come in this order, as they lie in memory?
+    /// Whether channels, rows and columns are in memory order.
     pub(super) fn is_ordered(&self, shape: Shape) -> bool {
         self.runs(shape).is_sorted()
     }
 
-    /// Where the axes longer than 1 begin and end.
+    /// The groups of all axes longer than 1.
     fn runs(&self, shape: Shape) -> impl Iterator<Item = (usize, usize)> {
         self.0.iter().filter_map(move |&axis| match axis {
             Axis::Run { from, to } if axis.len(shape) > 1 => Some((from, to)),
@@ -71,17 +71,18 @@ impl Axes {
         })
     }
 
-    /// Has another value of the same shape these axes, so that each number meets the one of its own channel and pixel?
+    /// Whether an activation of the same shape has matching axes, so that elementwise operators pair equal channels and
+    /// pixels.
     pub(super) fn matches(&self, other: &Axes, shape: Shape) -> bool {
         self.dims(shape, None) == other.dims(shape, None) && self.runs(shape).eq(other.runs(shape))
     }
 
-    /// Is the last axis that of the channels, and nothing else in it?
+    /// Whether the last axis is exactly the channels.
     pub(super) fn ends_with_channels(&self) -> bool {
         self.0.last() == Some(&Axis::Run { from: 0, to: 1 })
     }
 
-    /// Is all of an image in the last axis, for a linear layer to read?
+    /// Whether the last axis contains a whole image, as a linear layer requires.
     pub(super) fn is_flat(&self, shape: Shape) -> bool {
         match self.0.split_last() {
             Some((last, others)) => last.len(shape) == shape.len() && others.iter().all(|axis| axis.len(shape) == 1),
@@ -89,7 +90,7 @@ impl Axes {
         }
     }
 
-    /// With other features in the last axis.
+    /// The same axes with new features in the last one.
     pub(super) fn with_features(&self) -> Axes {
         let mut axes = self.0.clone();
         if let Some(last) = axes.last_mut() {
@@ -98,7 +99,7 @@ impl Axes {
         Axes(axes)
     }
 
-    /// What the file sees as the value's shape; the batch is `batch` where the file fixes it.
+    /// The shape as the file sees it. `batch` is the fixed batch size, if any.
     pub(super) fn dims(&self, shape: Shape, batch: Option<usize>) -> Vec<Int> {
         let of = |axis: &Axis| match (axis, batch) {
             (Axis::Batch, None) => Int::Batch(1),
@@ -108,7 +109,7 @@ impl Axes {
         self.0.iter().map(of).collect()
     }
 
-    /// For messages: `[N, 16, 8, 8]`.
+    /// The shape for messages: `[N, 16, 8, 8]`.
     pub(super) fn describe(&self, shape: Shape) -> String {
         text::list(self.0.iter().map(|axis| match axis {
             Axis::Batch => "N".to_owned(),
@@ -116,12 +117,12 @@ impl Axes {
         }))
     }
 
-    /// Where an axis is that may be counted from the end.
+    /// Index of an axis; negative numbers count from the end.
     pub(super) fn position(&self, axis: i64) -> Result<usize, String> {
         position(axis, self.rank()).ok_or_else(|| format!("axis {axis} of {} axes", self.rank()))
     }
 
-    /// Positions of axes, each once.
+    /// Indices of axes, sorted, without duplicates.
     pub(super) fn positions(&self, axes: &[i64]) -> Result<Vec<usize>, String> {
         let mut positions = axes.iter().map(|&axis| self.position(axis)).collect::<Result<Vec<_>, _>>()?;
         positions.sort_unstable();
@@ -129,7 +130,7 @@ impl Axes {
         Ok(positions)
     }
 
-    /// Flattens the axes before `axis` into one and those from there on into another.
+    /// Flattens the axes before `axis` into one and the others into another.
     pub(super) fn flatten(&self, shape: Shape, batch: Option<usize>, axis: i64) -> Result<Axes, String> {
         let axis = if axis == self.rank() as i64 { self.rank() } else { self.position(axis)? };
         let dims = self.dims(shape, batch);
@@ -137,8 +138,8 @@ impl Axes {
         self.reshape(shape, batch, &[product(&dims[..axis]), product(&dims[axis..])])
     }
 
-    /// Reshapes to `target`, in which -1 is what is left. A number where the batch must be is taken for the batch: exporters
-    /// write the one that they were given as an example.
+    /// Reshapes to `target`, in which -1 is inferred. A number in the batch's position is accepted as the batch:
+    /// exporters write the batch size of their example input.
     pub(super) fn reshape(&self, shape: Shape, batch: Option<usize>, target: &[Int]) -> Result<Axes, String> {
         let refused = |why: &str| {
             let target = target.iter().map(|dim| match dim {
@@ -158,7 +159,8 @@ impl Axes {
         let has_batch = self.0.contains(&Axis::Batch);
         let position = target.iter().position(|dim| matches!(dim, Int::Batch(1)));
         let rest = |at: usize| [&target[..at], &target[at + 1..]].concat();
-        // Where the batch may be in the target: where it is named, else in front, or nowhere if the file has one image only.
+        // Candidate positions of the batch in the target: where it is named, else in front, or nowhere if the batch is
+        // one image.
         let candidates: Vec<(Option<usize>, Vec<Int>)> = match (has_batch, position) {
             (true, Some(at)) => vec![(Some(at), rest(at))],
             (true, None) if target.is_empty() => vec![],
@@ -168,7 +170,7 @@ impl Axes {
         };
         for (at, rest) in candidates {
             let front = at.map(|at| target[at]);
-            // A batch of -1 is what is left: then nothing else may be.
+            // If the batch is -1, no other dimension may be inferred.
             let plausible = match front {
                 Some(Int::Known(-1)) => !rest.contains(&Int::Known(-1)),
                 Some(Int::Known(number)) => number >= 1 && batch.is_none_or(|batch| batch as i64 == number),
@@ -187,7 +189,7 @@ impl Axes {
         Err(refused(""))
     }
 
-    /// Removes axes of length 1: those given, or all.
+    /// Removes the given axes, or all axes of length 1.
     pub(super) fn squeeze(&self, shape: Shape, batch: Option<usize>, axes: Option<&[i64]>) -> Result<Axes, String> {
         let is_one = |axis: Axis| if axis == Axis::Batch { batch == Some(1) } else { axis.len(shape) == 1 };
         let gone = match axes {
@@ -213,13 +215,13 @@ impl Axes {
         Ok(Axes((0..rank).filter_map(axis).collect()))
     }
 
-    /// The axes in another order, in which the batch stays before all that are longer than 1.
+    /// Reorders the axes. The batch must stay before all axes longer than 1.
     pub(super) fn permute(&self, shape: Shape, order: &[i64]) -> Result<Axes, String> {
         let order = order.iter().map(|&axis| self.position(axis)).collect::<Result<Vec<_>, _>>()?;
         let mut sorted = order.clone();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..self.rank()) {
-            return Err("by something that is no permutation".into());
+            return Err("by an invalid permutation".into());
         }
         let mut long = order.iter().filter(|&&at| self.0[at] == Axis::Batch || self.0[at].len(shape) > 1);
         if long.position(|&at| self.0[at] == Axis::Batch).is_some_and(|position| position > 0) {
@@ -228,12 +230,13 @@ impl Axes {
         Ok(Axes(order.iter().map(|&at| self.0[at]).collect()))
     }
 
-    /// Without the axes at these positions.
+    /// Removes the axes at these indices.
     pub(super) fn without(&self, gone: &[usize]) -> Axes {
         Axes(self.0.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, &axis)| axis).collect())
     }
 
-    /// For each channel the one number that a constant of `dims` has for it when it is broadcast to these axes.
+    /// The value per channel of a constant of shape `dims` broadcast to these axes; `None` if it varies within a
+    /// channel.
     pub(super) fn per_channel(&self, shape: Shape, dims: &[usize], values: &[f32]) -> Option<Vec<f32>> {
         if values.len() == 1 && dims.len() <= self.rank() {
             return Some(vec![values[0]; shape.channels]);
@@ -244,7 +247,7 @@ impl Axes {
         if !fits || values.is_empty() {
             return None;
         }
-        // How far apart two channels are, and the pixels of one, where the constant has channels at all.
+        // The stride between channels, if the constant varies by channel.
         let channels = axes.iter().zip(dims).position(|(axis, &dim)| axis.covers(0) && dim > 1);
         let Some(at) = channels else {
             return values.iter().all(|value| *value == values[0]).then(|| vec![values[0]; shape.channels]);
@@ -265,7 +268,7 @@ impl Axes {
     }
 }
 
-/// The runs of channels, rows and columns whose lengths are `dims`; one of these may be -1.
+/// Groups channels, rows and columns into axes of lengths `dims`, one of which may be -1.
 fn group(shape: Shape, dims: &[Int]) -> Option<Vec<Axis>> {
     let known = dims.iter().map(|dim| dim.known()).collect::<Option<Vec<i64>>>()?;
     let mut fixed = 1usize;
@@ -318,7 +321,7 @@ mod tests {
             (None, vec![batch, Int::Known(-1)]),
             (None, vec![batch, Int::Known(64)]),
             (None, known([-1, 64]).to_vec()),
-            // What an exporter writes for `len(x)`: the length of the example's batch.
+            // Exporters write the example's batch size for `len(x)`.
             (None, known([1, -1]).to_vec()),
             (None, known([5, -1]).to_vec()),
             (Some(1), known([1, 64]).to_vec()),
@@ -335,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mixes_images_or_channels_with_pixels_is_no_flattening() {
+    fn reshapes_that_mix_images_or_channels_with_pixels_are_refused() {
         let nchw = Axes::nchw();
         for (fixed, target) in [
             (None, known([-1, 32]).to_vec()),
@@ -353,8 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn axes_in_another_order_are_told_from_those_that_lie_in_memory() {
-        // As long as each other, so that lengths alone tell nothing.
+    fn reordered_axes_are_told_from_axes_in_memory_order() {
+        // Equal lengths, so lengths alone do not identify axes.
         let cube = Shape { channels: 4, height: 4, width: 4 };
         let nchw = Axes::nchw();
         let last = nchw.permute(cube, &[0, 2, 3, 1]).unwrap();
@@ -366,14 +369,14 @@ mod tests {
         let row = [1.0, 2.0, 3.0, 4.0];
         assert_eq!(last.per_channel(cube, &[4], &row), Some(row.to_vec()));
         assert_eq!(last.per_channel(cube, &[4, 1], &row), None);
-        // Where one axis alone is longer than 1, there is no order.
+        // With only one axis longer than 1, order does not matter.
         assert!(nchw.permute(PIXEL, &[0, 2, 3, 1]).unwrap().is_flat(PIXEL));
         assert!(nchw.permute(cube, &[1, 0, 2, 3]).is_err());
         assert!(nchw.permute(cube, &[0, 1, 1, 2]).is_err());
     }
 
     #[test]
-    fn axes_of_length_one_come_and_go() {
+    fn axes_of_length_one_can_be_added_and_removed() {
         let nchw = Axes::nchw();
         let last = nchw.squeeze(PIXEL, None, Some(&[-1])).unwrap();
         assert_eq!(dims(&last, PIXEL), "[N, 8, 1]");

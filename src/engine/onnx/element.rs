@@ -1,8 +1,8 @@
-//! The types of numbers in a file: how each is written, and what each is called.
+//! The number types of a file: encoding and names.
 
 use super::tensor::{Data, Int};
 
-/// ONNX's number for float32, the type of images and weights.
+/// ONNX's code for float32, the type of images and weights.
 pub(super) const FLOAT: i32 = 1;
 pub(super) const DOUBLE: i32 = 11;
 pub(super) const FLOAT16: i32 = 10;
@@ -18,20 +18,20 @@ const BOOL: i32 = 9;
 const UINT32: i32 = 12;
 const UINT64: i32 = 13;
 
-/// How to have numbers of another type made float32.
+/// How to convert other types to float32.
 pub(super) const TO_FLOAT32: &str = "float32 is: convert the network with model.float() and export it again";
 
-/// How a number is written.
+/// The encoding of a number.
 #[derive(Clone, Copy)]
 pub(super) enum Element {
     F32,
     F64,
-    /// Of so many bytes.
+    /// With this number of bytes.
     Signed(usize),
     Unsigned(usize),
 }
 
-/// The way to read numbers of a type, or what to do instead.
+/// The encoding of a type, or what is supported instead.
 pub(super) fn element(data_type: i32) -> Result<Element, &'static str> {
     match data_type {
         FLOAT => Ok(Element::F32),
@@ -97,7 +97,7 @@ impl Element {
     }
 }
 
-/// A type's name as PyTorch and NumPy have it.
+/// Name of a type, as in PyTorch and NumPy.
 pub(super) fn type_name(data_type: i32) -> &'static str {
     match data_type {
         FLOAT => "float32",

@@ -1,33 +1,33 @@
-//! Weights that lie in a file of their own beside the model file, as exporters write them for all but small networks.
+//! External data: weights in files beside the model file, as exporters write them for large networks.
 //!
-//! The engine opens no file: whoever loads a model says how such a file is read, and this module decides what may be asked for.
+//! The engine opens no files. The caller provides [`DataFiles`], and this module decides which reads are allowed.
 
 use std::error::Error;
 
 use super::{LoadError, MAX_FILE_BYTES, at_most, text};
 
-/// The data files beside a model file.
+/// Reads the data files beside a model file.
 pub trait DataFiles {
-    /// Reads `len` bytes from `offset` on of the file at `location`: a relative path without `..`, seen from the model file's
-    /// folder.
+    /// Reads `len` bytes at `offset` of the file at `location`, a path relative to the model file's folder without
+    /// `..`.
     ///
     /// # Errors
-    /// Why not: the file is missing, too short, or outside the folder.
+    /// If the file is missing, too short, or outside the folder.
     fn read(&mut self, location: &str, offset: u64, len: usize) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
 }
 
-/// Where a tensor's bytes are.
+/// The location of a tensor's data.
 pub(super) struct Reference {
     location: String,
     offset: u64,
     len: Option<u64>,
 }
 
-/// Reads tensors, and counts what it has read.
+/// Reads tensors and counts the bytes.
 pub(super) struct External<'a> {
-    /// None where a model is bytes without a folder.
+    /// `None` for a model without a folder.
     files: Option<&'a mut dyn DataFiles>,
-    /// Bytes read so far, the model file included.
+    /// Bytes read so far, including the model file.
     total: usize,
 }
 
@@ -36,19 +36,19 @@ impl<'a> External<'a> {
         External { files, total: model_bytes }
     }
 
-    /// The `expected` bytes of the tensor `name`.
+    /// Reads the tensor `name`, which must have `expected` bytes.
     pub(super) fn read(&mut self, name: &str, reference: &Reference, expected: usize) -> Result<Vec<u8>, LoadError> {
         let malformed = |what: String| LoadError::malformed(name, what);
         let location = text::name(&reference.location);
         let Some(files) = self.files.as_deref_mut() else {
             return Err(malformed(format!(
-                "its data lie in another file, {location}, which is not at hand for a model without a folder; load the model by \
+                "its data are in another file, {location}, which is not at hand for a model without a folder; load the model by \
                  its path, or export with external_data=False"
             )));
         };
         if reference.len.is_some_and(|len| len != expected as u64) {
             let len = reference.len.unwrap_or_default();
-            return Err(malformed(format!("its dimensions ask for {expected} bytes, but it has {len} in {location}")));
+            return Err(malformed(format!("its dimensions require {expected} bytes, but it has {len} in {location}")));
         }
         self.total = self.total.saturating_add(expected);
         at_most("the number of bytes of the model and its data files", self.total, MAX_FILE_BYTES)?;
@@ -63,7 +63,7 @@ impl<'a> External<'a> {
 }
 
 impl Reference {
-    /// From the entries of `external_data`.
+    /// Parses the entries of `external_data`.
     pub(super) fn new<'e>(
         name: &str,
         entries: impl Iterator<Item = (&'e str, &'e str)>,
@@ -72,25 +72,25 @@ impl Reference {
         for (key, value) in entries {
             let number = || {
                 let bad =
-                    || LoadError::malformed(name, format!("{} of its external data is no number", text::name(key)));
+                    || LoadError::malformed(name, format!("{} of its external data is not a number", text::name(key)));
                 value.parse::<u64>().map_err(|_| bad())
             };
             match key {
                 "location" => reference.location = value.to_owned(),
                 "offset" => reference.offset = number()?,
                 "length" => reference.len = Some(number()?),
-                // A checksum, or what later versions of the format add.
+                // A checksum, or keys of later versions of the format.
                 _ => (),
             }
         }
         if reference.location.is_empty() {
-            return Err(LoadError::malformed(name, "its data lie in another file, which is not named"));
+            return Err(LoadError::malformed(name, "its data are in another file, which is not named"));
         }
         Ok(reference)
     }
 }
 
-/// Does the path stay below the folder that it is seen from, as far as its text tells?
+/// Whether a relative path stays inside its base folder, judged by its text.
 fn is_confined(location: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != ".." && !part.contains(['\\', '\0', ':']);
     location.split('/').all(plain)

@@ -1,6 +1,6 @@
-//! What a file is that is no ONNX model, told from its first bytes, and what to do about it.
+//! Identifies files that are not ONNX models by their first bytes, and advises what to do.
 
-/// What to say of bytes that are recognised as something else.
+/// The advice for recognised files; `None` for others.
 pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     const PYTORCH: &str = "it is a PyTorch file (.pt, .pth) or another ZIP archive or pickle; export the network with torch.onnx.export(model, ...)";
     const LFS: &str = "it is a Git LFS pointer, not the model itself; run `git lfs pull` where it was cloned";
@@ -19,8 +19,8 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
         () if has(4, b"TFL3") => {
             "it is a TensorFlow Lite file; convert the model it came from with tf2onnx --inputs-as-nchw"
         }
-        () if has(4, b"ORTM") => "it is in ONNX Runtime's own format (.ort); use the .onnx file that it was made of",
-        // `saved_model_schema_version` 1, then a graph: an ONNX file begins with its IR version, 3 or later.
+        () if has(4, b"ORTM") => "it is in ONNX Runtime's own format (.ort); use the .onnx file that it was made from",
+        // `saved_model_schema_version` 1, then a graph. An ONNX file begins with its IR version, 3 or later.
         () if begins(&[0x08, 0x01, 0x12]) => {
             "it is a TensorFlow SavedModel; convert its folder with python -m tf2onnx.convert --saved-model FOLDER \
              --inputs-as-nchw INPUT"
@@ -29,19 +29,19 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
         () if begins(b"\x93NUMPY") => "it is a NumPy array, not a model",
         () if begins(b"\x89PNG") || begins(b"\xff\xd8\xff") || has(8, b"WEBP") => "it is an image, not a model",
         () if is_markup(bytes) => {
-            "it is an HTML or XML page, as a download link gives to who is not signed in; download the file itself"
+            "it is an HTML or XML page, perhaps a sign-in page behind a download link; download the file itself"
         }
         () if is_text(bytes) => "it is text, not a model",
         () => return None,
     })
 }
 
-/// Python's pickle, protocol 2 or later: what `torch.save` wrote before it wrote ZIP archives.
+/// Python's pickle, protocol 2 or later: `torch.save` before it wrote ZIP archives.
 fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
 }
 
-/// A length of eight bytes, then a JSON object of that length.
+/// An eight-byte length, then a JSON object of that length.
 fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((len, header)) = bytes.split_first_chunk::<8>() else { return false };
     u64::from_le_bytes(*len) < 1 << 32 && header.starts_with(b"{\"")
@@ -54,7 +54,7 @@ fn is_markup(bytes: &[u8]) -> bool {
     begins(b"<!doctype") || begins(b"<html") || begins(b"<?xml") || begins(b"<head") || begins(b"<svg")
 }
 
-/// Printable for as far as a message of protobuf never is: it begins with a key and a small number.
+/// Printable text. A protobuf message starts with a key and a small number, so it never matches.
 fn is_text(bytes: &[u8]) -> bool {
     let start = &bytes[..bytes.len().min(256)];
     let printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t' | 0x80..);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_files_are_known_by_their_first_bytes() {
+    fn other_file_types_are_recognised_by_their_first_bytes() {
         let safetensors = [&[64u8, 0, 0, 0, 0, 0, 0, 0][..], b"{\"weight\":"].concat();
         for (bytes, word) in [
             (&b""[..], "empty"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_not_taken_for_anything_else() {
+    fn a_model_is_not_mistaken_for_another_file_type() {
         assert_eq!(foreign(&[0x08, 0x0a, 0x12, 0x07, b'p', b'y', b't', b'o', b'r', b'c', b'h']), None);
         assert_eq!(foreign(&[0x08, 0x08, 0x3a, 0x80]), None);
     }

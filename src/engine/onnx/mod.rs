@@ -1,8 +1,8 @@
-//! ONNX files in, [`Graph`] and [`Metadata`] out; nothing in a file is trusted.
+//! Reads ONNX files into a [`Graph`] and [`Metadata`]. The file is untrusted: no input causes a panic.
 //!
-//! [`parse`] decodes the file through tract and is the only place that names it; what comes out are plain [`node`]s and
-//! [`tensor`]s. [`lower`] turns them into layers: it follows the [`axes`] of what depends on the image, and computes with
-//! [`fold`] what does not. No input makes any of it panic.
+//! [`parse`] decodes the file through tract and is the only file that names tract. It returns plain [`node`]s and
+//! [`tensor`]s. [`lower`] turns them into layers: it tracks the [`axes`] of activations, and computes constants with
+//! [`fold`].
 
 mod axes;
 mod element;
@@ -24,97 +24,97 @@ use super::triangular::NotTriangular;
 pub use external::DataFiles;
 pub(crate) use text::clip;
 
-/// Largest model file that is read, in bytes, its data files included.
+/// Maximum bytes of a model file, including its data files.
 pub const MAX_FILE_BYTES: usize = 512 << 20;
-/// Most nodes in a graph.
+/// Maximum nodes of a graph.
 const MAX_NODES: usize = 4096;
-/// Most channels of a layer, or outputs of a linear layer: widths are exact for so many.
+/// Maximum channels of a layer, or outputs of a linear layer. Widths are exact up to this count.
 const MAX_CHANNELS: usize = 1_000_000;
-/// Most rows or columns of an image.
+/// Maximum rows or columns of an image.
 const MAX_SIDE: usize = 4096;
-/// Most numbers that the memory of one image may hold: 128 MiB.
+/// Maximum floats of memory per image: 128 MiB.
 pub(super) const MAX_ITEM_LEN: usize = 1 << 25;
-/// Most multiplications or comparisons that one image may take at full width: tens of seconds on one core, where the largest
-/// network of ImageNet takes less than a third.
+/// Maximum multiplications and comparisons per image at full width: tens of seconds on one core, and more than three
+/// times the largest ImageNet networks.
 const MAX_WORK: usize = 1 << 37;
-/// Most weights of all layers: no file holds more, but layers may share what it holds.
+/// Maximum weights of all layers. No file holds more, but layers may share weights.
 const MAX_WEIGHTS: usize = MAX_FILE_BYTES / size_of::<f32>();
-/// Most axes of a value.
+/// Maximum axes of a value.
 const MAX_RANK: usize = 32;
-/// Most numbers that all constants together may hold which the file computes from others.
+/// Maximum numbers in all computed constants of a file.
 const MAX_FOLDED: usize = 1 << 28;
-/// Of these, so many for each number that the file holds, and so many in any case: a small file takes little memory.
+/// The limit for a file: a multiple of the numbers that it holds, plus a constant, so that a small file takes little memory.
 const FOLDED_PER_NUMBER: usize = 32;
 const FOLDED_ALWAYS: usize = 1 << 20;
 
-/// What a model file holds.
+/// The contents of a model file.
 pub(super) struct Contents {
     pub(super) graph: Graph,
     pub(super) metadata: Metadata,
-    /// What was left out because it makes no difference to an answer, a sentence each.
+    /// Parts that were left out because they change no prediction, one sentence each.
     pub(super) notes: Vec<String>,
 }
 
-/// Why a model file was refused. Every message has at most 300 characters.
+/// Why a model file was rejected. Every message has at most 300 characters.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file is larger than [`MAX_FILE_BYTES`].
     #[error("the file has {0} bytes; at most {MAX_FILE_BYTES} are read")]
     TooLarge(usize),
-    /// The bytes are no ONNX model, or a broken one.
+    /// The bytes are not an ONNX model, or a broken one.
     #[error("not a readable ONNX file: {0}")]
     NotOnnx(String),
-    /// A node uses an operator, or a setting of one, that this engine does not run.
+    /// A node uses an operator, or an option of an operator, that the engine does not support.
     #[error("node {node}: {what} is not supported; {allowed}")]
     Unsupported {
         /// Name of the node.
         node: String,
-        /// The operator or setting.
+        /// The operator or option.
         what: String,
         /// What is supported instead, or what to do.
         allowed: String,
     },
-    /// A node contradicts itself or its neighbours.
+    /// A node is inconsistent in itself or with its neighbours.
     #[error("node {node}: {what}")]
     Malformed {
         /// Name of the node.
         node: String,
-        /// What is wrong with it.
+        /// The problem.
         what: String,
     },
-    /// The graph as a whole is not an image classifier of the kind served here.
+    /// The graph as a whole is not a supported image classifier.
     #[error("{0}")]
     NotAClassifier(String),
-    /// A count or extent is beyond what is served.
+    /// A count or size exceeds a limit.
     #[error("{what} is {value}; at most {limit} is served")]
     Limit {
-        /// What is too large.
+        /// The quantity.
         what: String,
-        /// How large it is.
+        /// Its value.
         value: usize,
-        /// What is allowed.
+        /// The limit.
         limit: usize,
     },
     /// A hidden layer reads a channel that a narrower width lacks.
     #[error(transparent)]
     NotTriangular(#[from] NotTriangular),
-    /// The file's metadata contradict the model or themselves.
+    /// The metadata are invalid or contradict the model.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
 }
 
 impl LoadError {
-    /// The node or tensor `name` is wrong.
+    /// The node or tensor `name` is malformed.
     fn malformed(name: &str, what: impl AsRef<str>) -> LoadError {
         LoadError::Malformed { node: text::name(name), what: text::clip(what.as_ref(), 220) }
     }
 }
 
-/// Reads a model file; `files` are the data files beside it, where there is a folder.
+/// Reads a model file. `files` reads the data files beside it, if it has a folder.
 ///
 /// # Errors
-/// Says what in the file is wrong, and where.
+/// [`LoadError`] names the problem and its position.
 pub(super) fn read(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<Contents, LoadError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge(bytes.len()));

@@ -1,4 +1,4 @@
-//! One ONNX node as plain data, and its attributes by name and type.
+//! One ONNX node as plain data, with typed access to its attributes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use super::{LoadError, text};
 /// One ONNX node of the standard operators.
 #[derive(Debug)]
 pub(super) struct ParsedNode {
-    /// Its name, or that of its first output; for messages.
+    /// Its name, or the name of its first output; for messages.
     pub(super) name: String,
     pub(super) operator: String,
-    /// Names of what it reads; an empty one was left out.
+    /// Names of its inputs; empty if omitted.
     pub(super) inputs: Vec<String>,
-    /// Names of what it computes; an empty one is not wanted.
+    /// Names of its outputs; empty if unused.
     pub(super) outputs: Vec<String>,
     pub(super) attributes: HashMap<String, Attribute>,
 }
@@ -28,7 +28,7 @@ pub(super) enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Tensor(Arc<Tensor>),
-    /// A graph, a text list or anything else that no operator here has.
+    /// A graph, a list of strings, or another type that no supported operator has.
     Other,
 }
 
@@ -78,7 +78,7 @@ impl ParsedNode {
         match self.attributes.get(name) {
             None => Ok(default),
             Some(Attribute::Text(value)) => Ok(value),
-            Some(_) => Err(self.mistyped(name, "a text")),
+            Some(_) => Err(self.mistyped(name, "a string")),
         }
     }
 
@@ -86,12 +86,12 @@ impl ParsedNode {
         self.malformed(format!("attribute {attribute} must be {expected}"))
     }
 
-    /// The node contradicts itself or its neighbours.
+    /// An error about an inconsistent node.
     pub(super) fn malformed(&self, what: impl AsRef<str>) -> LoadError {
         LoadError::malformed(&self.name, what.as_ref())
     }
 
-    /// `what` the node does is beyond this engine; `allowed` says what is served, or what to do.
+    /// An error about an unsupported node. `what` names the feature; `allowed` states what is supported, or what to do.
     pub(super) fn unsupported(&self, what: impl AsRef<str>, allowed: impl AsRef<str>) -> LoadError {
         LoadError::Unsupported {
             node: text::name(&self.name),

@@ -1,7 +1,7 @@
-//! Decodes an ONNX file through tract: the only file that names it.
+//! Decodes an ONNX file through tract. No other file names tract.
 //!
-//! What comes out is plain data: the image, constants, nodes in order. Knows no layer and no width. tract's own types and
-//! shapes are not asked for: it panics at some files, and says nothing of the integers that shapes are made of.
+//! The result is plain data: the image, constants, and nodes in order. It must not know layers or widths. tract's own
+//! type and shape inference is not used: it panics on some files, and does not give the integers of shape arithmetic.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use super::node::{Attribute, ParsedNode};
 use super::tensor::{Tensor, bulk, volume};
 use super::{LoadError, MAX_CHANNELS, MAX_FILE_BYTES, MAX_NODES, MAX_RANK, MAX_SIDE, at_most, format, text};
 
-/// The oldest operator set that is read.
+/// The oldest supported operator set.
 const OLDEST_OPSET: i64 = 13;
-/// The newest whose changes to the operators read here are known.
+/// The newest operator set whose changes were reviewed for the operators used here.
 const NEWEST_OPSET: i64 = 28;
 
-/// A file's graph as plain data.
+/// The graph of a file as plain data.
 pub(super) struct File {
-    /// Name of the graph's one input.
+    /// Name of the graph's only input.
     pub(super) image: String,
     /// Its dimensions, `[N, channels, rows, columns]`; `None` where symbolic.
     pub(super) dims: Vec<Option<usize>>,
     /// Initializers by name.
     pub(super) constants: HashMap<String, Arc<Tensor>>,
-    /// The nodes, each reading only what is written before it.
+    /// The nodes; each reads only earlier values.
     pub(super) nodes: Vec<ParsedNode>,
-    /// The name that the graph calls its output.
+    /// Name of the graph's output.
     pub(super) output: String,
     /// `metadata_props`
     pub(super) metadata: HashMap<String, String>,
 }
 
 impl File {
-    /// How many numbers it holds.
+    /// The count of numbers in the file.
     pub(super) fn numbers(&self) -> usize {
         let attributes = self.nodes.iter().flat_map(|node| node.attributes.values());
         let in_nodes: usize = attributes.map(Attribute::numbers).sum();
@@ -47,14 +47,14 @@ impl File {
     }
 }
 
-/// Reads the bytes of a file.
+/// Parses the bytes of a file.
 pub(super) fn parse(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<File, LoadError> {
     if let Some(what) = format::foreign(bytes) {
         return Err(LoadError::NotOnnx(what.into()));
     }
     let proto = tract_onnx::onnx().proto_model_for_read(&mut &*bytes).map_err(|error| {
         let cause = text::clip(&error.root_cause().to_string(), text::MAX_REASON);
-        LoadError::NotOnnx(format!("it is no ONNX model, or damaged ({cause})"))
+        LoadError::NotOnnx(format!("it is not an ONNX model, or it is damaged ({cause})"))
     })?;
     check_opset(&proto)?;
     let graph = proto.graph.ok_or_else(|| LoadError::NotOnnx("it holds no graph".into()))?;
@@ -117,7 +117,7 @@ fn output(graph: &GraphProto) -> Result<String, LoadError> {
     }
 }
 
-/// The image's name and dimensions.
+/// Name and dimensions of the image.
 fn image(graph: &GraphProto) -> Result<(String, Vec<Option<usize>>), LoadError> {
     let weights: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs: Vec<&ValueInfoProto> =
@@ -164,12 +164,12 @@ fn image(graph: &GraphProto) -> Result<(String, Vec<Option<usize>>), LoadError> 
     }
 }
 
-/// Is this the second or third dimension of an image whose channels come last?
+/// Whether this is the row or column dimension of a channels-last image.
 fn is_nhwc(dim: Option<usize>) -> bool {
     dim.is_none_or(|dim| dim > 4)
 }
 
-/// A dimension; `None` where it has a name, or no value.
+/// A dimension; `None` if it is symbolic or missing.
 fn dimension(dim: &tensor_shape_proto::Dimension) -> Option<usize> {
     match dim.value {
         Some(tensor_shape_proto::dimension::Value::DimValue(value)) => {
@@ -204,7 +204,7 @@ fn read_attribute(attribute: AttributeProto, external: &mut External) -> Result<
     const FLOATS: i32 = 6;
     const INTS: i32 = 7;
     let kind = match attribute.r#type {
-        // Files from before the field: take what is there.
+        // Old files lack the type field; infer it from the value.
         0 if attribute.t.is_some() => TENSOR,
         0 if !attribute.ints.is_empty() => INTS,
         0 if !attribute.floats.is_empty() => FLOATS,
@@ -224,7 +224,7 @@ fn read_attribute(attribute: AttributeProto, external: &mut External) -> Result<
     })
 }
 
-/// The numbers of a tensor, once their count is known to be what the dimensions say.
+/// Reads a tensor. The number of values must match the dimensions.
 fn read_tensor(tensor: TensorProto, external: &mut External) -> Result<Tensor, LoadError> {
     let name = if tensor.name.is_empty() { "(a constant)" } else { &tensor.name };
     let malformed = |what: String| LoadError::malformed(name, what);
@@ -257,7 +257,7 @@ fn read_tensor(tensor: TensorProto, external: &mut External) -> Result<Tensor, L
     };
     if held != count || !raw.len().is_multiple_of(kind.bytes()) {
         let dims = text::list(&dims);
-        return Err(malformed(format!("dimensions {dims} ask for {count} values, but {held} are there")));
+        return Err(malformed(format!("dimensions {dims} require {count} values, but there are {held}")));
     }
     let data = if raw.is_empty() {
         kind.read_fields(

@@ -1,7 +1,7 @@
-//! Values that a file computes without looking at the image: weights, and the integers that describe shapes.
+//! Values that do not depend on the image: weights, and integers of shape arithmetic.
 //!
-//! An integer may depend on the number of images in a batch, which a file need not fix, and may be unknown where this is
-//! all that can be said: then only what needs it fails.
+//! An integer may be a multiple of the batch size, which may be symbolic, or unknown. Only operators that need an
+//! unknown integer fail.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tensor {
     pub(super) dims: Vec<usize>,
-    /// As many as the product of `dims`, the last axis contiguous.
+    /// Row-major; the length is the product of `dims`.
     pub(super) data: Data,
 }
 
-/// The numbers of a tensor. Booleans are integers, 0 or 1.
+/// The values of a tensor. Booleans are integers, 0 or 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
     Float(Vec<f32>),
     Int(Vec<Int>),
 }
 
-/// An integer of a shape.
+/// An integer of shape arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Int {
     Known(i64),
-    /// So many times the number of images in the batch.
+    /// A multiple of the batch size.
     Batch(i64),
     Unknown,
 }
@@ -40,7 +40,7 @@ impl Tensor {
         Tensor { dims, data: Data::Int(values) }
     }
 
-    /// A list of integers.
+    /// A one-dimensional tensor of integers.
     pub(super) fn shape(values: Vec<Int>) -> Tensor {
         Tensor::ints(vec![values.len()], values)
     }
@@ -63,12 +63,12 @@ impl Tensor {
         }
     }
 
-    /// All of its integers, where each is known.
+    /// All integers, if each is known.
     pub(super) fn known(&self) -> Option<Vec<i64>> {
         self.as_ints()?.iter().map(|int| int.known()).collect()
     }
 
-    /// The elements at these positions, as a tensor of these dimensions.
+    /// The elements at these indices, as a tensor of shape `dims`.
     pub(super) fn pick(&self, dims: Vec<usize>, positions: impl Iterator<Item = usize>) -> Tensor {
         match &self.data {
             Data::Float(values) => Tensor::floats(dims, positions.map(|at| values[at]).collect()),
@@ -76,7 +76,7 @@ impl Tensor {
         }
     }
 
-    /// The same elements with other dimensions, which must have the same product.
+    /// The same elements with another shape of equal volume.
     pub(super) fn with_dims(self: &Arc<Self>, dims: Vec<usize>) -> Arc<Tensor> {
         if self.dims == dims { self.clone() } else { Arc::new(Tensor { dims, data: self.data.clone() }) }
     }
@@ -133,7 +133,7 @@ impl Int {
         self.mul(Int::Known(-1))
     }
 
-    /// Rounded towards zero, as ONNX divides integers.
+    /// Integer division, rounded towards zero as in ONNX.
     pub(super) fn div(self, other: Int) -> Int {
         match (self, other) {
             (Int::Known(a), Int::Known(b)) => Int::of(a.checked_div(b)),
@@ -143,7 +143,7 @@ impl Int {
         }
     }
 
-    /// With the sign of the divisor, as Python has it.
+    /// The remainder with the sign of the divisor, as in Python.
     pub(super) fn rem(self, other: Int) -> Int {
         match (self, other) {
             (Int::Known(a), Int::Known(b)) => {
@@ -153,7 +153,7 @@ impl Int {
         }
     }
 
-    /// How it compares with another, where that is known: a batch has at least one image.
+    /// Compares two integers, if the order is known. A batch has at least one image.
     pub(super) fn compare(self, other: Int) -> Option<std::cmp::Ordering> {
         match (self, other) {
             (Int::Known(a), Int::Known(b)) | (Int::Batch(a), Int::Batch(b)) => Some(a.cmp(&b)),
@@ -164,17 +164,17 @@ impl Int {
     }
 }
 
-/// How many elements a tensor of these dimensions has, unless that overflows.
+/// Number of elements of a tensor with these dimensions; `None` on overflow.
 pub(super) fn volume(dims: &[usize]) -> Option<usize> {
     dims.iter().try_fold(1usize, |volume, &dim| volume.checked_mul(dim))
 }
 
-/// The volume of these dimensions if those that are 0 were 1: bounds all products of some of them.
+/// The volume with zero dimensions counted as 1. It bounds the product of any subset of the dimensions.
 pub(super) fn bulk(dims: &[usize]) -> usize {
     dims.iter().fold(1, |product: usize, &dim| product.saturating_mul(dim.max(1)))
 }
 
-/// Where along an axis of `len` an index points that may count from the end.
+/// The index along an axis of `len`; a negative index counts from the end. `None` if out of range.
 pub(super) fn position(index: i64, len: usize) -> Option<usize> {
     let len = i64::try_from(len).ok()?;
     let index = if index < 0 { index.checked_add(len)? } else { index };

@@ -1,18 +1,18 @@
-//! Pieces of messages: whatever a file says is cut short and made printable before it is quoted.
+//! Formatting of untrusted text for messages: truncated and printable.
 
-/// Longest name that is quoted, in characters.
+/// Maximum length of a quoted name, in characters.
 const MAX_NAME: usize = 64;
-/// Longest reason that a library or another part of the program gives, in characters.
+/// Maximum length of a reason from a library or from another part of the program, in characters.
 pub(super) const MAX_REASON: usize = 120;
-/// Most elements of a list that are written out.
+/// Maximum elements of a printed list.
 const MAX_LISTED: usize = 8;
 
-/// A name from a file.
+/// Quotes a name from a file.
 pub(super) fn name(text: &str) -> String {
     clip(text, MAX_NAME)
 }
 
-/// At most `most` characters of a text, without control characters and those that turn the direction of a line.
+/// Truncates text to `most` characters and replaces control and bidirectional formatting characters.
 pub(crate) fn clip(text: &str, most: usize) -> String {
     let turns =
         |symbol: char| matches!(symbol, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -25,7 +25,7 @@ pub(crate) fn clip(text: &str, most: usize) -> String {
     clipped
 }
 
-/// `[1, 2, 3]`, cut short where it is long.
+/// Formats a list as `[1, 2, 3]`, truncated if it is long.
 pub(super) fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     let mut values = values.into_iter();
     let mut words: Vec<String> = values.by_ref().take(MAX_LISTED).map(|value| value.to_string()).collect();
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_file_says_is_quoted_short_and_printable() {
+    fn quoted_text_is_short_and_printable() {
         assert_eq!(name("conv1\n\u{1b}[2J"), "conv1\u{fffd}\u{fffd}[2J");
         assert_eq!(name("a\u{202e}b"), "a\u{fffd}b");
         assert_eq!(name(&"x".repeat(1000)).chars().count(), MAX_NAME);

@@ -1,21 +1,21 @@
-//! Which layers run together: a clamp joins the layer before it, a rescaling joins the pooling before it.
+//! Layer fusion: a clamp is fused into the preceding layer, a rescaling into the preceding pooling layer.
 
 use crate::engine::graph::{Affine, Clamp, Graph, Op, Shape};
 
-/// A layer with the cheap ones that follow it.
+/// A layer with the cheap layers fused into it.
 #[derive(Debug)]
 pub(super) struct Fused<'a> {
     pub(super) op: &'a Op,
-    /// Rescaling after pooling, or that of an [`Op::Affine`] itself.
+    /// Rescaling after pooling, or the [`Op::Affine`] itself.
     pub(super) affine: Option<&'a Affine>,
     pub(super) clamp: Clamp,
-    /// Indices of fused layers.
+    /// Indices into the fused layers.
     pub(super) inputs: Vec<usize>,
     pub(super) shape: Shape,
     pub(super) sliced: bool,
 }
 
-/// The fused layers in order, and for each node of the graph the one that computes it.
+/// The fused layers in order, and the fused layer that computes each node of the graph.
 pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
     let readers = graph.readers();
     let mut fused: Vec<Fused<'_>> = vec![];
@@ -41,7 +41,7 @@ pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
 }
 
 impl<'a> Fused<'a> {
-    /// Takes over what `op` does to this layer's output, where it can.
+    /// Fuses `op`, which reads this layer's output. Returns whether that is possible.
     fn absorb(&mut self, op: &'a Op) -> bool {
         if matches!(self.op, Op::Input) || self.clamp != Clamp::NONE {
             return false;

@@ -1,7 +1,7 @@
-//! Where each value lies in an item's memory, and which convolutions read a rearranged copy.
+//! The memory layout of an item: where each value is, and which convolutions read a repacked copy.
 //!
-//! A convolution that reads its input where it lies writes with the input's pitch. So needs run backwards, from readers to
-//! what they read, and pitches forwards.
+//! A convolution that reads its input directly writes with the input's row stride. Requirements therefore propagate
+//! backwards, from readers to their inputs, and row strides forwards.
 
 use super::fuse::Fused;
 use crate::engine::buffer::BufferLayout;
@@ -11,42 +11,42 @@ use crate::engine::kernel::simd::MAX_LANES;
 
 /// The memory of one item.
 pub(super) struct ItemLayout {
-    /// The buffer of each fused layer's value.
+    /// Buffer of each fused layer's value.
     pub(super) buffers: Vec<BufferLayout>,
-    /// For each layer the copy that it reads, if it reads one.
+    /// The repacked copy that each layer reads, if any.
     pub(super) repacks: Vec<Option<Repack>>,
-    /// Floats that all of them take.
+    /// Total floats per item.
     pub(super) item_len: usize,
 }
 
-/// A rearranged copy of a value.
+/// A repacked copy of a value.
 #[derive(Debug)]
 pub(super) struct Repack {
     pub(super) plane: RepackedPlane,
     pub(super) buffer: BufferLayout,
 }
 
-/// What a convolution reads.
+/// The source of a convolution's input.
 pub(super) enum Source<'a> {
     Direct(&'a BufferLayout),
     Repacked(&'a Repack),
 }
 
-/// What the readers of a value ask of its buffer.
+/// The requirements of a value's readers on its buffer.
 #[derive(Debug, Clone, Copy, Default)]
 struct Needs {
-    /// Zeros above and to the left of the pixels.
+    /// Zero padding above and to the left.
     before: [usize; 2],
-    /// Zeros below and to the right of the pixels.
+    /// Zero padding below and to the right.
     after: [usize; 2],
     pitch: usize,
 }
 
-/// Copying costs so much more than it saves where wasted columns are at most this share of the pixels.
+/// Maximum share of wasted columns; above it, repacking is cheaper.
 const MAX_WASTED_SHARE: f64 = 0.15;
 
 impl ItemLayout {
-    /// Gives every value of `layers` a buffer.
+    /// Allocates a buffer for the value of each layer.
     pub(super) fn new(layers: &[Fused<'_>]) -> ItemLayout {
         let (needs, repacked) = needs(layers);
         let mut layout = ItemLayout { buffers: vec![], repacks: vec![], item_len: 0 };
@@ -70,7 +70,7 @@ impl ItemLayout {
         layout
     }
 
-    /// What the convolution `layer`, which is number `index`, reads.
+    /// The source of the convolution `layer` at `index`.
     pub(super) fn source(&self, index: usize, layer: &Fused<'_>) -> Source<'_> {
         match &self.repacks[index] {
             Some(repack) => Source::Repacked(repack),
@@ -78,7 +78,7 @@ impl ItemLayout {
         }
     }
 
-    /// Reserves memory for a buffer, and as much behind it as a tile may read beyond the last plane's end.
+    /// Reserves memory for a buffer, plus the overrun that a tile may read past the last plane.
     fn put(&mut self, buffer: BufferLayout) -> BufferLayout {
         let buffer = BufferLayout { start: self.item_len, ..buffer };
         let overrun = buffer.pitch + 2 * MAX_LANES;
@@ -87,7 +87,7 @@ impl ItemLayout {
     }
 }
 
-/// What each layer's value must offer, and the window of each convolution that reads a copy.
+/// The requirements on each layer's value, and the window of each convolution that reads a repacked copy.
 fn needs(layers: &[Fused<'_>]) -> (Vec<Needs>, Vec<Option<Window>>) {
     let mut needs = vec![Needs::default(); layers.len()];
     let mut repacked = vec![None; layers.len()];
@@ -112,13 +112,13 @@ fn needs(layers: &[Fused<'_>]) -> (Vec<Needs>, Vec<Option<Window>>) {
 }
 
 impl Needs {
-    /// Makes room for the pixels of a row and the wider of its two borders, which neighbouring rows share.
+    /// Makes the row stride fit a row and the wider of its two borders, which neighbouring rows share.
     fn settle(&mut self, width: usize) {
         self.pitch = self.pitch.max(width + self.before[1].max(self.after[1]));
     }
 }
 
-/// The window of a convolution that can read its input where it lies.
+/// The window of a layer that can read its input directly; `None` for other layers.
 fn window(op: &Op) -> Option<Window> {
     match op {
         Op::Conv(Conv { window, .. }) | Op::Depthwise(Conv { window, .. }) => Some(*window),
@@ -126,7 +126,7 @@ fn window(op: &Op) -> Option<Window> {
     }
 }
 
-/// How many more vectors an axis of pixels has at one pitch than at another, as a share.
+/// Relative increase in vectors of a pixel axis at row stride `pitch`, compared with `least`.
 fn wasted_share(shape: Shape, pitch: usize, least: usize) -> f64 {
     let vectors = |pitch: usize| ((shape.height - 1) * pitch + shape.width).div_ceil(MAX_LANES) as f64;
     vectors(pitch) / vectors(least) - 1.0

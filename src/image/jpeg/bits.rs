@@ -1,41 +1,41 @@
-//! The bits of a scan and the codes they spell.
+//! Bit reader and Huffman decoder of a scan.
 //!
-//! Promises that no bit is made up: where the data end before what is asked for, the answer is `None`.
+//! It never invents bits: a read past the end of the data returns `None`.
 
-/// A prefix code: which symbol each sequence of bits stands for.
+/// A Huffman code: maps bit sequences to symbols.
 #[derive(Clone)]
 pub(super) struct Codes {
-    /// By the next [`SHORT`] bits: a symbol and its length, or length 0 where the code is longer.
-    short: Box<[(u8, u8); 1 << SHORT]>,
-    /// For each length: the first 16-bit number, as a code is followed by zeros, that is beyond its codes.
+    /// Indexed by the next [`LOOKUP_BITS`] bits: symbol and length; length 0 if the code is longer.
+    short: Box<[(u8, u8); 1 << LOOKUP_BITS]>,
+    /// For each length: the first left-aligned 16-bit value beyond the codes of that length.
     ends: [u32; 17],
-    /// For each length: what to add to a code for its place among the symbols.
+    /// For each length: the offset from a code to the index of its symbol.
     offsets: [i32; 17],
     symbols: Vec<u8>,
 }
 
-/// The bits of a scan, up to the next marker.
+/// The bits of a scan up to the next marker.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
-    /// Of the next byte to load.
+    /// Index of the next byte to load.
     at: usize,
-    /// The next bit is the highest; below the `count` loaded ones are zeros.
+    /// The next bit is the most significant. Bits below the `count` loaded ones are zero.
     loaded: u64,
     count: u32,
 }
 
-/// Bits that are looked up at once; nearly all codes in use are no longer.
-const SHORT: u32 = 10;
+/// Bits per table lookup; nearly all codes in use are at most this long.
+const LOOKUP_BITS: u32 = 10;
 
-/// Bits that a code and the value behind it have at most.
-const LONGEST: u32 = 32;
+/// Maximum bits of a code and its value.
+const MAX_BITS: u32 = 32;
 
 impl Codes {
-    /// The code with `counts[i]` symbols of `i + 1` bits; `None` if there are more than that many bits can tell apart.
+    /// Builds the code with `counts[i]` symbols of `i + 1` bits; `None` if the counts are impossible.
     ///
-    /// The standard reserves the code of ones only; files that use it are read all the same.
+    /// The standard reserves the all-ones code; files that use it are accepted.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Codes> {
-        let mut short = Box::new([(0, 0); 1 << SHORT]);
+        let mut short = Box::new([(0, 0); 1 << LOOKUP_BITS]);
         let (mut ends, mut offsets) = ([0; 17], [0; 17]);
         let (mut code, mut place) = (0u32, 0usize);
         for length in 1..=16u32 {
@@ -44,8 +44,8 @@ impl Codes {
                 if code >= 1 << length {
                     return None;
                 }
-                if length <= SHORT {
-                    let spare = SHORT - length;
+                if length <= LOOKUP_BITS {
+                    let spare = LOOKUP_BITS - length;
                     let same = (code as usize) << spare..(code as usize + 1) << spare;
                     short[same].fill((*symbols.get(place)?, length as u8));
                 }
@@ -57,10 +57,10 @@ impl Codes {
         Some(Codes { short, ends, offsets, symbols: symbols.to_vec() })
     }
 
-    /// The symbol that the highest of 16 bits spell, and its length.
+    /// The symbol and length of the code at the start of 16 bits.
     #[inline]
     fn symbol(&self, next: u32) -> Option<(u8, u32)> {
-        let (symbol, length) = self.short[(next >> (16 - SHORT)) as usize];
+        let (symbol, length) = self.short[(next >> (16 - LOOKUP_BITS)) as usize];
         if length > 0 {
             return Some((symbol, u32::from(length)));
         }
@@ -69,19 +69,19 @@ impl Codes {
 
     #[inline(never)]
     fn long_symbol(&self, next: u32) -> Option<(u8, u32)> {
-        let length = (SHORT + 1..=16).find(|&length| next < self.ends[length as usize])?;
+        let length = (LOOKUP_BITS + 1..=16).find(|&length| next < self.ends[length as usize])?;
         let place = (next >> (16 - length)) as i32 + self.offsets[length as usize];
         Some((*self.symbols.get(usize::try_from(place).ok()?)?, length))
     }
 }
 
 impl<'a> Bits<'a> {
-    /// The bits from the byte `at`.
+    /// Starts at byte `at`.
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Bits<'a> {
         Bits { bytes, at, loaded: 0, count: 0 }
     }
 
-    /// The next symbol of `codes`.
+    /// Reads a symbol of `codes`.
     #[inline]
     pub(super) fn symbol(&mut self, codes: &Codes) -> Option<u8> {
         let (symbol, length) = self.next(codes)?;
@@ -89,7 +89,7 @@ impl<'a> Bits<'a> {
         Some(symbol)
     }
 
-    /// The next symbol of `codes`, and passes over the value behind it, whose length is the symbol's lower half.
+    /// Reads a symbol of `codes` and skips the value after it, whose length is the symbol's low nibble.
     #[inline]
     pub(super) fn symbol_without_value(&mut self, codes: &Codes) -> Option<u8> {
         let (symbol, length) = self.next(codes)?;
@@ -97,16 +97,17 @@ impl<'a> Bits<'a> {
         Some(symbol)
     }
 
-    /// The next symbol and its length; the value behind it is loaded as well, if there is one.
+    /// Looks up the next symbol and its length. The value after it is loaded too, if there is one.
     #[inline]
     fn next(&mut self, codes: &Codes) -> Option<(u8, u32)> {
-        if self.count < LONGEST {
+        if self.count < MAX_BITS {
             self.load();
         }
         codes.symbol((self.loaded >> 48) as u32)
     }
 
-    /// The number in the next `length` bits, at most 15 of them, after a symbol: the lower half of them are negative.
+    /// Reads the value of `length` bits, at most 15, after a symbol. The lower half of the range maps to negative
+    /// numbers.
     #[inline]
     pub(super) fn value(&mut self, length: u32) -> Option<i32> {
         let bits = (self.loaded >> 1 >> (63 - length)) as i32;
@@ -114,15 +115,15 @@ impl<'a> Bits<'a> {
         Some(if bits < (1 << length) >> 1 { bits - (1 << length) + 1 } else { bits })
     }
 
-    /// The next DC coefficient, of which a code and a value tell the difference to the `last` one.
+    /// Reads a DC coefficient, coded as the difference from `last`.
     #[inline]
     pub(super) fn difference(&mut self, codes: &Codes, last: i32) -> Option<i32> {
         let length = self.symbol(codes)?;
-        // Damaged data may add up to anything.
+        // Damaged data may overflow.
         if length <= 11 { self.value(u32::from(length)).map(|value| last.wrapping_add(value)) } else { None }
     }
 
-    /// Passes over bits that are loaded.
+    /// Skips loaded bits.
     #[inline]
     fn skip(&mut self, length: u32) -> Option<()> {
         self.count = self.count.checked_sub(length)?;
@@ -130,7 +131,7 @@ impl<'a> Bits<'a> {
         Some(())
     }
 
-    /// The next `length` bits, at most 16 of them, as a number.
+    /// Reads `length` bits, at most 16, as an unsigned number.
     #[inline]
     pub(super) fn number(&mut self, length: u32) -> Option<u32> {
         if self.count < length {
@@ -141,10 +142,10 @@ impl<'a> Bits<'a> {
         Some(bits)
     }
 
-    /// Goes beyond the marker `FF code`, which must be next but for the bits that fill the last byte.
+    /// Skips the marker `FF code`, which must follow, apart from the bits that pad the last byte.
     pub(super) fn restart(&mut self, code: u8) -> Option<()> {
         self.load();
-        // Any number of `FF` may precede a marker's own.
+        // Any number of `FF` fill bytes may precede a marker.
         while self.bytes.get(self.at..self.at + 2)? == [0xFF, 0xFF] {
             self.at += 1;
         }
@@ -155,7 +156,7 @@ impl<'a> Bits<'a> {
         Some(())
     }
 
-    /// Where the next marker is, and how many bytes other than zero lie before it.
+    /// Offset of the next marker, and the number of nonzero bytes before it.
     pub(super) fn rest(mut self) -> (usize, usize) {
         let mut stray = 0;
         self.loaded <<= self.count % 8;
@@ -184,7 +185,7 @@ impl<'a> Bits<'a> {
         self.load_carefully();
     }
 
-    /// Byte by byte: a zero behind `FF` only tells that this is no marker.
+    /// Loads byte by byte: a zero after `FF` is stuffing and marks a data byte.
     #[inline(never)]
     fn load_carefully(&mut self) {
         while self.count <= 56 {

@@ -1,34 +1,34 @@
-//! The frame header: an image's size, its components and how finely each is sampled.
+//! The frame header: image size, components and sampling factors.
 
 use super::header::{broken, unsupported};
 use crate::image::ImageError;
 
-/// What the whole file is about.
+/// The frame header.
 #[derive(Clone)]
 pub(super) struct FrameHeader {
     pub(super) progressive: bool,
     /// In pixels, from 1 to 65,535.
     pub(super) width: u32,
     pub(super) height: u32,
-    /// One to four of them.
+    /// One to four components.
     pub(super) components: Vec<Component>,
-    /// Units of an interleaved scan, across and down.
+    /// MCUs of an interleaved scan, across and down.
     pub(super) units: (usize, usize),
 }
 
-/// A component: luma, a chroma, a color.
+/// A component: luma, a chroma or an ink.
 #[derive(Clone)]
 pub(super) struct Component {
     pub(super) name: u8,
-    /// Blocks per unit of an interleaved scan, across and down, from 1 to 4.
+    /// Blocks per MCU, across and down, from 1 to 4.
     pub(super) sampling: (usize, usize),
     /// Pixels per sample, across and down: 1, 2 or 4.
     pub(super) ratio: (usize, usize),
-    /// The number of its table of quantization steps.
+    /// Index of its quantization table.
     pub(super) steps: usize,
-    /// Its samples that show something of the image, across and down.
+    /// Samples inside the image, across and down.
     pub(super) size: (usize, usize),
-    /// Its blocks that show something of the image, across and down: those of a scan of its own.
+    /// Blocks that contain samples of the image, across and down: the blocks of a non-interleaved scan.
     pub(super) blocks: (usize, usize),
 }
 
@@ -41,7 +41,7 @@ impl FrameHeader {
             return Err(unsupported(format!("{precision} bits per channel")));
         }
         if height == 0 && width > 0 {
-            return Err(unsupported("a height that is told after the image (DNL)"));
+            return Err(unsupported("a height given after the image (DNL)"));
         }
         if width == 0 {
             return Err(broken("it has no pixels"));
@@ -81,13 +81,13 @@ impl Component {
         (self.sampling.0 * self.sampling.1) as u32
     }
 
-    /// Blocks, across and down, with those that only fill up the units of an interleaved scan.
+    /// Blocks across and down, including those that pad the MCUs of an interleaved scan.
     pub(super) fn padded(&self, units: (usize, usize)) -> (usize, usize) {
         (units.0 * self.sampling.0, units.1 * self.sampling.1)
     }
 }
 
-/// Pixels for each sample of a component, where the finest one has `most` blocks per unit and it has `blocks`.
+/// Pixels per sample of a component with `blocks` blocks per MCU, where the finest component has `most`.
 fn ratio(most: usize, blocks: usize) -> Result<usize, ImageError> {
     match (most / blocks, most % blocks) {
         (ratio @ (1 | 2 | 4), 0) => Ok(ratio),

@@ -1,6 +1,6 @@
-//! The segments of a JPEG file: its frame, its tables, what applications say of its colors, and where its scans begin.
+//! Parser of JPEG segments: frame, tables, application data about colours, and scan headers.
 //!
-//! Promises that what is returned is consistent; what is legal but not supported is named, and all else is broken.
+//! The returned data are consistent. A legal but unsupported feature is named in the error; anything else is broken.
 
 use super::bits::Codes;
 use super::frame::{Component, FrameHeader};
@@ -8,72 +8,73 @@ use super::{FORMAT, standard};
 use crate::image::ImageError;
 use crate::image::error::ENDS_EARLY;
 
-/// A file, read up to some place.
+/// A file, read up to some offset.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Bytes other than zero that may still lie around before the next marker.
+    /// Nonzero bytes that may still precede the next marker.
     stray: usize,
     frame: Option<FrameHeader>,
-    /// Whether the file says that it is JFIF.
+    /// Whether the file has a JFIF segment.
     jfif: bool,
-    /// The color transform that Adobe's segment names.
+    /// The colour transform from Adobe's segment.
     adobe: Option<u8>,
     exif: Option<&'a [u8]>,
     tables: Tables,
 }
 
-/// The tables as the last segments left them.
+/// The tables, as defined by the segments so far.
 #[derive(Default)]
 pub(super) struct Tables {
-    /// Quantization steps, in the order of the file.
+    /// Quantization tables, in zigzag order.
     pub(super) steps: [Option<[u16; 64]>; 4],
-    /// A table that no code can be made of is `Some(None)`: it matters only if a scan names it.
+    /// An invalid table is `Some(None)`: it is an error only if a scan uses it.
     pub(super) dc: [Option<Option<Codes>>; 4],
     pub(super) ac: [Option<Option<Codes>>; 4],
-    /// Units between two restart markers; 0 if there are none.
+    /// MCUs between two restart markers; 0 without restart markers.
     pub(super) restart: u32,
 }
 
-/// What stands before the data of a scan.
+/// The header of a scan.
 pub(super) struct ScanHeader {
-    /// Its components: their indices in the frame, and the numbers of their DC and AC tables.
+    /// For each component: its index in the frame, and the indices of its DC and AC tables.
     pub(super) components: Vec<(usize, usize, usize)>,
-    /// The first and the last coefficient, in the order of the file.
+    /// First and last coefficient (spectral selection), in zigzag order.
     pub(super) band: (usize, usize),
-    /// Successive approximation: the lowest bit known before, 0 if none is, and the lowest bit known afterwards.
+    /// Successive approximation: the lowest bit known before the scan (0 if none is), and the lowest bit known after
+    /// it.
     pub(super) bits: (u32, u32),
 }
 
-/// How a file's samples stand for colors.
+/// The colour space of a file's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colors {
     Gray,
     YCbCr,
     Rgb,
-    /// The amounts of cyan, magenta, yellow and black that are *not* there, as Adobe writes them.
+    /// Inverted CMYK, as written by Adobe's programs.
     Cmyk,
-    /// As `Cmyk`, with the first three as a YCbCr image that is itself inverted.
+    /// Like `Cmyk`, with the first three inks as an inverted YCbCr image.
     Ycck,
 }
 
-/// Bytes other than zero that may follow a scan's data before the next marker. More of them are data that the scan should
-/// have used: it was damaged.
-const MOST_STRAY: usize = 16;
+/// Maximum nonzero bytes between a scan's data and the next marker. More bytes are data that the scan should have used,
+/// so the scan is damaged.
+const MAX_STRAY: usize = 16;
 
 impl<'a> Reader<'a> {
-    /// The file whose first two bytes are the start-of-image marker.
+    /// Starts after the start-of-image marker, which must be the first two bytes.
     pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
         let (frame, jfif, adobe, exif, tables) = (None, false, None, None, Tables::default());
         Reader { bytes, at: 2, stray: usize::MAX, frame, jfif, adobe, exif, tables }
     }
 
-    /// The frame; there is one once a scan was found.
+    /// The frame header, which precedes every scan.
     pub(super) fn frame(&self) -> Result<&FrameHeader, ImageError> {
         self.frame.as_ref().ok_or_else(|| broken("it has no frame header"))
     }
 
-    /// The bytes from the next scan's data on, and the tables for it.
+    /// The file, the offset of the next scan's data, and the tables for it.
     pub(super) fn tables(&self) -> (&'a [u8], usize, &Tables) {
         (self.bytes, self.at, &self.tables)
     }
@@ -83,21 +84,21 @@ impl<'a> Reader<'a> {
         self.exif
     }
 
-    /// Goes on behind a scan's data, where the marker `at` is next, but for `stray` bytes that nothing needed.
+    /// Continues after a scan's data, at the marker at offset `at`, after `stray` unused nonzero bytes.
     pub(super) fn scanned(&mut self, (at, stray): (usize, usize)) -> Result<(), ImageError> {
-        self.stray = MOST_STRAY.checked_sub(stray).ok_or_else(|| broken("a scan has more data than its blocks"))?;
+        self.stray = MAX_STRAY.checked_sub(stray).ok_or_else(|| broken("a scan has more data than its blocks"))?;
         self.at = at;
         Ok(())
     }
 
-    /// Reads on to the next scan, whose data begin where this is then; `None` at the end of the image.
+    /// Reads up to the data of the next scan; `None` at the end of the image.
     pub(super) fn next_scan(&mut self) -> Result<Option<ScanHeader>, ImageError> {
         loop {
             let marker = self.marker()?;
             match marker {
-                // No segment belongs to these.
+                // These markers have no segment.
                 0x01 | 0xD0..=0xD7 => continue,
-                0xD8 => return Err(broken("another image begins inside of it")),
+                0xD8 => return Err(broken("another image begins inside it")),
                 0xD9 => return Ok(None),
                 _ => {}
             }
@@ -116,14 +117,14 @@ impl<'a> Reader<'a> {
                 0xE0 => self.jfif |= segment.len() >= 14 && segment.starts_with(b"JFIF\0"),
                 0xE1 if self.exif.is_none() => self.exif = segment.strip_prefix(b"Exif\0\0"),
                 0xEE if segment.starts_with(b"Adobe") => self.adobe = segment.get(11).copied().or(self.adobe),
-                // Other applications' segments, comments, and a number of lines that the frame header told already.
+                // Segments of other applications, comments, and a line count (DNL) that the frame header already gives.
                 0xDC | 0xE1..=0xEF | 0xFE => {}
                 other => return Err(other_process(other)),
             }
         }
     }
 
-    /// How the samples stand for colors, by the rules that libjpeg's users know: JFIF, else Adobe, else the components' names.
+    /// The colour space, by libjpeg's rules: JFIF, else Adobe, else the component ids.
     pub(super) fn colors(&self) -> Result<Colors, ImageError> {
         let components = &self.frame()?.components;
         let names: Vec<u8> = components.iter().map(|component| component.name).collect();
@@ -139,11 +140,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The code of the next marker. Bytes that belong to nothing are passed over, as other programs do.
+    /// Reads the next marker. Bytes that belong to nothing are skipped, as other decoders do.
     fn marker(&mut self) -> Result<u8, ImageError> {
         loop {
             match *self.bytes.get(self.at..).unwrap_or_default() {
-                // Any number of `FF` may precede a marker's own.
+                // Any number of `FF` fill bytes may precede a marker.
                 [0xFF, 0xFF, ..] => self.at += 1,
                 [0xFF, code, ..] if code != 0 => {
                     self.at += 2;
@@ -159,7 +160,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What belongs to the marker that was just read.
+    /// The segment of the marker that was just read.
     fn segment(&mut self) -> Result<&'a [u8], ImageError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let length =
@@ -180,7 +181,7 @@ impl<'a> Reader<'a> {
         let &[first, last, bits, ..] = rest else { return Err(invalid()) };
         let mut components: Vec<(usize, usize, usize)> = Vec::new();
         for entry in entries.chunks_exact(2) {
-            // Names may be there twice; then the order counts.
+            // Ids may repeat; then the order decides.
             let named = |(index, component): &(usize, &Component)| {
                 component.name == entry[0] && components.iter().all(|&(used, ..)| used != *index)
             };
@@ -194,7 +195,7 @@ impl<'a> Reader<'a> {
         let (band, bits) = if frame.progressive {
             ((usize::from(first), usize::from(last)), (u32::from(bits >> 4), u32::from(bits & 15)))
         } else {
-            // There is only one way, whatever is written here.
+            // Sequential scans have only one valid band, whatever the header contains.
             ((0, 63), (0, 0))
         };
         let blocks: u32 = components.iter().map(|&(index, ..)| frame.components[index].blocks_per_unit()).sum();
@@ -211,8 +212,8 @@ impl<'a> Reader<'a> {
 }
 
 impl Tables {
-    /// Where a sequential scan names tables that no segment has, they are the usual ones: frames of Motion JPEG, as webcams
-    /// send them, leave them out.
+    /// A sequential scan that uses undefined tables gets the standard ones: frames of Motion JPEG, as sent by webcams,
+    /// omit them.
     pub(super) fn codes(&self, (dc, ac): (usize, usize)) -> Option<(Codes, Codes)> {
         let dc = self.dc[dc].clone().unwrap_or_else(|| standard::dc(dc))?;
         let ac = self.ac[ac].clone().unwrap_or_else(|| standard::ac(ac))?;
@@ -257,7 +258,7 @@ impl Tables {
     }
 }
 
-/// What a marker means that no baseline or progressive image has.
+/// The error for a marker of a process other than baseline or progressive.
 fn other_process(marker: u8) -> ImageError {
     match marker {
         0xC3 => unsupported("lossless compression"),

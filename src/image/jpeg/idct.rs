@@ -1,22 +1,23 @@
-//! A block's coefficients become its samples, to the bit as libjpeg's accurate integer transform ("islow") has them.
+//! The inverse DCT at full size, bit-identical to libjpeg's accurate integer transform ("islow").
 //!
-//! Loeffler, Ligtenberg and Moschytz's factorization with 13-bit constants: columns first, which keep two more bits, then rows.
+//! It uses the factorization of Loeffler, Ligtenberg and Moschytz with 13-bit constants: columns first, with two extra
+//! bits of precision, then rows.
 
 use super::plane::Sink;
 
-/// A block on its way to its samples.
+/// The sink of a block's coefficients.
 pub(super) struct Whole<'a> {
-    /// Quantization steps, in the order of the file.
+    /// Quantization steps, in zigzag order.
     steps: &'a [i32; 64],
-    /// Coefficients times their steps, row by row.
+    /// Dequantized coefficients, row by row.
     rows: [Lanes; 8],
     only_mean: bool,
 }
 
-/// Eight values that go through the same arithmetic.
+/// Eight values that take the same operations.
 type Lanes = [i32; 8];
 
-/// Where the coefficients of the file's order stand in a block: diagonals, in turns upwards and downwards.
+/// Row and column of each coefficient of the zigzag order.
 pub(super) const ORDER: [(usize, usize); 64] = order();
 
 impl<'a> Whole<'a> {
@@ -24,7 +25,7 @@ impl<'a> Whole<'a> {
         Whole { steps, rows: [[0; 8]; 8], only_mean: true }
     }
 
-    /// Writes the block's samples, whose rows are `stride` apart.
+    /// Writes the block's samples. Rows are `stride` apart.
     #[inline]
     pub(super) fn write(self, target: &mut [u8], stride: usize) {
         if self.only_mean {
@@ -56,12 +57,12 @@ impl Sink for Whole<'_> {
     }
 }
 
-/// Values around 0 to those of a byte.
+/// Shifts and clamps a value around 0 to a byte.
 fn sample(value: i32) -> u8 {
     value.saturating_add(128).clamp(0, 255) as u8
 }
 
-/// Eight one-dimensional transforms side by side, whose results are rounded off by `shift` bits. Damaged files may overflow.
+/// Eight one-dimensional transforms side by side; results are rounded by `shift` bits. Damaged files may overflow.
 #[inline]
 fn transform(input: &[Lanes; 8], shift: u32) -> [Lanes; 8] {
     let add = |a: Lanes, b: Lanes| -> Lanes { std::array::from_fn(|lane| a[lane].wrapping_add(b[lane])) };

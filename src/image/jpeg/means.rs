@@ -1,27 +1,27 @@
-//! A block's coefficients become fewer samples than it has: each the mean of a part of the block.
+//! The inverse DCT at reduced size: each output sample is the mean of a part of the block.
 //!
-//! A block's pixels are a sum of cosines, so their means over parts of the block are a sum of those cosines' means: every
-//! coefficient is added with its weights as it is read, and most coefficients are zero.
+//! A block is a sum of cosines, so the means of its parts are sums of the cosines' means. Each coefficient is added
+//! with its weights as it is read; most coefficients are zero.
 
 use std::f64::consts::PI;
 
 use super::idct::ORDER;
 use super::plane::Sink;
 
-/// A block on its way to `SAMPLES` means.
+/// The sink of the coefficients of a block that becomes `SAMPLES` means.
 pub(super) struct Means<'a, const SAMPLES: usize> {
-    /// For each coefficient, in the order of the file: its weight in each sample.
+    /// For each coefficient, in zigzag order: its weight in each sample.
     weights: &'a [[f32; SAMPLES]],
     sums: [f32; SAMPLES],
 }
 
 impl<'a, const SAMPLES: usize> Means<'a, SAMPLES> {
-    /// `weights` are those of [`weights`], for as many samples.
+    /// Creates a sink from the result of [`weights`] for the same number of samples.
     pub(super) fn new(weights: &'a [f32]) -> Means<'a, SAMPLES> {
         Means { weights: weights.as_chunks().0, sums: [0.0; SAMPLES] }
     }
 
-    /// Writes the means in sixteenths, `across` in each row; the rows are `stride` apart.
+    /// Writes the means in sixteenths, `across` per row. Rows are `stride` apart.
     #[inline]
     pub(super) fn write(self, target: &mut [u16], stride: usize, across: usize) {
         for (row, sums) in target.chunks_mut(stride).zip(self.sums.chunks(across)) {
@@ -32,7 +32,7 @@ impl<'a, const SAMPLES: usize> Means<'a, SAMPLES> {
 }
 
 impl<const SAMPLES: usize> Sink for Means<'_, SAMPLES> {
-    /// The mean of a whole block is its first coefficient: the others' values are not needed for it.
+    /// The mean of a whole block is its first coefficient; the values of the others are not needed.
     const MEAN_ALONE: bool = SAMPLES == 1;
 
     #[inline]
@@ -47,7 +47,7 @@ impl<const SAMPLES: usize> Sink for Means<'_, SAMPLES> {
     }
 }
 
-/// For each coefficient, its step times the means of its cosine over the parts of a block.
+/// For each coefficient: its quantization step times the means of its cosine over the parts of a block.
 pub(super) fn weights(steps: &[u16; 64], (across, down): (usize, usize)) -> Vec<f32> {
     let mut weights = Vec::with_capacity(64 * across * down);
     for (&step, (v, u)) in steps.iter().zip(ORDER) {
@@ -58,7 +58,7 @@ pub(super) fn weights(steps: &[u16; 64], (across, down): (usize, usize)) -> Vec<
     weights
 }
 
-/// The mean of the basis function of `frequency` over one of `parts` of eight samples.
+/// The mean of the basis function of `frequency` over part `part` of `parts` of eight samples.
 fn mean(frequency: usize, part: usize, parts: usize) -> f64 {
     let scale = if frequency == 0 { 0.125f64.sqrt() } else { 0.5 };
     let length = 8 / parts;

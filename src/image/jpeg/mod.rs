@@ -1,11 +1,11 @@
-//! JPEG: decoded right, or refused. A file that ends early or is damaged is an error, not an image with a gray half.
+//! JPEG decoder: correct pixels or an error. A truncated or damaged file is an error, never a partly grey image.
 //!
-//! Baseline, extended and progressive files of 8 bits, with Huffman codes and any scans, at full size or at 1/4 or 1/8 of
-//! it. At full size every pixel is, to the bit, what libjpeg-turbo's `djpeg` makes of it by default; `tests/jpeg.rs`
-//! compares. A reduced image's pixels are the means of the pixels that they stand for.
+//! It supports 8-bit baseline, extended and progressive files with Huffman coding and any scans, at full size or at 1/4
+//! or 1/8 of it. At full size the pixels are bit-identical to the default output of libjpeg-turbo's `djpeg`;
+//! `tests/jpeg.rs` compares them. The pixels of a reduced image are means of the full-size pixels.
 //!
-//! `header` reads segments, `scan` and `progressive` the coefficients between them, which become samples in `plane`, by
-//! `idct` or `means`; `raster` makes an image of the planes.
+//! `header` parses segments. `scan` and `progressive` read coefficients, which `plane` turns into samples through
+//! `idct` or `means`. `raster` combines the planes into an image.
 
 mod bits;
 mod frame;
@@ -27,7 +27,7 @@ use super::{ImageError, ImageLimits, InputSpec, resize};
 
 const FORMAT: &str = "JPEG";
 
-/// The image as it is stored, at its full size unless less is enough for the input, and how to turn it.
+/// Decodes an image as stored, at full size unless a reduced size suffices for the input. Also returns its orientation.
 pub(super) fn decode(
     bytes: &[u8],
     limits: &ImageLimits,
@@ -52,18 +52,18 @@ pub(super) fn decode(
             raster::full(&header, &scan::planes(&mut reader, scan, &blocks)?, colors)
         }
     };
-    let image = image.ok_or_else(|| broken("it has other components than its colors"))?;
+    let image = image.ok_or_else(|| broken("its components do not match its color space"))?;
     Ok((image, orientation))
 }
 
-/// The divisor, if it is one, and the samples of each component's blocks.
+/// The divisor, if it is greater than 1 and possible, and the samples per block of each component.
 fn reduction(header: &frame::FrameHeader, colors: Colors, divisor: u32) -> Option<(u32, Vec<(usize, usize)>)> {
-    // The mean of inks is not the ink of their means.
+    // Means are valid only for linear colours: the mean of inks is not the ink of the mean.
     let linear = matches!(colors, Colors::Gray | Colors::Rgb | Colors::YCbCr);
     if divisor > 1 && linear { reduced::blocks(header, divisor).map(|blocks| (divisor, blocks)) } else { None }
 }
 
-/// The size of an image once it is turned.
+/// The size of an image after rotation.
 fn upright((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
     match orientation {
         Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {

@@ -4,7 +4,7 @@ use super::frame::{Component, FrameHeader};
 use super::idct::Whole;
 use super::means::{self, Means};
 
-/// The samples of one component, with something beyond the image's right and lower edge.
+/// The samples of one component, padded beyond the image's right and lower edge.
 pub(super) struct Plane {
     samples: Samples,
     /// Samples per row.
@@ -13,34 +13,34 @@ pub(super) struct Plane {
     block: (usize, usize),
 }
 
-/// How a block becomes samples.
+/// The samples, and how blocks are converted to them.
 enum Samples {
-    /// All 64 of them, by the steps of its coefficients.
+    /// All 64 samples per block, with the quantization steps.
     Whole { samples: Vec<u8>, steps: Box<[i32; 64]> },
-    /// Fewer, in sixteenths, by the weights of its coefficients.
+    /// Fewer samples per block, in sixteenths, with the weights of the coefficients.
     Means { samples: Vec<u16>, weights: Vec<f32> },
 }
 
-/// Where a block's coefficients come from.
+/// A source of a block's coefficients.
 pub(super) trait Source {
-    /// Gives those that are not zero to `sink`; `None` if they are damaged.
+    /// Passes the nonzero coefficients to `sink`; `None` if they are damaged.
     fn feed<S: Sink>(self, sink: &mut S) -> Option<()>;
 }
 
-/// Where a block's coefficients go to.
+/// A sink of a block's coefficients.
 pub(super) trait Sink {
-    /// Are all coefficients but the first ignored?
+    /// Whether all coefficients but the first are ignored.
     const MEAN_ALONE: bool;
 
-    /// Takes the first coefficient.
+    /// Takes the first (DC) coefficient.
     fn mean(&mut self, value: i32);
 
-    /// Takes another one, whose place in the order of the file is from 1 to 63.
+    /// Takes another coefficient, at index 1 to 63 of the zigzag order.
     fn other(&mut self, at: usize, value: i32);
 }
 
 impl Plane {
-    /// Room for all blocks of a component, which become `block` samples each, across and down; 8 x 8 is full size.
+    /// Allocates a component's blocks of `block` samples, across and down; 8 x 8 is full size.
     pub(super) fn new(frame: &FrameHeader, component: &Component, steps: &[u16; 64], block: (usize, usize)) -> Plane {
         let blocks = component.padded(frame.units);
         let stride = blocks.0 * block.0;
@@ -52,7 +52,7 @@ impl Plane {
         Plane { samples, stride, block }
     }
 
-    /// The samples of a row, if they are those of full size.
+    /// The samples of a row at full size; empty for means.
     pub(super) fn whole(&self, row: usize) -> &[u8] {
         match &self.samples {
             Samples::Whole { samples, .. } => &samples[row * self.stride..][..self.stride],
@@ -60,7 +60,7 @@ impl Plane {
         }
     }
 
-    /// The samples of a row in sixteenths, if they are means.
+    /// The samples of a row in sixteenths; empty at full size.
     pub(super) fn means(&self, row: usize) -> &[u16] {
         match &self.samples {
             Samples::Whole { .. } => &[],
@@ -68,7 +68,7 @@ impl Plane {
         }
     }
 
-    /// Writes the block in that column and row.
+    /// Writes the block in a column and row.
     #[inline]
     pub(super) fn write(&mut self, (column, row): (usize, usize), source: impl Source) -> Option<()> {
         let (stride, (across, down)) = (self.stride, self.block);

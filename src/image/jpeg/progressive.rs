@@ -1,4 +1,4 @@
-//! The scans of a progressive file: each adds some bits of some coefficients to all blocks of a component.
+//! Progressive scans: each adds some bits of some coefficients to all blocks of a component.
 
 use super::bits::{Bits, Codes};
 use super::frame::FrameHeader;
@@ -7,22 +7,22 @@ use super::plane::{Plane, Sink, Source};
 use super::scan::{Coder, walk};
 use crate::image::ImageError;
 
-/// All coefficients read so far, by component.
+/// The coefficients read so far, by component.
 pub(super) struct Progress(Vec<Coefficients>);
 
-/// Those of one component.
+/// The coefficients of one component.
 struct Coefficients {
-    /// In the order of the file.
+    /// In zigzag order.
     blocks: Vec<[i16; 64]>,
     /// Blocks per row.
     stride: usize,
-    /// For each coefficient, the lowest bit that is known; `None` before the first scan of it.
+    /// For each coefficient, the lowest known bit; `None` before its first scan.
     known: [Option<u32>; 64],
-    /// Quantization steps as of the first scan.
+    /// Quantization steps at the time of the first scan.
     steps: Option<[u16; 64]>,
 }
 
-/// As many of the first coefficients must be exact: without them, other decoders guess.
+/// The number of leading coefficients that must be exact. Without them other decoders interpolate.
 const NEEDED: usize = 10;
 
 impl Progress {
@@ -34,7 +34,7 @@ impl Progress {
         Progress(coefficients.collect())
     }
 
-    /// Reads a scan; says where its data end.
+    /// Reads a scan. Returns the end of its data.
     pub(super) fn scan(
         &mut self,
         reader: &Reader,
@@ -55,7 +55,7 @@ impl Progress {
             let steps = tables.steps.get(frame.components[index].steps).copied().flatten();
             of_component.steps = of_component.steps.or(steps);
             let table = match header.band.0 {
-                // Refining a first coefficient takes a bit, and no code.
+                // Refining a DC coefficient takes one bit and no code.
                 0 if first => Some(&tables.dc[dc]),
                 0 => None,
                 _ => Some(&tables.ac[ac]),
@@ -69,7 +69,8 @@ impl Progress {
         walk(&mut coder, frame, header, tables.restart, Bits::new(bytes, at))
     }
 
-    /// The planes, once all scans were read. Coefficients are given up as soon as they are used.
+    /// Converts the coefficients to planes after the last scan. Each component's coefficients are freed as soon as they
+    /// are used.
     pub(super) fn planes(self, frame: &FrameHeader, blocks: &[(usize, usize)]) -> Result<Vec<Plane>, ImageError> {
         let complete = |of: &Coefficients| of.known[..NEEDED].iter().all(|known| *known == Some(0));
         if !self.0.iter().all(complete) {
@@ -81,7 +82,7 @@ impl Progress {
             let mut plane = Plane::new(frame, component, &steps, block);
             for (row, blocks) in of_one.blocks.chunks_exact(of_one.stride).enumerate() {
                 for (column, block) in blocks.iter().enumerate() {
-                    // What is stored is not damaged.
+                    // Stored coefficients cannot be damaged.
                     let _ = plane.write((column, row), Stored(block));
                 }
             }
@@ -91,20 +92,20 @@ impl Progress {
     }
 }
 
-/// A scan under way.
+/// A scan in progress.
 struct Scan<'a> {
     progress: &'a mut Progress,
     components: Vec<usize>,
-    /// The table of each component, if the scan needs one.
+    /// The Huffman table of each component, if the scan needs one.
     codes: Vec<Option<&'a Codes>>,
     band: (usize, usize),
-    /// Is it the first of its coefficients?
+    /// Whether this is the first scan of its coefficients.
     first: bool,
-    /// The lowest bit that it tells.
+    /// The lowest bit that this scan contains.
     low: u32,
-    /// Each component's last first coefficient, which the next one is the difference to.
+    /// Each component's previous DC coefficient, which the next one is relative to.
     last: Vec<i32>,
-    /// Blocks from here on in which no coefficient becomes other than zero.
+    /// Blocks from here on in which no coefficient becomes nonzero (end-of-band run).
     skipped: u32,
 }
 
@@ -138,7 +139,7 @@ impl Coder for Scan<'_> {
     }
 }
 
-/// The bits down to `low` of coefficients of which none was known.
+/// Reads the bits down to `low` of coefficients with no known bits.
 fn first_bits(bits: &mut Bits, codes: &Codes, band: &mut [i16], low: u32, skipped: &mut u32) -> Option<()> {
     if *skipped > 0 {
         *skipped -= 1;
@@ -165,7 +166,7 @@ fn first_bits(bits: &mut Bits, codes: &Codes, band: &mut [i16], low: u32, skippe
     Some(())
 }
 
-/// The bit `low` of coefficients whose higher bits are known.
+/// Reads the bit `low` of coefficients whose higher bits are known.
 fn next_bit(bits: &mut Bits, codes: &Codes, band: &mut [i16], low: u32, skipped: &mut u32) -> Option<()> {
     let one = 1i16 << low;
     let mut at = 0;
@@ -181,7 +182,7 @@ fn next_bit(bits: &mut Bits, codes: &Codes, band: &mut [i16], low: u32, skipped:
             (_, 1) => Some(if bits.number(1)? == 1 { one } else { -one }),
             _ => return None,
         };
-        // Coefficients that are not zero have their bit here, and are not counted.
+        // Nonzero coefficients have a correction bit here and do not count in the run.
         while at < band.len() {
             if band[at] != 0 {
                 refine(bits, &mut band[at], one)?;
@@ -206,7 +207,7 @@ fn next_bit(bits: &mut Bits, codes: &Codes, band: &mut [i16], low: u32, skipped:
     Some(())
 }
 
-/// Adds a bit to the size of a coefficient.
+/// Adds a bit to the magnitude of a coefficient.
 #[inline]
 fn refine(bits: &mut Bits, coefficient: &mut i16, one: i16) -> Option<()> {
     if bits.number(1)? == 1 && *coefficient & one == 0 {
@@ -215,7 +216,7 @@ fn refine(bits: &mut Bits, coefficient: &mut i16, one: i16) -> Option<()> {
     Some(())
 }
 
-/// A block that was read as a whole.
+/// A block with all coefficients in memory.
 struct Stored<'a>(&'a [i16; 64]);
 
 impl Source for Stored<'_> {

@@ -1,7 +1,7 @@
-//! Planes become an image: components that are sampled more coarsely than others are interpolated, and colors converted.
+//! Combines planes into an image: upsamples subsampled components and converts colours.
 //!
-//! To the bit as libjpeg does it by default: a chroma of half the resolution is interpolated with weights of 3/4 and 1/4
-//! ("fancy upsampling"), one of a quarter is repeated, and colors are converted with 16-bit constants.
+//! Bit-identical to libjpeg's defaults: components at half resolution are interpolated with weights 3/4 and 1/4 ("fancy
+//! upsampling"), those at a quarter are replicated, and colours are converted with 16-bit constants.
 
 use ::image::{DynamicImage, GrayImage, RgbImage};
 
@@ -9,7 +9,7 @@ use super::frame::{Component, FrameHeader};
 use super::header::Colors;
 use super::plane::Plane;
 
-/// The image at its full size.
+/// Combines planes of full size.
 pub(super) fn full(frame: &FrameHeader, planes: &[Plane], colors: Colors) -> Option<DynamicImage> {
     let channels: Vec<_> =
         frame.components.iter().zip(planes).map(|(component, plane)| Channel { component, plane }).collect();
@@ -18,8 +18,8 @@ pub(super) fn full(frame: &FrameHeader, planes: &[Plane], colors: Colors) -> Opt
     })
 }
 
-/// The image whose planes have a mean for each pixel already, of which the first ones are taken. Its means are in sixteenths,
-/// which are rounded only once they are colors.
+/// Combines planes of means, which have one sample per pixel; surplus samples are cropped. Means are in sixteenths and
+/// are rounded only after colour conversion.
 pub(super) fn reduced((width, height): (u32, u32), planes: &[Plane], colors: Colors) -> Option<DynamicImage> {
     let mut pixels = Vec::with_capacity(planes.len() * width as usize * height as usize);
     for row in 0..height as usize {
@@ -41,18 +41,18 @@ pub(super) fn reduced((width, height): (u32, u32), planes: &[Plane], colors: Col
     }
 }
 
-/// As [`rgb`], in sixteenths.
+/// Like [`rgb`], in sixteenths.
 fn rgb_of_means([luma, blue, red]: [f32; 3]) -> [f32; 3] {
     let (blue, red) = (blue - 2048.0, red - 2048.0);
     [luma + 1.402 * red, luma - 0.344_136 * blue - 0.714_136 * red, luma + 1.772 * blue]
 }
 
-/// Sixteenths to the nearest byte; the conversion keeps within a byte's range.
+/// Rounds sixteenths to a byte. Colour conversion stays within the range of a byte.
 fn rounded(sixteenths: f32) -> u8 {
     (sixteenths / 16.0 + 0.5) as u8
 }
 
-/// An image of which `fill` writes a channel's row.
+/// Creates an image. `fill` writes a row of a channel.
 fn image(
     (width, height): (u32, u32),
     colors: Colors,
@@ -90,14 +90,14 @@ fn image(
 
 #[inline]
 fn convert<const N: usize>(target: &mut [[u8; 3]], rows: [&Vec<u8>; N], color: impl Fn([u8; N]) -> [u8; 3]) {
-    // Slices of the same length leave no checks in the loop.
+    // Slices of equal length remove the bounds checks from the loop.
     let rows = rows.map(|row| &row[..target.len()]);
     for (at, pixel) in target.iter_mut().enumerate() {
         *pixel = color(rows.map(|row| row[at]));
     }
 }
 
-/// JFIF's colors: luma, and the differences of blue and red to it around 128.
+/// Converts JFIF's YCbCr: luma, and the blue and red differences, centred at 128.
 #[inline]
 fn rgb([luma, blue, red]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
@@ -110,13 +110,13 @@ fn rgb([luma, blue, red]: [u8; 3]) -> [u8; 3] {
     channels.map(|channel| channel.clamp(0, 255) as u8)
 }
 
-/// An inverted ink and inverted black, printed over each other on white.
+/// Multiplies an inverted ink by inverted black: overprinting on white.
 #[inline]
 fn over(ink: u8, black: u8) -> u8 {
     ((u32::from(ink) * u32::from(black) + 127) / 255) as u8
 }
 
-/// A component on its way to the image's own resolution.
+/// A component and its upsampling to the image's resolution.
 struct Channel<'a> {
     component: &'a Component,
     plane: &'a Plane,
@@ -128,11 +128,11 @@ impl Channel<'_> {
         let (width, height) = self.component.size;
         match self.component.ratio {
             (1, 1) => target.copy_from_slice(&self.samples(row)[..target.len()]),
-            // There is nothing to interpolate between.
+            // Fewer than two samples cannot be interpolated.
             (2, 1) if width > 2 => wider(self.samples(row), target),
             (1, 2) => {
                 let (near, far) = (self.samples(row / 2), self.samples(beside(row, height)));
-                // The halves are rounded up and down by turns, lest the image become brighter.
+                // The rounding bias alternates by row, so the image does not get brighter.
                 let bias = 1 + (row % 2) as u16;
                 let pairs = near.iter().zip(far);
                 target.iter_mut().zip(pairs).for_each(|(target, (&near, &far))| {
@@ -149,18 +149,18 @@ impl Channel<'_> {
         }
     }
 
-    /// The samples of a row that show something of the image.
+    /// The samples of a row that lie inside the image.
     fn samples(&self, row: usize) -> &[u8] {
         &self.plane.whole(row)[..self.component.size.0]
     }
 }
 
-/// The row of samples, of `height` ones, that is second nearest to a row of an image that is twice as high.
+/// The second-nearest of `height` sample rows to a row of an image of twice the height.
 fn beside(row: usize, height: usize) -> usize {
     if row.is_multiple_of(2) { (row / 2).saturating_sub(1) } else { (row / 2 + 1).min(height - 1) }
 }
 
-/// Twice as wide, at least three samples.
+/// Doubles the width of at least three samples.
 fn wider(samples: &[u8], target: &mut [u8]) {
     let at = |index: usize| u16::from(samples[index]);
     let last = samples.len() - 1;
@@ -180,7 +180,7 @@ fn wider(samples: &[u8], target: &mut [u8]) {
     }
 }
 
-/// Twice as wide, at least three samples, between the row `near` and, with a third of its weight, the row `far`.
+/// Doubles the width of at least three samples between row `near` and, at a third of its weight, row `far`.
 fn wider_and_higher(near: &[u8], far: &[u8], target: &mut [u8]) {
     let sum = |index: usize| 3 * u16::from(near[index]) + u16::from(far[index]);
     let last = near.len() - 1;

@@ -1,7 +1,7 @@
-//! Scans become planes of samples.
+//! Decodes scans into planes of samples.
 //!
-//! A sequential scan has all that its components need. A progressive file's scans each add some bits of some
-//! coefficients, which are kept until the last one. Promises that a plane is complete: nothing is made up.
+//! A sequential scan contains all data of its components. Each progressive scan adds some bits of some coefficients,
+//! which are kept until the last scan. Returned planes are complete; missing data are an error.
 
 use super::FORMAT;
 use super::bits::{Bits, Codes};
@@ -11,19 +11,19 @@ use super::plane::{Plane, Sink, Source};
 use super::progressive::Progress;
 use crate::image::ImageError;
 
-/// More scans than these are refused: each may cost a look at every block, but takes only a few bytes.
-const MOST_SCANS: usize = 100;
+/// Maximum number of scans: each may visit every block, yet takes only a few bytes of the file.
+const MAX_SCANS: usize = 100;
 
-/// What a scan's blocks, one after another, are read by.
+/// Decodes the consecutive blocks of a scan.
 pub(super) trait Coder {
-    /// Reads a block of the `index`th component of the scan, in that column and row; `None` if its data are damaged.
+    /// Reads a block of the scan's component `index` in that column and row; `None` if its data are damaged.
     fn block(&mut self, bits: &mut Bits, index: usize, place: (usize, usize)) -> Option<()>;
 
-    /// Forgets what was before: a restart marker was passed.
+    /// Resets the prediction state at a restart marker.
     fn restart(&mut self);
 }
 
-/// The planes of all components, from the file's first scan on. A block becomes as many samples as `blocks` says.
+/// Reads the planes of all components from the first scan on. A block becomes as many samples as `blocks` states.
 pub(super) fn planes(
     reader: &mut Reader,
     first: ScanHeader,
@@ -35,8 +35,8 @@ pub(super) fn planes(
     let (mut next, mut scans) = (Some(first), 0);
     while let Some(header) = next {
         scans += 1;
-        if scans > MOST_SCANS {
-            return Err(broken(format!("it has more than {MOST_SCANS} scans")));
+        if scans > MAX_SCANS {
+            return Err(broken(format!("it has more than {MAX_SCANS} scans")));
         }
         let end = match &mut progress {
             Some(progress) => progress.scan(reader, &frame, &header)?,
@@ -51,7 +51,7 @@ pub(super) fn planes(
     planes.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| broken("a component has no scan"))
 }
 
-/// Reads a sequential scan; says where its data end.
+/// Reads a sequential scan. Returns the end of its data.
 fn sequential(
     reader: &Reader,
     frame: &FrameHeader,
@@ -76,7 +76,7 @@ fn sequential(
     Ok(end)
 }
 
-/// Reads all blocks of a scan; says where its data end, and how many bytes other than zero it has left.
+/// Reads all blocks of a scan. Returns the end of its data and the number of unused nonzero bytes.
 pub(super) fn walk(
     coder: &mut impl Coder,
     frame: &FrameHeader,
@@ -115,7 +115,7 @@ struct Channels(Vec<Channel>);
 
 struct Channel {
     plane: Plane,
-    /// The last block's first coefficient, which the next one's is the difference to.
+    /// The previous DC coefficient, which the next one is relative to.
     last: i32,
     dc: Codes,
     ac: Codes,
@@ -133,7 +133,7 @@ impl Coder for Channels {
     }
 }
 
-/// A block as a sequential scan has it.
+/// A block as coded in a sequential scan.
 struct Coded<'a, 'b> {
     bits: &'a mut Bits<'b>,
     last: &'a mut i32,

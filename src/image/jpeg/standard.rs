@@ -1,8 +1,8 @@
-//! The Huffman tables that a file means when it has none: those of the standard's annex K.3, number 0 for luma, 1 for chroma.
+//! The standard Huffman tables for files without tables (ITU T.81, annex K.3): index 0 for luma, 1 for chroma.
 
 use super::bits::Codes;
 
-/// Number of codes of 1 to 16 bits, and what they stand for in the order of their codes.
+/// Number of codes of 1 to 16 bits, and their symbols in code order.
 type Table = ([u8; 16], &'static [u8]);
 
 const DC: [Table; 2] = [
@@ -41,12 +41,12 @@ const AC: [Table; 2] = [
     ),
 ];
 
-/// The DC table of this number, if there is a standard one.
+/// The standard DC table with this index, if there is one.
 pub(super) fn dc(number: usize) -> Option<Codes> {
     DC.get(number).and_then(|(counts, symbols)| Codes::new(counts, symbols))
 }
 
-/// The AC table of this number, if there is a standard one.
+/// The standard AC table with this index, if there is one.
 pub(super) fn ac(number: usize) -> Option<Codes> {
     AC.get(number).and_then(|(counts, symbols)| Codes::new(counts, symbols))
 }

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::super::{Image, Preprocessing};
 use super::*;
 
-/// An image of 128 x 128 pixels, colour at half the resolution both ways; this and the others were written by Pillow.
+/// 128 x 128 pixels, chroma at half the resolution in both directions. All fixtures were written by Pillow.
 const HALVED: &[u8] = include_bytes!("../fixtures/ship-420.jpg");
-/// Colour at half the resolution across, with restart markers.
+/// Chroma at half the horizontal resolution, with restart markers.
 const RESTARTS: &[u8] = include_bytes!("../fixtures/ship-422-restarts.jpg");
 /// Grey, 131 x 129 pixels.
 const GREY: &[u8] = include_bytes!("../fixtures/ship-grey.jpg");
@@ -35,7 +35,7 @@ fn encoded(image: &RgbImage, orientation: u8) -> Vec<u8> {
     bytes
 }
 
-/// Slow waves of every colour.
+/// Low-frequency waves in every colour.
 fn waves(width: u32, height: u32) -> RgbImage {
     let wave = |at: f64| (128.0 + 90.0 * at.sin()) as u8;
     RgbImage::from_fn(width, height, |x, y| {
@@ -44,7 +44,7 @@ fn waves(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// The image with its sides divided so.
+/// The image with its sides divided by `divisor`.
 fn divided(bytes: &[u8], divisor: u32) -> DynamicImage {
     let mut reader = Reader::new(bytes);
     let scan = reader.next_scan().unwrap().unwrap();
@@ -54,7 +54,7 @@ fn divided(bytes: &[u8], divisor: u32) -> DynamicImage {
     raster::reduced(size, &scan::planes(&mut reader, scan, &blocks).unwrap(), colors).unwrap()
 }
 
-/// The mean and the largest difference.
+/// The mean and maximum absolute difference.
 fn difference(one: &[u8], other: &[u8]) -> (f64, u8) {
     assert_eq!(one.len(), other.len());
     let differences = || one.iter().zip(other).map(|(one, other)| one.abs_diff(*other));
@@ -62,7 +62,7 @@ fn difference(one: &[u8], other: &[u8]) -> (f64, u8) {
 }
 
 #[test]
-fn what_a_model_reads_of_a_reduced_image_is_much_the_same() {
+fn the_input_from_a_reduced_image_is_nearly_the_same() {
     for (bytes, side, size) in [
         (HALVED, 8, (32, 32)),
         (HALVED, 6, (16, 16)),
@@ -80,7 +80,7 @@ fn what_a_model_reads_of_a_reduced_image_is_much_the_same() {
 }
 
 #[test]
-fn what_is_not_linear_or_not_large_is_exactly_as_without_an_input() {
+fn nonlinear_and_small_images_are_not_reduced() {
     assert_eq!(decode_for(CMYK, &spec(4)), full(CMYK));
     for bytes in [HALVED, RESTARTS, GREY, PROGRESSIVE] {
         assert_eq!(decode_for(bytes, &spec(28)), full(bytes));
@@ -92,7 +92,7 @@ fn what_is_not_linear_or_not_large_is_exactly_as_without_an_input() {
 }
 
 #[test]
-fn the_input_is_compared_to_the_image_as_it_is_turned() {
+fn the_reduction_follows_the_rotated_size() {
     let upright = InputSpec::new(3, 24, 4).unwrap();
     for (orientation, stored) in [(1, (48, 256)), (3, (48, 256)), (6, (256, 48)), (8, (256, 48)), (5, (256, 48))] {
         let bytes = encoded(&waves(stored.0, stored.1), orientation);
@@ -100,7 +100,7 @@ fn the_input_is_compared_to_the_image_as_it_is_turned() {
         assert_eq!(reduced.size(), (12, 64), "{orientation}");
         let (_, most) = difference(&full(&bytes).unwrap().pixels(&upright), &reduced.pixels(&upright));
         assert!(most <= 4, "{orientation}: {most}");
-        // Lying, it covers this input with hardly more pixels than are read.
+        // In the other orientation it covers the input with few pixels to spare.
         assert_eq!(decode_for(&bytes, &InputSpec::new(3, 4, 24).unwrap()), full(&bytes));
     }
 }
@@ -126,7 +126,7 @@ fn a_file_cut_short_is_broken_at_every_size() {
 
 proptest! {
     #[test]
-    fn what_is_left_has_more_pixels_than_are_read_and_ends_where_the_image_does(
+    fn reduced_images_keep_enough_pixels_and_their_edges(
         size in (1u32..6000, 1u32..6000), side in (1usize..300, 1usize..300), crop in 0.1f32..=1.0,
     ) {
         let spec = InputSpec::new(3, side.0, side.1).unwrap().with_preprocessing(Preprocessing::new(crop, [0.0, 1.0]).unwrap());
@@ -144,9 +144,9 @@ proptest! {
         }
     }
 
-    /// The oracle is the full image, of which each square is averaged.
+    /// The oracle is the full image, averaged over squares.
     #[test]
-    fn every_pixel_is_the_mean_of_those_it_stands_for(
+    fn every_reduced_pixel_is_the_mean_of_its_square(
         (width, height, values) in (4u32..40, 4u32..40).prop_flat_map(|(width, height)| {
             (Just(width), Just(height), proptest::collection::vec(90u8..160, (width * height * 3) as usize))
         }),
@@ -159,7 +159,7 @@ proptest! {
         let (whole, _) = decode(&bytes, &ImageLimits::default(), None).unwrap();
         let (whole, reduced) = (whole.into_rgb8(), divided(&bytes, divisor).into_rgb8());
         for (x, y, pixel) in reduced.enumerate_pixels() {
-            // The last squares may have pixels that the image has not.
+            // Squares at the edges may extend beyond the image.
             if (x + 1) * divisor <= width && (y + 1) * divisor <= height {
                 let square = ::image::imageops::crop_imm(&whole, x * divisor, y * divisor, divisor, divisor).to_image();
                 for channel in 0..3 {
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_file_is_judged_as_without_an_input(
+    fn a_damaged_file_gives_the_same_error_when_reduced(
         file in 0..4usize, damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = [HALVED, RESTARTS, GREY, PROGRESSIVE][file].to_vec();
@@ -188,7 +188,7 @@ proptest! {
 }
 
 #[test]
-fn any_number_of_segments_of_extended_xmp_is_passed_over() {
+fn any_number_of_extended_xmp_segments_is_skipped() {
     let extension: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
     let segment = [&[0xFF, 0xE1, 0, 79], extension, &[b'0'; 32], &[0; 10]].concat();
     let with = |pieces: usize| [&GREY[..2], &segment.repeat(pieces), &GREY[2..]].concat();
@@ -198,8 +198,8 @@ fn any_number_of_segments_of_extended_xmp_is_passed_over() {
 }
 
 #[test]
-fn more_scans_than_anybody_writes_are_refused() {
-    // The end of the image comes behind the last scan's data; each of these scans is the whole image again.
+fn too_many_scans_are_refused() {
+    // The end-of-image marker follows the last scan. Each of these scans repeats the whole image.
     let scan = GREY.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
     let with = |scans: usize| [&GREY[..scan], &GREY[scan..GREY.len() - 2].repeat(scans), &[0xFF, 0xD9]].concat();
     assert_eq!(full(&with(1)), full(GREY));

@@ -1,4 +1,4 @@
-//! Constants from nothing but their shape, or from the node itself.
+//! Constants created from a shape or from the node's attributes.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ impl Fold<'_> {
         })
     }
 
-    /// The integers of an input, as dimensions of one image: what is made of them is the same for each image of a batch, and
-    /// is broadcast to it.
+    /// An input's integers as dimensions for one image. The result is the same for each image of a batch and is
+    /// broadcast to it.
     pub(super) fn sizes(&self, index: usize) -> Result<Vec<usize>, Stop> {
         let sizes = self.input(index)?.as_ints().ok_or_else(|| self.wrong("integers are expected, not fractions"))?;
         let size = |&size: &Int| match size {

@@ -1,4 +1,4 @@
-//! Element by element: one constant, or two that are broadcast to each other.
+//! Elementwise operators on one constant, or on two with broadcasting.
 
 use std::cmp::Ordering;
 

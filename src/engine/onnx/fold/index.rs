@@ -1,8 +1,8 @@
-//! Where the elements of a tensor lie that is sliced, permuted or broadcast.
+//! Index arithmetic for slicing, permuting and broadcasting.
 
 use crate::engine::onnx::tensor::volume;
 
-/// First position and count of `start..end` in steps along an axis of `len`; `None` for a step of 0.
+/// First index and length of `start..end` with `step` along an axis of `len`; `None` for step 0.
 pub(in crate::engine::onnx) fn sliced(len: usize, start: i64, end: i64, step: i64) -> Option<(usize, usize)> {
     let len = len as i64;
     let from_end = |index: i64| if index < 0 { index.saturating_add(len) } else { index };
@@ -17,7 +17,7 @@ pub(in crate::engine::onnx) fn sliced(len: usize, start: i64, end: i64, step: i6
     Some((start as usize, count as usize))
 }
 
-/// The dimensions of two shapes together, by NumPy's rules.
+/// The broadcast shape of two shapes, by NumPy's rules.
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let dim = |dims: &[usize], at: usize| (at + dims.len()).checked_sub(rank).map_or(1, |at| dims[at]);
@@ -37,7 +37,7 @@ pub(super) fn strides(dims: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// For each element of a tensor of `dims`, where it comes from in one of `from`, which is broadcast to it.
+/// For each element of a tensor of shape `dims`, its index in a tensor of shape `from` that is broadcast to it.
 pub(super) fn spread(from: &[usize], dims: &[usize]) -> impl Iterator<Item = usize> {
     let strides = strides(from);
     let missing = dims.len() - from.len();
@@ -45,7 +45,7 @@ pub(super) fn spread(from: &[usize], dims: &[usize]) -> impl Iterator<Item = usi
     walk(dims.to_vec(), (0..dims.len()).map(stride).collect(), 0)
 }
 
-/// Positions of the elements of a tensor of `dims`, in order, where a step along each axis is as long as `strides` says.
+/// Offsets of the elements of a tensor of shape `dims`, in order, with these strides.
 pub(super) fn walk(dims: Vec<usize>, strides: Vec<isize>, first: usize) -> impl Iterator<Item = usize> {
     let count = volume(&dims).unwrap_or(0);
     let (mut index, mut at) = (vec![0; dims.len()], first as isize);

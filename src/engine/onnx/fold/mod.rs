@@ -1,4 +1,4 @@
-//! Computes what does not depend on the image: masked or transposed weights, and the integers that shapes are made of.
+//! Constant folding: computes what does not depend on the image, such as masked weights and shape arithmetic.
 
 mod create;
 mod elementwise;
@@ -14,33 +14,33 @@ use super::node::ParsedNode;
 use super::tensor::{Data, Int, Tensor, bulk, position, volume};
 use super::{FOLDED_ALWAYS, FOLDED_PER_NUMBER, LoadError, MAX_FOLDED, MAX_RANK, at_most};
 
-/// The operators that constants may go through.
+/// The operators that constant folding supports.
 const OPERATORS: &str = "Abs Add And Cast CastLike Ceil Concat Constant ConstantOfShape Div Dropout Equal Exp Expand Flatten Floor \
     Gather Greater GreaterOrEqual Identity Less LessOrEqual Log Max Min Mod Mul Neg Not Or Pow Range Reciprocal \
     ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Reshape Slice Sqrt Squeeze Sub \
     Transpose Trilu Unsqueeze Where";
 
-/// May constants go through this operator?
+/// Whether constant folding supports an operator.
 pub(super) fn folds(operator: &str) -> bool {
     OPERATORS.split(' ').any(|known| known == operator)
 }
 
 pub(super) use index::sliced;
 
-/// Counts the numbers that a file has had computed.
+/// Counts the numbers computed for a file.
 pub(super) struct Budget {
     spent: usize,
     limit: usize,
 }
 
 impl Budget {
-    /// The budget of a file that holds so many numbers.
+    /// The budget of a file that holds `held` numbers.
     pub(super) fn new(held: usize) -> Budget {
         let limit = held.saturating_mul(FOLDED_PER_NUMBER).saturating_add(FOLDED_ALWAYS).min(MAX_FOLDED);
         Budget { spent: 0, limit }
     }
 
-    /// Spends what a tensor of these dimensions takes.
+    /// Charges the size of a tensor of shape `dims`.
     fn spend(&mut self, node: &ParsedNode, dims: &[usize]) -> Result<(), LoadError> {
         check_size(node, dims)?;
         self.spent = self.spent.saturating_add(bulk(dims));
@@ -48,17 +48,17 @@ impl Budget {
     }
 }
 
-/// Refuses a tensor that is larger than anybody needs.
+/// Rejects a tensor beyond the size limit.
 fn check_size(node: &ParsedNode, dims: &[usize]) -> Result<(), LoadError> {
     at_most(format!("the size of the constant that node {} computes", node.name), bulk(dims), MAX_FOLDED)
 }
 
-/// Refuses a value of more axes than anybody needs.
+/// Refuses a value of more than [`MAX_RANK`] axes.
 pub(super) fn check_rank(node: &ParsedNode, rank: usize) -> Result<(), LoadError> {
     at_most(format!("the number of axes of what node {} gives", node.name), rank, MAX_RANK)
 }
 
-/// What a node makes of constants; `None` where an integer that it needs is unknown.
+/// Folds a node; `None` if it needs an unknown integer.
 pub(super) fn fold(
     node: &ParsedNode,
     inputs: &[Option<Arc<Tensor>>],
@@ -101,7 +101,7 @@ impl Fold<'_> {
                 let to = node.int("to", 0)?;
                 return self.cast(kind(to).ok_or_else(|| self.half(to))?, budget);
             }
-            // What is no constant is an activation, or an unknown integer: the latter is not told apart, and rare.
+            // A value that is not constant is an activation or, rarely, an unknown integer; both are treated as float.
             "CastLike" => {
                 let ints = self.optional(1).is_some_and(|like| like.as_floats().is_none());
                 return self.cast(if ints { Kind::Int } else { Kind::Float }, budget);
@@ -142,7 +142,7 @@ impl Fold<'_> {
         self.inputs.get(index).and_then(Option::as_ref)
     }
 
-    /// The integers of an input, or of the attribute of this name that older operator sets have instead.
+    /// The integers of an input, or of the attribute that replaces it in older operator sets.
     fn ints(&self, index: usize, attribute: &str) -> Result<Option<Vec<i64>>, Stop> {
         match self.optional(index) {
             Some(tensor) => known(tensor, self).map(Some),
@@ -184,14 +184,14 @@ impl Fold<'_> {
     }
 }
 
-/// What a type is to us.
+/// The engine's representation of a type.
 enum Kind {
     Float,
     Int,
     Bool,
 }
 
-/// The kind of an ONNX type; `None` for half precision, complex numbers and text.
+/// The kind of an ONNX type; `None` for half precision, complex numbers and strings.
 fn kind(data_type: i64) -> Option<Kind> {
     match data_type {
         1 | 11 => Some(Kind::Float),
@@ -206,7 +206,7 @@ fn known(tensor: &Tensor, fold: &Fold) -> Result<Vec<i64>, Stop> {
     ints.iter().map(|int| int.known().ok_or(Stop::Unknown)).collect()
 }
 
-/// Whether an integer is other than 0, where that is known.
+/// Whether an integer is nonzero; `None` if unknown.
 fn unequal(value: Int) -> Option<bool> {
     value.compare(Int::Known(0)).map(Ordering::is_ne)
 }

@@ -1,4 +1,4 @@
-//! Elements that move, or are taken, and stay what they are.
+//! Operators that move or select elements without changing them.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use super::{Budget, Fold, Stop, check_rank, known};
 use crate::engine::onnx::tensor::{Data, Int, Tensor, position, volume};
 
 impl Fold<'_> {
-    /// The dimensions after Reshape, Flatten, Squeeze or Unsqueeze.
+    /// The shape after Reshape, Flatten, Squeeze or Unsqueeze.
     pub(super) fn new_dims(&self, input: &Tensor) -> Result<Vec<usize>, Stop> {
         let dims = &input.dims;
         match self.node.operator.as_str() {
@@ -47,7 +47,7 @@ impl Fold<'_> {
         let mut sorted = order.clone();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..rank) {
-            return Err(self.wrong("perm is no permutation"));
+            return Err(self.wrong("perm is not a permutation"));
         }
         budget.spend(self.node, &input.dims)?;
         let strides = strides(&input.dims);
@@ -168,7 +168,7 @@ impl Fold<'_> {
     }
 }
 
-/// The dimensions that Reshape makes.
+/// The shape after Reshape.
 fn reshaped(dims: &[usize], target: &[i64], allow_zero: bool) -> Option<Vec<usize>> {
     let mut result: Vec<Option<usize>> = vec![];
     for (at, &dim) in target.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Sums, means and the like along axes.
+//! Reductions along axes: sums, means and similar.
 
 use super::index::spread;
 use super::{Budget, Fold, Stop};

@@ -1,9 +1,9 @@
-//! What to do about nodes that are refused: for each the step in the author's own tool.
+//! Advice for rejected nodes: what to change in the author's own tool.
 
 use super::{Call, Value};
 use crate::engine::onnx::{LoadError, fold, text};
 
-/// The operators on what depends on the image.
+/// The operators supported on activations.
 const LAYERS: &str = "Add AveragePool BatchNormalization Cast CastLike Clip Conv Div Dropout Expand Flatten Gather Gemm \
     GlobalAveragePool GlobalMaxPool Identity LogSoftmax MatMul Max MaxPool Min Mul Neg Pad ReduceMax ReduceMean \
     ReduceSum Relu Reshape Shape Size Slice Softmax Squeeze Sub Sum Transpose Unsqueeze";
@@ -15,7 +15,7 @@ const TWO_CLASSES: &str =
 const ACTIVATIONS: &str = "as activations ReLU, ReLU6 and clamp are: train with one of them";
 const SUPPORTED: &str = "convolutions, linear layers, BatchNorm, ReLU, ReLU6, bounds, pooling, sums and flattening are: docs/model-files.md";
 
-/// Refuses a node that is known to be none of ours, or to stand for training. `is_output` if it gives the graph's output.
+/// Rejects a node whose operator is unsupported or in training mode. `is_output` if it computes the graph's output.
 pub(super) fn check(call: &Call, is_output: bool) -> Result<(), LoadError> {
     let node = call.node;
     let operator = node.operator.as_str();
@@ -31,7 +31,7 @@ pub(super) fn check(call: &Call, is_output: bool) -> Result<(), LoadError> {
     }
 }
 
-/// Does the third input say so? What cannot be told beforehand counts as yes.
+/// Whether the third input enables training mode; true if it is unknown.
 fn is_training(call: &Call) -> bool {
     match call.inputs.get(2) {
         None | Some(Value::Absent) => false,
@@ -40,7 +40,7 @@ fn is_training(call: &Call) -> bool {
     }
 }
 
-/// What to do about an operator that activations cannot go through.
+/// The advice for an operator that is unsupported on activations.
 pub(super) fn advice(operator: &str) -> &'static str {
     match operator {
         "RandomUniform" | "RandomUniformLike" | "RandomNormal" | "RandomNormalLike" | "Bernoulli" | "Multinomial" => {

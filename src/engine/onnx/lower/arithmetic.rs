@@ -18,7 +18,7 @@ impl Lowering {
         let epsilon = node.float("epsilon", 1e-5)?;
         let row = |index| call.row(index, shape.channels);
         let (gain, offset, mean, variance) = (row(1)?, row(2)?, row(3)?, row(4)?);
-        // Ioffe and Szegedy, 2015: gain * (x - mean) / sqrt(variance + epsilon) + offset.
+        // BatchNorm (Ioffe and Szegedy, 2015): gain * (x - mean) / sqrt(variance + epsilon) + offset.
         let scale: Vec<f32> = gain.iter().zip(&variance).map(|(gain, var)| gain / (var + epsilon).sqrt()).collect();
         let shift = offset.iter().zip(&mean).zip(&scale).map(|((offset, mean), scale)| offset - mean * scale).collect();
         self.affine(call, activation, Affine { scale, shift })
@@ -62,7 +62,7 @@ impl Lowering {
         Ok(Activation { id: self.push(call, Op::Affine(affine), vec![activation.id], shape), ..activation })
     }
 
-    /// An activation times -1.
+    /// Negates an activation.
     pub(super) fn negated(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let activation = self.activation(call, 0)?;
         self.negative(call, activation)
@@ -73,7 +73,7 @@ impl Lowering {
         self.affine(call, activation, Affine { scale: vec![-1.0; channels], shift: vec![0.0; channels] })
     }
 
-    /// The sum of two activations, or for `Sub` of the first and the negative of the second.
+    /// Adds two activations; for `Sub` it negates the second.
     fn sum(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let (a, mut b) = (self.activation(call, 0)?, self.activation(call, 1)?);
         if call.node.operator == "Sub" {

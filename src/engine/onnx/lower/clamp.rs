@@ -5,7 +5,7 @@ use crate::engine::graph::{Clamp, Op};
 use crate::engine::onnx::LoadError;
 
 impl Lowering {
-    /// Relu and Clip; either bound of the latter may be missing.
+    /// Lowers Relu and Clip. Either bound of Clip may be missing.
     pub(super) fn clamp(&mut self, call: &Call) -> Result<Activation, LoadError> {
         if call.node.operator == "Relu" {
             return self.push_clamp(call, 0, Clamp::RELU);
@@ -14,7 +14,7 @@ impl Lowering {
         self.push_clamp(call, 0, Clamp { low, high: call.scalar(2)?.unwrap_or(f32::INFINITY) })
     }
 
-    /// Max and Min of an activation and numbers.
+    /// Lowers Max and Min of an activation and numbers.
     pub(super) fn bound(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let mut clamp = Clamp::NONE;
         let mut activation = None;
@@ -51,7 +51,7 @@ impl Lowering {
             let what = format!("the bounds {} and {} leave nothing", clamp.low, clamp.high);
             return Err(call.node.malformed(what));
         }
-        // Bounds that keep zeros zero may stand before the layer that adds them.
+        // Bounds that map zero to zero commute with pending zero padding.
         let activation = match clamp.apply(0.0) == 0.0 {
             true => call.activation(index)?.clone(),
             false => self.activation(call, index)?,

@@ -1,4 +1,4 @@
-//! Convolutions, the zeros around their input, and the windows that they share with pooling.
+//! Convolutions, padding, and the windows shared with pooling.
 
 use super::{Activation, Call, Lowering, check_outputs};
 use crate::engine::graph::{Clamp, Conv, Linear, Op, Shape, Window};
@@ -42,7 +42,7 @@ impl Lowering {
         Ok(Activation::of(self.push(call, op, vec![activation.id], shape_out), Axes::nchw()))
     }
 
-    /// Zeros around rows and columns: left to the layer that reads them.
+    /// Lowers Pad: zero padding of rows and columns stays pending until the next layer.
     pub(super) fn pad(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let node = call.node;
         let mut activation = call.activation(0)?.clone();
@@ -83,13 +83,13 @@ impl Lowering {
         Ok(activation)
     }
 
-    /// Are the activation's values known never to be negative?
+    /// Whether the activation's values are provably nonnegative.
     pub(super) fn is_never_negative(&self, activation: &Activation) -> bool {
         matches!(self.nodes[activation.id].op, Op::Clamp(Clamp { low, .. }) if low >= 0.0)
     }
 }
 
-/// The window of a convolution or of pooling over a map of this shape.
+/// The window of a convolution or pooling layer over a map of this shape.
 pub(super) fn window(call: &Call, kernel: &[usize], shape: Shape) -> Result<Window, LoadError> {
     let node = call.node;
     let &[rows, columns] = kernel else {
@@ -118,12 +118,12 @@ pub(super) fn window(call: &Call, kernel: &[usize], shape: Shape) -> Result<Wind
             let [less, more] = same(kernel, stride, shape);
             [more, less]
         }
-        other => return Err(node.malformed(format!("auto_pad {} is none of ONNX", text::name(other)))),
+        other => return Err(node.malformed(format!("auto_pad {} is unknown to ONNX", text::name(other)))),
     };
     Ok(Window { kernel, stride, before, after })
 }
 
-/// The padding with which a map is as large as its input over the stride; the odd pixel is after it.
+/// Padding for an output of the input size divided by the stride, rounded up. An odd pixel goes after the map.
 fn same(kernel: [usize; 2], stride: [usize; 2], shape: Shape) -> [[usize; 2]; 2] {
     let total = |axis: usize, len: usize| {
         let outputs = len.div_ceil(stride[axis]);
@@ -134,7 +134,7 @@ fn same(kernel: [usize; 2], stride: [usize; 2], shape: Shape) -> [[usize; 2]; 2]
     [less, [total[0] - less[0], total[1] - less[1]]]
 }
 
-/// A window that also does the work of a Pad before it.
+/// The window with the padding of a preceding Pad merged in.
 pub(super) fn padded(window: Window, pad: [usize; 4]) -> Window {
     let [top, left, below, right] = pad;
     Window {
@@ -144,14 +144,14 @@ pub(super) fn padded(window: Window, pad: [usize; 4]) -> Window {
     }
 }
 
-/// Rows and columns of what a window makes of a map.
+/// Output rows and columns of a window over a map.
 pub(super) fn output_of(call: &Call, window: &Window, shape: Shape) -> Result<[usize; 2], LoadError> {
     let kernel = text::list(window.kernel);
     let too_large = || format!("kernel {kernel} is larger than the {}x{} input", shape.height, shape.width);
     window.output(shape.height, shape.width).ok_or_else(|| call.node.malformed(too_large()))
 }
 
-/// `count` sizes in an attribute.
+/// The `count` sizes of an attribute.
 pub(super) fn sizes(call: &Call, name: &str, count: usize) -> Result<Option<Vec<usize>>, LoadError> {
     let Some(values) = call.node.ints(name)? else { return Ok(None) };
     let size = |&value: &i64| usize::try_from(value).ok().filter(|&value| value <= MAX_SIDE);

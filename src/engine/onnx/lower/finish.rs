@@ -1,13 +1,13 @@
-//! The list of layers as a whole: rescalings move into the weights before them, and the last layer becomes the head.
+//! Whole-graph passes: fold rescalings into preceding weights, and make the last layer the head.
 
 use super::Activation;
 use crate::engine::graph::{Graph, Head, Linear, Node, NodeId, Op, Pool, PoolKind, Shape, Window};
 use crate::engine::onnx::LoadError;
 
-/// The graph of these layers, whose class scores are `output`, and what was left out.
+/// Builds the graph of these layers, whose logits are `output`. Also returns notes on what was left out.
 pub(super) fn finish(mut nodes: Vec<Node>, output: Activation) -> Result<(Graph, Vec<String>), LoadError> {
     if output.pad != [0; 4] {
-        return Err(LoadError::NotAClassifier("the output must come from a linear layer; a Pad is none".into()));
+        return Err(LoadError::NotAClassifier("the output must come from a linear layer; a Pad is not one".into()));
     }
     let mut id = output.id;
     pool_before_classifier(&mut nodes, id);
@@ -32,11 +32,11 @@ pub(super) fn finish(mut nodes: Vec<Node>, output: Activation) -> Result<(Graph,
     Ok((graph, output.softmax.map(note).into_iter().collect()))
 }
 
-/// Turns a 1x1 convolution whose map is averaged into the classifier of averages: both are linear, so the order can be
-/// exchanged.
+/// Moves average pooling before a 1x1 convolution that classifies each pixel: both are linear, so the order does not
+/// matter.
 fn pool_before_classifier(nodes: &mut [Node], output: NodeId) {
     let readers = readers(nodes, output);
-    // The layers that are exchanged, from the output up to the convolution.
+    // The layers to swap, from the output up to the convolution.
     let mut chain = vec![];
     let mut at = output;
     loop {
@@ -55,7 +55,7 @@ fn pool_before_classifier(nodes: &mut [Node], output: NodeId) {
     if nodes[last].shape.pixels() != 1 {
         return;
     }
-    // In place: the pools come first, then the classifier, then what rescales its output.
+    // Reorders in place: the pooling layers, then the classifier, then the rescalings of its output.
     let order: Vec<NodeId> = std::iter::once(at).chain(chain.into_iter().rev()).collect();
     let source = nodes[at].inputs[0];
     let (channels, sliced, classes) = (nodes[source].shape.channels, nodes[source].sliced, nodes[at].shape.channels);
@@ -81,18 +81,18 @@ fn pool_before_classifier(nodes: &mut [Node], output: NodeId) {
     }
 }
 
-/// How many read each node, the output included.
+/// Number of readers of each node, including the output.
 fn readers(nodes: &[Node], output: NodeId) -> Vec<usize> {
     let mut readers = vec![0; nodes.len()];
     nodes.iter().flat_map(|node| &node.inputs).chain([&output]).for_each(|&id| readers[id] += 1);
     readers
 }
 
-/// Moves every rescaling into the layer before it, where nothing else reads that layer.
+/// Folds every rescaling into the preceding layer, if that layer has no other reader.
 fn fold_affine(nodes: Vec<Node>, output: NodeId) -> Result<(Vec<Node>, NodeId), LoadError> {
     let readers = readers(&nodes, output);
     let mut kept: Vec<Node> = Vec::with_capacity(nodes.len());
-    // Where each old node's value is found among the kept ones, and how many read it there.
+    // For each old node, the new id of its value and the number of readers there.
     let mut moved: Vec<(NodeId, usize)> = Vec::with_capacity(nodes.len());
     for (old, mut node) in nodes.into_iter().enumerate() {
         let source = node.inputs.first().map(|&input| moved[input]);
@@ -115,7 +115,7 @@ fn fold_affine(nodes: Vec<Node>, output: NodeId) -> Result<(Vec<Node>, NodeId), 
 }
 
 impl Op {
-    /// Weights and bias of a layer that a rescaling of its output can move into.
+    /// Weights and bias of a layer that can absorb a rescaling of its output.
     fn rows(&mut self) -> Option<(&mut [f32], &mut [f32])> {
         match self {
             Op::Conv(conv) | Op::Depthwise(conv) => Some((&mut conv.weights, &mut conv.bias)),
@@ -126,7 +126,7 @@ impl Op {
     }
 }
 
-/// Splits off the last layer, which must be linear and read by nobody.
+/// Splits off the last layer, which must be linear and unread inside the graph.
 fn take_head(mut nodes: Vec<Node>, output: NodeId) -> Result<Graph, LoadError> {
     if nodes.iter().any(|node| node.inputs.contains(&output)) {
         return Err(LoadError::NotAClassifier("the layer that gives the output is also read inside the graph".into()));

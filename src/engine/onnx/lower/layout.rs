@@ -1,4 +1,4 @@
-//! What changes no number: identity, casts, dropout, softmax at the end, and all that only names axes anew.
+//! Operators that change no values: identity, casts, dropout, the final softmax, and regrouping of axes.
 
 use super::conv::output_of;
 use super::{Activation, Call, Lowering, Value};
@@ -9,14 +9,14 @@ use crate::engine::onnx::element::{TO_FLOAT32, type_name};
 use crate::engine::onnx::fold::sliced;
 use crate::engine::onnx::tensor::{Int, position};
 
-/// What to do about an image that is transposed before the first convolution.
+/// Advice for an image that is transposed before the first convolution.
 pub(super) const CHANNELS_FIRST: &str =
     "the image must be [N, channels, rows, columns]: convert with tf2onnx --inputs-as-nchw";
-/// ONNX's number for float32.
+/// ONNX's code for float32.
 const FLOAT32: i64 = 1;
 
 impl Lowering {
-    /// The node's input, where the node does nothing to it.
+    /// The node's input, if the node leaves it unchanged.
     pub(super) fn unchanged(&self, call: &Call) -> Result<Option<Activation>, LoadError> {
         match call.node.operator.as_str() {
             "Identity" | "Dropout" => (),
@@ -34,7 +34,7 @@ impl Lowering {
         Ok(Some(call.activation(0)?.clone()))
     }
 
-    /// Softmax and LogSoftmax: remembered, for at the end of the network they change no answer.
+    /// Records a Softmax or LogSoftmax. At the end of the network it changes no prediction.
     pub(super) fn softmax(&self, call: &Call) -> Result<Activation, LoadError> {
         let activation = self.activation(call, 0)?;
         let shape = self.shape(&activation);
@@ -48,7 +48,7 @@ impl Lowering {
         Ok(Activation { softmax: Some(softmax), ..activation })
     }
 
-    /// The logarithm of a softmax.
+    /// Lowers the logarithm of a softmax.
     pub(super) fn log(&self, call: &Call) -> Result<Activation, LoadError> {
         let activation = self.activation(call, 0)?;
         match activation.softmax {
@@ -57,7 +57,7 @@ impl Lowering {
         }
     }
 
-    /// Refuses to go on after a softmax, but for its logarithm and for what changes no number.
+    /// Rejects operators after a softmax, except its logarithm and those that change no values.
     pub(super) fn after_softmax(&self, call: &Call) -> Result<(), LoadError> {
         const RENAMES: [&str; 4] = ["Flatten", "Reshape", "Squeeze", "Unsqueeze"];
         let softmax = call.inputs.iter().find_map(|input| match input {
@@ -76,7 +76,7 @@ impl Lowering {
         }
     }
 
-    /// Whatever only gives the axes of input 0 other names.
+    /// Lowers operators that only regroup the axes of input 0.
     pub(super) fn rename(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let activation = self.activation(call, 0)?;
         let (shape, batch, axes, node) = (self.shape(&activation), self.batch, &activation.axes, call.node);
@@ -102,11 +102,9 @@ impl Lowering {
         };
         let refused = |what: String| {
             let allowed = match operator {
-                "Transpose" => {
-                    "the batch must stay first; channels and scores cannot be picked or put in another order"
-                }
+                "Transpose" => "the batch must stay first; channels and scores can be neither selected nor reordered",
                 "Squeeze" | "Unsqueeze" => "axes of length 1 may come and go",
-                // So `as_strided` begins, which is what becomes of pooling if the example's memory is not in the usual order.
+                // `as_strided` starts like this. Exporters write it for pooling if the example is not contiguous.
                 "Reshape" if what.ends_with("to [-1]") => {
                     "[N, features] is; a network in channels_last must be exported with an example that is contiguous()"
                 }
@@ -117,7 +115,7 @@ impl Lowering {
         Ok(activation.with_axes(renamed.map_err(refused)?))
     }
 
-    /// The dimensions that a Reshape asks for; 0 is the input's own.
+    /// The target shape of a Reshape. A 0 keeps the input's dimension.
     fn target(&self, call: &Call, activation: &Activation) -> Result<Vec<Int>, LoadError> {
         let unknown = || {
             call.node.unsupported("a shape that cannot be computed beforehand", "one that follows from the image's is")
@@ -135,7 +133,8 @@ impl Lowering {
         Ok(target.iter().enumerate().map(of).collect())
     }
 
-    /// `x[:, :, 0, 0]`, taking the one element of an axis; or all of an axis in its order, as `as_strided` is written.
+    /// Lowers Gather of the only element of an axis, such as `x[:, :, 0, 0]`, or of a whole axis in order, as in
+    /// `as_strided`.
     fn gather(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
         let (axes, shape, node) = (&activation.axes, self.shape(activation), call.node);
         let at = axes.position(node.int("axis", 0)?).map_err(|why| node.malformed(why))?;
@@ -154,20 +153,20 @@ impl Lowering {
         }
     }
 
-    /// Refuses to take a part of an axis.
+    /// Rejects a selection from an axis.
     fn picking(&self, call: &Call, activation: &Activation, at: usize) -> LoadError {
         let (axes, shape) = (&activation.axes, self.shape(activation));
         let allowed = match axes.0[at] {
-            Axis::Batch => "images of a batch can be neither picked nor put in another order",
+            Axis::Batch => "images of a batch can be neither selected nor reordered",
             axis if axis.covers(0) && axis.len(shape) > 1 => {
-                "channels and scores can be neither picked nor put in another order"
+                "channels and scores can be neither selected nor reordered"
             }
             _ => ONLY_ONE,
         };
         call.node.unsupported(format!("picking from axis {at} of {}", axes.describe(shape)), allowed)
     }
 
-    /// A slice that takes all there is, or every so many rows and columns.
+    /// Lowers a Slice of everything, or of rows and columns with a stride.
     fn slice(&mut self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
         let (axes, shape, node) = (&activation.axes, self.shape(activation), call.node);
         let need = |index| call.ints(index, "")?.ok_or_else(|| node.malformed(format!("input {index} is missing")));
@@ -198,14 +197,14 @@ impl Lowering {
         if stride == [1, 1] {
             return Ok(activation.clone());
         }
-        // The largest of one pixel is the pixel.
+        // Max pooling over one pixel is the identity.
         let window = Window { stride, ..Window::POINT };
         let [height, width] = output_of(call, &window, shape)?;
         let op = Op::Pool(Pool { kind: PoolKind::Max, window });
         Ok(Activation::of(self.push(call, op, vec![activation.id], Shape { height, width, ..shape }), Axes::nchw()))
     }
 
-    /// An expansion to the shape that is there.
+    /// Lowers an Expand to the activation's own shape.
     fn expand(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
         let (shape, target) = (self.shape(activation), self.target(call, activation)?);
         let own = activation.axes.dims(shape, self.batch);
@@ -216,7 +215,7 @@ impl Lowering {
         Err(call.node.unsupported(format!("Expand of {}", activation.axes.describe(shape)), "to its own shape is"))
     }
 
-    /// The length of an axis; `None` of a batch that is not fixed.
+    /// The length of an axis; `None` for a batch without a fixed size.
     fn axis_len(&self, activation: &Activation, at: usize) -> Option<usize> {
         match activation.axes.0[at] {
             Axis::Batch => self.batch,
@@ -225,7 +224,7 @@ impl Lowering {
     }
 }
 
-/// What to say where a part of a map is taken.
+/// What is supported of selections from a map.
 const ONLY_ONE: &str =
     "the one element of an axis is, such as x[:, :, 0, 0] after global pooling: pool or flatten first";
 

@@ -1,17 +1,17 @@
-//! Matrix products with a constant matrix.
+//! Products with a constant matrix.
 
 use super::{Activation, Call, Lowering, check_outputs};
 use crate::engine::graph::{Conv, Linear, Op, Shape, Window};
 use crate::engine::onnx::{LoadError, text};
 
 impl Lowering {
-    /// Gemm or MatMul.
+    /// Lowers Gemm and MatMul.
     pub(super) fn linear(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let node = call.node;
         let activation = self.activation(call, 0)?;
         let shape = self.shape(&activation);
         let gemm = node.operator == "Gemm";
-        // Where the last axis has the channels of each pixel, the product is a 1x1 convolution.
+        // With the channels of each pixel in the last axis, the product is a 1x1 convolution.
         let pointwise = !gemm && shape.pixels() != 1 && activation.axes.ends_with_channels();
         if !pointwise && (!activation.axes.is_flat(shape) || (gemm && activation.axes.rank() != 2)) {
             let is = activation.axes.describe(shape);
@@ -49,7 +49,7 @@ impl Lowering {
     }
 }
 
-/// `[rows, columns]` of a matrix with `columns` columns become `[columns, rows]`.
+/// Transposes a matrix of shape `[rows, columns]`.
 fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns).copied()).collect()
 }

@@ -1,7 +1,7 @@
-//! Gives ONNX nodes their meaning: a list of layers with every constant folded into the layer that it belongs to.
+//! Lowers ONNX nodes to layers, with every constant folded into its layer.
 //!
-//! Each node reads values: constants, which [`super::fold`] computes with, and what depends on the image, an [`Activation`].
-//! Whatever only names axes anew vanishes; one file for each kind of layer says what becomes of the others.
+//! A node reads constants, which [`super::fold`] computes with, and activations ([`Activation`]). Operators that only
+//! regroup axes vanish. Each other kind of layer has a file of its own.
 
 mod advice;
 mod arithmetic;
@@ -23,14 +23,14 @@ use super::tensor::{Int, Tensor};
 use super::{LoadError, MAX_CHANNELS, MAX_ITEM_LEN, MAX_WEIGHTS, MAX_WORK, at_most};
 use crate::engine::graph::{Conv, Graph, Linear, Node, NodeId, Op, Pool, Shape};
 
-/// What a name in the file stands for.
+/// The value of a name in the file.
 #[derive(Clone)]
 enum Value {
     Constant(Arc<Tensor>),
     Activation(Activation),
-    /// Integers that cannot be told without running the network.
+    /// Integers that are unknown without running the network.
     Unknown,
-    /// An optional input that was left out.
+    /// An omitted optional input.
     Absent,
 }
 
@@ -40,36 +40,36 @@ struct Activation {
     /// The layer that computes it.
     id: NodeId,
     axes: Axes,
-    /// Zeros around rows and columns that the next layer has to add: above, to the left, below, to the right.
+    /// Pending zero padding for the next layer: above, left, below, right.
     pad: [usize; 4],
-    /// Operator and name of the softmax that stands between the layer and the value: allowed at the end alone.
+    /// Operator and name of a softmax between the layer and the value. It is allowed only at the end.
     softmax: Option<String>,
 }
 
 struct Lowering {
-    /// The batch's size, where the file fixes it.
+    /// The batch size, if the file fixes it.
     batch: Option<usize>,
     nodes: Vec<Node>,
     values: HashMap<String, Value>,
     budget: Budget,
-    /// Numbers that one image's layers hold so far.
+    /// Values held by one image's layers so far.
     item_len: usize,
-    /// Multiplications and comparisons that one image takes so far.
+    /// Multiplications and comparisons per image so far.
     work: usize,
     /// Weights of the layers so far.
     weights: usize,
 }
 
-/// A node with the values that it reads.
+/// A node with its input values.
 struct Call<'a> {
     node: &'a ParsedNode,
     inputs: Vec<Value>,
 }
 
-/// Turns a parsed file into layers, and says what it left out.
+/// Lowers a parsed file to layers. Also returns notes on what was left out.
 ///
-/// Where the batch is not fixed and the file cannot be read for any, it is read for a batch of one image: each image is run by
-/// itself, so that is what is served. Exporters write some things in a way that computes with the number of images.
+/// If the batch is symbolic and lowering fails, it is repeated for a batch of one. The engine runs each image by
+/// itself, and some exporters write arithmetic on the batch size.
 pub(super) fn lower(file: &File) -> Result<(Graph, Vec<String>), LoadError> {
     let [batch, Some(channels), Some(height), Some(width)] = file.dims[..] else {
         return Err(LoadError::NotAClassifier("the image must be [N, channels, height, width]".into()));
@@ -97,7 +97,7 @@ fn lower_with(file: &File, shape: Shape, batch: Option<usize>) -> Result<(Graph,
         Some(_) => return Err(LoadError::NotAClassifier("the output does not depend on the image".into())),
         None => {
             let name = super::text::name(&file.output);
-            return Err(LoadError::NotAClassifier(format!("the graph's output {name} comes from no node")));
+            return Err(LoadError::NotAClassifier(format!("no node writes the graph's output {name}")));
         }
     };
     finish::finish(lowering.nodes, output)
@@ -108,14 +108,14 @@ impl Activation {
         Activation { id, axes, pad: [0; 4], softmax: None }
     }
 
-    /// The same numbers under other axes.
+    /// The same values with other axes.
     fn with_axes(&self, axes: Axes) -> Activation {
         Activation { axes, ..self.clone() }
     }
 }
 
 impl Lowering {
-    /// Reads a node of a graph whose output is called `graphs_output`.
+    /// Lowers a node. `graphs_output` is the name of the graph's output.
     fn node(&mut self, node: &ParsedNode, graphs_output: &str) -> Result<(), LoadError> {
         let Some(output) = node.outputs.iter().position(|name| !name.is_empty()) else { return Ok(()) };
         let inputs = node.inputs.iter().map(|name| self.value(node, name)).collect::<Result<Vec<_>, _>>()?;
@@ -138,7 +138,7 @@ impl Lowering {
         }
         let unwritten = || {
             let name = super::text::name(name);
-            node.malformed(format!("it reads {name}, which nothing writes before it, or which is not a first output"))
+            node.malformed(format!("it reads {name}, which no earlier node writes, or which is not a first output"))
         };
         self.values.get(name).cloned().ok_or_else(unwritten)
     }
@@ -147,7 +147,7 @@ impl Lowering {
         if matches!(call.node.operator.as_str(), "Shape" | "Size") {
             return self.shape_of(call);
         }
-        // A constant that is cast to an activation's type depends on no image.
+        // A constant cast to an activation's type does not depend on the image.
         let numbers = if call.node.operator == "CastLike" { 1 } else { call.inputs.len() };
         if call.inputs.iter().take(numbers).any(|input| matches!(input, Value::Activation(_))) {
             return self.layer(call).map(Value::Activation);
@@ -163,7 +163,7 @@ impl Lowering {
         Ok(fold(call.node, &constants, &mut self.budget)?.map_or(Value::Unknown, Value::Constant))
     }
 
-    /// Shape and Size: of an activation they are known but for the batch.
+    /// Lowers Shape and Size. For an activation everything but the batch is known.
     fn shape_of(&self, call: &Call) -> Result<Value, LoadError> {
         let dims = match call.inputs.first() {
             Some(Value::Constant(tensor)) => tensor.dims.iter().map(|&dim| Int::Known(dim as i64)).collect(),
@@ -185,7 +185,7 @@ impl Lowering {
         Ok(Value::Constant(Arc::new(Tensor::shape(dims[first..first + len].to_vec()))))
     }
 
-    /// What a node makes of an activation.
+    /// Lowers a node that reads an activation.
     fn layer(&mut self, call: &Call) -> Result<Activation, LoadError> {
         if let Some(activation) = self.unchanged(call)? {
             return Ok(activation);
@@ -236,7 +236,7 @@ impl Lowering {
         self.nodes[activation.id].shape
     }
 
-    /// Input `index`, which must depend on the image and have no padding pending.
+    /// Input `index`, which must be an activation without pending padding.
     fn activation(&self, call: &Call, index: usize) -> Result<Activation, LoadError> {
         let activation = call.activation(index)?;
         if activation.pad != [0; 4] {
@@ -246,7 +246,7 @@ impl Lowering {
         Ok(activation.clone())
     }
 
-    /// Input 0, which must still have channels, rows and columns.
+    /// Input 0, which must be an activation `[N, C, H, W]`.
     fn feature_map(&self, call: &Call) -> Result<(Activation, Shape), LoadError> {
         let activation = call.activation(0)?.clone();
         let shape = self.shape(&activation);
@@ -292,7 +292,7 @@ impl Call<'_> {
         }
     }
 
-    /// A constant input; `None` where it was left out.
+    /// A constant input; `None` if it is omitted.
     fn constant(&self, index: usize) -> Result<Option<&Arc<Tensor>>, LoadError> {
         match self.inputs.get(index) {
             None | Some(Value::Absent) => Ok(None),
@@ -303,7 +303,7 @@ impl Call<'_> {
         }
     }
 
-    /// A constant input of finite numbers, with its dimensions.
+    /// A constant input of finite numbers, and its dimensions.
     fn weights(&self, index: usize) -> Result<(&[usize], &[f32]), LoadError> {
         let constant = self.constant(index)?.ok_or_else(|| self.node.malformed(format!("input {index} is missing")))?;
         let not_floats = || self.node.malformed(format!("input {index} must be float32"));
@@ -324,7 +324,7 @@ impl Call<'_> {
         Ok(values.to_vec())
     }
 
-    /// A constant of `len` numbers, or one for all of them, or zeros where there is none.
+    /// A constant of `len` numbers, one number for all of them, or zeros if it is omitted.
     fn bias(&self, index: usize, len: usize) -> Result<Vec<f32>, LoadError> {
         match self.constant(index)? {
             None => Ok(vec![0.0; len]),
@@ -333,7 +333,7 @@ impl Call<'_> {
         }
     }
 
-    /// One number; `None` where the input was left out.
+    /// A single number; `None` if it is omitted.
     fn scalar(&self, index: usize) -> Result<Option<f32>, LoadError> {
         let Some(constant) = self.constant(index)? else { return Ok(None) };
         match constant.as_floats() {
@@ -342,7 +342,7 @@ impl Call<'_> {
         }
     }
 
-    /// The integers of an input, or of the attribute of this name that other operator sets have instead.
+    /// The integers of an input, or of the attribute that replaces it in other operator sets.
     fn ints(&self, index: usize, attribute: &str) -> Result<Option<Vec<i64>>, LoadError> {
         if matches!(self.inputs.get(index), Some(Value::Unknown)) {
             return Err(self

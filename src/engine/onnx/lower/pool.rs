@@ -1,4 +1,4 @@
-//! Pooling over windows, over the whole map, and over one axis after the other.
+//! Pooling over windows, over the whole map, and over single axes.
 
 use super::conv::{output_of, padded, sizes, window};
 use super::{Activation, Call, Lowering};
@@ -7,14 +7,14 @@ use crate::engine::onnx::axes::{Axes, Axis};
 use crate::engine::onnx::{LoadError, text};
 
 impl Lowering {
-    /// MaxPool and AveragePool.
+    /// Lowers MaxPool and AveragePool.
     pub(super) fn pool(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let node = call.node;
         let (activation, shape) = self.feature_map(call)?;
         let kernel = sizes(call, "kernel_shape", 2)?.ok_or_else(|| node.malformed("kernel_shape is missing"))?;
         let mut window = window(call, &kernel, shape)?;
         let max = node.operator == "MaxPool";
-        // Where there is no padding, there is none to count: what rounding up adds never counts.
+        // Without padding there is nothing to include in the count; what rounding up adds is never counted.
         let padded_by_itself = !window.is_inside();
         let counts = !max && padded_by_itself && node.flag("count_include_pad", false)?;
         let mut kind = match (max, counts) {
@@ -33,7 +33,7 @@ impl Lowering {
                     let what = "a Pad before AveragePool with padding of its own";
                     return Err(node.unsupported(what, "count_include_pad is, or one of the two"));
                 }
-                // Zeros that a Pad has added are pixels like any other.
+                // Zeros added by a Pad count as pixels.
                 _ => kind = PoolKind::AverageWithPadding,
             }
             window = padded(window, activation.pad);
@@ -45,7 +45,7 @@ impl Lowering {
             }
             window = wider;
         }
-        // A window in the padding alone has no largest pixel, and no mean.
+        // A window that covers only padding has no maximum and no mean.
         let sane = |axis: usize| window.kernel[axis] > window.before[axis].max(window.after[axis]);
         if !sane(0) || !sane(1) {
             let [kernel, before, after] = [window.kernel, window.before, window.after].map(text::list);
@@ -58,7 +58,7 @@ impl Lowering {
         Ok(Activation::of(id, Axes::nchw()))
     }
 
-    /// GlobalAveragePool and GlobalMaxPool.
+    /// Lowers GlobalAveragePool and GlobalMaxPool.
     pub(super) fn global_pool(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let activation = self.activation(call, 0)?;
         let kind = if call.node.operator == "GlobalMaxPool" { PoolKind::Max } else { PoolKind::Average };
@@ -66,7 +66,7 @@ impl Lowering {
         self.pool_axes(call, activation, kind, &axes, true)
     }
 
-    /// ReduceMean, ReduceMax and ReduceSum over rows, columns or both, in any spelling.
+    /// Lowers ReduceMean, ReduceMax and ReduceSum over rows, columns or both.
     pub(super) fn reduce(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let node = call.node;
         let activation = self.activation(call, 0)?;
@@ -88,7 +88,7 @@ impl Lowering {
         Ok(pooled)
     }
 
-    /// Makes one of all pixels along these axes, and keeps the axes or not.
+    /// Pools all pixels along these axes. `keep` retains the axes with length 1.
     fn pool_axes(
         &mut self,
         call: &Call,
@@ -125,7 +125,7 @@ impl Lowering {
     }
 }
 
-/// The window with as much padding after the map as rounding up needs: a last window begins inside the map or the padding
+/// Adds the padding after the map that `ceil_mode` requires. The last window must begin inside the map or the padding
 /// before it.
 fn round_up(window: Window, shape: Shape) -> Window {
     let after = |axis: usize, len: usize| {
