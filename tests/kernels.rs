@@ -1,11 +1,13 @@
-//! The machine code of the kernels: no tile keeps a vector on the stack within its loop over the taps.
+//! The machine code of the kernels: no tile keeps a vector on the stack within its loop over the taps, and no kernel calls
+//! what is compiled without its instruction set.
 //!
-//! Registers are counted where tiles are chosen; this test looks at what the compiler made of them. It needs `objdump`, which
-//! belongs to the linker that has built the test, and a build without debug assertions, for those are checks within the loops:
-//! `make test-kernels`, or `cargo test --release`.
+//! Registers are counted where tiles are chosen, and `#[inline(always)]` is written by hand; these tests look at what the
+//! compiler made of both. They need `objdump` and `addr2line`, which belong to the linker that has built the test, and a build
+//! without debug assertions, for those are checks within the loops: `make test-kernels`. A program of its own, for the flags.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(debug_assertions)))]
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::process::Command;
 
@@ -32,6 +34,23 @@ impl Instruction {
         };
         let address = operands.split(" <").next()?.rsplit([',', ' ']).next()?.trim().trim_start_matches("0x");
         u64::from_str_radix(address, 16).ok().filter(|_| jumps)
+    }
+
+    /// The address that it calls, or goes on at for good, directly or by the table of addresses whose entry this is.
+    fn callee(&self) -> Option<Callee> {
+        let (name, operands) = self.text.split_once(char::is_whitespace)?;
+        let calls = match cfg!(target_arch = "x86_64") {
+            true => ["call", "jmp"].contains(&name),
+            false => ["bl", "b"].contains(&name),
+        };
+        if !calls {
+            return None;
+        }
+        let number = |text: &str| u64::from_str_radix(text.split_whitespace().next()?, 16).ok();
+        match operands.split_once("# ") {
+            Some((_, entry)) => number(entry).map(Callee::Entry),
+            None => number(operands).map(Callee::Address),
+        }
     }
 
     /// Whether it multiplies and adds whole vectors.
@@ -70,6 +89,74 @@ impl Instruction {
             }
         }
     }
+}
+
+/// What an instruction calls.
+#[derive(Clone, Copy)]
+enum Callee {
+    Address(u64),
+    /// An entry of the table in which the loader puts addresses.
+    Entry(u64),
+}
+
+/// The functions of the binary.
+struct Symbols {
+    /// By where they begin.
+    names: HashMap<u64, String>,
+    /// By the entry of the table: a function's name, or its address as `*ABS*+0x...`.
+    entries: HashMap<u64, String>,
+}
+
+impl Symbols {
+    fn read() -> Symbols {
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let name = |line: &str| {
+            let (address, rest) = line.split_once(' ')?;
+            Some((number(address)?, rest.split_once(".text")?.1.split_whitespace().last()?.to_owned()))
+        };
+        let entry = |line: &str| {
+            let mut words = line.split_whitespace();
+            Some((number(words.next()?)?, words.nth(1)?.to_owned()))
+        };
+        Symbols {
+            names: objdump(&["--syms"]).lines().filter_map(name).collect(),
+            entries: objdump(&["--dynamic-reloc"]).lines().filter_map(entry).collect(),
+        }
+    }
+
+    fn name(&self, callee: Callee) -> &str {
+        let named = |address| self.names.get(&address).map_or("an unknown function", String::as_str);
+        match callee {
+            Callee::Address(address) => named(address),
+            Callee::Entry(entry) => {
+                let name = self.entries.get(&entry).map_or("an unknown function", String::as_str);
+                let address = name.strip_prefix("*ABS*+0x").and_then(|address| u64::from_str_radix(address, 16).ok());
+                address.map_or(name, named)
+            }
+        }
+    }
+}
+
+/// Whether a kernel may call it: what ends the program, what moves memory, and kernels for the same instruction set.
+fn may_call(kernel: &str, name: &str) -> bool {
+    let alike = || name.split_once("compiled_for").is_some_and(|(set, _)| kernel.contains(set));
+    ["panic", "_fail", "_Unwind_Resume", "memcpy", "memmove", "memset"].iter().any(|part| name.contains(part))
+        || alike()
+}
+
+/// Which kernel an instruction belongs to, and from which line it comes.
+fn origin(address: u64) -> String {
+    let output = Command::new("addr2line")
+        .args(["--functions", "--inlines", "--demangle", "--exe", env!("CARGO_BIN_EXE_anywidth")])
+        .arg(format!("{address:x}"))
+        .output();
+    let text =
+        String::from_utf8_lossy(&output.expect("addr2line is there, for it belongs to the linker").stdout).into_owned();
+    // Functions and places in turn, from the innermost to the kernel; of the standard library's, nobody can change one.
+    let lines: Vec<&str> = text.lines().collect();
+    let (kernel, place) = (lines.iter().rev().nth(1), lines.iter().find(|line| line.contains("/src/engine/")));
+    let place = place.map(|place| &place[place.find("src/engine/").unwrap_or(0)..]);
+    format!("{} at {}", kernel.unwrap_or(&"a kernel"), place.unwrap_or("an unknown line"))
 }
 
 /// The innermost loops of a function: indices of instructions.
@@ -113,20 +200,25 @@ fn range() -> (u64, u64) {
     (*starts.iter().min().expect("there are kernels"), *ends.iter().max().expect("there are kernels"))
 }
 
-#[test]
-fn no_tile_spills_a_vector_within_its_innermost_loop() {
+/// The kernels: the name and the instructions of each.
+fn kernels() -> Vec<(String, Vec<Instruction>)> {
     let (start, end) = range();
     let (start, end) = (format!("--start-address={start}"), format!("--stop-address={end}"));
     let text = objdump(&["--disassemble", "--no-show-raw-insn", &start, &end]);
-
-    let (mut kernels, mut loops, mut spilled) = (0, 0, Vec::new());
     // A function begins with its address and name, and ends with an empty line.
-    for function in text.split("\n\n") {
+    let functions = text.split("\n\n").filter_map(|function| {
         let mut lines = function.trim_start().lines();
-        let Some(name) = lines.next().filter(|name| is_kernel(name)) else { continue };
-        let function: Vec<_> = lines.filter_map(Instruction::parse).collect();
-        kernels += 1;
-        for inner in innermost(&function) {
+        let name = lines.next().filter(|name| is_kernel(name))?;
+        Some((name.to_owned(), lines.filter_map(Instruction::parse).collect()))
+    });
+    functions.collect()
+}
+
+#[test]
+fn no_tile_spills_a_vector_within_its_innermost_loop() {
+    let (kernels, mut loops, mut spilled) = (kernels(), 0, Vec::new());
+    for (name, function) in &kernels {
+        for inner in innermost(function) {
             let body = &function[inner];
             // What the compiler made of pooling and rescaling multiplies by numbers that it has had before the loop.
             if !(body.iter().any(Instruction::multiplies) && body.iter().any(Instruction::broadcasts)) {
@@ -138,8 +230,34 @@ fn no_tile_spills_a_vector_within_its_innermost_loop() {
             }
         }
     }
+    let kernels = kernels.len();
     println!("{kernels} kernels, {loops} loops that multiply");
     // Some two dozen tiles for each instruction set, all with a loop.
     assert!(kernels >= 20 && loops >= 20, "{kernels} kernels with {loops} loops were found: are they named otherwise?");
     assert!(spilled.is_empty(), "{} of {loops} loops spill: {spilled:#?}", spilled.len());
+}
+
+#[test]
+fn no_kernel_calls_what_is_not_inlined_into_it() {
+    let symbols = Symbols::read();
+    let (mut calls, mut lost) = (0, Vec::new());
+    for (kernel, function) in kernels() {
+        let within = function.first().zip(function.last()).map(|(first, last)| first.address..=last.address);
+        for instruction in &function {
+            let Some(callee) = instruction.callee() else { continue };
+            if matches!((callee, &within), (Callee::Address(address), Some(within)) if within.contains(&address)) {
+                continue;
+            }
+            calls += 1;
+            let name = symbols.name(callee);
+            if !may_call(&kernel, name) {
+                lost.push(format!("{} calls {name}", origin(instruction.address)));
+            }
+        }
+    }
+    // Bounds are checked in most of them.
+    assert!(calls >= 20, "{calls} calls were found: are they written otherwise?");
+    let advice =
+        "mark what is called `#[inline(always)]`, or write a closure as a loop: it is compiled for the baseline only";
+    assert!(lost.is_empty(), "{} calls are not inlined; {advice}:\n{}", lost.len(), lost.join("\n"));
 }

@@ -104,10 +104,19 @@ fn pixel(step: &PoolStep, input: &[f32], c: usize, y: usize, x: usize) -> f32 {
     };
     let (rows, columns) = (span(0, y, shape.height), span(1, x, shape.width));
     let inside = rows.len() * columns.len();
-    let pixels = rows.flat_map(|y| &input[step.input.row(c, y)..][columns.clone()]);
+    // Loops: what an iterator's `sum` and `fold` call is not always inlined.
+    let (mut largest, mut sum) = (f32::NEG_INFINITY, 0.0);
+    for y in rows {
+        for &pixel in &input[step.input.row(c, y)..][columns.clone()] {
+            match kind {
+                PoolKind::Max => largest = largest.max(pixel),
+                PoolKind::Average | PoolKind::AverageWithPadding => sum += pixel,
+            }
+        }
+    }
     match kind {
-        PoolKind::Max => pixels.copied().fold(f32::NEG_INFINITY, f32::max),
-        PoolKind::Average => pixels.sum::<f32>() / inside as f32,
-        PoolKind::AverageWithPadding => pixels.sum::<f32>() / window.area() as f32,
+        PoolKind::Max => largest,
+        PoolKind::Average => sum / inside as f32,
+        PoolKind::AverageWithPadding => sum / window.area() as f32,
     }
 }
