@@ -84,7 +84,7 @@ libtorch: ## Installs the part of PyTorch that the exporter links, in exporter/l
 .PHONY: .venv
 
 docs: ## Writes the generated pages of docs/: settings, metrics, API.
-	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test documents --test openapi
+	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test server -- documents:: openapi::
 
 bench: .venv ## Measures latency by width, compared with ONNX Runtime and tract (docs/benchmarks.md).
 	$(CARGO) bench --locked --bench latency

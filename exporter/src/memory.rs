@@ -6,6 +6,7 @@
 /// kernel clears every page: a seventh of an epoch of CIFAR-10 in single precision. Environment variables
 /// (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`) take precedence.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "glibc's allocator is set through C")]
 pub(crate) fn keep_freed() {
     /// Larger than any allocated block.
     const NEVER: libc::c_int = 1 << 30;

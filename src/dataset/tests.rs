@@ -1,3 +1,5 @@
+//! Folders of labelled images, good and bad, are listed or refused with the reason.
+
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 

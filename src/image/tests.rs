@@ -1,3 +1,5 @@
+//! Every type of image file, whole and damaged, becomes pixels or an error.
+
 use std::io::Cursor;
 
 use ::image::codecs::jpeg::JpegEncoder;

@@ -1,3 +1,5 @@
+//! Model folders and files, good and bad, are served or refused with the reason.
+
 use std::fs;
 
 use tempfile::TempDir;

@@ -1,3 +1,5 @@
+//! Workers, queue and replies together, with workers that a test holds still or makes fail.
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

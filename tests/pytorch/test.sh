@@ -52,4 +52,4 @@ if [ "${1:-}" = --write ]; then
 fi
 
 cd "$root"
-ANYWIDTH_PYTORCH=$work "$CARGO" test --locked --test pytorch
+ANYWIDTH_PYTORCH=$work "$CARGO" test --locked --test server -- pytorch::

@@ -2,6 +2,7 @@
 //!
 //! A value of a type that implements [`Simd`] is a token: proof that the processor has the instructions. Only
 //! [`dispatch`] creates tokens. Together with [`super::tile`] this is the only file with `unsafe`.
+#![expect(unsafe_code, reason = "intrinsics, and memory that they read and write through pointers")]
 
 #[cfg(target_arch = "aarch64")]
 use core::arch::aarch64::*;

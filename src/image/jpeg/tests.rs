@@ -1,3 +1,5 @@
+//! Large JPEG files, decoded at a part of their size.
+
 use ::image::codecs::jpeg::JpegEncoder;
 use ::image::{ExtendedColorType, ImageEncoder, RgbImage};
 use proptest::prelude::*;

@@ -1,13 +1,11 @@
 //! The pages of settings and metrics say what the program has.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fmt::Write;
 
 use anywidth::config::{DefaultValue, SETTINGS, Setting};
 use anywidth::telemetry::{Description, Metrics};
-use support::documents::page;
+
+use crate::support::documents::page;
 
 /// A table's row; what separates cells is no part of one.
 fn row(cells: &[String]) -> String {

@@ -1,16 +1,14 @@
 //! Many callers at once, of whom some leave and some bring workers down: nobody else notices.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use anywidth::policy::QueueSettings;
-use support::images::png;
-use support::server::{Options, SETTINGS, Server};
-use support::workers::{FAIL, FAIL_AT_ONCE, Fragile};
+
+use crate::support::images::png;
+use crate::support::server::{Options, SETTINGS, Server};
+use crate::support::workers::{FAIL, FAIL_AT_ONCE, Fragile};
 
 const CALLERS: usize = 8;
 const REQUESTS: usize = 60;

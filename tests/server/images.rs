@@ -1,12 +1,10 @@
 //! Images as other programs write them, which once were decoded wrong or refused for another reason than theirs.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::path::Path;
 
 use anywidth::image::{Image, ImageLimits, InputSpec};
-use support::server::Server;
+
+use crate::support::server::Server;
 
 /// The colors of the four quarters, from the upper left one.
 const COLORS: [[u8; 3]; 4] = [[220, 40, 30], [40, 200, 60], [30, 60, 220], [230, 220, 50]];

@@ -1,7 +1,4 @@
 //! Bodies that come compressed: what is read, what is refused, and within which limits.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::Write;
 
@@ -9,9 +6,10 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
-use support::images::png;
-use support::server::{Answer, Options, Server, form};
-use support::workers::{GateStep, Gated};
+
+use crate::support::images::png;
+use crate::support::server::{Answer, Options, Server, form};
+use crate::support::workers::{GateStep, Gated};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

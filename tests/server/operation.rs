@@ -1,7 +1,4 @@
 //! What operators see: readiness, metrics, overload, failing workers, callers who leave, and the end.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::{Cursor, Read, Write};
 use std::net::TcpStream;
@@ -12,10 +9,11 @@ use anywidth::repository::ServedModel;
 use anywidth::server::Drain;
 use image::{GrayImage, ImageFormat, Luma};
 use serde_json::json;
-use support::images::png;
-use support::onnx::OnnxFile;
-use support::server::{DRAIN, Options, SETTINGS, Server};
-use support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, GateStep, Gated};
+
+use crate::support::images::png;
+use crate::support::onnx::OnnxFile;
+use crate::support::server::{DRAIN, Options, SETTINGS, Server};
+use crate::support::workers::{FAIL, FAIL_AT_ONCE, Fragile, Gate, GateStep, Gated};
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(3600);

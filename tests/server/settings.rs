@@ -1,7 +1,4 @@
 //! Settings: what each of the places may say, which of them wins, and what is said about mistakes.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,8 +6,9 @@ use std::process::{Command, Output};
 
 use anywidth::config::{SETTINGS, Setting};
 use proptest::prelude::*;
-use support::binary::{anywidth, failed};
 use tempfile::TempDir;
+
+use crate::support::binary::{anywidth, failed};
 
 /// A folder with a file of settings.
 struct Folder(TempDir);
@@ -288,6 +286,7 @@ fn value(setting: &Setting) -> BoxedStrategy<String> {
         "port" => number(0..65536),
         "narrowest" => (1u32..1_000_000).prop_map(|width| format!("0.{width:06}")).boxed(),
         "default_budget_ms" => (1u32..1_000_000).prop_map(|ms| (f64::from(ms) / 128.0).to_string()).boxed(),
+        "policy" => prop_oneof!["widest-fit", "fixed:0[.]5", "rate-table"].prop_map(|policy: String| policy).boxed(),
         "log_format" => prop_oneof!["text", "json"].prop_map(|format: String| format).boxed(),
         "log" => prop_oneof!["warn", "info,anywidth=debug"].prop_map(|filter: String| filter).boxed(),
         "decoders" => number(1..2),
@@ -322,7 +321,7 @@ proptest! {
         for (key, [flag, variable, line]) in &said {
             typed.extend(flag.iter().map(|value| format!("{}={value}", named(key).flag())));
             variables.extend(variable.iter().map(|value| (named(key).variable(), value)));
-            let is_text = ["host", "models", "default_model", "log_format", "log"].contains(key);
+            let is_text = ["host", "models", "default_model", "policy", "log_format", "log"].contains(key);
             let line = line.iter().map(|value| match is_text {
                 _ if *key == "cors_origin" => format!("{key} = ['{value}']\n"),
                 true => format!("{key} = {}\n", toml::Value::from(value.as_str())),

@@ -1,7 +1,4 @@
 //! The binary: what it prints, and the codes that it ends with.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs;
 use std::io::BufRead;
@@ -9,10 +6,11 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use support::binary::{Running, anywidth, fails, run};
-use support::images::png;
-use support::onnx::OnnxFile;
 use tempfile::TempDir;
+
+use crate::support::binary::{Running, anywidth, fails, run};
+use crate::support::images::png;
+use crate::support::onnx::OnnxFile;
 
 /// A folder with `tiny.onnx`, `text.onnx`, `image.png`, and a folder of models with one that is broken.
 struct Files(TempDir);

@@ -1,17 +1,15 @@
 //! `anywidth label`: what a model file says of itself, written into it.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anywidth::engine::Model;
 use serde_json::{Value, json};
-use support::binary::{fails, run};
-use support::images::png;
-use support::onnx::OnnxFile;
 use tempfile::TempDir;
+
+use crate::support::binary::{fails, run};
+use crate::support::images::png;
+use crate::support::onnx::OnnxFile;
 
 /// A folder with a model of three classes, `model.onnx`.
 struct Folder(TempDir);

@@ -1,7 +1,4 @@
 //! The page and the stream behind it, as a program sees them: `tests/browser` has what a person sees.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,8 +6,9 @@ use std::time::Duration;
 
 use anywidth::server::Drain;
 use serde_json::Value;
-use support::images::png;
-use support::server::{Answer, DRAIN, Options, Server};
+
+use crate::support::images::png;
+use crate::support::server::{Answer, DRAIN, Options, Server};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 

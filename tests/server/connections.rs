@@ -1,16 +1,14 @@
 //! Connections, byte by byte: when they are kept, when they end, and what those hear whose request cannot be read.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::images::png;
-use support::server::{Options, Server};
-use support::workers::{GateStep, Gated};
+
+use crate::support::images::png;
+use crate::support::server::{Options, Server};
+use crate::support::workers::{GateStep, Gated};
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(3600);

@@ -1,15 +1,14 @@
 //! The description of the API: committed, and true of what the server answers.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use support::images::png;
-use support::schema::Document;
-use support::server::{Answer, Server};
+
+use crate::support::documents::page;
+use crate::support::images::png;
+use crate::support::schema::Document;
+use crate::support::server::{Answer, Server};
 
 /// Checks an answer against what is described of its path, method and status.
 fn check(document: &Document, method: &str, path: &str, answer: &Answer) {
@@ -29,7 +28,7 @@ fn check(document: &Document, method: &str, path: &str, answer: &Answer) {
 fn the_committed_description_is_the_one_that_is_served() {
     let served = Server::start().get("/openapi.json");
     assert_eq!(served.header("content-type"), "application/json");
-    support::documents::page("openapi.json", &format!("{}\n", served.text));
+    page("openapi.json", &format!("{}\n", served.text));
 }
 
 #[test]

@@ -1,17 +1,15 @@
 //! `anywidth evaluate`: folders of labelled images, good and bad.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::images::png;
-use support::onnx::OnnxFile;
 use tempfile::TempDir;
 
-const SHIP: &[u8] = include_bytes!("../samples/ship.png");
+use crate::support::images::png;
+use crate::support::onnx::OnnxFile;
+
+const SHIP: &[u8] = include_bytes!("../../samples/ship.png");
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_anywidth")).args(arguments).env_clear().output().unwrap()

@@ -1,37 +1,12 @@
 //! Every link of every document leads somewhere: to a file that is there, and to a heading in it.
 //!
 //! Links to other servers are looked at, not followed. What programs and configurations say of `docs/*.md` must be there as well.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Folders that builds and trainings make: of these names, and in these places.
-const MADE: [&str; 3] = ["target", "libtorch", "node_modules"];
-const MADE_IN: [&str; 4] = ["data", "runs", "exporter/data", "exporter/runs"];
-
-/// The files of the repository whose names end in one of these ways.
-fn files(endings: &[&str]) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
-    let made = |name: &str, path: &Path| {
-        name.starts_with('.') || MADE.contains(&name) || MADE_IN.iter().any(|place| path == root.join(place))
-    };
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() && !made(&name, &path) {
-                folders.push(path);
-            } else if kind.is_file() && endings.iter().any(|ending| name.ends_with(ending)) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
+use super::repository::{Violation, files, report, root};
 
 /// A document without what it shows as code, where nothing is a link. Lines keep their numbers.
 fn prose(text: &str) -> Vec<String> {
@@ -155,6 +130,15 @@ fn is_address(target: &str) -> bool {
     !name.is_empty() && name.chars().all(of_host) && rest.chars().all(allowed)
 }
 
+fn violation(file: &Path, line: usize, target: &str, problem: &str) -> Violation {
+    Violation {
+        file: file.strip_prefix(root()).unwrap().display().to_string(),
+        line,
+        rule: format!("a link leads to a file or heading that is there; {target} does not: {problem}"),
+        remedy: "correct the link, or name what has been renamed".to_owned(),
+    }
+}
+
 #[test]
 fn every_link_of_every_document_leads_somewhere() {
     let (mut wrong, mut seen) = (Vec::new(), 0);
@@ -163,17 +147,16 @@ fn every_link_of_every_document_leads_somewhere() {
             for target in targets(line) {
                 seen += 1;
                 let problem = broken(&file, &target);
-                wrong.extend(problem.map(|problem| format!("{}:{}: {target}: {problem}", file.display(), index + 1)));
+                wrong.extend(problem.map(|problem| violation(&file, index + 1, &target, &problem)));
             }
         }
     }
     assert!(seen > 40, "only {seen} links were found");
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    report(&wrong);
 }
 
 #[test]
 fn every_page_that_programs_name_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
     for file in files(&[
         ".rs",
@@ -198,18 +181,17 @@ fn every_page_that_programs_name_is_there() {
                 if !name.split('#').next().unwrap_or_default().ends_with(".md") {
                     continue;
                 }
-                let problem = broken(&root.join("README.md"), &format!("docs/{name}"));
-                wrong
-                    .extend(problem.map(|problem| format!("{}:{}: docs/{name}: {problem}", file.display(), index + 1)));
+                let problem = broken(&root().join("README.md"), &format!("docs/{name}"));
+                wrong.extend(problem.map(|problem| violation(&file, index + 1, &format!("docs/{name}"), &problem)));
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    report(&wrong);
 }
 
 #[test]
 fn a_link_that_leads_nowhere_is_found() {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let from = root().join("README.md");
     let problem = |target: &str| broken(&from, target);
     assert_eq!(problem("docs/api.md#errors"), None);
     assert_eq!(problem("https://example.com/a?b=c#d"), None);

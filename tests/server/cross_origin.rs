@@ -1,10 +1,7 @@
 //! Pages of other origins: whose may ask, as browsers ask for them.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
-use support::images::png;
-use support::server::{Answer, Options, Server};
+use crate::support::images::png;
+use crate::support::server::{Answer, Options, Server};
 
 fn server(origins: &[&str]) -> Server {
     let cors_origins = origins.iter().map(|origin| origin.parse().unwrap()).collect();

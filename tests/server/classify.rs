@@ -1,7 +1,4 @@
 //! `POST /classify` over a real socket: what callers get for what they send.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::sync::Arc;
 
@@ -9,8 +6,9 @@ use anywidth::engine::{Pass, Width, probabilities};
 use anywidth::image::{Image, ImageLimits};
 use image::ImageFormat;
 use serde_json::{Value, json};
-use support::images::{file, png};
-use support::server::{Options, Server, models};
+
+use crate::support::images::{file, png};
+use crate::support::server::{Options, Server, models};
 
 /// What the engine itself says: class and probability, likeliest first.
 fn expected(model: &str, image: &[u8], width: &str) -> Vec<(u64, f32)> {

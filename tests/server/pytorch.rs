@@ -1,8 +1,5 @@
 //! Files that PyTorch wrote (`tests/pytorch/`) give PyTorch's own answers at four widths, what cannot be served is refused
 //! with words that help its author, and the file of `docs/model-files.md`, "Bring your own PyTorch network", is served.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anywidth::engine::{Pass, Width, probabilities};
 use anywidth::repository::{Repository, RepositoryError, ServedModel, Source};
 use serde::Deserialize;
-use support::server::{Options, Server};
+
+use crate::support::server::{Options, Server};
 
 /// One file of the manifest.
 #[derive(Deserialize)]

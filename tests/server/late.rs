@@ -1,15 +1,13 @@
 //! What becomes of answers that are not ready in time: a caller who named no budget is always answered.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anywidth::policy::QueueSettings;
-use support::images::png;
-use support::server::{Answer, Options, SETTINGS, Server};
-use support::workers::{Gate, GateStep, Gated};
+
+use crate::support::images::png;
+use crate::support::server::{Answer, Options, SETTINGS, Server};
+use crate::support::workers::{Gate, GateStep, Gated};
 
 /// One worker behind a gate that has let it warm up, and a default budget that is over before anything runs, but for four
 /// times what the images take.

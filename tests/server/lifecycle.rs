@@ -1,7 +1,4 @@
 //! The binary as those see it who start it, ask whether it is ready, and stop it.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -11,8 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::binary::{Running, anywidth, failed, fails, run};
-use support::images::png;
+use crate::support::binary::{Running, anywidth, failed, fails, run};
+use crate::support::images::png;
 
 /// Longer than any test, in milliseconds.
 const FOREVER: &str = "3600000";

@@ -1,8 +1,4 @@
 //! The log: whoever should read it and does not, or has gone, holds up nobody.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Write};
@@ -12,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use support::binary::anywidth;
-use support::images::png;
+use crate::support::binary::anywidth;
+use crate::support::images::png;
 
 /// A pipe that has no room left.
 fn full_pipe() -> (PipeReader, PipeWriter) {
@@ -43,11 +39,13 @@ impl Server {
     }
 
     fn start_with(change: impl FnOnce(Command) -> Command) -> Server {
-        // Where it listens is not to be read from its output.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let serve = ["serve", "--port", &port, "--threads", "1", "--log", "debug", "--default-budget-ms", "600000"];
-        let process = change(anywidth(&serve)).spawn().unwrap();
-        let server = Server { process, url: format!("http://127.0.0.1:{port}") };
+        // Where it listens is not to be read from its output. No other test takes ports of this address.
+        const HOST: &str = "127.0.0.2";
+        let port = TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port().to_string();
+        let place = ["serve", "--host", HOST, "--port", &port];
+        let options = ["--threads", "1", "--log", "debug", "--default-budget-ms", "600000"];
+        let process = change(anywidth(&[&place[..], &options].concat())).spawn().unwrap();
+        let server = Server { process, url: format!("http://{HOST}:{port}") };
         let began = Instant::now();
         while ureq::get(format!("{}/readyz", server.url)).call().is_err() {
             assert!(began.elapsed() < Duration::from_secs(60), "it is not ready");

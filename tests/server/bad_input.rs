@@ -1,7 +1,4 @@
 //! What strangers may send: always a clear error, never a crash.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,8 +7,9 @@ use std::time::Duration;
 use image::ImageFormat;
 use proptest::prelude::*;
 use serde_json::json;
-use support::images::{bomb, file, png};
-use support::server::{Options, Server};
+
+use crate::support::images::{bomb, file, png};
+use crate::support::server::{Options, Server};
 
 #[test]
 fn a_bad_width_names_the_value_its_place_and_what_is_allowed() {
