@@ -160,7 +160,9 @@ fn a_form_that_cannot_be_read_is_refused() {
     let field = b"--edge\r\nContent-Disposition: form-data; name=\"width\"\r\n\r\n0.5\r\n--edge--\r\n";
     assert!(send(form, field).error(400, "field_without_file").contains("\"width\""));
     let files = vec![("a.png", &b"x"[..]); 9];
-    assert!(server.post_files("/classify", &files).error(413, "too_many_files").contains("more than 8 files"));
+    assert!(
+        server.post_files("/classify", &files).error(413, "too_many_files").contains("exceeds the limit of 8 files")
+    );
 }
 
 #[test]

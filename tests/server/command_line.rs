@@ -134,7 +134,7 @@ fn a_wrong_folder_is_told_in_one_short_line() {
     let said = fails(&["serve", "--port", "0", "--models", root.path().to_str().unwrap()], 1);
     assert!(said.lines().count() == 1 && said.len() <= 300, "{said}");
     assert!(said.contains("folder-0/a: a version is") && said.ends_with("; and 27 more\n"), "{said}");
-    assert!(said.contains("<name>/<version>/model.onnx is expected"), "{said}");
+    assert!(said.contains("expected: <name>/<version>/model.onnx"), "{said}");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn an_accuracy_is_shown_with_the_images_that_it_is_of() {
     assert!(text.contains("75.00 %") && text.contains("accuracy: on 2,000 validation images"), "{text}");
     let text = inspect(Some(r#"{"split":"te\u202est","images":92}"#));
     assert!(text.contains("92 te") && !text.contains('\u{202e}'), "{text}");
-    assert!(inspect(None).contains("does not say of what images"));
+    assert!(inspect(None).contains("as stated in the file, which does not name the images"));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn what_cannot_be_done_is_one_line_and_code_1() {
     one_line(&["classify", &text, "--model", &model], "not a JPEG, PNG or WebP file");
     one_line(&["classify", &image, "--model", &text], "text.onnx");
     one_line(&["inspect", &text], "text.onnx");
-    one_line(&["inspect", "cat", "--models", &files.path("models")], "there is no model \"cat\"; there are: good");
+    one_line(&["inspect", "cat", "--models", &files.path("models")], "there is no model \"cat\"; available: good");
     for missing in ["nosuch.onnx", "no/such"] {
         one_line(&["inspect", missing], "No such file");
         one_line(&["classify", &image, "--model", missing], "No such file");
@@ -219,7 +219,10 @@ fn what_cannot_be_done_is_one_line_and_code_1() {
     one_line(&["--port", "0", "--model", &text], "text.onnx");
     one_line(&["--port", "0", "--models", &files.path("none")], "bad/1: ");
     one_line(&["--port", "0", "--models", "/nowhere"], "cannot list the models in /nowhere");
-    one_line(&["--port", "0", "--model", &model, "--default-model", "cat"], "there are: tiny");
+    one_line(
+        &["--port", "0", "--model", &model, "--default-model", "cat"],
+        "the default model \"cat\" is not served; available: tiny",
+    );
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     one_line(&["--port", &port, "--model", &model], &format!("cannot listen on 127.0.0.1:{port}"));

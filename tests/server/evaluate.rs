@@ -121,7 +121,7 @@ fn what_cannot_be_measured_is_one_line_and_code_1() {
     );
     says(&[("1.png", SHIP)], "cifar10", "one per class is expected, and there are 1 files");
     says(&[("ship/", b""), ("cat/notes.txt", b"")], "cifar10", "there are no images in the folders of ");
-    says(&[("ship/1.png", b"no image")], "cifar10", "the first: cannot use ");
+    says(&[("ship/1.png", b"no image")], "cifar10", "the first error: cannot use ");
     says(&[("ship/1.png", SHIP)], "cat", "there is no model \"cat\"");
     assert!(fails(&["evaluate", "--data", "/nowhere"]).contains("cannot list /nowhere"));
 }
@@ -156,7 +156,7 @@ fn folders_that_the_model_does_not_know_are_left_out_on_request_and_named() {
     assert!(String::from_utf8(table.stdout).unwrap().contains("not classes of the model: aardvark, zebra"));
     let none = folder(&files[..1]);
     let said = fails(&["evaluate", "--data", none.path().to_str().unwrap(), "--model", "cifar10", "--skip-unknown"]);
-    assert!(said.contains("there is no image"), "{said}");
+    assert!(said.contains("there are no images in the folders of "), "{said}");
 }
 
 #[test]

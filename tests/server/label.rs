@@ -199,7 +199,7 @@ fn what_cannot_be_written_changes_nothing_and_is_said() {
         (&["--set", "preprocessing"], 2, "KEY=JSON is expected"),
         (&["--set", r#"preprocessing={"crop": 2}"#], 1, "crop is 2"),
         (&["--split", "test", "--labels", "a,b,c"], 2, "--evaluate"),
-        (&["--split", "", "--evaluate", &photos], 2, "--split is a word"),
+        (&["--split", "", "--evaluate", &photos], 2, "--split must be a word"),
     ];
     for (arguments, code, part) in cases {
         let error = folder.refuses(arguments, code);
