@@ -69,6 +69,6 @@ pub use kind::{NAMES as POLICY_NAMES, PolicyKind, PolicyKindError};
 pub use profile::{Measurement, Profile, ProfileError};
 pub use queue::{
     Batch, BatchReport, BatchTrace, Decision, DecodeTask, JobQueue, ModelStatistics, Payload, QueueSettings,
-    QueueStatistics, QueuedJob, Refusal, RunningJob, ShedReason, SubmittedJob, Task,
+    QueueStatistics, QueuedJob, Refusal, RunningJob, Shed, ShedReason, SubmittedJob, Task,
 };
 pub use widest_fit::{Budgets, Ratio, Tuning, WidestFit};

@@ -141,11 +141,11 @@ fn a_file_that_asks_for_an_impossible_image_is_refused_by_name() {
         (r#"{"range": [0.5, 0.5]}"#, "range is from 0.5 to 0.5; it must be from one finite number to another"),
         (r#"{"range": [0, 1e39]}"#, "range is from 0 to inf; it must be"),
         (r#"{"range": [-3e38, 3e38]}"#, "range is from"),
-        (r#"{"range": [0]}"#, r#""range" is [0]; there may be"#),
+        (r#"{"range": [0]}"#, r#""range" is [0]; allowed are"#),
         (r#"{"crop": "centre"}"#, r#""crop" is "centre"; allowed are crop (a number)"#),
         (r#"{"padding": 4}"#, r#""padding" is 4; allowed are crop"#),
-        (r#"{"filter": "nearest"}"#, r#""filter" is "nearest"; there may be"#),
-        (r#"{"filter": 3}"#, r#""filter" is 3; there may be"#),
+        (r#"{"filter": "nearest"}"#, r#""filter" is "nearest"; allowed are"#),
+        (r#"{"filter": 3}"#, r#""filter" is 3; allowed are"#),
         ("7", "it must be an object"),
     ] {
         let said = served(preprocessing).unwrap_err().to_string();

@@ -14,10 +14,13 @@ pub struct Decision<P: Payload> {
     /// The work; `None` if there is none.
     pub task: Option<Task<P>>,
     /// Jobs that left the queue unanswered, with the reasons.
-    pub shed: Vec<(QueuedJob<P>, ShedReason)>,
+    pub shed: Shed<P>,
     /// Jobs that were dropped since the last decision because nobody waits for them.
     pub abandoned: usize,
 }
+
+/// Jobs that left the queue unanswered, with the reasons.
+pub type Shed<P> = Vec<(QueuedJob<P>, ShedReason)>;
 
 /// The work of a free worker.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use super::{
 use crate::engine::Width;
 use budget::{inside, of_whole};
 
-pub use decision::{Batch, BatchTrace, Decision, Refusal, ShedReason, Task};
+pub use decision::{Batch, BatchTrace, Decision, Refusal, Shed, ShedReason, Task};
 pub use job::{DecodeTask, Payload, QueuedJob, RunningJob, SubmittedJob};
 pub use statistics::{BatchReport, ModelStatistics, QueueStatistics};
 
@@ -319,7 +319,7 @@ impl<P: Payload> JobQueue<P> {
     }
 
     /// Takes out the jobs of the plan's batch and the jobs to shed.
-    fn take_out(&mut self, plan: &Plan, now: Instant) -> (Option<Batch<P>>, Vec<(QueuedJob<P>, ShedReason)>) {
+    fn take_out(&mut self, plan: &Plan, now: Instant) -> (Option<Batch<P>>, Shed<P>) {
         let queue_length = self.jobs.len();
         let run = plan.batch.iter().map(|assignment| (assignment.index, Some(*assignment)));
         let mut indices: Vec<_> = run.chain(plan.shed.iter().map(|&index| (index, None))).collect();

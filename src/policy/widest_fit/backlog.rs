@@ -260,7 +260,7 @@ impl Backlog {
     /// The time that a target leaves for the queue before it; `None` for a firm deadline.
     fn room(&self, job: &JobConstraints, margin: u64) -> Option<u64> {
         let budget = nanoseconds(job.budget());
-        let left = budget - budget / WHOLE * margin.max(TARGET_RESERVE).min(WHOLE);
+        let left = budget - budget / WHOLE * margin.clamp(TARGET_RESERVE, WHOLE);
         (job.deadline_kind == DeadlineKind::Target).then_some(left)
     }
 
