@@ -132,7 +132,7 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
         (
             "anywidth.evaluation",
             r#"{"split":"test","images":0}"#,
-            "metadata anywidth.evaluation: images: 0 is not 1 or",
+            "metadata anywidth.evaluation: images is 0; it must be at least 1",
         ),
         (
             "anywidth.evaluation",

@@ -86,8 +86,8 @@ struct Server {
     start: Instant,
     begun: Receiver<Begun>,
     workers: usize,
-    /// The tasks that run, and when they end.
-    running: Vec<(Instant, Sender<()>)>,
+    /// When each running task ends, and the request of its first job.
+    running: Vec<(Instant, usize, Sender<()>)>,
     awaited: Awaited,
     trace: Trace,
 }
@@ -169,10 +169,10 @@ impl Server {
     /// Ends every task that ends by `then`; all, without.
     fn finish_until(&mut self, then: Option<Instant>) {
         loop {
-            let ends = self.running.iter().enumerate().map(|(index, running)| (running.0, index)).min();
-            let Some((ends, index)) = ends.filter(|&(ends, _)| then.is_none_or(|then| ends <= then)) else { return };
+            let first = self.running.iter().enumerate().map(|(index, task)| (task.0, task.1, index)).min();
+            let Some((ends, _, index)) = first.filter(|first| then.is_none_or(|then| first.0 <= then)) else { return };
             self.set(ends);
-            self.running.swap_remove(index).1.send(()).unwrap();
+            self.running.swap_remove(index).2.send(()).unwrap();
             self.settle();
         }
     }
@@ -181,7 +181,12 @@ impl Server {
     fn settle(&mut self) {
         while self.running.len() + self.scheduler.idle_workers() < self.workers {
             while let Ok(Begun { event, time, end }) = self.begun.try_recv() {
-                self.running.push((*self.now.lock().unwrap() + time, end));
+                let first = match &event {
+                    Some(Event::Decode(number)) => *number,
+                    Some(Event::Run(jobs)) => jobs[0].0,
+                    _ => 0,
+                };
+                self.running.push((*self.now.lock().unwrap() + time, first, end));
                 event.into_iter().for_each(|event| self.record(event));
             }
             std::thread::yield_now();
@@ -248,7 +253,7 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn simulator_and_server_decide_alike(scenario in any_scenario()) {

@@ -89,6 +89,16 @@ enum Work {
     },
 }
 
+impl Work {
+    /// The request of its first job.
+    fn first(&self) -> usize {
+        match self {
+            Work::Decode { task, .. } => task.encoded,
+            Work::Run { batch, .. } => batch.jobs.first().map_or(0, |running| running.job.payload.0),
+        }
+    }
+}
+
 struct Machine<'a> {
     scenario: &'a Scenario,
     measured: &'a Measured,
@@ -166,9 +176,10 @@ impl Machine<'_> {
     /// Ends everything that ends by `now`; all, without.
     fn finish_until(&mut self, now: Option<Instant>) {
         loop {
-            let ends =
-                self.workers.iter().enumerate().filter_map(|(index, work)| Some((work.as_ref()?.0, index))).min();
-            let Some((ends, worker)) = ends.filter(|&(ends, _)| now.is_none_or(|now| ends <= now)) else { return };
+            let busy = self.workers.iter().enumerate().filter_map(|(index, work)| Some((work.as_ref()?, index)));
+            // Of tasks that end at once, the one of the earlier request is first, so that the order has one definition.
+            let first = busy.map(|((ends, work), index)| (*ends, work.first(), index)).min();
+            let Some((ends, _, worker)) = first.filter(|first| now.is_none_or(|now| first.0 <= now)) else { return };
             match self.workers[worker].take() {
                 Some((_, Work::Decode { start, task, next })) => self.decoded(worker, start, &task, next, ends),
                 Some((_, Work::Run { start, batch })) => {

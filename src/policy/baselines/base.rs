@@ -43,29 +43,30 @@ impl Hardening {
 }
 
 impl<'a> Candidates<'a> {
-    /// The jobs to choose from, or the plan that follows if none can run now: `width` of a job's profile is the narrowest at
-    /// which the policy would run it.
+    /// The jobs to choose from, or the plan that follows if none can run now. A batch has at most `max_batch` jobs; `width` of a
+    /// job's profile is the narrowest at which the policy would run it.
     pub(super) fn find(
         view: QueueView<'a>,
         hardening: Hardening,
+        max_batch: usize,
         width: impl Fn(&Profile) -> Width,
     ) -> Result<Candidates<'a>, Plan> {
         let width = |job: &JobConstraints| width(&view.profiles[job.model]);
         let sheds = |job: &JobConstraints| job.stage != Stage::Decoding && hardening.sheds(job, width(job), view);
         let shed: Vec<usize> = (0..view.jobs.len()).filter(|&index| sheds(&view.jobs[index])).collect();
-        let left = (0..view.jobs.len()).filter(|index| shed.binary_search(index).is_err());
-        let mut ready = Vec::new();
-        for index in left {
-            match view.jobs[index].stage {
-                Stage::Encoded { takes } if ready.is_empty() => {
-                    return Err(Plan { decode: vec![index], predicted: takes, ..nothing(shed) });
-                }
-                Stage::Decoded => ready.push(index),
-                Stage::Encoded { .. } | Stage::Decoding => {}
-            }
+        let waits = |index: &usize| view.jobs[*index].stage != Stage::Decoding && shed.binary_search(index).is_err();
+        let next: Vec<usize> = (0..view.jobs.len()).filter(waits).take(max_batch).collect();
+        let decoding = |&index: &usize| match view.jobs[index].stage {
+            Stage::Encoded { takes } => Some((index, takes)),
+            Stage::Decoding | Stage::Decoded => None,
+        };
+        let (decode, times): (Vec<usize>, Vec<Duration>) = next.iter().filter_map(decoding).unzip();
+        if !decode.is_empty() {
+            return Err(Plan { decode, predicted: times.into_iter().sum(), ..nothing(shed) });
         }
-        let Some(&first) = ready.first() else { return Err(nothing(shed)) };
-        ready.retain(|&index| view.jobs[index].model == view.jobs[first].model);
+        let Some(&first) = next.first() else { return Err(nothing(shed)) };
+        let same = |index: &usize| view.jobs[*index].model == view.jobs[first].model;
+        let ready = next.into_iter().filter(same).collect();
         Ok(Candidates { view, ready, shed })
     }
 

@@ -19,7 +19,7 @@ impl MaxAccuracy {
 
 impl Policy for MaxAccuracy {
     fn next(&mut self, view: QueueView<'_>) -> Plan {
-        match Candidates::find(view, self.hardening, Profile::narrowest) {
+        match Candidates::find(view, self.hardening, self.max_batch, Profile::narrowest) {
             Ok(candidates) => {
                 let slack = self.hardening.slack(candidates.first(), view);
                 let width = candidates.widest(1, slack);

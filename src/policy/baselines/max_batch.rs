@@ -20,7 +20,7 @@ impl MaxBatch {
 
 impl Policy for MaxBatch {
     fn next(&mut self, view: QueueView<'_>) -> Plan {
-        match Candidates::find(view, self.hardening, Profile::narrowest) {
+        match Candidates::find(view, self.hardening, self.max_batch, Profile::narrowest) {
             Ok(candidates) => {
                 let slack = self.hardening.slack(candidates.first(), view);
                 let batch = candidates.largest(candidates.profile().narrowest(), slack, self.max_batch);

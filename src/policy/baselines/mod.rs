@@ -1,8 +1,8 @@
 //! Policies of other systems as published, to compare widest fit with: on the real server (`--policy`) and in the simulator.
 //!
 //! With [`Hardening`] they shed what cannot be met any more and leave a margin, as widest fit does; the published forms do
-//! neither. What no publication covers follows one rule for all: a job that is not decoded is decoded before a job with a later
-//! deadline runs, a batch has one model, and a job never runs outside its allowed widths.
+//! neither. What no publication covers follows one rule for all: the images of the next batch are decoded first, a batch has one
+//! model, and a job never runs outside its allowed widths.
 
 mod base;
 mod fixed_width;

@@ -45,7 +45,7 @@ impl Policy for RateTable {
 
     fn next(&mut self, view: QueueView<'_>) -> Plan {
         let width = self.width;
-        match Candidates::find(view, HARDENING, |profile: &Profile| width.max(profile.narrowest())) {
+        match Candidates::find(view, HARDENING, self.max_batch, |profile| width.max(profile.narrowest())) {
             Ok(candidates) => {
                 let slack = HARDENING.slack(candidates.first(), view);
                 let batch = candidates.largest(width, slack, self.max_batch);

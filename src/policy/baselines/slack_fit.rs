@@ -45,7 +45,7 @@ impl SlackFit {
 
 impl Policy for SlackFit {
     fn next(&mut self, view: QueueView<'_>) -> Plan {
-        let candidates = match Candidates::find(view, self.hardening, Profile::narrowest) {
+        let candidates = match Candidates::find(view, self.hardening, self.max_batch, Profile::narrowest) {
             Ok(candidates) => candidates,
             Err(plan) => return plan,
         };
