@@ -39,17 +39,18 @@ fn main() -> anyhow::Result<()> {
 fn batches(profile: &Profile, length: usize) -> anyhow::Result<Vec<Duration>> {
     let round = |round: usize| {
         let (mut queue, now) = filled(profile, length, round)?;
-        while let Some(Task::Decode(tasks)) = queue.next(0, now).task {
-            tasks.iter().for_each(|task| drop(queue.decoded(task, Duration::from_nanos(1))));
-            if tasks.is_empty() {
-                break;
+        loop {
+            let start = Instant::now();
+            let decision = queue.next(0, now);
+            let time = start.elapsed();
+            match decision.task {
+                Some(Task::Decode(tasks)) => {
+                    tasks.iter().for_each(|task| drop(queue.decoded(task, Duration::from_nanos(1))));
+                }
+                Some(Task::Run(_)) => return Ok(time),
+                None => anyhow::bail!("there is a batch to run"),
             }
         }
-        let start = Instant::now();
-        let decision = queue.next(0, now);
-        let time = start.elapsed();
-        std::hint::black_box(decision);
-        Ok(time)
     };
     (0..ROUNDS).map(round).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{JobConstraints, Overload, Plan, Policy, Profile, QueueView};
+use super::super::{JobConstraints, Overload, Plan, Policy, QueueView};
 use super::base::{Candidates, Hardening};
 use crate::engine::Width;
 
