@@ -343,7 +343,7 @@ fn a_run_that_was_ended_early_is_exported_on_request_and_says_so() {
     train(recipe.clone(), "none", true, &runs);
     let out = "--data DATA --models RUNS/models --commit abc";
     let message = refusal(&format!("export RUNS/none --unfinished {out}"), &runs);
-    assert!(message.contains("no epoch is done"), "{message}");
+    assert!(message.contains("no epoch is complete"), "{message}");
 
     // Stopped in its second epoch.
     let asked = std::sync::atomic::AtomicUsize::new(0);

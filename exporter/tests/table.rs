@@ -161,7 +161,7 @@ fn what_is_wrong_with_a_table_is_said_before_anything_is_trained() {
     let place = place();
     for (from, to, flags, reason) in [
         ("epochs = 2", "epoks = 2", "", "\"epoks\" is not a flag of exporter train; the nearest one is \"epochs\""),
-        ("rate = 1e30", "widths = [0.5]", "", "shapes/fast-1: widths: they are two or more"),
+        ("rate = 1e30", "widths = [0.5]", "", "shapes/fast-1: widths: two or more are required"),
         (
             "rate = 1e30",
             "samples = 4",

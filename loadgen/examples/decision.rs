@@ -44,9 +44,9 @@ fn batches(profile: &Profile, length: usize) -> anyhow::Result<Vec<Duration>> {
             let decision = queue.next(0, now);
             let time = start.elapsed();
             match decision.task {
-                Some(Task::Decode(tasks)) => {
-                    tasks.iter().for_each(|task| drop(queue.decoded(task, Duration::from_nanos(1))));
-                }
+                Some(Task::Decode(tasks)) => tasks.iter().for_each(|task| {
+                    queue.decoded(task, Duration::from_nanos(1));
+                }),
                 Some(Task::Run(_)) => return Ok(time),
                 None => anyhow::bail!("there is a batch to run"),
             }

@@ -1,6 +1,7 @@
 //! The simulator decides as the server does: the same trace through both gives the same decisions, job by job.
 //!
 //! The server is a real scheduler with its threads, on a clock and with an executor that the test controls.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::future::Future;
