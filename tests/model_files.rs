@@ -137,12 +137,12 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
         (
             "anywidth.evaluation",
             r#"{"split":"","images":1}"#,
-            "metadata anywidth.evaluation: the split \"\" is no word",
+            "metadata anywidth.evaluation: the split \"\" is not a word",
         ),
         (
             "anywidth.evaluation",
             &long_split,
-            "metadata anywidth.evaluation: the split \"aaaaaaaaaaaaaaaaaaaa\" is no word",
+            "metadata anywidth.evaluation: the split \"aaaaaaaaaaaaaaaaaaaa\" is not a word",
         ),
     ] {
         let said = refusal(lenet().metadata(key, value));

@@ -36,8 +36,8 @@ pub enum PolicyKindError {
     /// No such name.
     #[error("not a policy: {NAMES} are known")]
     Unknown,
-    /// `fixed:` and no width.
-    #[error("fixed: {0}")]
+    /// `fixed:` without a width.
+    #[error("the width after fixed: is {0}; it must be a number above 0 and up to 1")]
     Width(#[from] WidthError),
 }
 
@@ -111,6 +111,6 @@ mod tests {
         }
         let error = |text: &str| text.parse::<PolicyKind>().unwrap_err().to_string();
         assert!(error("widest").starts_with("not a policy: widest-fit, "));
-        assert!(error("fixed:2").starts_with("fixed: "));
+        assert!(error("fixed:2").starts_with("the width after fixed: is "));
     }
 }
