@@ -106,7 +106,7 @@ impl Queue {
         self.show(&state);
         if outcome.is_err() && state.jobs.is_idle() {
             // The refusal may have lowered a correction.
-            (0..self.models.len()).for_each(|model| self.show_model(model, state.jobs.model_statistics(model)));
+            self.show_models(&state);
         }
         // One worker takes as much as it may, and wakes the next if work is left.
         self.wake_one(&mut state);
@@ -194,7 +194,7 @@ impl Queue {
     pub(super) fn finished(&self, model: usize, report: &BatchReport, time: Duration) {
         let mut state = self.lock();
         state.jobs.finished(model, report, time);
-        self.show_model(model, state.jobs.model_statistics(model));
+        self.show_model(&state, model);
     }
 
     /// The models with their profiles as corrected so far.
@@ -219,10 +219,10 @@ impl Queue {
 
     /// Updates the metrics that change while nothing runs. Workers waited for a core for `run_delay` more than last time.
     pub(super) fn update_metrics(&self, run_delay: Duration) {
-        for (index, (_, _, statistics)) in self.profiles().into_iter().enumerate() {
-            self.show_model(index, statistics);
-        }
-        self.show(&self.lock());
+        let mut state = self.lock();
+        state.jobs.decay(self.clock.now());
+        self.show_models(&state);
+        self.show(&state);
         self.metrics.worker_run_delay.inc_by(run_delay.as_secs_f64());
     }
 
@@ -278,8 +278,12 @@ impl Queue {
         self.metrics.admission_reserve.set(reserve);
     }
 
-    fn show_model(&self, model: usize, statistics: ModelStatistics) {
-        let name = [&self.models[model].name];
+    fn show_models(&self, state: &State) {
+        (0..self.models.len()).for_each(|model| self.show_model(state, model));
+    }
+
+    fn show_model(&self, state: &State, model: usize) {
+        let (name, statistics) = ([&self.models[model].name], state.jobs.model_statistics(model));
         self.metrics.profile_correction.with_label_values(&name).set(statistics.correction);
         self.metrics.capacity.with_label_values(&name).set(statistics.capacity);
     }

@@ -30,6 +30,13 @@ fn gated(change: impl FnOnce(&mut Options)) -> (Server, Gate) {
     (server, gate)
 }
 
+/// In whole KiB there is room for the bytes of one image, and not for two.
+fn room_for_one_image(options: &mut Options) {
+    let image = png(1).len();
+    options.limits.max_body_bytes = image;
+    options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
+}
+
 /// A request to classify, sent, its answer not awaited.
 fn send_only(server: &Server) -> TcpStream {
     let image = png(1);
@@ -90,12 +97,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
 
 #[test]
 fn more_bytes_at_once_than_the_limit_are_refused() {
-    let image = png(1).len();
-    let (server, gate) = gated(|options| {
-        options.limits.max_body_bytes = image;
-        // In whole KiB there is room for one image, and not for two.
-        options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
-    });
+    let (server, gate) = gated(room_for_one_image);
     // What is decoded gives its bytes back, also before it has run.
     let running = send_only(&server);
     assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
@@ -113,13 +115,8 @@ fn more_bytes_at_once_than_the_limit_are_refused() {
 
 #[test]
 fn bytes_that_are_announced_and_do_not_come_refuse_nobody() {
-    let image = png(1).len();
-    let options = |options: &mut Options| {
-        options.limits.max_body_bytes = image;
-        options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
-    };
-    let (server, gate) = gated(options);
-    let head = format!("POST /classify HTTP/1.1\r\nHost: here\r\nContent-Length: {image}\r\n\r\n");
+    let (server, gate) = gated(room_for_one_image);
+    let head = format!("POST /classify HTTP/1.1\r\nHost: here\r\nContent-Length: {}\r\n\r\n", png(1).len());
     let silent = [(); 3].map(|()| {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
@@ -133,11 +130,7 @@ fn bytes_that_are_announced_and_do_not_come_refuse_nobody() {
 
 #[test]
 fn callers_who_leave_give_no_bytes_back_that_are_still_there() {
-    let image = png(1).len();
-    let (server, gate) = gated(|options| {
-        options.limits.max_body_bytes = image;
-        options.limits.max_bytes_in_flight = image.next_multiple_of(1024);
-    });
+    let (server, gate) = gated(room_for_one_image);
     let running = send_only(&server);
     assert_eq!(gate.arrived.recv(), Ok(GateStep::Batch(1)));
     let waiting = send_only(&server);

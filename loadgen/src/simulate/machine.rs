@@ -32,6 +32,13 @@ pub struct Scenario {
     pub seed: u64,
 }
 
+impl Scenario {
+    /// The budget of a request.
+    fn budget(&self, number: usize) -> Duration {
+        self.budgets[number % self.budgets.len()]
+    }
+}
+
 /// Who decides in a run.
 #[derive(Debug)]
 pub struct Player {
@@ -156,13 +163,13 @@ pub fn run(
 
 impl Machine<'_> {
     fn arrive(&mut self, number: usize, now: Instant) {
-        let Scenario { budgets, priorities, .. } = self.scenario;
+        let priorities = &self.scenario.priorities;
         let priority = priorities[number % priorities.len()];
         let job = SubmittedJob {
             model: 0,
             options: RequestOptions { priority, ..RequestOptions::default() },
             arrived: now,
-            budget: Some(budgets[number % budgets.len()]),
+            budget: Some(self.scenario.budget(number)),
             bytes: BYTES,
             payload: Request(number),
         };
@@ -213,10 +220,9 @@ impl Machine<'_> {
     fn answer(&mut self, batch: Batch<Request>, start: Instant, now: Instant) {
         let mut report = BatchReport::default();
         for RunningJob { job, width, .. } in batch.jobs {
-            let Scenario { budgets, .. } = self.scenario;
             let (number, arrived) = (job.payload.0, job.constraints.arrived);
             let accuracy = self.profile.accuracy(width).unwrap_or_default();
-            let late = now > arrived + budgets[number % budgets.len()];
+            let late = now > arrived + self.scenario.budget(number);
             self.score.count(&Outcome::Answered { late, width, accuracy });
             self.latencies.push(now - arrived);
             report.widths.push(width);

@@ -16,17 +16,44 @@ pub enum Hardening {
     Margin(f64),
 }
 
-/// The most urgent jobs as a baseline sees them: one model's decoded jobs, without those that are shed.
+/// What a baseline consists of beside its choice of width and batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    pub(super) max_batch: usize,
+    pub(super) hardening: Hardening,
+}
+
+/// The most urgent jobs as a baseline sees them: at most a batch of one model's decoded jobs, without those that are shed.
 pub(super) struct Candidates<'a> {
     view: QueueView<'a>,
+    hardening: Hardening,
     /// Indices of the jobs that can still be met, earliest deadline first.
     ready: Vec<usize>,
     shed: Vec<usize>,
 }
 
+impl Base {
+    /// Decodes the images of the next batch, or runs the batch and width that `choose` names. `narrowest` is the narrowest width
+    /// of a profile at which the policy would run a job.
+    pub(super) fn plan(
+        self,
+        view: QueueView<'_>,
+        narrowest: impl Fn(&Profile) -> Width,
+        choose: impl FnOnce(&Candidates<'_>) -> (usize, Width),
+    ) -> Plan {
+        match Candidates::find(view, self, narrowest) {
+            Ok(candidates) => {
+                let (batch, width) = choose(&candidates);
+                candidates.run(batch, width)
+            }
+            Err(plan) => plan,
+        }
+    }
+}
+
 impl Hardening {
     /// The slack of a job that a policy plans with.
-    pub(super) fn slack(self, job: &JobConstraints, view: QueueView<'_>) -> Duration {
+    fn slack(self, job: &JobConstraints, view: QueueView<'_>) -> Duration {
         let slack = job.deadline.saturating_duration_since(view.now);
         match self {
             Hardening::None => slack,
@@ -36,21 +63,16 @@ impl Hardening {
 
     /// Whether a job is to be shed that cannot be answered in time at `width`.
     fn sheds(self, job: &JobConstraints, width: Width, view: QueueView<'_>) -> bool {
-        let slack = job.deadline.saturating_duration_since(view.now);
-        let single = view.profiles[job.model].latency(job.widths.at(width, &view.profiles[job.model]), 1);
-        self != Hardening::None && job.deadline_kind == DeadlineKind::Firm && slack < single
+        let (slack, profile) = (job.deadline.saturating_duration_since(view.now), &view.profiles[job.model]);
+        let may = self != Hardening::None && job.deadline_kind == DeadlineKind::Firm;
+        may && slack < profile.latency(job.widths.at(width, profile), 1)
     }
 }
 
 impl<'a> Candidates<'a> {
-    /// The jobs to choose from, or the plan that follows if none can run now. A batch has at most `max_batch` jobs; `width` of a
-    /// job's profile is the narrowest at which the policy would run it.
-    pub(super) fn find(
-        view: QueueView<'a>,
-        hardening: Hardening,
-        max_batch: usize,
-        width: impl Fn(&Profile) -> Width,
-    ) -> Result<Candidates<'a>, Plan> {
+    /// The jobs to choose from, or the plan that follows if none can run now.
+    fn find(view: QueueView<'a>, base: Base, width: impl Fn(&Profile) -> Width) -> Result<Candidates<'a>, Plan> {
+        let Base { max_batch, hardening } = base;
         let width = |job: &JobConstraints| width(&view.profiles[job.model]);
         let sheds = |job: &JobConstraints| job.stage != Stage::Decoding && hardening.sheds(job, width(job), view);
         let shed: Vec<usize> = (0..view.jobs.len()).filter(|&index| sheds(&view.jobs[index])).collect();
@@ -67,7 +89,7 @@ impl<'a> Candidates<'a> {
         let Some(&first) = next.first() else { return Err(nothing(shed)) };
         let same = |index: &usize| view.jobs[*index].model == view.jobs[first].model;
         let ready = next.into_iter().filter(same).collect();
-        Ok(Candidates { view, ready, shed })
+        Ok(Candidates { view, hardening, ready, shed })
     }
 
     /// The job with the earliest deadline.
@@ -79,20 +101,26 @@ impl<'a> Candidates<'a> {
         &self.view.profiles[self.first().model]
     }
 
-    /// The largest batch, up to `most` of the jobs there are, that ends within `slack` at `width`; at least one.
-    pub(super) fn largest(&self, width: Width, slack: Duration, most: usize) -> usize {
-        let most = most.min(self.ready.len());
-        (1..=most).rev().find(|&batch| self.profile().latency(width, batch) <= slack).unwrap_or(1)
+    /// The slack of that job that the policy plans with.
+    pub(super) fn slack(&self) -> Duration {
+        self.hardening.slack(self.first(), self.view)
     }
 
-    /// The widest width at which a batch ends within `slack`, or the narrowest of all.
-    pub(super) fn widest(&self, batch: usize, slack: Duration) -> Width {
+    /// The largest batch of the jobs there are that ends within the slack at `width`; at least one.
+    pub(super) fn largest(&self, width: Width) -> usize {
+        let slack = self.slack();
+        (1..=self.ready.len()).rev().find(|&batch| self.profile().latency(width, batch) <= slack).unwrap_or(1)
+    }
+
+    /// The widest width at which a batch ends within the slack, or the narrowest of all.
+    pub(super) fn widest(&self, batch: usize) -> Width {
+        let slack = self.slack();
         let fits = |width: &Width| self.profile().latency(*width, batch) <= slack;
         self.profile().widths().take_while(fits).last().unwrap_or_else(|| self.profile().narrowest())
     }
 
     /// Runs the first `batch` of the jobs at `width`, or at the nearest width that each allows.
-    pub(super) fn run(self, batch: usize, width: Width) -> Plan {
+    fn run(self, batch: usize, width: Width) -> Plan {
         let profile = self.profile();
         let assign = |&index: &usize| {
             let widths = self.view.jobs[index].widths;

@@ -4,27 +4,31 @@
 use std::time::{Duration, Instant};
 
 use super::super::{JobConstraints, Overload, Plan, Policy, QueueView};
-use super::base::{Candidates, Hardening};
+use super::base::{Base, Hardening};
 use crate::engine::Width;
 
 /// The policy, with a margin of a tenth of each slack.
 #[derive(Debug, Clone)]
 pub struct RateTable {
-    max_batch: usize,
+    base: Base,
     /// Start of the current second, and the arrivals since.
     second: Option<Instant>,
     arrivals: usize,
     width: Width,
 }
 
-const HARDENING: Hardening = Hardening::Margin(0.1);
 /// The share of a width's capacity that is used.
 const UTILIZATION: f64 = 0.9;
 
 impl RateTable {
     /// The policy for batches of up to `max_batch`.
     pub fn new(max_batch: usize) -> RateTable {
-        RateTable { max_batch, second: None, arrivals: 0, width: Width::FULL }
+        RateTable {
+            base: Base { max_batch, hardening: Hardening::Margin(0.1) },
+            second: None,
+            arrivals: 0,
+            width: Width::FULL,
+        }
     }
 }
 
@@ -36,8 +40,9 @@ impl Policy for RateTable {
             return Ok(());
         };
         let (profile, rate) = (&view.profiles[model], self.arrivals as f64 / elapsed.as_secs_f64());
-        let batches = |width: Width| view.workers.count as f64 / profile.latency(width, self.max_batch).as_secs_f64();
-        let enough = |&width: &Width| batches(width) * self.max_batch as f64 * UTILIZATION >= rate;
+        let batches =
+            |width: Width| view.workers.count as f64 / profile.latency(width, self.base.max_batch).as_secs_f64();
+        let enough = |&width: &Width| batches(width) * self.base.max_batch as f64 * UTILIZATION >= rate;
         self.width = profile.widths().take_while(enough).last().unwrap_or_else(|| profile.narrowest());
         (self.second, self.arrivals) = (Some(view.now), 0);
         Ok(())
@@ -45,13 +50,6 @@ impl Policy for RateTable {
 
     fn next(&mut self, view: QueueView<'_>) -> Plan {
         let width = self.width;
-        match Candidates::find(view, HARDENING, self.max_batch, |profile| width.max(profile.narrowest())) {
-            Ok(candidates) => {
-                let slack = HARDENING.slack(candidates.first(), view);
-                let batch = candidates.largest(width, slack, self.max_batch);
-                candidates.run(batch, width)
-            }
-            Err(plan) => plan,
-        }
+        self.base.plan(view, |profile| width.max(profile.narrowest()), |jobs| (jobs.largest(width), width))
     }
 }

@@ -6,14 +6,13 @@
 use std::time::Duration;
 
 use super::super::{Plan, Policy, Profile, QueueView};
-use super::base::{Candidates, Hardening};
+use super::base::{Base, Hardening};
 use crate::engine::Width;
 
 /// The policy.
 #[derive(Debug, Clone)]
 pub struct SlackFit {
-    max_batch: usize,
-    hardening: Hardening,
+    base: Base,
     /// The buckets of each model, made from its profile when it is first seen.
     buckets: Vec<Option<Vec<Bucket>>>,
 }
@@ -31,30 +30,28 @@ const BUCKETS: u32 = 64;
 impl SlackFit {
     /// The policy for batches of up to `max_batch`.
     pub fn new(max_batch: usize, hardening: Hardening) -> SlackFit {
-        SlackFit { max_batch, hardening, buckets: Vec::new() }
+        SlackFit { base: Base { max_batch, hardening }, buckets: Vec::new() }
     }
 
     fn buckets(&mut self, model: usize, profile: &Profile) -> &[Bucket] {
         if self.buckets.len() <= model {
             self.buckets.resize(model + 1, None);
         }
-        let max_batch = self.max_batch;
+        let max_batch = self.base.max_batch;
         self.buckets[model].get_or_insert_with(|| buckets(profile, max_batch))
     }
 }
 
 impl Policy for SlackFit {
     fn next(&mut self, view: QueueView<'_>) -> Plan {
-        let candidates = match Candidates::find(view, self.hardening, self.max_batch, Profile::narrowest) {
-            Ok(candidates) => candidates,
-            Err(plan) => return plan,
-        };
-        let (first, profile) = (candidates.first(), candidates.profile());
-        // The buckets keep the latencies of start-up.
-        let slack = self.hardening.slack(first, view).div_f64(profile.correction());
-        let below = self.buckets(first.model, profile).iter().rev().find(|bucket| bucket.latency <= slack);
-        let (width, batch) = below.map_or((profile.narrowest(), 1), |bucket| (bucket.width, bucket.batch));
-        candidates.run(batch, width)
+        let base = self.base;
+        base.plan(view, Profile::narrowest, |jobs| {
+            let profile = jobs.profile();
+            // The buckets keep the latencies of start-up.
+            let slack = jobs.slack().div_f64(profile.correction());
+            let below = self.buckets(jobs.first().model, profile).iter().rev().find(|bucket| bucket.latency <= slack);
+            below.map_or((1, profile.narrowest()), |bucket| (bucket.batch, bucket.width))
+        })
     }
 }
 

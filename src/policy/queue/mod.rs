@@ -110,13 +110,14 @@ impl<P: Payload> JobQueue<P> {
     ///
     /// # Panics
     /// If a job names a model that there is none of.
-    pub fn submit(&mut self, jobs: Vec<SubmittedJob<P>>, now: Instant) -> Result<u64, Refusal> {
+    pub fn submit(&mut self, mut jobs: Vec<SubmittedJob<P>>, now: Instant) -> Result<u64, Refusal> {
         self.decay(now);
         self.drop_abandoned();
         let (waiting, limit, wanted) = (self.jobs.len(), self.settings.max_queue, jobs.len());
         if waiting + wanted > limit {
             return Err(Refusal::QueueFull { waiting, limit, wanted, wait: self.time_of(waiting) });
         }
+        jobs.iter_mut().for_each(|job| job.options = self.policy.options(job.options));
         let constraints = self.admit(&jobs, now);
         if let (Err(_), [job], true) = (&constraints, &jobs[..], self.is_idle()) {
             self.doubt(job, now);
@@ -142,9 +143,8 @@ impl<P: Payload> JobQueue<P> {
             }
             return Decision { task: None, shed: Vec::new(), abandoned };
         }
-        self.update_busy_until();
-        let view = view(&self.jobs, &self.profiles, &self.workers, &self.busy_until, now);
-        let plan = self.policy.next(view);
+        let (policy, view) = self.policy_and_view(now);
+        let plan = policy.next(view);
         let decode = self.start_decoding(&plan.decode);
         let (batch, shed) = self.take_out(&plan, now);
         if !shed.is_empty() {
@@ -226,8 +226,8 @@ impl<P: Payload> JobQueue<P> {
         self.check_together(jobs)?;
         let constraints =
             jobs.iter().map(|job| self.constraints(job, jobs.len(), now)).collect::<Result<Vec<_>, _>>()?;
-        self.update_busy_until();
-        self.policy.admit(&constraints, view(&self.jobs, &self.profiles, &self.workers, &self.busy_until, now))?;
+        let (policy, view) = self.policy_and_view(now);
+        policy.admit(&constraints, view)?;
         // Once accepted, an image of several is answered even if it is late: the others would be lost with it.
         let target = |job: JobConstraints| if jobs.len() > 1 { job.with_target() } else { job };
         Ok(constraints.into_iter().map(target).collect())
@@ -264,17 +264,17 @@ impl<P: Payload> JobQueue<P> {
 
     /// The constraints of a job whose image is decoded.
     fn best_case(&self, job: &SubmittedJob<P>, budget: Duration) -> Result<JobConstraints, Unsatisfiable> {
-        let (options, model) = (self.policy.options(job.options), (job.model, &self.profiles[job.model]));
-        JobConstraints::new(&options, model, job.arrived, inside(budget), Stage::Decoded)
+        let model = (job.model, &self.profiles[job.model]);
+        JobConstraints::new(&job.options, model, job.arrived, inside(budget), Stage::Decoded)
     }
 
     /// The constraints of one job of a request of `together`.
     fn constraints(&self, job: &SubmittedJob<P>, together: usize, now: Instant) -> Result<JobConstraints, Refusal> {
-        let (options, profile) = (self.policy.options(job.options), &self.profiles[job.model]);
+        let profile = &self.profiles[job.model];
         let stage = Stage::Encoded { takes: self.decode_times.estimate(job.bytes) };
-        let new = |arrived, budget| JobConstraints::new(&options, (job.model, profile), arrived, budget, stage);
+        let new = |arrived, budget| JobConstraints::new(&job.options, (job.model, profile), arrived, budget, stage);
         let Some(budget) = job.budget else {
-            let widest = options.width.unwrap_or(Width::FULL);
+            let widest = job.options.width.unwrap_or(Width::FULL);
             let time = profile.latency(widest, 1) + stage.remaining();
             let budget = self.settings.default_budget.max(time * DEFAULT_BUDGET_FACTOR * together as u32);
             return Ok(new(now, budget)?.with_target());
@@ -378,20 +378,13 @@ impl<P: Payload> JobQueue<P> {
         self.profiles.iter().map(narrowest).max().unwrap_or_default() / self.workers.len().max(1) as u32
     }
 
-    fn update_busy_until(&mut self) {
+    /// The policy, and what it sees now.
+    fn policy_and_view(&mut self, now: Instant) -> (&mut dyn Policy, QueueView<'_>) {
+        let busy = self.workers.iter().flatten();
         self.busy_until.clear();
-        self.busy_until.extend(self.workers.iter().flatten().map(|busy| busy.until));
+        self.busy_until.extend(busy.clone().map(|busy| busy.until));
+        let long_decodings = busy.filter(|busy| busy.long_decoding).count();
+        let workers = Workers { count: self.workers.len(), busy_until: &self.busy_until, long_decodings };
+        (&mut *self.policy, QueueView { jobs: &self.jobs, profiles: &self.profiles, workers, now })
     }
-}
-
-fn view<'a>(
-    jobs: &'a VecDeque<JobConstraints>,
-    profiles: &'a [Profile],
-    workers: &[Option<Busy>],
-    busy_until: &'a [Instant],
-    now: Instant,
-) -> QueueView<'a> {
-    let long_decodings = workers.iter().flatten().filter(|busy| busy.long_decoding).count();
-    let workers = Workers { count: workers.len(), busy_until, long_decodings };
-    QueueView { jobs, profiles, workers, now }
 }
