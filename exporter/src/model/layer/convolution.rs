@@ -48,6 +48,11 @@ impl Window {
         (length + 2 * self.padding - self.side) / self.stride + 1
     }
 
+    /// Whether only the pixels at multiples of the stride are read, each for one output pixel.
+    fn skips_pixels(self) -> bool {
+        self.side == 1 && self.padding == 0 && self.stride > 1
+    }
+
     /// Whether the output has the size of the input.
     fn keeps_size(self) -> bool {
         self.stride == 1 && self.side == 2 * self.padding + 1
@@ -70,8 +75,13 @@ impl Convolution {
         let (c_out, c_in) = (self.weight.rows(), self.weight.values.size()[1]);
         let weight = self.weight.active(width, input.size()[1]).to_kind(mode.precision);
         let rows = weight.size()[0];
-        let input = input.to_kind(mode.precision);
-        let [stride, padding] = [self.window.stride, self.window.padding].map(|length| [length as i64; 2]);
+        let (input, stride) = match input.to_kind(mode.precision) {
+            // oneDNN writes outside its buffer in the weight gradient of a strided 1x1 convolution of fewer channels than
+            // a vector has lanes, channels last (uxlfoundation/oneDNN issue 6035), so it is given stride 1.
+            input if self.window.skips_pixels() => (every(&input, self.window.stride), 1),
+            input => (input, self.window.stride),
+        };
+        let [stride, padding] = [stride, self.window.padding].map(|length| [length as i64; 2]);
         let groups = if self.weight.fan_in == FanIn::Own { rows } else { 1 };
         let convolve =
             |input: &Tensor, weight: &Tensor| input.conv2d(weight, None::<Tensor>, stride, padding, [1, 1], groups);
@@ -88,6 +98,11 @@ impl Convolution {
         let narrow = convolve(&input.narrow(1, 0, read), &weight.narrow(0, 0, upper).narrow(1, 0, read));
         Tensor::cat(&[narrow, convolve(&input, &weight.narrow(0, upper, rows - upper))], 1)
     }
+}
+
+/// The pixels of `maps` (`[N, C, H, W]`) whose row and column are multiples of `stride`.
+fn every(maps: &Tensor, stride: usize) -> Tensor {
+    [2, 3].into_iter().fold(maps.shallow_clone(), |maps, axis| maps.slice(axis, None, None, stride as i64))
 }
 
 #[cfg(test)]
@@ -116,6 +131,32 @@ mod tests {
             let expected = input.conv2d(&weight, None::<Tensor>, [stride as i64; 2], [1, 1], [1, 1], 1);
             let difference = (convolution.forward(&input, width, mode) - expected).abs().max().double_value(&[]);
             assert!(difference < 1e-12, "{c_out} of {c_in} at {width}: {difference}");
+        }
+    }
+    #[test]
+    fn a_strided_pointwise_convolution_and_its_gradients_are_those_of_every_other_pixel() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        let mode = Mode { training: true, precision: Kind::Double };
+        for ([c_out, c_in], [height, width], stride) in
+            [([8, 6], [7, 10], 2), ([5, 16], [9, 9], 2), ([4, 3], [8, 5], 3), ([3, 2], [1, 1], 4)]
+        {
+            let window = Window::same(1).strided(stride);
+            let convolution = Convolution::new(FanIn::All, [c_out, c_in], window, Kind::Double, &mut random);
+            let count = 2 * c_in * height * width;
+            let values: Vec<f64> = normal(count, 1.0, &mut random).collect();
+            let size = [2, c_in as i64, height as i64, width as i64];
+            let input = Tensor::from_slice(&values).view(size).set_requires_grad(true);
+            let weight = &convolution.weight.values;
+            let learned =
+                |output: &Tensor| Tensor::run_backward(&[output.square().sum(None)], &[&input, weight], false, false);
+            let expected = input.conv2d(weight, None::<Tensor>, [stride as i64; 2], [0, 0], [1, 1], 1);
+            let found = convolution.forward(&input, Width::FULL, mode);
+            assert_eq!(found.size()[2..], [height, width].map(|length| window.outputs(length) as i64));
+            let all = |output: &Tensor| learned(output).into_iter().chain([output.detach()]).collect::<Vec<_>>();
+            for (found, expected) in all(&found).iter().zip(&all(&expected)) {
+                let difference = (found - expected).abs().max().double_value(&[]);
+                assert!(difference < 1e-12, "{c_out} of {c_in}, stride {stride}: {difference}");
+            }
         }
     }
 }
