@@ -2,9 +2,11 @@
 
 PYTHON ?= python3
 CARGO ?= cargo
+# Triton's Python backend contains CPython 3.11, which loads the standard library of this one.
+TRITON_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench bound fuzz \
+.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench bench-load bound fuzz \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -68,6 +70,7 @@ lint: libtorch ## Checks formatting and lints, as CI does.
 	$(CARGO) fmt --check
 	cd exporter && $(CARGO) fmt --check
 	cd fuzz && $(CARGO) fmt --check
+	cd benches/dense_server && $(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
@@ -93,6 +96,13 @@ bound: .venv ## Measures the distance of the server and the simulator to the cla
 	$(CARGO) build --locked --release --workspace --bins
 	.venv/bin/pip install --quiet --requirement benches/requirements.txt
 	.venv/bin/python benches/bound.py
+
+bench-load: .venv ## Sends bursts to the server, to dense networks behind ONNX Runtime, and to Triton; takes five minutes on an idle machine after the build.
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO) build --locked --release --manifest-path benches/dense_server/Cargo.toml
+	$(TRITON_PYTHON) -m venv benches/.venv-triton
+	benches/.venv-triton/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements-triton.txt
+	.venv/bin/python benches/load.py --triton benches/.venv-triton/bin/python
 
 fuzz: ## Fuzzes every parser of foreign bytes for FUZZ_SECONDS each, 60 by default; installs cargo-fuzz where it is missing.
 	CARGO='$(CARGO)' fuzz/run.sh

@@ -8,17 +8,16 @@ the service time of every request (first come, first served; one worker; accurac
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
+
+from server import Server, on
 
 # Mean load as a share of the capacity at full width, CV^2 of the gaps, budget in times of one image at full width.
 LOADS = [(0.9, 8, 20), (1.5, 1, 20), (1.5, 8, 20), (2.5, 8, 20), (4.0, 8, 20), (1.5, 8, 5)]
@@ -29,8 +28,6 @@ def main():
     options.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release")
     options.add_argument("--seconds", type=float, default=6.0, help="length of each trace")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--overhead-ms", type=float, help="time of a request outside of decoding and network, in the "
-                         "server's worker [default: 0, so that the bound holds for any server]", default=0.0)
     options.add_argument("--server", nargs=argparse.REMAINDER, default=[], help="further flags of `anywidth serve`")
     args = options.parse_args()
     print("| load | CV^2 | budget | requests | server | simulator | bound | gap of the server, points |\n" + "|---" * 8 + "|")
@@ -60,8 +57,8 @@ def row(args, load, cv2, budget):
         served = json.loads(results.read_text())["totals"]["effective_accuracy"]
         simulate = [load_program, "simulate", "--profile", profile, *common, "--json"]
         simulated = json.loads(subprocess.run(simulate, check=True, capture_output=True).stdout)
-        points = [((step["latency_us"][-1][1] / step["latency_us"][-1][0] + decode) / 1e6 + args.overhead_ms / 1e3,
-                   step["accuracy"]) for step in steps]
+        points = [((step["latency_us"][-1][1] / step["latency_us"][-1][0] + decode) / 1e6, step["accuracy"])
+                  for step in steps]
         bound = clairvoyant(arrivals, budget_ms / 1e3, points)
         print(f"| {load} | {cv2} | {budget} | {len(arrivals)} | {served:.2%} | {simulated['effective_accuracy']:.2%} "
               f"| {bound:.2%} | {(bound - served) * 100:.1f} |", flush=True)
@@ -130,46 +127,6 @@ def concave(points):
 
 def cross(a, b, c):
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-
-class Server:
-    """`anywidth serve` with one worker, on a core of its own where there are two."""
-
-    def __init__(self, target, flags):
-        command = on(0) + [target / "anywidth", "serve", "--port", "0", "--threads", "1", *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def __enter__(self):
-        for line in self.process.stdout:
-            if found := re.search(r"listens on (http:\S+)", line):
-                self.url = found[1]
-                break
-        else:
-            sys.exit("the server did not start")
-        while True:
-            try:
-                self.get("/readyz")
-                return self
-            except OSError:
-                time.sleep(0.05)
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-
-    def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return answer.read()
-
-    def warm_up(self, target):
-        """Corrects the profile of start-up and measures decoding."""
-        subprocess.run(on(-1) + [target / "anywidth-load", "run", self.url, "--rate", "300", "--duration", "2s"], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def on(index):
-    cores = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(cores[index])] if len(cores) > 1 else []
 
 
 if __name__ == "__main__":

@@ -32,17 +32,17 @@ pub enum ImagesError {
         path: PathBuf,
     },
     /// Too many files.
-    #[error("more than {MOST_IMAGES} images, the maximum")]
+    #[error("more than {MAX_IMAGES} images, the maximum")]
     TooMany,
     /// Too many bytes.
-    #[error("the images have more than {MOST_BYTES} bytes together, the maximum")]
+    #[error("the images have more than {MAX_BYTES} bytes together, the maximum")]
     TooLarge,
 }
 
 /// Maximum number of images.
-pub const MOST_IMAGES: usize = 10_000;
+pub const MAX_IMAGES: usize = 10_000;
 /// Maximum total size of the images in bytes.
-pub const MOST_BYTES: usize = 1 << 30;
+pub const MAX_BYTES: usize = 1 << 30;
 /// Extensions of image files in a folder.
 const ENDINGS: [&str; 6] = ["jpeg", "jpg", "jpe", "jfif", "png", "webp"];
 
@@ -68,14 +68,14 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, ImagesError> {
     for path in paths {
         if path.is_dir() { files.extend(inside(path)?) } else { files.push(path.clone()) }
     }
-    if files.len() > MOST_IMAGES {
+    if files.len() > MAX_IMAGES {
         return Err(ImagesError::TooMany);
     }
     let (mut images, mut total) = (Vec::new(), 0);
     for path in files {
         let unreadable = |reason| ImagesError::Unreadable { path: path.clone(), reason };
         total += fs::metadata(&path).map_err(unreadable)?.len();
-        if total > MOST_BYTES as u64 {
+        if total > MAX_BYTES as u64 {
             return Err(ImagesError::TooLarge);
         }
         match fs::read(&path).map_err(unreadable)? {

@@ -36,7 +36,7 @@ pub enum MixError {
         value: String,
     },
     /// Too many values.
-    #[error("{values} values: at most {MOST_VALUES} are allowed")]
+    #[error("{values} values: at most {MAX_VALUES} are allowed")]
     TooMany {
         /// The number of values.
         values: usize,
@@ -44,7 +44,7 @@ pub enum MixError {
 }
 
 /// Maximum number of values.
-pub const MOST_VALUES: usize = 64;
+pub const MAX_VALUES: usize = 64;
 
 impl<T> Mix<T> {
     /// A single value for all requests.
@@ -63,7 +63,7 @@ impl<T> Mix<T> {
             return read(text).map(Mix::one);
         }
         let parts: Vec<_> = text.split(',').map(str::trim).collect();
-        if parts.len() > MOST_VALUES {
+        if parts.len() > MAX_VALUES {
             return Err(MixError::TooMany { values: parts.len() });
         }
         let (mut values, mut ends, mut sum) = (Vec::new(), Vec::new(), 0.0);
@@ -128,8 +128,8 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err().to_string(), message);
         }
-        let many = vec!["1:1"; MOST_VALUES + 1].join(",");
-        assert_eq!(read(&many), Err(MixError::TooMany { values: MOST_VALUES + 1 }));
+        let many = vec!["1:1"; MAX_VALUES + 1].join(",");
+        assert_eq!(read(&many), Err(MixError::TooMany { values: MAX_VALUES + 1 }));
     }
 
     proptest! {

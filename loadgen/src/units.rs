@@ -33,11 +33,11 @@ pub enum Time {
 pub enum UnitsError {
     /// A text that is not a time.
     #[error(
-        "milliseconds are a number above 0 and up to {MOST_MS}, or a multiple of one image's time at full width, such as 20x"
+        "milliseconds are a number above 0 and up to {MAX_MS}, or a multiple of one image's time at full width, such as 20x"
     )]
     NotATime,
     /// A multiple whose time is out of range.
-    #[error("{times}x is {ms} ms: from 0.001 up to {MOST_MS} are allowed")]
+    #[error("{times}x is {ms} ms: from 0.001 up to {MAX_MS} are allowed")]
     OutOfRange {
         /// The multiple.
         times: f64,
@@ -61,7 +61,7 @@ pub enum UnitsError {
 }
 
 /// Maximum time: an hour.
-const MOST_MS: f64 = 3.6e6;
+const MAX_MS: f64 = 3.6e6;
 
 impl Units {
     /// The units of a model as its server measured it.
@@ -93,7 +93,7 @@ impl Time {
             Time::Images(times) => times,
         };
         let ms = rounded(times * units.ok_or(UnitsError::NoUnits { times })?.image_ms);
-        if ms > 0.0 && ms <= MOST_MS { Ok(ms) } else { Err(UnitsError::OutOfRange { times, ms }) }
+        if ms > 0.0 && ms <= MAX_MS { Ok(ms) } else { Err(UnitsError::OutOfRange { times, ms }) }
     }
 }
 
@@ -105,7 +105,7 @@ impl FromStr for Time {
             Some(number) => (number, Time::Images),
             None => (text, Time::Milliseconds),
         };
-        let number = number.parse().ok().filter(|number| (0.0..=MOST_MS).contains(number) && *number > 0.0);
+        let number = number.parse().ok().filter(|number| (0.0..=MAX_MS).contains(number) && *number > 0.0);
         number.map(make).ok_or(UnitsError::NotATime)
     }
 }

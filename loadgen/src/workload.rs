@@ -15,6 +15,8 @@ use crate::mix::Mix;
 /// The contents of requests.
 #[derive(Debug, Clone)]
 pub struct Workload {
+    /// Path of every request.
+    pub path: String,
     /// Latency budgets in milliseconds; `None` sends no budget.
     pub budgets_ms: Mix<Option<f64>>,
     /// Pinned widths; `None` leaves the choice to the server.
@@ -29,7 +31,7 @@ pub struct Workload {
 
 /// Requests with the same parameters.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kind {
+pub struct RequestKind {
     /// Path and query.
     pub uri: Uri,
     /// Maximum latency from the scheduled time that counts as on time; `None` if any does.
@@ -51,21 +53,21 @@ pub struct Planned {
 
 impl Workload {
     /// All pairs of a budget and a width.
-    pub fn kinds(&self) -> Vec<Kind> {
+    pub fn kinds(&self) -> Vec<RequestKind> {
         let of = |&budget_ms| self.widths.values().iter().map(move |&width| self.kind(budget_ms, width));
         self.budgets_ms.values().iter().flat_map(of).collect()
     }
 
-    fn kind(&self, budget_ms: Option<f64>, width: Option<Width>) -> Kind {
+    fn kind(&self, budget_ms: Option<f64>, width: Option<Width>) -> RequestKind {
         let mut query = Serializer::new(String::new());
         query.extend_pairs(self.model.iter().map(|model| ("model", model)));
         query.extend_pairs(budget_ms.map(|budget_ms| ("budget_ms", budget_ms.to_string())));
         query.extend_pairs(width.map(|width| ("width", width.to_string())));
         query.extend_pairs(form_urlencoded::parse(self.query.as_bytes()));
-        let path = format!("/classify?{}", query.finish());
-        let uri = path.trim_end_matches('?').parse().expect("the query is percent-encoded");
+        let uri = format!("{}?{}", self.path, query.finish());
+        let uri = uri.trim_end_matches('?').parse().expect("the flag's path is checked, and the query percent-encoded");
         let deadline = self.deadline.or(budget_ms.map(|budget_ms| Duration::from_secs_f64(budget_ms / 1e3)));
-        Kind { uri, deadline, width }
+        RequestKind { uri, deadline, width }
     }
 
     /// Assigns a budget, a width and an image to every arrival; images in turn, from one that the seed chooses.
@@ -91,6 +93,7 @@ mod tests {
 
     fn workload() -> Workload {
         Workload {
+            path: "/classify".to_owned(),
             budgets_ms: Mix::read("10:3,20.5:1", |text| text.parse().map(Some).map_err(|_| String::new())).unwrap(),
             widths: Mix::read("auto:1,0.5:1", |text| Ok(text.parse().ok())).unwrap(),
             model: Some("a&b".to_owned()),
@@ -117,13 +120,14 @@ mod tests {
         let judged = Workload { deadline: Some(Duration::from_millis(7)), ..workload() };
         assert!(judged.kinds().iter().all(|kind| kind.deadline == judged.deadline));
         let plain = Workload {
+            path: "/v2/infer".to_owned(),
             budgets_ms: Mix::one(None),
             widths: Mix::one(None),
             model: None,
             query: String::new(),
             deadline: None,
         };
-        assert_eq!(plain.kinds(), [Kind { uri: Uri::from_static("/classify"), deadline: None, width: None }]);
+        assert_eq!(plain.kinds(), [RequestKind { uri: Uri::from_static("/v2/infer"), deadline: None, width: None }]);
     }
 
     #[test]

@@ -15,12 +15,12 @@ use hyper::{Method, Uri};
 use support::{Reply, Server};
 use tokio::runtime::LocalRuntime;
 
-const MOST_BYTES: usize = 1000;
+const MAX_BYTES: usize = 1000;
 
 async fn ask(client: &Client) -> Result<Answer, ClientError> {
     let (before, sent_at) = (Instant::now(), Cell::new(Instant::now()));
     let body = Bytes::from_static(b"an image");
-    let answer = client.ask(Method::POST, Uri::from_static("/classify"), body, MOST_BYTES, &sent_at).await;
+    let answer = client.ask(Method::POST, Uri::from_static("/classify"), body, MAX_BYTES, &sent_at).await;
     assert!((before..=Instant::now()).contains(&sent_at.get()));
     answer
 }
@@ -59,9 +59,9 @@ fn a_connection_that_the_server_closed_is_opened_again() {
 
 #[test]
 fn a_server_that_says_too_much_is_not_listened_to() {
-    let body = "x".repeat(MOST_BYTES + 1).leak();
+    let body = "x".repeat(MAX_BYTES + 1).leak();
     let (answers, _) = asked(1, &Server::always(Reply::error(200, body)));
-    assert_eq!(answers, [Err(ClientError::TooLarge(MOST_BYTES))]);
+    assert_eq!(answers, [Err(ClientError::TooLarge(MAX_BYTES))]);
 }
 
 #[test]

@@ -122,6 +122,36 @@ fn load_in_units_of_the_server_is_sent_and_told_in_numbers() {
 }
 
 #[test]
+fn a_server_with_another_api_is_asked_as_its_flags_say() {
+    let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let url = server.url();
+    let answering = std::thread::spawn(move || {
+        let asked = server.asked.blocking_recv().unwrap();
+        let (path, headers) = (asked.path.clone(), asked.headers.clone());
+        asked.reply(Reply::error(200, "[0.5]"));
+        (path, headers, server)
+    });
+    let flags =
+        ["--path", "/v2/models/tiny/infer", "--header", "Inference-Header-Content-Length: 0", "--header", "A:b:c"];
+    let plan = [
+        "--image",
+        "image.png",
+        "--rate",
+        "10",
+        "--duration",
+        "150ms",
+        "--arrivals",
+        "constant",
+        "--deadline-ms",
+        "9000",
+    ];
+    succeeds(&folder, &[&["run", &url], &flags[..], &plan].concat());
+    let (path, headers, _) = answering.join().unwrap();
+    assert_eq!(path, "/v2/models/tiny/infer");
+    assert_eq!([&headers["inference-header-content-length"], &headers["a"]], ["0", "b:c"]);
+}
+
+#[test]
 fn all_of_the_capacity_is_sent_unless_told_otherwise() {
     let (server, folder) = (Server::always(Reply::answer("1")), tempfile::tempdir().unwrap());
     let flags = ["--image", "image.png", "--of-capacity", "--duration", "20ms", "--json", "a.json"];
@@ -241,6 +271,11 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--timeout-ms", "0"], "1..=600000"),
         (&["--interval-ms", "1", "--duration", "60s"], "cuts the run into 60000 intervals: at most 2000 are allowed"),
         (&["--image", "absent.png"], "cannot read absent.png"),
+        (&["--path", "classify"], "not the path of a URL, such as /classify"),
+        (&["--path", "/classify?width=1"], "parameters go into --query"),
+        (&["--header", "X-Priority"], "a header is NAME:VALUE"),
+        (&["--header", "X Priority: high"], "\"X Priority\" is not the name of a header"),
+        (&["--header", "X-Priority: \u{7f}"], "is not the value of a header"),
         (&["--query", &"x".repeat(2001)], "--query and --model have 2001 bytes together: at most 2000 are allowed"),
         (&["--speed", "9"], "unexpected argument '--speed'"),
     ] {

@@ -10,10 +10,11 @@ use anywidth_load::mix::Mix;
 use anywidth_load::models::{Accuracy, Model};
 use anywidth_load::record::{Recorded, Recorder};
 use anywidth_load::results::Counts;
-use anywidth_load::run::{Played, Progress, RunSettings, play};
+use anywidth_load::run::{FinishedRun, Progress, RunSettings, execute};
 use anywidth_load::target::Target;
 use anywidth_load::workload::Workload;
 use bytes::Bytes;
+use hyper::header::HeaderMap;
 use support::{MODELS, Reply, Server};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, watch};
@@ -37,6 +38,7 @@ impl Default for Options {
 
 fn workload(deadline: Option<Duration>) -> Workload {
     Workload {
+        path: "/classify".to_owned(),
         budgets_ms: Mix::one(Some(50.0)),
         widths: Mix::one(None),
         model: Some("tiny".to_owned()),
@@ -57,11 +59,12 @@ struct Hand {
 }
 
 /// Plays while `server_side` does the server's part.
-fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut Server, Hand)) -> Played {
+fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut Server, Hand)) -> FinishedRun {
     let workload = workload(options.deadline);
     let settings = RunSettings {
         target: Target::find(&server.url(), false).unwrap(),
         kinds: workload.kinds(),
+        headers: HeaderMap::new(),
         images: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
         max_outstanding: options.max_outstanding,
         timeout: options.timeout,
@@ -75,7 +78,7 @@ fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut
         let progress = |progress: Progress| {
             seen.send_replace(progress.counts);
         };
-        let played = play(settings, plan, recorder, stops, progress);
+        let played = execute(settings, plan, recorder, stops, progress);
         let (played, ()) = tokio::join!(played, server_side(server, Hand { stop, counts }));
         played.unwrap()
     })

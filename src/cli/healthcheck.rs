@@ -27,7 +27,7 @@ struct Readiness {
 }
 
 /// Longest answer read. The real one has a few hundred bytes; a longer one is from another program.
-const MOST_BYTES: u64 = 16 << 10;
+const MAX_BYTES: u64 = 16 << 10;
 
 pub(super) fn run(arguments: &Arguments, sources: &Sources) -> Result<(), Failure> {
     let address = Address::read(sources).map_err(|error| Failure::Usage(error.into()))?;
@@ -77,7 +77,7 @@ fn exchange(address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
     // One write, so that the server reads the whole request before it answers.
     stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
-    let mut stream = stream.take(MOST_BYTES);
+    let mut stream = stream.take(MAX_BYTES);
     loop {
         stream.get_ref().set_read_timeout(Some(left()?))?;
         let mut piece = [0; 1024];

@@ -32,6 +32,7 @@ struct Entry {
 
 /// Why a settings file cannot be used.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// The file cannot be read.
     #[error("cannot read the settings in {0:?}: {1}")]

@@ -24,6 +24,7 @@ pub struct Measurement {
 
 /// Why measurements make no profile.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ProfileError {
     /// None at all, or more than the limit.
     #[error("{0} widths are measured; from 1 to {MAX_STEPS} are allowed")]

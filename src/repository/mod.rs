@@ -156,6 +156,7 @@ pub enum RepositoryError {
 
 /// Why a requested model is not found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NotFound {
     /// No model of this name.
     #[error("there is no model {name:?}; available: {known}")]

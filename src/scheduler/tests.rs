@@ -50,6 +50,16 @@ fn start(
     metrics: &Arc<Metrics>,
     wrap: impl Fn(EngineWorker) -> Box<dyn Executor> + Send + Sync + 'static,
 ) -> Scheduler {
+    start_at(Clock::system(), settings, model, metrics, wrap)
+}
+
+fn start_at(
+    clock: Clock,
+    settings: QueueSettings,
+    model: &Arc<ServedModel>,
+    metrics: &Arc<Metrics>,
+    wrap: impl Fn(EngineWorker) -> Box<dyn Executor> + Send + Sync + 'static,
+) -> Scheduler {
     let (counts, callers) = (metrics.clone(), Handle::current());
     let new_executor: NewExecutor = Arc::new(move || {
         wrap(EngineWorker::new(settings.max_batch, ImageLimits::default(), counts.clone(), callers.clone()))
@@ -57,7 +67,7 @@ fn start(
     let profile = measure(std::slice::from_ref(model), Width::of_channels(1, 4), settings.max_batch, Duration::ZERO);
     let models = vec![(model.clone(), profile.unwrap().remove(0))];
     let turns = Arc::new(Turns::new(1, 0));
-    let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
+    let environment = Environment { metrics: metrics.clone(), turns, clock };
     Scheduler::start(settings, PolicyKind::WidestFit, models, new_executor, environment).unwrap()
 }
 
@@ -243,10 +253,12 @@ async fn a_panic_fails_every_job_of_its_batch_and_the_next_batch_is_served() {
     assert!(scheduler.is_ready());
 }
 
-/// One worker behind a gate that has let it warm up.
+/// One worker behind a gate that has let it warm up. Its clock stands still: how many images are decoded at once depends on
+/// how long the last ones took.
 async fn gated(model: &Arc<ServedModel>, metrics: &Arc<Metrics>) -> (Scheduler, Gate) {
     let (gate, wrap) = Gated::behind_gate();
-    let scheduler = start(ONE_WORKER, model, metrics, wrap);
+    let now = Instant::now();
+    let scheduler = start_at(Clock::from_fn(move || now), ONE_WORKER, model, metrics, wrap);
     assert_eq!(gate.arrived.recv(), Ok(GateStep::WarmUp));
     gate.open.send(()).unwrap();
     scheduler.ready().await;

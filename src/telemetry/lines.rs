@@ -11,9 +11,9 @@ use prometheus::IntCounter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Maximum number of buffered lines.
-const MOST_LINES: usize = 4096;
+const MAX_LINES: usize = 4096;
 /// Maximum number of buffered bytes.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// Pause before the next try to write to a full non-blocking stream.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -56,7 +56,7 @@ impl Lines {
     /// Queues `line`, which is written whole or not at all. Never blocks.
     pub fn push(&self, line: &[u8]) {
         let mut state = self.shared.lock();
-        if state.waiting.len() == MOST_LINES || state.bytes + line.len() > MOST_BYTES {
+        if state.waiting.len() == MAX_LINES || state.bytes + line.len() > MAX_BYTES {
             drop(state);
             return self.dropped.inc();
         }
@@ -188,14 +188,14 @@ mod tests {
         while lines.shared.lock().waiting.len() == 1 {
             thread::yield_now();
         }
-        let more = MOST_LINES as u64 + 5;
+        let more = MAX_LINES as u64 + 5;
         (0..more).for_each(|_| lines.push(b"line\n"));
         assert_eq!(lines.dropped.get(), 5);
         assert!(!lines.flush(Duration::from_millis(1)));
-        let reader = thread::spawn(move || stream.iter().take(MOST_LINES + 1).count());
+        let reader = thread::spawn(move || stream.iter().take(MAX_LINES + 1).count());
         assert!(lines.flush(FOREVER));
-        assert_eq!(reader.join().unwrap(), MOST_LINES + 1);
-        lines.push(&vec![b'x'; MOST_BYTES + 1]);
+        assert_eq!(reader.join().unwrap(), MAX_LINES + 1);
+        lines.push(&vec![b'x'; MAX_BYTES + 1]);
         assert_eq!(lines.dropped.get(), 6, "a line longer than all that may wait");
     }
 

@@ -130,7 +130,7 @@ const QUOTES: [Quote; 25] = [
     ),
     quote(
         "src/telemetry/lines.rs",
-        "const MOST_BYTES: usize = 1 << 20;",
+        "const MAX_BYTES: usize = 1 << 20;",
         &[("docs/operating.md", "lines wait in at most 1 MiB")],
     ),
     quote(

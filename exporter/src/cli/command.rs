@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use exporter::data::{Augmentation, Source};
-use exporter::train::optimiser::Settings;
+use exporter::train::optimiser::SgdSettings;
 use exporter::train::schedule::Schedule;
 use exporter::train::{Recipe, Run, Start};
 
@@ -27,7 +27,7 @@ pub(super) fn by_recipe(recipe: &Recipe) -> String {
     add(format!(" {} --epochs {} --batch {}", recipe.architecture.flags(), recipe.epochs, recipe.batch));
     let Schedule { peak, warm_up, decay } = recipe.schedule;
     add(format!(" --rate {peak} --warm-up {warm_up} --decay {}", flag(decay)));
-    let Settings { momentum, nesterov, weight_decay } = recipe.sgd;
+    let SgdSettings { momentum, nesterov, weight_decay } = recipe.sgd;
     add(format!(" --momentum {momentum} --nesterov {nesterov} --weight-decay {weight_decay}"));
     add(format!(" --label-smoothing {}", recipe.label_smoothing));
     add(super::method::flags(&recipe.method));

@@ -44,10 +44,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "a slimmable network has no card: no --dense, no --note"
     );
     let dense = args.dense.as_ref().map(|folder| dense(folder, run.recipe())).transpose()?;
-    let place = args.target.place(&run.recipe().dataset)?;
+    let destination = args.target.destination(&run.recipe().dataset)?;
     let measures = Measures::of(run.recipe(), args.data.as_ref())?;
     match weights {
-        Weights::Sliced => ship_sliced(&run, &measures, &place),
-        _ => ship(&run, &measures, &args.target, &place, dense.as_ref()),
+        Weights::Sliced => ship_sliced(&run, &measures, &destination),
+        _ => ship(&run, &measures, &args.target, &destination, dense.as_ref()),
     }
 }

@@ -44,12 +44,12 @@ pub(super) struct Resources {
 }
 
 /// Maximum number of loader threads.
-const MOST_LOADERS: u16 = 256;
+const MAX_LOADERS: u16 = 256;
 
 impl Resources {
     pub(super) fn check(self) -> anyhow::Result<()> {
         let loaders = self.loaders.unwrap_or(1);
-        ensure!((1..=MOST_LOADERS).contains(&loaders), "loaders: {loaders} is not allowed: 1 to {MOST_LOADERS}");
+        ensure!((1..=MAX_LOADERS).contains(&loaders), "loaders: {loaders} is not allowed: 1 to {MAX_LOADERS}");
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::command::quoted;
 
 /// A method without its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum MethodName {
     /// Triangular weights, all widths from one pass per step.
     OnePass,
     /// Triangular weights, summed losses of a few fixed widths (AWN of the paper).
@@ -35,8 +35,8 @@ pub(super) enum Kind {
 #[derive(Debug, clap::Args)]
 pub(super) struct MethodFlags {
     /// Method that trains the widths together.
-    #[arg(long, value_enum, default_value_t = Kind::OnePass)]
-    pub(super) method: Kind,
+    #[arg(long, value_enum, default_value_t = MethodName::OnePass)]
+    pub(super) method: MethodName,
     /// Narrowest trained width [default: 0.125 for one-pass, 0.25 for awn-rs, us-net and mutualnet].
     #[arg(long)]
     pub(super) narrowest: Option<f64>,
@@ -86,19 +86,19 @@ const WIDTHS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 const SAMPLES: usize = 4;
 const STATISTICS: usize = 10;
 
-impl Kind {
+impl MethodName {
     /// The weights that it trains.
     pub(super) fn weights(self) -> Weights {
         match self {
-            Kind::OnePass | Kind::Awn | Kind::AwnRs => Weights::Triangular,
-            Kind::SNet | Kind::UsNet | Kind::MutualNet => Weights::Sliced,
-            Kind::Dense => Weights::Dense,
+            MethodName::OnePass | MethodName::Awn | MethodName::AwnRs => Weights::Triangular,
+            MethodName::SNet | MethodName::UsNet | MethodName::MutualNet => Weights::Sliced,
+            MethodName::Dense => Weights::Dense,
         }
     }
 
     /// Whether it adds the losses of its widths, as in the literature, so that published learning rates apply.
     pub(super) fn adds_losses(self) -> bool {
-        !matches!(self, Kind::OnePass | Kind::Dense)
+        !matches!(self, MethodName::OnePass | MethodName::Dense)
     }
 
     fn name(self) -> String {
@@ -120,7 +120,7 @@ impl MethodFlags {
         let samples = self.samples.unwrap_or(SAMPLES);
         let us_net = UsNet { narrowest, samples, statistics: self.statistics.unwrap_or(STATISTICS) };
         Ok(match self.method {
-            Kind::OnePass => Method::OnePass(OnePass {
+            MethodName::OnePass => Method::OnePass(OnePass {
                 weighting: Weighting {
                     narrowest: self.narrowest.unwrap_or(0.125),
                     emphasis: if self.emphasis.is_empty() { EMPHASIS.into() } else { self.emphasis.clone() },
@@ -129,11 +129,11 @@ impl MethodFlags {
                 distillation: self.distillation.unwrap_or(if teacher.is_some() { TAUGHT } else { 0.0 }),
                 teacher: teacher.cloned(),
             }),
-            Kind::Awn => Method::Awn(Awn { widths, separate_passes: self.separate_passes }),
-            Kind::AwnRs => Method::AwnRs(AwnRs { narrowest, samples, separate_passes: self.separate_passes }),
-            Kind::SNet => Method::SNet(SNet { widths }),
-            Kind::UsNet => Method::UsNet(us_net),
-            Kind::MutualNet => {
+            MethodName::Awn => Method::Awn(Awn { widths, separate_passes: self.separate_passes }),
+            MethodName::AwnRs => Method::AwnRs(AwnRs { narrowest, samples, separate_passes: self.separate_passes }),
+            MethodName::SNet => Method::SNet(SNet { widths }),
+            MethodName::UsNet => Method::UsNet(us_net),
+            MethodName::MutualNet => {
                 let image = source.shape();
                 let (side, least) = (image.height, architecture.least_side(image));
                 let usual = || {
@@ -144,14 +144,14 @@ impl MethodFlags {
                 let resolutions = if self.resolutions.is_empty() { usual() } else { self.resolutions.clone() };
                 Method::MutualNet(MutualNet { us_net, resolutions })
             }
-            Kind::Dense => Method::Dense(Dense { width: self.width.unwrap_or(1.0) }),
+            MethodName::Dense => Method::Dense(Dense { width: self.width.unwrap_or(1.0) }),
         })
     }
 
     /// Checks that the method has every given setting.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        use Kind::{Awn, AwnRs, Dense, MutualNet, OnePass, SNet, UsNet};
-        let settings: [(&str, bool, &[Kind]); 11] = [
+        use MethodName::{Awn, AwnRs, Dense, MutualNet, OnePass, SNet, UsNet};
+        let settings: [(&str, bool, &[MethodName]); 11] = [
             ("narrowest", self.narrowest.is_some(), &[OnePass, AwnRs, UsNet, MutualNet]),
             ("emphasis", !self.emphasis.is_empty(), &[OnePass]),
             ("no-coverage", self.no_coverage, &[OnePass]),

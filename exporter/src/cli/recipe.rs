@@ -1,7 +1,7 @@
 //! Builds a recipe from flags and the defaults of the network and the data set.
 
 use exporter::data::{Augmentation, Source};
-use exporter::train::optimiser::Settings;
+use exporter::train::optimiser::SgdSettings;
 use exporter::train::schedule::Schedule;
 use exporter::train::{Origin, Recipe, Start, Teacher};
 
@@ -41,7 +41,7 @@ impl Args {
                 warm_up: self.warm_up.unwrap_or(standard.warm_up),
                 decay: self.decay.unwrap_or(standard.decay),
             },
-            sgd: Settings {
+            sgd: SgdSettings {
                 momentum: self.momentum,
                 nesterov: self.nesterov.unwrap_or(standard.nesterov),
                 weight_decay: self.weight_decay.unwrap_or(standard.weight_decay),

@@ -25,23 +25,23 @@ use exporter::words::{counted, interval, were};
 use super::command::{by_recipe, command, quoted};
 use super::material::Measures;
 use super::say::{note, printable};
-use super::target::{Place, Target};
+use super::target::{Destination, Target};
 
 /// Number of test images below which the accuracy is uncertain by ten points.
 const FEW: usize = 100;
 /// Number of mistakes printed.
 const MISTAKES: usize = 5;
 
-/// Measures the network of `run`, compares it with `dense` if given, and writes all files of the model to `place`.
+/// Measures the network of `run`, compares it with `dense` if given, and writes all files of the model to `destination`.
 pub(super) fn ship(
     run: &Run,
     measures: &Measures,
     target: &Target,
-    place: &Place,
+    destination: &Destination,
     dense: Option<&Run>,
 ) -> anyhow::Result<()> {
     let (recipe, network) = (run.recipe(), run.network());
-    let (name, version) = (&place.name, target.version(place));
+    let (name, version) = (&destination.name, target.version(destination));
     let epochs = run.history().len();
     let epochs_done = (!run.is_finished()).then_some(epochs);
 
@@ -103,9 +103,9 @@ pub(super) fn ship(
         ("confidence.svg", confidence_curve(name, &exits)),
         ("README.md", card.text(network, &served)),
     ];
-    write_all(place, version, &texts, &bytes)?;
-    tell(&place.file(version), &network.widths(), &test, images.len(), &confusion);
-    let models = printable(&word(&place.models));
+    write_all(destination, version, &texts, &bytes)?;
+    tell(&destination.file(version), &network.widths(), &test, images.len(), &confusion);
+    let models = printable(&word(&destination.models));
     println!("serve it with: anywidth serve --models {models} --default-model {name}");
     Ok(())
 }
@@ -137,7 +137,7 @@ const SENT: usize = 2000;
 fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> {
     let (count, all) = (images.len().min(SENT), images.len());
     // Evenly spread: a folder lists its images by class.
-    let images = images.select(&(0..count).map(|place| place * all / count).collect::<Vec<usize>>());
+    let images = images.select(&(0..count).map(|index| index * all / count).collect::<Vec<usize>>());
     let measured = |what: String, images: &Images| Arrival {
         what,
         images: images.len(),
@@ -162,7 +162,7 @@ fn arrivals(network: &Network, images: &Images, inverted: bool) -> Vec<Arrival> 
 
 /// Measures the slimmable network of `run`, and writes an ordinary network for each named width. One file cannot hold
 /// all widths, because the activations of one width are not a prefix of another's.
-pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyhow::Result<()> {
+pub(super) fn ship_sliced(run: &Run, measures: &Measures, destination: &Destination) -> anyhow::Result<()> {
     let (recipe, images) = (run.recipe(), measures.test()?);
     let sent = as_sent(&measures.validation, &recipe.augmentation, recipe.seed);
     let method = recipe.method.name().to_lowercase();
@@ -177,7 +177,7 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyh
             preprocessing: Preprocessing::for_training(),
             training: None,
         };
-        let path = place.folder().join(format!("{method}-width-{width}.onnx"));
+        let path = destination.folder().join(format!("{method}-width-{width}.onnx"));
         write_whole(&path, &onnx::model(&network, &metadata)).with_context(|| path.display().to_string())?;
         let test = 100.0 * accuracies(&network, &images, Mode::EVALUATION)[0];
         println!("wrote {}: test accuracy {test:.2}", printable(&path.display().to_string()));
@@ -191,12 +191,12 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, place: &Place) -> anyh
 }
 
 /// Writes the model last: every version then has a card, and every folder a model.
-fn write_all(place: &Place, version: u64, texts: &[(&str, String)], model: &[u8]) -> anyhow::Result<()> {
+fn write_all(destination: &Destination, version: u64, texts: &[(&str, String)], model: &[u8]) -> anyhow::Result<()> {
     let write = |path: &Path, bytes: &[u8]| write_whole(path, bytes).with_context(|| path.display().to_string());
     for (name, text) in texts {
-        write(&place.folder().join(name), text.as_bytes())?;
+        write(&destination.folder().join(name), text.as_bytes())?;
     }
-    let file = place.file(version);
+    let file = destination.file(version);
     write(&file, model).inspect_err(|_| {
         // Removes only an empty folder.
         let _ = file.parent().map(std::fs::remove_dir);

@@ -5,7 +5,7 @@ use exporter::model::Family;
 use exporter::train::schedule::Decay;
 use exporter::train::{Precision, Start};
 
-use super::method::Kind;
+use super::method::MethodName;
 
 /// The default network for these images.
 pub(super) fn usual_network(source: &Source) -> Family {
@@ -45,17 +45,17 @@ const STEPS: usize = 4000;
 /// Target number of steps with photographs when starting from a model: more steps forget the model (table in
 /// docs/your-own-images.md).
 const MORE_STEPS: usize = 800;
-const MOST_MORE_EPOCHS: usize = 30;
+const MAX_MORE_EPOCHS: usize = 30;
 
 impl Standard {
     /// The settings for random initialization, or for starting from a model.
-    pub(super) fn of(network: Family, method: Kind, source: &Source, from_model: bool) -> Standard {
+    pub(super) fn of(network: Family, method: MethodName, source: &Source, from_model: bool) -> Standard {
         let standard = Standard::of_network(network, source);
         let standard = if method.adds_losses() { standard.of_literature(source) } else { standard };
         match source {
             Source::Photos(photos) if from_model => {
                 let per_epoch = (photos.images[0] / standard.batch).max(1);
-                Standard { epochs: (MORE_STEPS / per_epoch).clamp(10, MOST_MORE_EPOCHS), ..standard }
+                Standard { epochs: (MORE_STEPS / per_epoch).clamp(10, MAX_MORE_EPOCHS), ..standard }
             }
             _ => standard,
         }

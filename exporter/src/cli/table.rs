@@ -270,11 +270,11 @@ fn finished(run: &Run, material: &Material, row: &Row, narrowest: f64) -> anyhow
 fn curve(network: &Network, statistics: Option<usize>, recipe: &Recipe, validation: &Images, test: &Images) -> Curve {
     let widths = recipe.trained_widths();
     let accuracy = |images| accuracies_at(network, &widths, images, Mode::EVALUATION);
-    let places = match &recipe.method {
+    let widths = match &recipe.method {
         Method::Dense(dense) => vec![dense.width],
         _ => widths.iter().map(|width| width.as_f64()).collect(),
     };
-    Curve { statistics, test: accuracy(test), validation: accuracy(validation), widths: places }
+    Curve { statistics, test: accuracy(test), validation: accuracy(validation), widths }
 }
 
 /// Parameters and multiply-adds at the narrowest compared width and at full width.

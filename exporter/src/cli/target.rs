@@ -35,7 +35,7 @@ const DEFAULT_MODELS: &str = "my-models";
 
 /// The folder of a model among others.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Destination {
     pub(super) models: PathBuf,
     pub(super) name: String,
 }
@@ -51,10 +51,10 @@ impl Target {
     }
 
     /// The destination of a model for `source`; fails if it is not writable or holds a different model.
-    pub(super) fn place(&self, source: &Source) -> anyhow::Result<Place> {
+    pub(super) fn destination(&self, source: &Source) -> anyhow::Result<Destination> {
         let models = self.models.clone().unwrap_or_else(|| DEFAULT_MODELS.into());
-        let place = Place { models, name: self.model_name(source.name())? };
-        let folder = place.folder();
+        let destination = Destination { models, name: self.model_name(source.name())? };
+        let folder = destination.folder();
         check_writable(&folder).with_context(|| format!("{} cannot be written", folder.display()))?;
         let before = if self.name.is_none() { highest(&folder) } else { None };
         if let Some(version) = before {
@@ -67,12 +67,12 @@ impl Target {
                 folder.display()
             );
         }
-        Ok(place)
+        Ok(destination)
     }
 
-    /// The version of a model at `place`.
-    pub(super) fn version(&self, place: &Place) -> u64 {
-        self.version.unwrap_or_else(|| highest(&place.folder()).unwrap_or(0) + 1)
+    /// The version of a model at `destination`.
+    pub(super) fn version(&self, destination: &Destination) -> u64 {
+        self.version.unwrap_or_else(|| highest(&destination.folder()).unwrap_or(0) + 1)
     }
 
     /// The exporter's commit, if known.
@@ -97,7 +97,7 @@ impl Target {
     }
 }
 
-impl Place {
+impl Destination {
     /// The model's folder.
     pub(super) fn folder(&self) -> PathBuf {
         self.models.join(&self.name)

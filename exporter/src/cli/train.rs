@@ -20,11 +20,11 @@ use exporter::words::{counted, thousands};
 use super::finished::{check_dense, finished, teacher};
 use super::flags::{Args, PhotoFlags};
 use super::material::Material;
-use super::method::Kind;
+use super::method::MethodName;
 use super::photos::PhotoFolder;
 use super::say::{note, printable};
 use super::ship::{ship, word};
-use super::target::Place;
+use super::target::Destination;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     args.check()?;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // All steps have the same shapes, so cuDNN's autotuning pays off.
     tch::Cuda::cudnn_set_benchmark(true);
     let mut plan = Plan::of(args)?;
-    let (folder, place) = (plan.past.folder.clone(), plan.place.take());
+    let (folder, destination) = (plan.past.folder.clone(), plan.destination.take());
     if plan.past.begun.as_ref().is_some_and(Run::is_finished) {
         let line = format!("{}: already finished; {} writes its model", folder.display(), next(args, &folder));
         eprintln!("{}", printable(&line));
@@ -40,10 +40,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let (mut run, material) = plan.begin(args)?;
     let stop = stop_on_signal()?;
-    match (run.train(lessons(args, &material), &Progress::new(), &|| stop.is_told())?, place) {
+    match (run.train(lessons(args, &material), &Progress::new(), &|| stop.is_told())?, destination) {
         (Outcome::Interrupted, _) => eprintln!("{}", printable(&stopped(args, &run, &folder))),
-        (Outcome::Finished, Some(place)) => ship(&run, &material.measures, &args.photos.target, &place, run.teacher())
-            .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?,
+        (Outcome::Finished, Some(destination)) => {
+            ship(&run, &material.measures, &args.photos.target, &destination, run.teacher())
+                .with_context(|| format!("trained, but no model was written; {} tries again", next(args, &folder)))?
+        }
         (Outcome::Finished, None) => {
             let widths = run.recipe().progress_widths();
             let accuracy = run.history().last().map_or(String::new(), |epoch| by_width(&widths, &epoch.accuracy));
@@ -81,7 +83,7 @@ pub(super) struct Plan {
     images: Images,
     past: Past,
     /// The destination of the model, if one will be written.
-    place: Option<Place>,
+    destination: Option<Destination>,
 }
 
 /// Existing state that the recipe must match.
@@ -167,8 +169,8 @@ impl Plan {
         }
         let ships = matches!(images, Images::Photos(_)) && args.method.method.weights() == Weights::Triangular;
         let ships = ships && !past.begun.as_ref().is_some_and(Run::is_finished);
-        let place = ships.then(|| args.photos.target.place(&source)).transpose()?;
-        Ok(Plan { images, past, place })
+        let destination = ships.then(|| args.photos.target.destination(&source)).transpose()?;
+        Ok(Plan { images, past, destination })
     }
 }
 
@@ -315,7 +317,7 @@ fn next(args: &Args, folder: &Path) -> String {
     let data = if args.dataset.is_none() { args.data.as_ref() } else { None };
     let data = data.map_or(String::new(), |data| format!(" --data={}", word(data)));
     match args.method.method {
-        method if method != Kind::Dense => format!("exporter export {}{data}", word(folder)),
+        method if method != MethodName::Dense => format!("exporter export {}{data}", word(folder)),
         _ => format!("exporter export RUN --dense {}{data}", word(folder)),
     }
 }
@@ -334,7 +336,7 @@ const FEW: usize = 2000;
 fn stopped(args: &Args, run: &Run, folder: &Path) -> String {
     let (done, epochs) = (run.history().len(), counted(run.recipe().epochs, "epoch"));
     let goes_on = format!("stopped after {done} of {epochs}; the same command with --resume continues");
-    let unmeasured = args.method.method == Kind::Dense || run.recipe().method.is_recalibrated();
+    let unmeasured = args.method.method == MethodName::Dense || run.recipe().method.is_recalibrated();
     if done == 0 || unmeasured {
         return goes_on;
     }

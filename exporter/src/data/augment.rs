@@ -128,9 +128,9 @@ impl Augmentation {
         if self.pad > 0 {
             image.chunks_exact_mut(shape.height * shape.width).for_each(|plane| {
                 let source = plane.to_vec();
-                for (place, pixel) in plane.iter_mut().enumerate() {
-                    let row = self.source(place / shape.width + down, shape.height);
-                    let column = self.source(place % shape.width + right, shape.width);
+                for (index, pixel) in plane.iter_mut().enumerate() {
+                    let row = self.source(index / shape.width + down, shape.height);
+                    let column = self.source(index % shape.width + right, shape.width);
                     *pixel = row.zip(column).map_or(0, |(row, column)| source[row * shape.width + column]);
                 }
             });
@@ -166,12 +166,12 @@ impl Augmentation {
         }
     }
 
-    /// The source pixel, of `length`, at `place` of the padded image; `None` for the black border.
-    fn source(self, place: usize, length: usize) -> Option<usize> {
-        match (place.checked_sub(self.pad), self.border) {
+    /// The source pixel, of `length`, at `index` of the padded image; `None` for the black border.
+    fn source(self, index: usize, length: usize) -> Option<usize> {
+        match (index.checked_sub(self.pad), self.border) {
             (Some(inside), _) if inside < length => Some(inside),
             (_, Border::Black) => None,
-            (None, Border::Reflect) => Some(self.pad - place),
+            (None, Border::Reflect) => Some(self.pad - index),
             (Some(beyond), Border::Reflect) => Some(2 * (length - 1) - beyond),
         }
     }

@@ -57,10 +57,10 @@ pub fn read(folder: &Path, files: &[&str], count: usize, layout: Layout) -> Resu
             let reason = format!("{} bytes, expected {} ({count} records of {record})", bytes.len(), count * record);
             return Err(DataError::Content { path, reason });
         }
-        for (place, record) in bytes.chunks_exact(record).enumerate() {
+        for (index, record) in bytes.chunks_exact(record).enumerate() {
             let label = record[head - 1];
             if label >= classes {
-                let reason = format!("label {label} of image {place} is not below {classes}");
+                let reason = format!("label {label} of image {index} is not below {classes}");
                 return Err(DataError::Content { path, reason });
             }
             labels.push(u16::from(label));

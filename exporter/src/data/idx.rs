@@ -24,8 +24,8 @@ pub fn read_pair(folder: &Path, part: &str, shape: Shape, count: usize) -> Resul
     let pixels = read(&folder.join(format!("{part}-images-idx3-ubyte.gz")), IMAGES_MAGIC, &sizes)?;
     let path = folder.join(format!("{part}-labels-idx1-ubyte.gz"));
     let labels = read(&path, LABELS_MAGIC, &[count])?;
-    if let Some(place) = labels.iter().position(|&label| label >= CLASSES) {
-        let reason = format!("label {} of image {place} is not below {CLASSES}", labels[place]);
+    if let Some(index) = labels.iter().position(|&label| label >= CLASSES) {
+        let reason = format!("label {} of image {index} is not below {CLASSES}", labels[index]);
         return Err(DataError::Content { path, reason });
     }
     Ok(Images::new(pixels, labels.into_iter().map(u16::from).collect(), shape))

@@ -87,9 +87,9 @@ pub fn fit_stem(source: &Network, network: &Network, images: &Tensor) {
         let wanted = reduced.conv2d(&theirs, None::<Tensor>, stride, padding, [1, 1], 1);
         let [side, stride, padding] = [fine.side, fine.stride, fine.padding].map(|length| length as i64);
         let [_, _, height, width] = images.size()[..] else { unreachable!("four axes") };
-        let places = |length: i64| (length + 2 * padding - side) / stride + 1;
+        let outputs = |length: i64| (length + 2 * padding - side) / stride + 1;
         let patches = images.im2col([side; 2], [1, 1], [padding; 2], [stride; 2]);
-        let patches = patches.view([images.size()[0], -1, places(height), places(width)]);
+        let patches = patches.view([images.size()[0], -1, outputs(height), outputs(width)]);
         // Both maps begin at the same pixel; one may have an extra row, and the zero borders differ.
         let inside = |maps: &Tensor| {
             let [rows, columns] = [2, 3].map(|axis| patches.size()[axis].min(wanted.size()[axis]) - 2);

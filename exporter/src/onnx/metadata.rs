@@ -45,12 +45,12 @@ pub(super) const TRAINING: &str = "anywidth.training";
 /// Version of the metadata format.
 const FORMAT: &str = "1";
 /// Maximum number of widths; more are thinned out.
-const MOST_WIDTHS: usize = 64;
+const MAX_WIDTHS: usize = 64;
 
 impl Metadata {
     /// The values for the file, with their widths, from one value for each of evenly spaced widths.
     pub fn by_width(values: &[f64]) -> Vec<(Width, f64)> {
-        let stride = values.len().div_ceil(MOST_WIDTHS);
+        let stride = values.len().div_ceil(MAX_WIDTHS);
         let counts = (1..=values.len()).rev().step_by(stride);
         let mut pairs: Vec<_> = counts.map(|n| (Width::of_channels(n, values.len()), rounded(values[n - 1]))).collect();
         pairs.reverse();

@@ -13,7 +13,7 @@ pub struct Confusion {
 }
 
 /// Maximum number of classes with names and numbers in the figure.
-const MOST_NAMED: usize = 30;
+const MAX_NAMED: usize = 30;
 /// Target width of all cells of a row in pixels, within limits on the cell size.
 const CELLS: usize = 320;
 /// Maximum number of characters of a name.
@@ -58,7 +58,7 @@ impl Confusion {
     /// the row.
     pub fn svg(&self, title: &str) -> String {
         let classes = self.labels.len();
-        let named = classes <= MOST_NAMED;
+        let named = classes <= MAX_NAMED;
         let cell = if named { (CELLS / classes).clamp(26, 64) } else { (780 / classes).max(1) };
         let longest = self.labels.iter().map(|label| length(label)).max().unwrap_or(0);
         let margin = if named { 30 + longest } else { 24 };

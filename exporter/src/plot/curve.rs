@@ -61,10 +61,10 @@ pub fn share_curve(title: &str, axis: &str, curves: &[Curve]) -> String {
             add(format_args!("<polygon points=\"{outline}\" fill=\"{colour}\" fill-opacity=\"0.12\"/>\n"));
         }
         add(format_args!("<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n"));
-        let (place, name) = (bottom - 12.0 - 18.0 * (curves.len() - 1 - index) as f64, escaped(name));
+        let (baseline, name) = (bottom - 12.0 - 18.0 * (curves.len() - 1 - index) as f64, escaped(name));
         let text = right - 8.0;
         add(format_args!(
-            "<text x=\"{text:.0}\" y=\"{place:.0}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>\n"
+            "<text x=\"{text:.0}\" y=\"{baseline:.0}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>\n"
         ));
     }
     svg + TAIL

@@ -114,18 +114,18 @@ pub enum TableError {
     #[error("narrowest: {0} is not in 0..1")]
     Narrowest(f64),
     /// A flag that tables set themselves.
-    #[error("{place}: {name} is set by the table itself")]
+    #[error("{section}: {name} is set by the table itself")]
     OwnFlag {
         /// `train` or the row.
-        place: String,
+        section: String,
         /// The flag.
         name: String,
     },
     /// An unknown flag.
-    #[error("{place}: {name:?} is not a flag of exporter train; the nearest one is {near:?}")]
+    #[error("{section}: {name:?} is not a flag of exporter train; the nearest one is {near:?}")]
     UnknownFlag {
         /// `train` or the row.
-        place: String,
+        section: String,
         /// The flag.
         name: String,
         /// The most similar flag.
@@ -296,14 +296,14 @@ fn arguments(name: &str, value: &Value) -> Vec<String> {
 /// Flags without a value.
 const SWITCHES: [&str; 3] = ["no-coverage", "separate-passes", "unbalanced"];
 
-fn check_flags(place: &str, table: &Table, flags: &[String]) -> Result<(), TableError> {
+fn check_flags(section: &str, table: &Table, flags: &[String]) -> Result<(), TableError> {
     for name in table.keys() {
         if OWN.contains(&name.as_str()) {
-            return Err(TableError::OwnFlag { place: place.into(), name: name.clone() });
+            return Err(TableError::OwnFlag { section: section.into(), name: name.clone() });
         }
         if !flags.contains(name) {
             let near = nearest(name, flags.iter().map(String::as_str)).to_owned();
-            return Err(TableError::UnknownFlag { place: place.into(), name: name.clone(), near });
+            return Err(TableError::UnknownFlag { section: section.into(), name: name.clone(), near });
         }
     }
     Ok(())

@@ -119,14 +119,14 @@ impl Curve {
 
     /// The test accuracy at exactly this `width`, if measured.
     pub fn test_exactly_at(&self, width: f64) -> Option<f64> {
-        let place = self.widths.iter().position(|other| (other - width).abs() < ROUNDING)?;
-        Some(self.test[place])
+        let index = self.widths.iter().position(|other| (other - width).abs() < ROUNDING)?;
+        Some(self.test[index])
     }
 
     /// The test accuracy at `width`: that of the narrowest measured width not below it.
     pub fn test_at(&self, width: f64) -> Option<f64> {
-        let place = self.widths.iter().position(|&other| other >= width - ROUNDING)?;
-        Some(self.test[place])
+        let index = self.widths.iter().position(|&other| other >= width - ROUNDING)?;
+        Some(self.test[index])
     }
 
     /// The mean test accuracy over the widths from `narrowest` to 1 (trapezoidal rule), for two or more widths.

@@ -150,20 +150,20 @@ impl Line {
 
     /// Adds the results of a run with this seed; other runs may have the same seed and other widths.
     pub fn take(&mut self, seed: u64, curve: &Curve) {
-        let Some(place) = self.seeds.iter().position(|&other| other == seed) else {
+        let Some(index) = self.seeds.iter().position(|&other| other == seed) else {
             self.seeds.push(seed);
             self.curves.push(curve.clone());
             return;
         };
-        self.curves[place].join(curve);
+        self.curves[index].join(curve);
     }
 
     /// The mean over seeds at each width.
     pub fn mean(&self) -> Vec<(f64, f64)> {
         let Some(first) = self.curves.first() else { return Vec::new() };
         let whole: Vec<&Curve> = self.curves.iter().filter(|curve| curve.widths == first.widths).collect();
-        let mean = |place: usize| whole.iter().map(|curve| curve.test[place]).sum::<f64>() / whole.len() as f64;
-        first.widths.iter().enumerate().map(|(place, &width)| (width, mean(place))).collect()
+        let mean = |index: usize| whole.iter().map(|curve| curve.test[index]).sum::<f64>() / whole.len() as f64;
+        first.widths.iter().enumerate().map(|(index, &width)| (width, mean(index))).collect()
     }
 }
 

@@ -10,18 +10,18 @@ pub fn class_weights(labels: &[u16], classes: usize) -> Vec<f64> {
     let mut share = labels.len() as f64 / classes as f64;
     loop {
         let (rare, others): (Vec<usize>, Vec<usize>) =
-            counts.iter().partition(|&&count| share >= MOST_WEIGHT * count as f64);
-        let left = labels.len() as f64 - MOST_WEIGHT * rare.iter().sum::<usize>() as f64;
+            counts.iter().partition(|&&count| share >= MAX_WEIGHT * count as f64);
+        let left = labels.len() as f64 - MAX_WEIGHT * rare.iter().sum::<usize>() as f64;
         let next = share.max(left / others.len() as f64);
         if next == share {
-            return counts.iter().map(|&count| (share / count as f64).min(MOST_WEIGHT)).collect();
+            return counts.iter().map(|&count| (share / count as f64).min(MAX_WEIGHT)).collect();
         }
         share = next;
     }
 }
 
 /// Maximum weight of an image, relative to the mean.
-const MOST_WEIGHT: f64 = 10.0;
+const MAX_WEIGHT: f64 = 10.0;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use crate::model::{Family, Weights};
 use crate::setting::SettingError;
 
 /// Maximum number of epochs.
-const MOST_EPOCHS: usize = 100_000;
+const MAX_EPOCHS: usize = 100_000;
 
 impl Recipe {
     /// Checks that the recipe's network exists and can be trained.
@@ -24,8 +24,8 @@ impl Recipe {
         rules.check(self.architecture, self.dataset.shape())?;
         rules.architecture(self.architecture).check(self.dataset.shape())?;
         self.check_start()?;
-        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
-            return Err(SettingError::range("epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
+        if !(1..=MAX_EPOCHS).contains(&self.epochs) {
+            return Err(SettingError::range("epochs", self.epochs, format!("from 1 to {MAX_EPOCHS}")));
         }
         self.check_shares()?;
         self.check_pixels()

@@ -161,8 +161,8 @@ mod tests {
         let (widths, images, classes) = (3usize, 4usize, 5usize);
         let value = |width: usize, image: usize, class: usize| ((width * 7 + image * 3 + class * 5) % 11) as f64 / 4.0;
         let all = |at: &dyn Fn(usize, usize, usize) -> f64| -> Vec<f64> {
-            let places = (0..widths).flat_map(|w| (0..images).flat_map(move |n| (0..classes).map(move |c| (w, n, c))));
-            places.map(|(w, n, c)| at(w, n, c)).collect()
+            let indices = (0..widths).flat_map(|w| (0..images).flat_map(move |n| (0..classes).map(move |c| (w, n, c))));
+            indices.map(|(w, n, c)| at(w, n, c)).collect()
         };
         let logits = Tensor::from_slice(&all(&value)).view([3, 4, 5]);
         let labels = [0i64, 2, 4, 1];

@@ -9,7 +9,7 @@ use crate::model::Parameter;
 
 /// The constant settings of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct SgdSettings {
     /// Momentum.
     pub momentum: f64,
     /// Whether the momentum is Nesterov's.
@@ -21,14 +21,14 @@ pub struct Settings {
 /// The optimiser with its state.
 #[derive(Debug)]
 pub struct Sgd {
-    settings: Settings,
+    settings: SgdSettings,
     /// One per parameter, in the network's order.
     velocity: Vec<(String, Tensor)>,
 }
 
 impl Sgd {
     /// An optimiser with zero velocity.
-    pub fn new(settings: Settings, parameters: &[Parameter<'_>]) -> Sgd {
+    pub fn new(settings: SgdSettings, parameters: &[Parameter<'_>]) -> Sgd {
         let velocity = parameters.iter().map(|p| (p.name.clone(), p.tensor.detach().zeros_like())).collect();
         Sgd { settings, velocity }
     }
@@ -50,7 +50,7 @@ impl Sgd {
     /// If `parameters` are not those it was created for, or have no gradient.
     pub fn step(&mut self, parameters: &[Parameter<'_>], scales: &[Option<Tensor>], rate: f64) {
         assert_eq!(parameters.len(), self.velocity.len(), "parameters of the network that the optimiser was made for");
-        let Settings { momentum, nesterov, weight_decay } = self.settings;
+        let SgdSettings { momentum, nesterov, weight_decay } = self.settings;
         tch::no_grad(|| {
             for (index, (parameter, (_, velocity))) in parameters.iter().zip(&mut self.velocity).enumerate() {
                 let mut tensor = parameter.tensor.shallow_clone();

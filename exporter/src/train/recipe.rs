@@ -32,7 +32,7 @@ pub struct Recipe {
     /// The learning rate over time.
     pub schedule: Schedule,
     /// The optimiser's settings.
-    pub sgd: optimiser::Settings,
+    pub sgd: optimiser::SgdSettings,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
     /// Decay of the moving average that is measured and exported; 0 for none.

@@ -40,7 +40,7 @@ pub(super) struct OutputFlags {
 
 /// Maximum number of intervals at the default length.
 const INTERVALS: u32 = 120;
-const MOST_INTERVALS: u128 = 2_000;
+const MAX_INTERVALS: u128 = 2_000;
 
 impl OutputFlags {
     /// Checks before a run that all files can be written.
@@ -63,9 +63,9 @@ impl OutputFlags {
         let Some(interval_ms) = self.interval_ms else { return Ok(usual_interval(length)) };
         let interval = Duration::from_millis(interval_ms);
         let intervals = length.as_nanos() / interval.as_nanos();
-        if intervals > MOST_INTERVALS {
+        if intervals > MAX_INTERVALS {
             bail!(
-                "--interval-ms {interval_ms} cuts the run into {intervals} intervals: at most {MOST_INTERVALS} are allowed"
+                "--interval-ms {interval_ms} cuts the run into {intervals} intervals: at most {MAX_INTERVALS} are allowed"
             );
         }
         Ok(interval)

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use anywidth::engine::{Width, WidthError};
 use bytes::Bytes;
 use clap::Args;
+use hyper::Uri;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::images;
 use crate::mix::{Mix, MixError};
@@ -37,6 +39,14 @@ pub(super) struct RequestFlags {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "QUERY")]
     query: String,
 
+    /// Path of every request; another one for servers with another API
+    #[arg(long, default_value = "/classify", value_name = "PATH", value_parser = path)]
+    path: String,
+
+    /// Header of every request, as for curl; repeat for several
+    #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+
     /// Image, or folder of images (not its subfolders), to send; repeat for several, sent in turn [default: four small
     /// samples]
     #[arg(long, value_name = "FILE|FOLDER")]
@@ -44,7 +54,7 @@ pub(super) struct RequestFlags {
 }
 
 /// Maximum length of a query: far more than the server's parameters need.
-const MOST_QUERY_BYTES: usize = 2_000;
+const MAX_QUERY_BYTES: usize = 2_000;
 
 impl RequestFlags {
     /// Whether a time is given in units of the server.
@@ -60,10 +70,11 @@ impl RequestFlags {
     pub(super) fn workload(&self, units: Option<&Units>) -> anyhow::Result<Workload> {
         let ms = |time: Option<Time>| time.map(|time| time.ms(units)).transpose();
         let length = self.query.len() + self.model.as_ref().map_or(0, String::len);
-        if length > MOST_QUERY_BYTES {
-            bail!("--query and --model have {length} bytes together: at most {MOST_QUERY_BYTES} are allowed");
+        if length > MAX_QUERY_BYTES {
+            bail!("--query and --model have {length} bytes together: at most {MAX_QUERY_BYTES} are allowed");
         }
         Ok(Workload {
+            path: self.path.clone(),
             budgets_ms: self.budget_ms.try_map(|&budget| ms(budget))?,
             widths: self.width.clone(),
             model: self.model.clone(),
@@ -72,12 +83,30 @@ impl RequestFlags {
         })
     }
 
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.header.iter().cloned().collect()
+    }
+
     pub(super) fn images(&self) -> anyhow::Result<Vec<Bytes>> {
         match &self.image[..] {
             [] => Ok(images::samples()),
             paths => Ok(images::load(paths)?),
         }
     }
+}
+
+fn path(text: &str) -> anyhow::Result<String> {
+    match text.parse::<Uri>() {
+        Ok(uri) if uri.path() == text && text.starts_with('/') => Ok(text.to_owned()),
+        _ => bail!("not the path of a URL, such as /classify (parameters go into --query)"),
+    }
+}
+
+fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':').context("a header is NAME:VALUE, such as X-Priority: high")?;
+    let name = name.trim().parse().with_context(|| format!("{name:?} is not the name of a header"))?;
+    let value = value.trim().parse().with_context(|| format!("{value:?} is not the value of a header"))?;
+    Ok((name, value))
 }
 
 fn budgets(text: &str) -> Result<Mix<Option<Time>>, MixError> {

@@ -19,11 +19,11 @@ use crate::busy::Busy;
 use crate::record::{Recorded, Recorder};
 use crate::report::summary;
 use crate::results::{FORMAT, Results, Setup};
-use crate::run::{Played, RunSettings, play};
+use crate::run::{FinishedRun, RunSettings, execute};
 use crate::target::Target;
 use crate::units::Units;
 use crate::warnings::warnings;
-use crate::workload::{Kind, Workload};
+use crate::workload::{RequestKind, Workload};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -97,7 +97,7 @@ struct Ready {
     units: Option<Units>,
     schedule: Schedule,
     workload: Workload,
-    kinds: Vec<Kind>,
+    kinds: Vec<RequestKind>,
     images: Vec<Bytes>,
     interval: Duration,
     target: Target,
@@ -160,6 +160,7 @@ async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results>
     let settings = RunSettings {
         target,
         kinds,
+        headers: arguments.requests.headers(),
         images,
         max_outstanding: setup.max_outstanding,
         timeout: Duration::from_millis(arguments.limits.timeout_ms),
@@ -169,13 +170,13 @@ async fn measure(arguments: &Arguments, ready: Ready) -> anyhow::Result<Results>
     let bar = bar(schedule.requests)?;
     let started_at = SystemTime::now();
     let recorder = Recorder::new(interval, accuracy);
-    let played = play(settings, plan, recorder, stops(), |progress| show(&bar, progress)).await?;
+    let finished_run = execute(settings, plan, recorder, stops(), |progress| show(&bar, progress)).await?;
     bar.finish_and_clear();
-    Ok(results(played, setup, started_at, interval))
+    Ok(results(finished_run, setup, started_at, interval))
 }
 
-fn results(played: Played, setup: Setup, started_at: SystemTime, interval: Duration) -> Results {
-    let Played { recorder, samples, interrupted, duration } = played;
+fn results(finished_run: FinishedRun, setup: Setup, started_at: SystemTime, interval: Duration) -> Results {
+    let FinishedRun { recorder, samples, interrupted, duration } = finished_run;
     let Recorded { totals, widths, reasons, refusals, failures, intervals } = recorder.finish(duration);
     let mut results = Results {
         format: FORMAT,
@@ -198,7 +199,7 @@ fn results(played: Played, setup: Setup, started_at: SystemTime, interval: Durat
     results
 }
 
-fn deadlines_ms(kinds: &[Kind]) -> Vec<f64> {
+fn deadlines_ms(kinds: &[RequestKind]) -> Vec<f64> {
     let mut deadlines: Vec<_> = kinds.iter().filter_map(|kind| kind.deadline).collect();
     deadlines.sort();
     deadlines.dedup();

@@ -37,7 +37,7 @@ pub(super) struct ScheduleFlags {
 
     /// Arrival process: constant to find a capacity, poisson for many independent callers, gamma for bursty callers
     #[arg(long, default_value = "poisson", value_name = "KIND", conflicts_with = "replay")]
-    arrivals: Kind,
+    arrivals: ArrivalProcess,
 
     /// Burstiness of gamma arrivals, as the squared coefficient of variation of their gaps: 1 is poisson, 8 is very
     /// bursty
@@ -54,7 +54,7 @@ pub(super) struct ScheduleFlags {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum ArrivalProcess {
     Constant,
     Poisson,
     Gamma,
@@ -71,7 +71,7 @@ pub(super) struct Schedule {
 }
 
 /// Maximum size of a trace file.
-const MOST_TRACE_BYTES: u64 = 256 << 20;
+const MAX_TRACE_BYTES: u64 = 256 << 20;
 
 impl ScheduleFlags {
     /// The schedule in requests per second; multiples of the capacity need `units`.
@@ -95,9 +95,9 @@ impl ScheduleFlags {
         let plan = written.times(units.map_or(1.0, |units| units.capacity_per_s))?;
         let of_capacity = units.map(|_| format!("; {written} of the capacity at full width")).unwrap_or_default();
         let (gaps, kind) = match self.arrivals {
-            Kind::Constant => (Gaps::Constant, "constant".to_owned()),
-            Kind::Poisson => (Gaps::Poisson, "Poisson".to_owned()),
-            Kind::Gamma => (Gaps::Gamma { cv2: self.cv2 }, format!("gamma with CV^2 {}", self.cv2)),
+            ArrivalProcess::Constant => (Gaps::Constant, "constant".to_owned()),
+            ArrivalProcess::Poisson => (Gaps::Poisson, "Poisson".to_owned()),
+            ArrivalProcess::Gamma => (Gaps::Gamma { cv2: self.cv2 }, format!("gamma with CV^2 {}", self.cv2)),
         };
         let arrivals = || plan.arrivals(gaps, self.seed);
         Ok(Schedule {
@@ -113,9 +113,9 @@ impl ScheduleFlags {
         let cannot_read = || format!("cannot read {}", path.display());
         let mut text = String::new();
         let file = fs::File::open(path).with_context(cannot_read)?;
-        file.take(MOST_TRACE_BYTES + 1).read_to_string(&mut text).with_context(cannot_read)?;
-        if text.len() as u64 > MOST_TRACE_BYTES {
-            bail!("{} has more than {MOST_TRACE_BYTES} bytes, the maximum", path.display());
+        file.take(MAX_TRACE_BYTES + 1).read_to_string(&mut text).with_context(cannot_read)?;
+        if text.len() as u64 > MAX_TRACE_BYTES {
+            bail!("{} has more than {MAX_TRACE_BYTES} bytes, the maximum", path.display());
         }
         let times = replay(&text).with_context(|| path.display().to_string())?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();

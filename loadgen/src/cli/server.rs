@@ -14,7 +14,7 @@ use crate::target::Target;
 use crate::units::Units;
 
 /// Maximum size of an answer.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// A model from `/models` (the default if `name` is `None`); `None` if the server is not an anywidth server.
 pub(super) async fn model(target: &Target, name: Option<&str>) -> anyhow::Result<Option<Model>> {
@@ -45,6 +45,6 @@ pub(super) async fn units(target: &Target, name: Option<&str>) -> anyhow::Result
 
 async fn get(target: &Target, path: &'static str) -> anyhow::Result<Answer> {
     let (client, at) = (Client::new(target), Cell::new(Instant::now()));
-    let answer = client.ask(Method::GET, Uri::from_static(path), Bytes::new(), MOST_BYTES, &at).await;
+    let answer = client.ask(Method::GET, Uri::from_static(path), Bytes::new(), MAX_BYTES, &at).await;
     answer.with_context(|| format!("{} does not answer GET {path}", target.authority))
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -29,7 +29,7 @@ use crate::target::Target;
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
-    host: HeaderValue,
+    headers: HeaderMap,
     idle: RefCell<Vec<Connection>>,
 }
 
@@ -59,8 +59,14 @@ pub enum ClientError {
 impl Client {
     /// A client without connections.
     pub fn new(target: &Target) -> Client {
+        Client::with_headers(target, HeaderMap::new())
+    }
+
+    /// A client without connections that sends `headers` with every request.
+    pub fn with_headers(target: &Target, mut headers: HeaderMap) -> Client {
         let host = HeaderValue::from_str(&target.authority).expect("the authority of a URL is a header value");
-        Client { address: target.address, host, idle: RefCell::default() }
+        headers.entry(HOST).or_insert(host);
+        Client { address: target.address, headers, idle: RefCell::default() }
     }
 
     /// Sends a request and reads the answer, of at most `most_bytes` bytes.
@@ -82,7 +88,7 @@ impl Client {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        request.headers_mut().insert(HOST, self.host.clone());
+        request.headers_mut().clone_from(&self.headers);
         sent_at.set(Instant::now());
         while let Some(mut connection) = self.free() {
             // The connection's task may not have processed the end of the previous answer yet.

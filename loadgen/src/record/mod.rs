@@ -3,8 +3,8 @@
 //! Must not know clocks or connections: callers pass all times.
 
 mod sum;
+mod tallies;
 mod times;
-mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use anywidth::engine::Width;
 use crate::models::Accuracy;
 use crate::results::{AtWidth, Counts, Interval, Tally, Totals};
 use sum::{Sum, round};
+use tallies::Tallies;
 use times::Times;
-use words::Words;
 
 /// A finished request.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,12 +23,12 @@ pub struct Record {
     /// When it was due, from the start of the run.
     pub at: Duration,
     /// The outcome.
-    pub fate: Fate,
+    pub attempt: Attempt,
 }
 
 /// What happened to a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fate {
+pub enum Attempt {
     /// Not sent, because too many requests were outstanding.
     NotSent,
     /// Sent.
@@ -79,9 +79,9 @@ pub struct Recorder {
     all: Bin,
     refusals: Times,
     widths: BTreeMap<Width, (u64, u64)>,
-    reasons: Words,
-    refused: Words,
-    failed: Words,
+    reasons: Tallies,
+    refused: Tallies,
+    failed: Tallies,
 }
 
 /// Requests of one interval.
@@ -117,23 +117,23 @@ impl Recorder {
             all: Bin::new(Times::fine),
             refusals: Times::fine(),
             widths: BTreeMap::new(),
-            reasons: Words::default(),
-            refused: Words::default(),
-            failed: Words::default(),
+            reasons: Tallies::default(),
+            refused: Tallies::default(),
+            failed: Tallies::default(),
         }
     }
 
     /// Counts a finished request, in any order.
-    pub fn add(&mut self, Record { at, fate }: Record) {
+    pub fn add(&mut self, Record { at, attempt }: Record) {
         let index = (at.as_nanos() / self.interval.as_nanos()) as usize;
         while self.bins.len() <= index {
             self.bins.push(Bin::new(Times::coarse));
         }
         for bin in [&mut self.bins[index], &mut self.all] {
-            bin.add(&fate, &self.accuracy);
+            bin.add(&attempt, &self.accuracy);
         }
-        let on_time = fate.verdict() == Verdict::OnTime;
-        let Fate::Sent { latency, outcome, .. } = fate else { return };
+        let on_time = attempt.verdict() == Verdict::OnTime;
+        let Attempt::Sent { latency, outcome, .. } = attempt else { return };
         match outcome {
             Outcome::Answered { width, reason } => {
                 reason.into_iter().for_each(|word| self.reasons.count(word));
@@ -201,11 +201,11 @@ impl Bin {
         Bin { counts: Counts::default(), latency: times(), lateness: times(), widths, accuracy }
     }
 
-    fn add(&mut self, fate: &Fate, accuracy: &Accuracy) {
-        let verdict = fate.verdict();
+    fn add(&mut self, attempt: &Attempt, accuracy: &Accuracy) {
+        let verdict = attempt.verdict();
         self.counts.offered += 1;
         *verdict.of(&mut self.counts) += 1;
-        let Fate::Sent { lateness, latency, outcome, .. } = fate else { return };
+        let Attempt::Sent { lateness, latency, outcome, .. } = attempt else { return };
         self.lateness.add(*lateness);
         let Outcome::Answered { width, .. } = outcome else { return };
         self.latency.add(*latency);
@@ -215,16 +215,16 @@ impl Bin {
     }
 }
 
-impl Fate {
+impl Attempt {
     fn verdict(&self) -> Verdict {
         match self {
-            Fate::NotSent => Verdict::NotSent,
-            Fate::Sent { latency, deadline, outcome: Outcome::Answered { .. }, .. } => {
+            Attempt::NotSent => Verdict::NotSent,
+            Attempt::Sent { latency, deadline, outcome: Outcome::Answered { .. }, .. } => {
                 let on_time = deadline.is_none_or(|deadline| *latency <= deadline);
                 if on_time { Verdict::OnTime } else { Verdict::Late }
             }
-            Fate::Sent { outcome: Outcome::Refused(_), .. } => Verdict::Refused,
-            Fate::Sent { outcome: Outcome::Failed(_), .. } => Verdict::Failed,
+            Attempt::Sent { outcome: Outcome::Refused(_), .. } => Verdict::Refused,
+            Attempt::Sent { outcome: Outcome::Failed(_), .. } => Verdict::Failed,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::words::MOST_WORDS;
+use super::tallies::MAX_WORDS;
 use super::*;
 use crate::models::WidthAccuracy;
 
@@ -23,15 +23,15 @@ fn record() -> impl Strategy<Value = Record> {
     let milliseconds = |range| prop::num::u64::ANY.prop_map(move |number| Duration::from_millis(number % range));
     let deadline = prop_oneof![Just(None), milliseconds(100).prop_map(Some)];
     let sent = (milliseconds(5), milliseconds(200), deadline, outcome)
-        .prop_map(|(lateness, latency, deadline, outcome)| Fate::Sent { lateness, latency, deadline, outcome });
-    let fate = prop_oneof![8 => sent, 1 => Just(Fate::NotSent)];
-    (milliseconds(1000), fate).prop_map(|(at, fate)| Record { at, fate })
+        .prop_map(|(lateness, latency, deadline, outcome)| Attempt::Sent { lateness, latency, deadline, outcome });
+    let attempt = prop_oneof![8 => sent, 1 => Just(Attempt::NotSent)];
+    (milliseconds(1000), attempt).prop_map(|(at, attempt)| Record { at, attempt })
 }
 
 /// Whether an answer was on time, with its width and latency.
 fn answer(record: &Record) -> Option<(bool, f64, Duration)> {
-    match &record.fate {
-        Fate::Sent { latency, deadline, outcome: Outcome::Answered { width, .. }, .. } => {
+    match &record.attempt {
+        Attempt::Sent { latency, deadline, outcome: Outcome::Answered { width, .. }, .. } => {
             let on_time = deadline.is_none() || *latency <= deadline.unwrap();
             Some((on_time, width.unwrap().as_f64(), *latency))
         }
@@ -45,7 +45,7 @@ fn count(records: &[Record], counts: impl Fn(&Record) -> bool) -> u64 {
 
 fn by_hand(records: &[Record]) -> Counts {
     let sent = |wanted: fn(&Outcome) -> bool| {
-        count(records, |record| matches!(&record.fate, Fate::Sent { outcome, .. } if wanted(outcome)))
+        count(records, |record| matches!(&record.attempt, Attempt::Sent { outcome, .. } if wanted(outcome)))
     };
     Counts {
         offered: records.len() as u64,
@@ -53,7 +53,7 @@ fn by_hand(records: &[Record]) -> Counts {
         late: count(records, |record| answer(record).is_some_and(|(on_time, ..)| !on_time)),
         refused: sent(|outcome| matches!(outcome, Outcome::Refused(_))),
         failed: sent(|outcome| matches!(outcome, Outcome::Failed(_))),
-        not_sent: count(records, |record| record.fate == Fate::NotSent),
+        not_sent: count(records, |record| record.attempt == Attempt::NotSent),
     }
 }
 
@@ -121,7 +121,7 @@ proptest! {
 fn what_an_answer_is_worth_is_not_guessed() {
     let answered = |width| Record {
         at: Duration::ZERO,
-        fate: Fate::Sent {
+        attempt: Attempt::Sent {
             lateness: Duration::ZERO,
             latency: Duration::ZERO,
             deadline: None,
@@ -141,9 +141,10 @@ fn a_server_with_endless_words_fills_no_memory() {
     for number in 0..1000 {
         let outcome = Outcome::Failed(number.to_string());
         let (lateness, latency) = (Duration::ZERO, Duration::ZERO);
-        recorder.add(Record { at: Duration::ZERO, fate: Fate::Sent { lateness, latency, deadline: None, outcome } });
+        recorder
+            .add(Record { at: Duration::ZERO, attempt: Attempt::Sent { lateness, latency, deadline: None, outcome } });
     }
     let failures = recorder.finish(Duration::ZERO).failures;
-    assert_eq!(failures.len(), MOST_WORDS + 1);
+    assert_eq!(failures.len(), MAX_WORDS + 1);
     assert_eq!((failures[0].what.as_str(), failures[0].count), ("others", 900));
 }

@@ -22,7 +22,7 @@ pub(crate) struct Scales {
 }
 
 /// Maximum number of deadlines drawn.
-const MOST_DEADLINES: usize = 3;
+const MAX_DEADLINES: usize = 3;
 
 const LOAD_AND_WIDTH: &str =
     "Offered load, answers on time, and their widths: mean, narrowest and widest of each interval.";
@@ -166,7 +166,7 @@ fn latencies(run: &Results) -> Vec<Layer> {
         let value = |interval: &Interval| of(interval);
         Layer { colour, label: label.to_owned(), shape: Shape::Line(over_time(run, value)) }
     };
-    let deadlines = run.setup.deadlines_ms.iter().take(MOST_DEADLINES).enumerate().map(|(index, &deadline_ms)| Layer {
+    let deadlines = run.setup.deadlines_ms.iter().take(MAX_DEADLINES).enumerate().map(|(index, &deadline_ms)| Layer {
         colour: "deadline",
         label: if index == 0 { "deadline".to_owned() } else { String::new() },
         shape: Shape::Level(deadline_ms),

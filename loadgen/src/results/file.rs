@@ -21,7 +21,7 @@ pub enum ResultsError {
         reason: io::Error,
     },
     /// The file is too large.
-    #[error("{} has more than {MOST_BYTES} bytes: it is not a run", path.display())]
+    #[error("{} has more than {MAX_BYTES} bytes: it is not a run", path.display())]
     TooLarge {
         /// The path.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum ResultsError {
 }
 
 /// Maximum size of a results file in bytes.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The common part of all format versions.
 #[derive(Deserialize)]
@@ -63,8 +63,8 @@ impl Results {
         let not_a_run = |reason| ResultsError::NotARun { path: path.to_owned(), reason };
         let mut text = String::new();
         let file = fs::File::open(path).map_err(unreadable)?;
-        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > MOST_BYTES {
+        file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > MAX_BYTES {
             return Err(ResultsError::TooLarge { path: path.to_owned() });
         }
         let AnyFormat { format } = serde_json::from_str(&text).map_err(not_a_run)?;

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hyper::header::HeaderMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -20,10 +21,10 @@ use stage::Stage;
 
 use crate::client::Client;
 use crate::pace::pace;
-use crate::record::{Fate, Record, Recorder};
+use crate::record::{Attempt, Record, Recorder};
 use crate::results::{Counts, Sample};
 use crate::target::Target;
-use crate::workload::{Kind, Planned};
+use crate::workload::{Planned, RequestKind};
 
 /// The inputs of a run other than its plan.
 #[derive(Debug)]
@@ -31,7 +32,9 @@ pub struct RunSettings {
     /// The server.
     pub target: Target,
     /// Kinds of requests; a plan refers to them by index.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<RequestKind>,
+    /// Headers of every request.
+    pub headers: HeaderMap,
     /// Request bodies; a plan refers to them by index.
     pub images: Vec<Bytes>,
     /// Maximum number of outstanding requests; requests due beyond it are not sent.
@@ -55,7 +58,7 @@ pub struct Progress {
 
 /// A finished run.
 #[derive(Debug)]
-pub struct Played {
+pub struct FinishedRun {
     /// The recorded requests.
     pub recorder: Recorder,
     /// The samples.
@@ -69,7 +72,7 @@ pub struct Played {
 /// Delay before the start of the plan, for starting the thread.
 const LEAD: Duration = Duration::from_millis(10);
 /// Maximum number of due requests waiting to be sent before their thread blocks, which then shows as lateness.
-const MOST_DUE: usize = 1 << 16;
+const MAX_DUE: usize = 1 << 16;
 
 /// Executes a plan and waits for the last answer; must be called in a `LocalRuntime`.
 ///
@@ -77,23 +80,28 @@ const MOST_DUE: usize = 1 << 16;
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub async fn play(
+pub async fn execute(
     settings: RunSettings,
     plan: impl Iterator<Item = Planned> + Send + 'static,
     recorder: Recorder,
     stops: mpsc::Receiver<()>,
     progress: impl FnMut(Progress),
-) -> io::Result<Played> {
+) -> io::Result<FinishedRun> {
     let start = Instant::now() + LEAD;
-    let (due, planned) = mpsc::channel(MOST_DUE);
+    let (due, planned) = mpsc::channel(MAX_DUE);
     let pacer = thread::Builder::new().name("pacer".to_owned()).spawn(move || pace(start, plan, &due))?;
     let (cut, is_cut) = watch::channel(false);
-    let stage = Rc::new(Stage { start, client: Client::new(&settings.target), settings, is_cut });
+    let stage = Rc::new(Stage {
+        start,
+        client: Client::with_headers(&settings.target, settings.headers.clone()),
+        settings,
+        is_cut,
+    });
     let sampler = Sampler::new(stage.clone());
-    let played = Running { stage, sampler, recorder, cut, progress }.until_over(planned, stops).await;
+    let finished_run = Running { stage, sampler, recorder, cut, progress }.until_over(planned, stops).await;
     // The pacer has ended: its receiver is closed or its plan is complete.
     pacer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    Ok(played)
+    Ok(finished_run)
 }
 
 struct Running<P> {
@@ -105,7 +113,7 @@ struct Running<P> {
 }
 
 impl<P: FnMut(Progress)> Running<P> {
-    async fn until_over(mut self, mut planned: mpsc::Receiver<Planned>, mut stops: mpsc::Receiver<()>) -> Played {
+    async fn until_over(mut self, mut planned: mpsc::Receiver<Planned>, mut stops: mpsc::Receiver<()>) -> FinishedRun {
         let (mut requests, mut sampling) = (JoinSet::new(), JoinSet::new());
         let (mut samples, mut interrupted, mut more) = (Vec::new(), false, true);
         let mut tick = interval_at(self.stage.start.into(), self.stage.settings.sample_every);
@@ -131,7 +139,7 @@ impl<P: FnMut(Progress)> Running<P> {
         }
         self.tell(0);
         let duration = self.stage.start.elapsed();
-        Played { recorder: self.recorder, samples, interrupted, duration }
+        FinishedRun { recorder: self.recorder, samples, interrupted, duration }
     }
 
     fn send(&mut self, planned: Planned, requests: &mut JoinSet<Record>) {
@@ -141,7 +149,7 @@ impl<P: FnMut(Progress)> Running<P> {
         }
         match requests.len() < self.stage.settings.max_outstanding {
             true => drop(requests.spawn_local(self.stage.clone().request(planned))),
-            false => self.recorder.add(Record { at: planned.at, fate: Fate::NotSent }),
+            false => self.recorder.add(Record { at: planned.at, attempt: Attempt::NotSent }),
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Sampler {
 }
 
 /// Maximum size of a `/metrics` response.
-const MOST_METRICS_BYTES: usize = 16 << 20;
+const MAX_METRICS_BYTES: usize = 16 << 20;
 
 impl Sampler {
     pub(super) fn new(stage: Rc<Stage>) -> Sampler {
@@ -42,6 +42,6 @@ impl Sampler {
 
 async fn queue_length(client: &Client) -> Option<f64> {
     let (page, at) = (Uri::from_static("/metrics"), Cell::new(Instant::now()));
-    let answer = client.ask(Method::GET, page, Bytes::new(), MOST_METRICS_BYTES, &at).await.ok()?;
+    let answer = client.ask(Method::GET, page, Bytes::new(), MAX_METRICS_BYTES, &at).await.ok()?;
     value(std::str::from_utf8(&answer.body).ok()?, QUEUE_LENGTH)
 }

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::RunSettings;
 use crate::client::{Answer, Client, ClientError};
-use crate::record::{Fate, Outcome, Record};
-use crate::workload::{Kind, Planned};
+use crate::record::{Attempt, Outcome, Record};
+use crate::workload::{Planned, RequestKind};
 
 /// Shared state of all requests.
 pub(super) struct Stage {
@@ -23,7 +23,7 @@ pub(super) struct Stage {
 }
 
 /// Maximum size of an answer.
-const MOST_ANSWER_BYTES: usize = 1 << 20;
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 impl Stage {
     /// Sends a request and waits for its outcome.
@@ -32,7 +32,7 @@ impl Stage {
         let (kind, image) = (&kinds[planned.kind], &images[planned.image]);
         let due = self.start + planned.at;
         let sent_at = Cell::new(Instant::now());
-        let ask = self.client.ask(Method::POST, kind.uri.clone(), image.clone(), MOST_ANSWER_BYTES, &sent_at);
+        let ask = self.client.ask(Method::POST, kind.uri.clone(), image.clone(), MAX_ANSWER_BYTES, &sent_at);
         let mut is_cut = self.is_cut.clone();
         let outcome = tokio::select! {
             answer = timeout(*longest, ask) => match answer {
@@ -42,11 +42,11 @@ impl Stage {
             _ = is_cut.wait_for(|&is_cut| is_cut) => Outcome::Failed("not waited for".to_owned()),
         };
         let (latency, lateness) = (due.elapsed(), sent_at.get().saturating_duration_since(due));
-        Record { at: planned.at, fate: Fate::Sent { lateness, latency, deadline: kind.deadline, outcome } }
+        Record { at: planned.at, attempt: Attempt::Sent { lateness, latency, deadline: kind.deadline, outcome } }
     }
 }
 
-fn outcome(answer: Result<Answer, ClientError>, kind: &Kind) -> Outcome {
+fn outcome(answer: Result<Answer, ClientError>, kind: &RequestKind) -> Outcome {
     let answer = match answer {
         Ok(answer) => answer,
         Err(broken) => return Outcome::Failed(broken.to_string()),

@@ -62,7 +62,7 @@ enum Progress {
 /// Two per priority: a newcomer ranks below the jobs in the queue.
 const RANKS: usize = 6;
 /// The most jobs that are shed for one.
-const MOST_VICTIMS: usize = 16;
+const MAX_VICTIMS: usize = 16;
 /// Jobs per worker up to which the queue always has room for a job with a target. Even slow machines answer as many within
 /// the default target at a quarter of the width.
 const ROOM: u64 = 64;
@@ -303,7 +303,7 @@ impl Backlog {
             if !planned {
                 let (before, mut victims) = (forecast, Vec::new());
                 while !planned
-                    && victims.len() < MOST_VICTIMS
+                    && victims.len() < MAX_VICTIMS
                     && let Some(victim) = self.ranks[..item.rank as usize].iter_mut().find_map(Vec::pop)
                 {
                     victims.push(victim);

@@ -29,7 +29,7 @@ pub(super) struct Part {
 type Reason = &'static str;
 
 /// Maximum number of continuations of a file's name (RFC 2231).
-const MOST_PIECES: usize = 20;
+const MAX_PIECES: usize = 20;
 /// The longest headers of a part: they are read once for each parameter that may be in them.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
@@ -124,7 +124,7 @@ fn file_name(disposition: &[u8]) -> Option<String> {
             of(format!("filename*{number}"))
                 .or_else(|| of(format!("filename*{number}*")).map(|piece| unescaped(&piece)))
         };
-        let pieces: Vec<Vec<u8>> = (0..MOST_PIECES).map_while(piece).collect();
+        let pieces: Vec<Vec<u8>> = (0..MAX_PIECES).map_while(piece).collect();
         (!pieces.is_empty()).then(|| text(pieces.concat()))
     };
     extended.or_else(|| parameter(disposition, "filename").map(text)).or_else(pieces).or_else(|| star.map(text))

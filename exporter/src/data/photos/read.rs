@@ -62,7 +62,7 @@ pub struct Broken {
 }
 
 /// Maximum percentage of broken files.
-const MOST_BROKEN_PERCENT: usize = 5;
+const MAX_BROKEN_PERCENT: usize = 5;
 /// Number of broken files that an error names.
 const NAMED: usize = 3;
 
@@ -82,10 +82,10 @@ pub fn read(splits: &Splits, reading: Reading, done: &(dyn Fn() + Sync)) -> Resu
     broken.extend(of_validation.into_iter().chain(of_test));
 
     let count = splits.train.len() + splits.validation.len() + splits.test.len();
-    if broken.len() * 100 > MOST_BROKEN_PERCENT * count {
+    if broken.len() * 100 > MAX_BROKEN_PERCENT * count {
         let first = broken.iter().take(NAMED).map(|one| format!("{}: {}", one.path.display(), one.reason));
         let first = first.collect::<Vec<_>>().join("; ");
-        return Err(PhotosError::Broken { count: broken.len(), of: count, percent: MOST_BROKEN_PERCENT, first });
+        return Err(PhotosError::Broken { count: broken.len(), of: count, percent: MAX_BROKEN_PERCENT, first });
     }
     for (class, name) in splits.classes.iter().enumerate() {
         if !good.iter().any(|&index| splits.train[index].class == class) {
@@ -150,8 +150,8 @@ fn look(
 fn images(files: &[Labelled], reading: Reading, done: &(dyn Fn() + Sync)) -> (Images, Vec<Broken>) {
     let (input, shape) = (reading.input(), Shape { channels: CHANNELS, height: reading.size, width: reading.size });
     let mut pixels = vec![0; files.len() * shape.len()];
-    let look = |(file, place): (&Labelled, &mut [u8])| {
-        decode(&file.path).map(|photo| place.copy_from_slice(&photo.pixels(&input)))
+    let look = |(file, index): (&Labelled, &mut [u8])| {
+        decode(&file.path).map(|photo| index.copy_from_slice(&photo.pixels(&input)))
     };
     let seen = on_threads(files.iter().zip(pixels.chunks_exact_mut(shape.len())), reading.threads, look, done);
     let (mut labels, mut broken) = (Vec::new(), Vec::new());
@@ -193,8 +193,8 @@ fn on_threads<T, U: Send>(
     let next = || jobs.lock().expect("no thread panics with the lock").next();
     let work = || {
         let mut seen = Vec::new();
-        while let Some((place, job)) = next() {
-            seen.push((place, look(job)));
+        while let Some((index, job)) = next() {
+            seen.push((index, look(job)));
             done();
         }
         seen
@@ -203,6 +203,6 @@ fn on_threads<T, U: Send>(
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a thread that decodes images")).collect()
     });
-    seen.sort_by_key(|&(place, _)| place);
+    seen.sort_by_key(|&(index, _)| index);
     seen.into_iter().map(|(_, value)| value).collect()
 }

@@ -30,13 +30,13 @@ pub enum Trouble {
 }
 
 /// A split (0 is training) and a class.
-type Place = (usize, usize);
+type Membership = (usize, usize);
 
 /// Pairs of files with the same bytes in different splits or classes. Reads only files of equal length; ignores
 /// unreadable ones.
 pub fn twins(splits: &Splits) -> Vec<Twins> {
     let most = ImageLimits::default().max_bytes as u64;
-    let mut by_length: HashMap<u64, Vec<(Place, &Path)>> = HashMap::new();
+    let mut by_length: HashMap<u64, Vec<(Membership, &Path)>> = HashMap::new();
     for (part, files) in [&splits.train, &splits.validation, &splits.test].into_iter().enumerate() {
         for file in files {
             let length = fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
@@ -45,30 +45,32 @@ pub fn twins(splits: &Splits) -> Vec<Twins> {
             }
         }
     }
-    let apart = |files: &Vec<(Place, &Path)>| files.iter().map(|&(place, _)| place).collect::<HashSet<_>>().len() > 1;
+    let apart = |files: &Vec<(Membership, &Path)>| {
+        files.iter().map(|&(membership, _)| membership).collect::<HashSet<_>>().len() > 1
+    };
     let mut pairs: Vec<_> = by_length.into_values().filter(apart).flat_map(|files| alike(&files)).collect();
     pairs.sort();
     pairs
 }
 
 /// Among files of one length, in order of split: each with the first equal file elsewhere.
-fn alike(files: &[(Place, &Path)]) -> Vec<Twins> {
-    let mut seen: HashMap<_, Vec<(Place, &Path)>> = HashMap::new();
+fn alike(files: &[(Membership, &Path)]) -> Vec<Twins> {
+    let mut seen: HashMap<_, Vec<(Membership, &Path)>> = HashMap::new();
     let mut pairs = Vec::new();
-    for &(place, path) in files {
+    for &(membership, path) in files {
         let Ok(bytes) = fs::read(path) else { continue };
         let like = seen.entry(Md5::digest(&bytes)).or_default();
-        if let Some(&(other, of)) = like.iter().find(|&&(other, _)| other != place) {
-            pairs.push(Twins { paths: [of.into(), path.into()], trouble: trouble(other, place) });
+        if let Some(&(other, of)) = like.iter().find(|&&(other, _)| other != membership) {
+            pairs.push(Twins { paths: [of.into(), path.into()], trouble: trouble(other, membership) });
         }
-        if like.iter().all(|&(other, _)| other != place) {
-            like.push((place, path));
+        if like.iter().all(|&(other, _)| other != membership) {
+            like.push((membership, path));
         }
     }
     pairs
 }
 
-fn trouble((part, class): Place, (_, other_class): Place) -> Trouble {
+fn trouble((part, class): Membership, (_, other_class): Membership) -> Trouble {
     match part {
         _ if class != other_class => Trouble::Contradiction,
         0 => Trouble::Memory,

@@ -189,13 +189,13 @@ fn sandwich(narrowest: Width, count: usize, random: &mut ChaCha8Rng) -> Vec<Widt
 }
 
 /// Maximum number of widths per step.
-const MOST_SAMPLES: usize = 64;
+const MAX_SAMPLES: usize = 64;
 
 fn check_samples(samples: usize) -> Result<(), SettingError> {
-    if (2..=MOST_SAMPLES).contains(&samples) {
+    if (2..=MAX_SAMPLES).contains(&samples) {
         return Ok(());
     }
-    let expected = format!("from 2 to {MOST_SAMPLES} widths per step, including the narrowest and the full one");
+    let expected = format!("from 2 to {MAX_SAMPLES} widths per step, including the narrowest and the full one");
     Err(SettingError::range("samples", samples, expected))
 }
 

@@ -51,7 +51,7 @@ pub struct MutualNet {
 
 /// Minimum image size.
 const LEAST_SIDE: usize = 8;
-const MOST_SIDE: usize = 1024;
+const MAX_SIDE: usize = 1024;
 
 /// Allowed numbers of widths with separate statistics.
 pub const STATISTICS: RangeInclusive<usize> = 2..=256;
@@ -153,10 +153,10 @@ impl Rules for MutualNet {
             return Err(SettingError::conflict("resolutions", "at least one is required, such as 32,28,24,20"));
         }
         let least = architecture.least_side(image).max(LEAST_SIDE);
-        let other = self.resolutions.iter().find(|side| !(least..=MOST_SIDE).contains(*side));
+        let other = self.resolutions.iter().find(|side| !(least..=MAX_SIDE).contains(*side));
         other.map_or(Ok(()), |side| {
             let name = architecture.name();
-            let expected = format!("from {least} to {MOST_SIDE} pixels a side for this {name}");
+            let expected = format!("from {least} to {MAX_SIDE} pixels a side for this {name}");
             Err(SettingError::range("resolutions", side, expected))
         })
     }

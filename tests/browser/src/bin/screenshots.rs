@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use anywidth_browser_tests::{Browser, Look, Server, terminal};
 
 /// Maximum size of a screenshot in the repository.
-const MOST_BYTES: usize = 350_000;
+const MAX_BYTES: usize = 350_000;
 /// Height of a phone's screen.
 const PHONE_HEIGHT: f64 = 844.0;
 /// Commands shown in the terminal.
@@ -49,7 +49,7 @@ async fn show_frog(browser: &Browser) -> Result<()> {
 }
 
 fn write(path: PathBuf, screenshot: &[u8]) -> Result<()> {
-    ensure!(screenshot.len() <= MOST_BYTES, "{} would have {} bytes", path.display(), screenshot.len());
+    ensure!(screenshot.len() <= MAX_BYTES, "{} would have {} bytes", path.display(), screenshot.len());
     std::fs::write(&path, screenshot).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{}: {} bytes", path.display(), screenshot.len());
     Ok(())

@@ -1,7 +1,5 @@
 //! The exported file equals the network: for the checker, for other runtimes, and in its zeros.
 
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
 
@@ -11,7 +9,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
-use common::{
+use crate::runtimes::{
     TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
 };
 use exporter::data::Shape;

@@ -1,8 +1,5 @@
 //! A folder of photographs is read as the server would preprocess it, and split by its folders or a seed.
 
-#[path = "common/shapes.rs"]
-mod shapes;
-
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +14,8 @@ use tempfile::TempDir;
 
 use exporter::data::photos::{self, Album, PhotosError, Reading, Shares, Splits, Trouble};
 use exporter::data::{Augmentation, Examples};
+
+use crate::shapes;
 
 const SHARES: Shares = Shares { validation: 0.2, test: 0.1 };
 const READING: Reading = Reading { size: 32, memory: 1 << 30, threads: 2 };

@@ -1,14 +1,13 @@
 //! `exporter table` on generated images: it trains missing runs, keeps existing ones, and the page shows both.
 
-#[path = "common/shapes.rs"]
-mod shapes;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+
+use crate::shapes;
 
 const CONFIG: &str = r#"
 title = "LeNet on shapes"

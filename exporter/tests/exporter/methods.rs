@@ -8,7 +8,7 @@ use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
 use exporter::train::method::{Awn, AwnRs, Dense, MutualNet, OnePass, SNet, UsNet};
-use exporter::train::optimiser::Settings;
+use exporter::train::optimiser::SgdSettings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
 use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start};
@@ -26,7 +26,7 @@ fn recipe(architecture: Architecture, method: Method) -> Recipe {
         batch: 20,
         // A step small enough that the difference of two checkpoints is the first gradient.
         schedule: Schedule { peak: 0.05, warm_up: 0.0, decay: Decay::Step },
-        sgd: Settings { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
+        sgd: SgdSettings { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         label_smoothing: 0.0,
         average: 0.0,
         augmentation: Augmentation::default(),
@@ -82,7 +82,7 @@ fn every_method_learns_a_simple_data_set_at_every_width_that_it_trains() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (architecture, method) in methods() {
         let schedule = Schedule { peak: 0.05, warm_up: 0.1, decay: Decay::Linear };
-        let sgd = Settings { momentum: 0.9, nesterov: true, weight_decay: 0.0 };
+        let sgd = SgdSettings { momentum: 0.9, nesterov: true, weight_decay: 0.0 };
         let name = method.name();
         let recipe = Recipe { epochs: 24, schedule, sgd, ..recipe(architecture, method) };
         let mut run = Run::new(recipe.clone(), folder.path().join(name));

@@ -1,7 +1,5 @@
 //! Other ways to run an exported file, for comparison: ONNX Runtime, tract, and libtorch with the file's own weights.
 
-#![allow(dead_code)] // each test file uses its part
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! Every file in the repository's `models` folder is triangular, and all runtimes give the same logits for it.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +7,7 @@ use anywidth::engine::{Triangle, Width};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, type_proto};
 
-use common::{
+use crate::runtimes::{
     TOLERANCE, anywidth, decode, initializers, largest_difference, onnx_runtime, random_images, sliced, tract,
 };
 

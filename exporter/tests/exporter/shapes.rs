@@ -1,7 +1,5 @@
 //! Folders of generated images of shapes, in place of photographs.
 
-#![allow(dead_code)] // each test file uses its part
-
 use std::fs;
 use std::path::Path;
 

@@ -1,8 +1,6 @@
 //! Every operation on random graphs: one pass gives every width, all runtimes agree on the file, and costs are counted
 //! as the engine counts them.
 
-mod common;
-
 use std::fs;
 
 use proptest::prelude::*;
@@ -10,9 +8,9 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::{Kind, Tensor};
 
+use crate::runtimes::{TOLERANCE, anywidth, decode, largest_difference, random_images, sliced};
 use anywidth::engine::{Evaluation, Model, Width};
 use anywidth::image::Preprocessing;
-use common::{TOLERANCE, anywidth, decode, largest_difference, random_images, sliced};
 use exporter::data::Shape;
 use exporter::model::{Architecture, Builder, Graph, Mode, Network, NodeId, Normalisation, Weights, Window};
 use exporter::onnx::{self, Metadata};

@@ -1,9 +1,6 @@
 //! From a folder of images to an answer: runs the commands of `docs/your-own-images.md` in a shell. Only the programs'
 //! paths, the port and the size of the network are replaced.
 
-#[path = "common/shapes.rs"]
-mod shapes;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,6 +15,8 @@ use exporter::evaluate::all_logits;
 use exporter::model::Mode;
 use exporter::train::Run;
 use serde_json::Value;
+
+use crate::shapes;
 
 /// A folder with the document's `photos`.
 struct Files(tempfile::TempDir);

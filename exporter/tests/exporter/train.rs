@@ -11,7 +11,7 @@ use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::{Architecture, Network};
 use exporter::train::loss::Weighting;
 use exporter::train::method::OnePass;
-use exporter::train::optimiser::Settings;
+use exporter::train::optimiser::SgdSettings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
 use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start, Teacher, TrainError};
@@ -30,7 +30,7 @@ fn recipe() -> Recipe {
         epochs: 3,
         batch: 20,
         schedule: Schedule { peak: 0.1, warm_up: 0.2, decay: Decay::Linear },
-        sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+        sgd: SgdSettings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
         label_smoothing: 0.0,
         average: 0.0,
         augmentation: Augmentation { pad: 1, ..Augmentation::default() },

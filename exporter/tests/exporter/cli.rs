@@ -15,7 +15,7 @@ use exporter::data::{Augmentation, Dataset, Images};
 use exporter::model::Architecture;
 use exporter::train::loss::Weighting;
 use exporter::train::method::{OnePass, UsNet};
-use exporter::train::optimiser::Settings;
+use exporter::train::optimiser::SgdSettings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
 use exporter::train::{Material, Method, Precision, Recipe, Run, Start, Teacher};
@@ -97,7 +97,7 @@ fn recipe() -> Recipe {
         epochs: 1,
         batch: 20,
         schedule: Schedule { peak: 0.1, warm_up: 0.15, decay: Decay::Cosine },
-        sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+        sgd: SgdSettings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
         label_smoothing: 0.0,
         average: 0.0,
         augmentation: Augmentation { pad: 2, ..Augmentation::default() },

@@ -1,7 +1,5 @@
 //! Training that starts from a model file: the network equals the file's at every width, and can be trained.
 
-mod common;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +12,13 @@ use rand::{RngExt, SeedableRng};
 use tch::{Device, Kind, Tensor};
 use tract_onnx::pb::GraphProto;
 
-use common::{anywidth, decode, largest_difference, random_images};
+use crate::runtimes::{anywidth, decode, largest_difference, random_images};
 use exporter::data::{Augmentation, Dataset, Images, PhotoSet, Source};
 use exporter::model::{Architecture, Mode, Network, start};
 use exporter::onnx::{self, Exported, Head, Metadata, Training};
 use exporter::train::loss::Weighting;
 use exporter::train::method::OnePass;
-use exporter::train::optimiser::Settings;
+use exporter::train::optimiser::SgdSettings;
 use exporter::train::progress::Progress;
 use exporter::train::schedule::{Decay, Schedule};
 use exporter::train::{Material, Method, Outcome, Precision, Recipe, Run, Start};
@@ -42,7 +40,7 @@ fn recipe(architecture: Architecture) -> Recipe {
         epochs: 1,
         batch: 50,
         schedule: Schedule { peak: 1e-6, warm_up: 0.0, decay: Decay::Linear },
-        sgd: Settings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+        sgd: SgdSettings { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
         label_smoothing: 0.0,
         average: 0.5,
         augmentation: Augmentation::default(),

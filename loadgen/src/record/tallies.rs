@@ -7,14 +7,14 @@ use crate::results::Tally;
 
 /// Counts by word.
 #[derive(Debug, Default)]
-pub(super) struct Words(BTreeMap<String, u64>);
+pub(super) struct Tallies(BTreeMap<String, u64>);
 
 /// Maximum number of words counted separately.
-pub(super) const MOST_WORDS: usize = 100;
+pub(super) const MAX_WORDS: usize = 100;
 
-impl Words {
+impl Tallies {
     pub(super) fn count(&mut self, mut word: String) {
-        if self.0.len() >= MOST_WORDS && !self.0.contains_key(&word) {
+        if self.0.len() >= MAX_WORDS && !self.0.contains_key(&word) {
             "others".clone_into(&mut word);
         }
         *self.0.entry(word).or_default() += 1;
