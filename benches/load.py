@@ -9,6 +9,7 @@ another for the generator.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ import onnx
 import onnxruntime
 
 from peer import slice_model
-from server import Server, on
+from server import Process, Server, on
 
 WIDTHS = [0.25, 0.5, 1.0]
 # Shares of a network's capacity up to which the switch uses it.
@@ -101,7 +102,7 @@ class Load:
               f"| {totals['refused']} | {totals['failed'] + totals['not_sent']} | {totals['latency_ms']['p99']:.1f} ms |", flush=True)
 
 
-class DenseServer:
+class DenseServer(Process):
     """benches/dense_server on the first core."""
 
     def __init__(self, args, folder, widths, accuracy, utilization):
@@ -117,15 +118,13 @@ class DenseServer:
         self.url = line.split()[-1]
         return self
 
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
 
-
-class TritonServer:
+class TritonServer(Process):
     """benches/triton_server.py on the first core."""
 
     PORT = 18000
+    # Any other signal ends the Python program alone, and Triton works for some seconds beside the next server.
+    END = signal.SIGINT
 
     def __init__(self, python, model):
         command = [*on(0), python, Path(__file__).with_name("triton_server.py"), str(self.PORT), model]
@@ -141,10 +140,6 @@ class TritonServer:
                 time.sleep(0.1)
         self.process.terminate()
         sys.exit("Triton did not start within a minute")
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
 
 
 if __name__ == "__main__":

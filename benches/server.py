@@ -2,13 +2,24 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 
 
-class Server:
+class Process:
+    """A server that ends with its `with` block. Whoever derives from it starts `process`."""
+
+    END = signal.SIGTERM
+
+    def __exit__(self, *_):
+        self.process.send_signal(self.END)
+        self.process.wait()
+
+
+class Server(Process):
     """`anywidth serve` with one worker, on a core of its own where there are two."""
 
     def __init__(self, target, flags):
@@ -28,10 +39,6 @@ class Server:
                 return self
             except OSError:
                 time.sleep(0.05)
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
