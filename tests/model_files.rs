@@ -150,6 +150,61 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
     }
 }
 
+/// A consistent table: two bins at half the width, one at full width.
+const GAIN: &str = r#"[{"width":0.5,"edges":[0.7],"images":[4,6],"correct":[2,5],"wider":[[[4],[6]]]},
+    {"width":1,"edges":[],"images":[10],"correct":[9],"wider":[]}]"#;
+
+#[test]
+fn a_gain_table_is_read() {
+    let mut file = lenet();
+    file.metadata("anywidth.gain", GAIN).metadata("anywidth.accuracy", "[[0.5, 0.7], [0.75, 0.3], [1, 0.9]]");
+    file.metadata("anywidth.evaluation", r#"{"split":"test","images":10}"#);
+    let model = Model::from_onnx(&file.bytes()).unwrap();
+    let gain = model.metadata().gain.as_ref().unwrap();
+    let [half, full] = gain.rows() else { panic!("two rows") };
+    assert_eq!((gain.images(), half.bin(0.7), half.bin(0.69), full.bins()), (10, 1, 0, 1));
+    assert_eq!(gain.moves(half.width(), full.width()), Some(&[vec![4], vec![6]][..]));
+}
+
+#[test]
+fn a_gain_table_that_contradicts_itself_or_the_accuracies_is_refused_by_name() {
+    let changed = |from: &str, to: &str| {
+        assert!(GAIN.contains(from), "{from}");
+        refusal(lenet().metadata("anywidth.gain", &GAIN.replacen(from, to, 1)))
+    };
+    for (from, to, expected) in [
+        (r#""wider":[]}]"#, r#""wider":[]}"#, "is not JSON"),
+        (r#""images":[4,6]"#, r#""images":[4,-6]"#, "is not a list of rows"),
+        (r#""edges":[]"#, r#""edge":[]"#, "is not a list of rows"),
+        (r#""width":0.5"#, r#""width":1.5"#, "row 0: 1.5 is not a width"),
+        (r#""width":0.5"#, r#""width":1"#, "widths must ascend to 1"),
+        (r#""width":1"#, r#""width":0.9"#, "widths must ascend to 1"),
+        ("[0.7]", "[1.7]", "width 0.5: edges must be"),
+        ("[0.7]", "[0.7,0.7]", "width 0.5: edges must be"),
+        ("[4,6]", "[4,6,0]", "width 0.5: images has 3 entries for 2 bins"),
+        ("[4,6]", "[0,0]", "width 0.5: has 0 images"),
+        ("[2,5]", "[2]", "width 0.5: correct has 1 entries for 2 bins"),
+        ("[2,5]", "[2,7]", "width 0.5: 7 of the 6 images of bin 1 are right"),
+        ("[[[4],[6]]]", "[]", "width 0.5: wider has 0 entries for 1 wider widths"),
+        ("[[[4],[6]]]", "[[[4]]]", "width 0.5: an entry of wider has 1 entries for 2 bins"),
+        ("[[[4],[6]]]", "[[[4,0],[6]]]", "width 0.5: a row of wider has 2 entries for 1 bins of the wider width"),
+        ("[[[4],[6]]]", "[[[4],[7]]]", "width 0.5: bin 1 has 6 images, of which 7 are counted at width 1"),
+        (r#""images":[10]"#, r#""images":[11]"#, "width 0.5: 10 images move to bin 0 of width 1, which has 11"),
+    ] {
+        let said = changed(from, to);
+        assert!(said.starts_with(&format!("metadata anywidth.gain: {expected}")), "{said}");
+    }
+    let beside = |key: &str, value: &str| refusal(lenet().metadata("anywidth.gain", GAIN).metadata(key, value));
+    let said = beside("anywidth.accuracy", "[[1, 0.91]]");
+    assert_eq!(said, "metadata anywidth.gain: has accuracy 0.9000 at width 1; anywidth.accuracy says 0.9100");
+    let said = beside("anywidth.evaluation", r#"{"split":"test","images":9}"#);
+    assert_eq!(said, "metadata anywidth.gain: counts 10 images; anywidth.evaluation says 9");
+    assert_eq!(
+        refusal(lenet().metadata("anywidth.gain", "[]")),
+        "metadata anywidth.gain: has 0 widths; 1 to 32 are allowed"
+    );
+}
+
 #[test]
 fn a_weight_above_the_triangle_is_named_with_layer_row_and_column() {
     let mut file = lenet();

@@ -4,9 +4,22 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anywidth::dataset::{self, DatasetError};
 use anywidth::system_files::is_system_file;
 use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
 use thiserror::Error;
+
+/// A request body, and what it shows if that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The file.
+    pub bytes: Bytes,
+    /// The label of its class, with `_` for `/`.
+    pub label: Option<String>,
+}
 
 /// Why images cannot be loaded.
 #[derive(Debug, Error)]
@@ -22,6 +35,15 @@ pub enum ImagesError {
     /// A folder without images.
     #[error("no image ({}) lies directly in {}", ENDINGS.join(", "), path.display())]
     None {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that is not one of labelled images.
+    #[error(transparent)]
+    Labelled(#[from] DatasetError),
+    /// A folder of labelled images without images.
+    #[error("no folder in {} has an image ({})", path.display(), ENDINGS.join(", "))]
+    NoneLabelled {
         /// The folder.
         path: PathBuf,
     },
@@ -55,24 +77,43 @@ const SAMPLES: [&[u8]; 4] = [
 ];
 
 /// Images that need no file: those in `samples/`, in order of name.
-pub fn samples() -> Vec<Bytes> {
-    SAMPLES.map(Bytes::from_static).to_vec()
+pub fn samples() -> Vec<Image> {
+    SAMPLES.map(|bytes| Image { bytes: Bytes::from_static(bytes), label: None }).to_vec()
+}
+
+/// Reads the images of a folder with one folder per class, in an order that `seed` shuffles.
+///
+/// # Errors
+/// [`ImagesError`], naming the file.
+pub fn labelled(folder: &Path, seed: u64) -> Result<Vec<Image>, ImagesError> {
+    let listing = dataset::list(folder)?;
+    let mut files: Vec<_> =
+        listing.files.into_iter().map(|file| (file.path, Some(listing.classes[file.class].clone()))).collect();
+    if files.is_empty() {
+        return Err(ImagesError::NoneLabelled { path: folder.to_owned() });
+    }
+    files.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    read(files)
 }
 
 /// Reads files, and the images of folders in order of name.
 ///
 /// # Errors
 /// [`ImagesError`], naming the file.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, ImagesError> {
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Image>, ImagesError> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() { files.extend(inside(path)?) } else { files.push(path.clone()) }
     }
+    read(files.into_iter().map(|path| (path, None)).collect())
+}
+
+fn read(files: Vec<(PathBuf, Option<String>)>) -> Result<Vec<Image>, ImagesError> {
     if files.len() > MAX_IMAGES {
         return Err(ImagesError::TooMany);
     }
     let (mut images, mut total) = (Vec::new(), 0);
-    for path in files {
+    for (path, label) in files {
         let unreadable = |reason| ImagesError::Unreadable { path: path.clone(), reason };
         total += fs::metadata(&path).map_err(unreadable)?.len();
         if total > MAX_BYTES as u64 {
@@ -80,7 +121,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Bytes>, ImagesError> {
         }
         match fs::read(&path).map_err(unreadable)? {
             bytes if bytes.is_empty() => return Err(ImagesError::Empty { path }),
-            bytes => images.push(bytes.into()),
+            bytes => images.push(Image { bytes: bytes.into(), label }),
         }
     }
     Ok(images)
@@ -113,7 +154,29 @@ mod tests {
         }
         fs::create_dir(folder.path().join("f.png")).unwrap();
         let alone = folder.path().join("none");
-        assert_eq!(load(&[alone, folder.path().into()]).unwrap(), ["none", "a.jpg", "b.PNG", "d.jfif", "e.JPE"]);
+        let images = load(&[alone, folder.path().into()]).unwrap();
+        assert!(images.iter().all(|image| image.label.is_none()));
+        let bytes: Vec<_> = images.iter().map(|image| &image.bytes[..]).collect();
+        assert_eq!(bytes, ["none", "a.jpg", "b.PNG", "d.jfif", "e.JPE"].map(str::as_bytes));
+    }
+
+    #[test]
+    fn a_folder_of_classes_gives_shuffled_images_with_their_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["cat", "dog", "t_shirt"] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+            (0..9).for_each(|n| fs::write(folder.path().join(class).join(format!("{n}.png")), class).unwrap());
+        }
+        let images = labelled(folder.path(), 1).unwrap();
+        assert!(
+            images.len() == 27 && images.iter().all(|image| image.label.as_ref().unwrap().as_bytes() == image.bytes)
+        );
+        assert_eq!(labelled(folder.path(), 1).unwrap(), images);
+        assert_ne!(labelled(folder.path(), 2).unwrap(), images);
+        let error = |path: &Path| labelled(path, 1).unwrap_err().to_string();
+        assert!(error(&folder.path().join("cat")).contains("one per class is expected"));
+        fs::create_dir_all(folder.path().join("empty/class")).unwrap();
+        assert!(error(&folder.path().join("empty")).starts_with("no folder in "));
     }
 
     #[test]

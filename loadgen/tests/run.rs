@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anywidth_load::images::Image;
 use anywidth_load::mix::Mix;
 use anywidth_load::models::{Accuracy, Model};
 use anywidth_load::record::{Recorded, Recorder};
@@ -65,7 +66,7 @@ fn run(server: &mut Server, options: Options, server_side: impl AsyncFnOnce(&mut
         target: Target::find(&server.url(), false).unwrap(),
         kinds: workload.kinds(),
         headers: HeaderMap::new(),
-        images: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
+        images: [b"one", b"two"].map(|bytes| Image { bytes: Bytes::from_static(bytes), label: None }).to_vec(),
         max_outstanding: options.max_outstanding,
         timeout: options.timeout,
         sample_every: Duration::from_millis(5),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anywidth::engine::Width;
 use anywidth::image::ImageError;
-use anywidth::policy::{BatchReport, PolicyKind, Priority, Profile, QueueSettings, RequestOptions};
+use anywidth::policy::{BatchReport, ExitRule, PolicyKind, Priority, Profile, QueueSettings, RequestOptions};
 use anywidth::repository::ServedModel;
 use anywidth::scheduler::{Answer, Clock, Environment, Executor, Job, JobError, RunningJob, Scheduler, Timing, Turns};
 use anywidth::telemetry::Metrics;
@@ -38,6 +38,8 @@ struct Controlled {
     begun: Sender<Begun>,
     clock: Clock,
     measured: Arc<Measured>,
+    profile: Profile,
+    seed: u64,
 }
 
 impl Controlled {
@@ -61,7 +63,11 @@ impl Executor for Controlled {
         Ok(vec![0])
     }
 
-    fn run(&mut self, _: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+    fn run(&mut self, _: &Arc<ServedModel>, mut jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
+        for running in &mut jobs {
+            let (image, widths) = ((self.seed, running.job.payload.top_k), (running.from, running.width));
+            running.width = self.measured.answer(&self.profile, image, rule, widths).0;
+        }
         let widths: Vec<Width> = jobs.iter().map(|running| running.width).collect();
         // The number of a request travels as its `top_k`.
         let named = jobs.iter().map(|running| (running.job.payload.top_k, running.width)).collect();
@@ -113,9 +119,11 @@ impl Server {
         });
         let (sender, begun) = mpsc::channel();
         let (executor_clock, measured) = (clock.clone(), Arc::new(measured.clone()));
+        let (executor_profile, seed) = (profile.clone(), scenario.seed);
         let new_executor = Arc::new(move || {
             let (begun, clock, measured) = (sender.clone(), executor_clock.clone(), measured.clone());
-            Box::new(Controlled { begun, clock, measured }) as Box<dyn Executor>
+            Box::new(Controlled { begun, clock, measured, profile: executor_profile.clone(), seed })
+                as Box<dyn Executor>
         });
         let workers = scenario.settings.workers;
         let environment = Environment {

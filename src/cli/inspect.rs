@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::table::{printable, table};
 use super::{Failure, find_model, print};
-use crate::engine::{Model, Shape, Width};
+use crate::engine::{GainRow, Model, Shape, Width};
 use crate::repository::ServedModel;
 
 #[derive(Debug, Args)]
@@ -48,6 +48,7 @@ fn describe(served: &ServedModel) -> String {
             shown_widths(model).into_iter().map(|width| cost(model, width)).collect(),
         ),
     ) + &whose_accuracy(model)
+        + &gain(model)
 }
 
 /// The images on which the accuracies were measured, as stated in the file.
@@ -58,6 +59,28 @@ fn whose_accuracy(model: &Model) -> String {
         Some(evaluation) => format!("\naccuracy: on {}, as stated in the file\n", printable(&evaluation.to_string())),
         None => "\naccuracy: as stated in the file, which does not name the images\n".into(),
     }
+}
+
+/// For five bins of each width of the gain table, the smallest probability and the accuracy.
+fn gain(model: &Model) -> String {
+    let Some(gain) = &model.metadata().gain else { return String::new() };
+    let share = |part: u32, all: u32| format!("{:.0} %", 100.0 * f64::from(part) / f64::from(all.max(1)));
+    let row = |row: &GainRow| {
+        let last = row.bins() - 1;
+        let at = [0, last / 4, last / 2, last * 3 / 4, last];
+        let bin = |bin: usize| format!("{:.2}: {}", row.lower_bound(bin), share(row.correct()[bin], row.images()[bin]));
+        let mut cells = vec![row.width().to_string(), row.bins().to_string()];
+        cells.extend(at.map(bin));
+        cells
+    };
+    format!(
+        "\ngain table: {} images in bins by top probability; for five bins of each width, the smallest probability and the accuracy\n{}",
+        grouped(gain.images()),
+        table(
+            &["width", "bins", "least sure", "quarter", "half", "three quarters", "surest"],
+            gain.rows().iter().map(row).collect()
+        )
+    )
 }
 
 /// At most `MOST` evenly spaced steps of the grid, full width included.

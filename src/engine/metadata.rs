@@ -1,4 +1,4 @@
-//! The `anywidth.*` metadata of a model file: labels, accuracy and temperature by width, training settings.
+//! The `anywidth.*` metadata of a model file: labels, accuracy and temperature by width, gain table, training settings.
 //!
 //! All entries are validated when they are read. Whether the figures are true is not checked.
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use thiserror::Error;
 
+use super::gain_table::{GainRow, GainTable, GainTableError, RawRow};
 use super::onnx::clip;
 use super::width::Width;
 
@@ -22,7 +23,9 @@ pub struct Metadata {
     pub accuracy: Vec<(Width, f64)>,
     /// Divisor of the logits before the softmax, by ascending width; empty if absent.
     pub temperature: Vec<(Width, f64)>,
-    /// The images behind the accuracies and temperatures, `anywidth.evaluation`:
+    /// Which images a wider width helps, `anywidth.gain`: counted on the same images, with the same temperatures.
+    pub gain: Option<GainTable>,
+    /// The images behind the accuracies, the temperatures and the gain table, `anywidth.evaluation`:
     /// `{"split": "validation", "images": 2000}`.
     pub evaluation: Option<Evaluation>,
     /// How an image becomes the input, `anywidth.preprocessing`: `{"crop": 0.875, "range": [0, 1]}`. The engine does
@@ -69,6 +72,10 @@ const MAX_LABEL_BYTES: usize = 256;
 const MAX_SPLIT_BYTES: usize = 64;
 /// Key of [`Evaluation`].
 const EVALUATION: &str = "anywidth.evaluation";
+/// Key of [`GainTable`].
+const GAIN: &str = "anywidth.gain";
+/// Largest difference between an accuracy and that of the gain table: both may be rounded.
+const ROUNDING: f64 = 1e-4;
 /// The supported version of these keys.
 const FORMAT: u64 = 1;
 
@@ -81,14 +88,37 @@ impl Metadata {
         {
             return Err(error("anywidth.format", format!("is {format}; this version reads {FORMAT}")));
         }
-        Ok(Metadata {
+        let metadata = Metadata {
             labels: entries.json("anywidth.labels")?.map(|labels| check_labels(labels, classes)).transpose()?,
             accuracy: entries.curve("anywidth.accuracy", |accuracy| (0.0..=1.0).contains(&accuracy), "from 0 to 1")?,
             temperature: entries.curve("anywidth.temperature", |t| t > 1e-3 && t < 1e3, "between 0.001 and 1000")?,
+            gain: entries.json::<Vec<RawRow>>(GAIN)?.map(GainTable::new).transpose().map_err(gain_error)?,
             evaluation: entries.json(EVALUATION)?.map(check_evaluation).transpose()?,
             preprocessing: entries.json("anywidth.preprocessing")?,
             training: entries.json("anywidth.training")?,
-        })
+        };
+        metadata.check_gain()?;
+        Ok(metadata)
+    }
+
+    /// Refuses a gain table of other images or of another model than the accuracies beside it.
+    fn check_gain(&self) -> Result<(), MetadataError> {
+        let Some(gain) = &self.gain else { return Ok(()) };
+        let (counted, evaluated) = (gain.images(), self.evaluation.as_ref().map_or(gain.images(), |all| all.images));
+        if counted > evaluated {
+            return Err(error(GAIN, format!("counts {counted} images; {EVALUATION} says {evaluated}")));
+        }
+        // A table of a part of the images differs by chance: four standard deviations, at most.
+        let chance = if counted < evaluated { 2.0 / (counted as f64).sqrt() } else { 0.0 };
+        for &(width, accuracy) in &self.accuracy {
+            if let Some(counted) = gain.row(width).map(GainRow::accuracy)
+                && (counted - accuracy).abs() > ROUNDING + chance
+            {
+                let what = format!("has accuracy {counted:.4} at width {width}; anywidth.accuracy says {accuracy:.4}");
+                return Err(error(GAIN, what));
+            }
+        }
+        Ok(())
     }
 
     /// Name of a class: its label, or its index if there are no labels.
@@ -148,6 +178,9 @@ fn form(key: &str) -> &'static str {
         "anywidth.accuracy" | "anywidth.temperature" => {
             "a list of pairs of a width and a number, such as [[0.5, 0.8], [1, 0.9]]"
         }
+        GAIN => {
+            r#"a list of rows such as {"width": 1, "edges": [0.5], "images": [4, 6], "correct": [2, 6], "wider": []}"#
+        }
         EVALUATION => r#"of the form {"split": "test", "images": 600}, with a whole number of images"#,
         _ => "what is expected",
     }
@@ -175,6 +208,10 @@ fn check_evaluation(evaluation: Evaluation) -> Result<Evaluation, MetadataError>
         return Err(error(EVALUATION, "images is 0; it must be at least 1".into()));
     }
     Ok(evaluation)
+}
+
+fn gain_error(cause: GainTableError) -> MetadataError {
+    error(GAIN, cause.to_string())
 }
 
 fn error(key: &str, what: String) -> MetadataError {

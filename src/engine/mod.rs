@@ -7,6 +7,7 @@
 //! primitive is [`Pass::widen`]: compute the channels that the items of a batch lack at their target widths.
 
 mod buffer;
+mod gain_table;
 mod graph;
 mod kernel;
 mod metadata;
@@ -26,6 +27,7 @@ mod triangle;
 mod triangular;
 mod width;
 
+pub use gain_table::{GainRow, GainTable, GainTableError, Outcome};
 pub use graph::Shape;
 pub use kernel::simd::InstructionSet;
 pub use metadata::{Evaluation, Metadata, MetadataError};
@@ -33,7 +35,7 @@ pub use model::Model;
 pub use onnx::{DataFiles, LoadError, MAX_FILE_BYTES};
 pub use pass::Pass;
 pub use prediction::{Prediction, predict};
-pub use probability::probabilities;
+pub use probability::{probabilities, top_probability};
 pub use summary::{LayerKind, LayerSummary, WidthCost};
 pub use triangle::Triangle;
 pub use triangular::NotTriangular;

@@ -12,9 +12,24 @@ pub fn probabilities(logits: &[f32], temperature: f64) -> Vec<f32> {
     exponentials.into_iter().map(|exponential| (exponential / sum) as f32).collect()
 }
 
+/// The largest of [`probabilities`]; NaN if a logit is.
+pub fn top_probability(logits: &[f32], temperature: f64) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    (1.0 / logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).sum::<f64>()) as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_top_probability_is_the_largest(logits in prop::collection::vec(-20f32..20.0, 1..30), temperature in 0.1f64..10.0) {
+            let largest = probabilities(&logits, temperature).into_iter().fold(0.0, f32::max);
+            prop_assert_eq!(top_probability(&logits, temperature), largest);
+        }
+    }
 
     #[test]
     fn probabilities_sum_to_one_however_large_the_scores() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::{JobConstraints, Profile, RequestOptions};
+use super::{ExitRule, JobConstraints, Profile, RequestOptions};
 use crate::engine::Width;
 
 /// Decides whom to accept, what a free worker does next and at which width, and whom to shed.
@@ -85,7 +85,9 @@ pub struct Plan {
     pub shed: Vec<usize>,
     /// Predicted time of the batch, or of the decoding.
     pub predicted: Duration,
-    /// The widest width of any job whose width is not pinned.
+    /// When the images of the batch stop before their widths; `None` if they do not.
+    pub exits: Option<ExitRule>,
+    /// The widest width of any job whose width is not pinned; with an exit rule, the one width that takes as long.
     pub ceiling: Width,
     /// Why the ceiling is not wider.
     pub reason: CeilingReason,
@@ -96,7 +98,7 @@ pub struct Plan {
 pub struct Assignment {
     /// Its index in the queue.
     pub index: usize,
-    /// The width to run it at; for a job that stops once it is confident, the widest.
+    /// The width to run it at; for a job that may stop before, the widest.
     pub width: Width,
     /// Why this width.
     pub reason: WidthReason,
@@ -118,6 +120,8 @@ pub enum WidthReason {
     Load,
     /// The caller requested a confidence, and a narrower width reached it.
     Confident,
+    /// More width would probably not change the answer, and other jobs need the time.
+    Gain,
 }
 
 /// Why the width ceiling is where it is.
@@ -156,6 +160,7 @@ impl WidthReason {
             WidthReason::Budget => "budget",
             WidthReason::Load => "load",
             WidthReason::Confident => "confident",
+            WidthReason::Gain => "gain",
         }
     }
 }

@@ -51,8 +51,10 @@
 pub mod baselines;
 mod constraints;
 mod decode_times;
+mod exit_plan;
 mod interface;
 mod kind;
+mod levels;
 mod line_fit;
 mod profile;
 mod queue;
@@ -66,6 +68,7 @@ pub use constraints::{
 pub use decode_times::DecodeTimes;
 pub use interface::{Assignment, CeilingReason, Overload, Plan, Policy, QueueView, WidthReason, Workers};
 pub use kind::{NAMES as POLICY_NAMES, PolicyKind, PolicyKindError};
+pub use levels::ExitRule;
 pub use profile::{Measurement, Profile, ProfileError};
 pub use queue::{
     Batch, BatchReport, BatchTrace, Decision, DecodeTask, JobQueue, ModelStatistics, Payload, QueueSettings,

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::levels::{ExitRule, Levels};
 use super::line_fit::{Line, ascending, fit, nanoseconds};
-use crate::engine::Width;
+use crate::engine::{GainTable, Width};
 
 /// What was measured at one width.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,8 @@ pub struct Profile {
     steps: Vec<Step>,
     /// The times of the steps by the correction that holds now.
     costs: Vec<Cost>,
+    /// What policies that set one width or price for all jobs choose between.
+    levels: Levels,
     /// Running average of actual over predicted.
     correction: f64,
     /// When the correction decayed last.
@@ -127,9 +130,26 @@ impl Profile {
         };
         let all = steps.iter().zip(measurements).flat_map(|(step, at)| at.latencies.iter().map(move |l| off(step, l)));
         let worst_fit = all.fold(0.0, f64::max);
-        let mut profile = Profile { steps, costs: Vec::new(), correction: 1.0, decayed: None, batches: 0, worst_fit };
+        let levels = Levels::of_steps(&steps.iter().map(|step| step.width).collect::<Vec<_>>());
+        let mut profile =
+            Profile { steps, costs: Vec::new(), levels, correction: 1.0, decayed: None, batches: 0, worst_fit };
         profile.correct();
         Ok(profile)
+    }
+
+    /// The profile of a model with a gain table: under load each image gets the width that is worth its time.
+    #[must_use]
+    pub fn with_gain(mut self, gain: &GainTable) -> Profile {
+        let time = |step: &Step| (step.width, step.line.setup + step.line.item);
+        self.levels = Levels::of_prices(gain, &self.steps.iter().map(time).collect::<Vec<_>>());
+        self.correct();
+        self
+    }
+
+    /// When images stop at each price between the narrowest and full width for all, by descending price; empty without a gain
+    /// table.
+    pub fn exit_rules(&self) -> impl Iterator<Item = ExitRule> + '_ {
+        (0..self.levels.len()).filter_map(|level| self.exit_rule(level))
     }
 
     /// The widths that may be chosen, ascending; the last is full width.
@@ -212,6 +232,15 @@ impl Profile {
         &self.costs
     }
 
+    pub(super) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// When images stop at a level; `None` if all run at one width.
+    pub(super) fn exit_rule(&self, level: usize) -> Option<ExitRule> {
+        self.levels.exit_rule(level, self.correction)
+    }
+
     /// The narrowest width that may be chosen.
     pub fn narrowest(&self) -> Width {
         self.width(0)
@@ -255,6 +284,7 @@ impl Profile {
         self.costs.clear();
         let corrected = |step: &Step| Cost { setup: times(step.line.setup), item: times(step.line.item) };
         self.costs.extend(self.steps.iter().map(corrected));
+        self.levels.correct(&self.costs);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Measurement, Profile};
-use crate::engine::Width;
+use crate::engine::{GainTable, Outcome, Width};
 
 /// Steps 0.25, 0.5, 0.75 and 1 take 100, 200, 300 and 400 us, accurate to 0.6, 0.7, 0.8 and 0.9.
 pub(super) fn profile() -> Profile {
@@ -22,4 +22,18 @@ pub(super) fn measured([setup, item]: [u64; 2], accuracy: bool) -> Profile {
         accuracy: accuracy.then(|| 0.5 + f64::from(step) / 10.0),
     };
     Profile::new(&(1..=4).map(at).collect::<Vec<_>>()).unwrap()
+}
+
+/// A gain table for these steps: images from easy to hard, the harder the less sure; an image is right from some width on, and
+/// sure a little later.
+pub(super) fn gain() -> GainTable {
+    let widths: Vec<Width> = (1..=4).map(|step| Width::of_channels(step, 4)).collect();
+    let image = |hardness: f32| {
+        let outcome = |step: u8| {
+            let reach = 0.5 + f32::from(step) / 10.0;
+            Outcome { probability: (1.0 - 0.5 * hardness / reach).max(0.3), correct: hardness < reach }
+        };
+        (1..=4).map(outcome).collect()
+    };
+    GainTable::count(&widths, &(0..1000).map(|n| image(n as f32 / 1000.0)).collect::<Vec<_>>())
 }

@@ -1,57 +1,77 @@
-//! A running job that may stop at a narrower width, once it is confident.
+//! A running job that may stop at a narrower width: once it is confident, or where more width is not worth its time.
 //!
 //! Checking on the way costs next to nothing: widening computes nothing twice.
 
 use super::RunningJob;
-use crate::engine::{Metadata, Width, predict};
-use crate::policy::WidthReason;
+use crate::engine::{Metadata, Width, top_probability};
+use crate::policy::{ExitRule, WidthReason};
 
-/// A job, and the widths at which it may exit.
+/// A job, the width that it has or is about to have, and why it stops there.
 #[derive(Debug)]
 pub(super) struct EarlyExit {
     pub(super) running: RunningJob,
-    /// Ascending; the last is the job's planned width.
+    /// The widths at which it may stop without a rule, descending: the last is the next.
     exit_widths: Vec<Width>,
-    /// How many of them were asked for.
-    taken: usize,
-    confident: bool,
+    width: Width,
+    reason: WidthReason,
 }
 
-/// The most widths at which a job with a confidence checks it.
+/// The most widths at which a job with a confidence checks it without a rule.
 const EXITS: usize = 4;
 
 impl EarlyExit {
-    pub(super) fn new(running: RunningJob, grid: &[Width]) -> EarlyExit {
-        let exit_widths = match running.job.payload.confidence {
-            Some(_) => exit_widths(running.from, running.width, grid),
-            None => vec![running.width],
+    /// A job whose first width is to be computed. `rule` is that of its batch.
+    pub(super) fn new(running: RunningJob, grid: &[Width], rule: Option<&ExitRule>) -> EarlyExit {
+        let (from, to) = (running.from, running.width);
+        let mut exit_widths = match (rule, running.job.payload.confidence) {
+            (None, Some(_)) => exit_widths(from, to, grid),
+            (None, None) => vec![to],
+            (Some(rule), _) => vec![rule.start(from).min(to)],
         };
-        EarlyExit { running, exit_widths, taken: 0, confident: false }
+        exit_widths.reverse();
+        let (width, reason) = (exit_widths.pop().unwrap_or(to), running.reason);
+        EarlyExit { running, exit_widths, width, reason }
     }
 
-    /// The next width to compute.
-    pub(super) fn next_width(&mut self) -> Width {
-        self.taken += 1;
-        self.width()
-    }
-
-    /// The width that was asked for last.
+    /// The width that it has, or is about to have.
     pub(super) fn width(&self) -> Width {
-        self.exit_widths.get(self.taken.saturating_sub(1)).copied().unwrap_or(self.running.width)
+        self.width
     }
 
-    /// Whether the job exits with these logits, which are those at [`EarlyExit::width`].
-    pub(super) fn exits(&mut self, logits: &[f32], metadata: &Metadata) -> bool {
-        let top = |width| predict(logits, width, metadata, 1).first().map_or(0.0, |first| first.probability);
-        let below = self.taken < self.exit_widths.len();
-        let bound = self.running.job.payload.confidence;
-        self.confident = below && bound.is_some_and(|bound| top(self.width()) >= bound);
-        self.confident || !below
-    }
-
-    /// Why it has its width.
+    /// Why it stops.
     pub(super) fn reason(&self) -> WidthReason {
-        if self.confident { WidthReason::Confident } else { self.running.reason }
+        self.reason
+    }
+
+    /// The width to run next, or `None` if the job stops with these logits, which are those at [`EarlyExit::width`].
+    pub(super) fn next(&mut self, logits: &[f32], metadata: &Metadata, rule: Option<&ExitRule>) -> Option<Width> {
+        let (to, confidence) = (self.running.width, self.running.job.payload.confidence);
+        if self.width >= to {
+            return None;
+        }
+        let top = top_probability(logits, metadata.temperature_at(self.width));
+        if confidence.is_some_and(|bound| top >= bound) {
+            self.reason = WidthReason::Confident;
+            return None;
+        }
+        let next = match rule {
+            Some(rule) => rule.next(self.width, top).map(|next| next.min(to)),
+            None => self.exit_widths.pop(),
+        };
+        if next.is_none() {
+            self.reason = WidthReason::Gain;
+        }
+        next
+    }
+
+    /// Widens the job.
+    pub(super) fn widen(&mut self, width: Width) {
+        self.width = width;
+    }
+
+    /// Stops the job where it is, for there is no time for more.
+    pub(super) fn stop_in_time(&mut self) {
+        self.reason = WidthReason::Budget;
     }
 }
 

@@ -10,7 +10,7 @@ use super::job::answer_all;
 use super::{Answer, Executor, JobError, RunningJob, Timing};
 use crate::engine::{Model, Pass, Width, predict};
 use crate::image::{Image, ImageError, ImageLimits};
-use crate::policy::{BatchReport, Payload};
+use crate::policy::{BatchReport, ExitRule, Payload};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, Miss, observe};
 
@@ -47,7 +47,7 @@ impl Executor for EngineWorker {
         Ok(Image::decode_for(image, &self.limits, &model.input)?.pixels(&model.input))
     }
 
-    fn run(&mut self, served: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+    fn run(&mut self, served: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
         let (start, mut report) = (Instant::now(), BatchReport::default());
         let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
         let mut exits: Vec<Option<EarlyExit>> = Vec::with_capacity(jobs.len());
@@ -57,7 +57,7 @@ impl Executor for EngineWorker {
                 continue;
             }
             pass.push(&served.input.values(&running.job.payload.pixels));
-            exits.push(Some(EarlyExit::new(running, served.model.grid())));
+            exits.push(Some(EarlyExit::new(running, served.model.grid(), rule)));
         }
         if exits.is_empty() {
             return report;
@@ -66,18 +66,27 @@ impl Executor for EngineWorker {
         let all_widths = exits.iter().flatten().any(|exit| exit.running.job.payload.all_widths);
         while exits.iter().any(Option::is_some) {
             // An item that has its answer keeps its width.
-            let wanted = |(item, exit): (usize, &mut Option<EarlyExit>)| match exit {
-                Some(exit) => exit.next_width(),
+            let wanted = |(item, exit): (usize, &Option<EarlyExit>)| match exit {
+                Some(exit) => exit.width(),
                 None => pass.width(item).unwrap_or(Width::FULL),
             };
-            let widths: Vec<Width> = exits.iter_mut().enumerate().map(wanted).collect();
+            let widths: Vec<Width> = exits.iter().enumerate().map(wanted).collect();
             pass.widen(&widths);
+            let mut next = next_widths(&mut exits, pass, served, rule);
+            if let Some(rule) = rule {
+                stop_in_time(&mut exits, &mut next, rule, Instant::now());
+            }
             let mut answered = Vec::with_capacity(exits.len());
-            for (item, slot) in exits.iter_mut().enumerate() {
-                if let Some(exit) = slot.take_if(|exit| exit.exits(pass.logits(item), served.model.metadata())) {
-                    let (answer, late) = conclude(&self.metrics, served, pass, item, &exit, start);
-                    *(if late { &mut report.late } else { &mut report.on_time }) += 1;
-                    answered.push((exit.running.job, answer));
+            for (item, (slot, next)) in exits.iter_mut().zip(next).enumerate() {
+                match (slot.as_mut(), next) {
+                    (Some(exit), Some(next)) => exit.widen(next),
+                    (Some(_), None) => {
+                        let Some(exit) = slot.take() else { continue };
+                        let (answer, late) = conclude(&self.metrics, served, pass, item, &exit, start);
+                        *(if late { &mut report.late } else { &mut report.on_time }) += 1;
+                        answered.push((exit.running.job, answer));
+                    }
+                    (None, _) => {}
                 }
             }
             answer_all(answered, &self.callers);
@@ -87,6 +96,40 @@ impl Executor for EngineWorker {
             report.widths = (0..pass.len()).filter_map(|item| pass.width(item)).collect();
         }
         report
+    }
+}
+
+/// The width to run each open item at next; `None` if it stops.
+fn next_widths(
+    exits: &mut [Option<EarlyExit>],
+    pass: &Pass,
+    served: &ServedModel,
+    rule: Option<&ExitRule>,
+) -> Vec<Option<Width>> {
+    let next = |(item, exit): (usize, &mut Option<EarlyExit>)| {
+        exit.as_mut()?.next(pass.logits(item), served.model.metadata(), rule)
+    };
+    exits.iter_mut().enumerate().map(next).collect()
+}
+
+/// Stops the items that would be late if all others are widened first: they have an answer already. The earliest deadline is
+/// first.
+fn stop_in_time(exits: &mut [Option<EarlyExit>], next: &mut [Option<Width>], rule: &ExitRule, now: Instant) {
+    let time = |exit: &EarlyExit, next: Width| rule.time(exit.width(), next);
+    let mut end = now;
+    for (exit, next) in exits.iter().zip(next.iter()) {
+        if let (Some(exit), Some(next)) = (exit, next) {
+            end += time(exit, *next);
+        }
+    }
+    for (exit, next) in exits.iter_mut().zip(next.iter_mut()) {
+        if let (Some(exit), Some(width)) = (exit, *next)
+            && end > exit.running.job.constraints.deadline
+        {
+            end -= time(exit, width);
+            exit.stop_in_time();
+            *next = None;
+        }
     }
 }
 
@@ -102,7 +145,7 @@ fn conclude(
     let (job, inference) = (&exit.running.job, start.elapsed());
     let queue = start.saturating_duration_since(job.queued_at).saturating_sub(job.decoding);
     let timing = Timing { queue, decode: job.decoding, inference };
-    measure(metrics, served, exit.width(), &timing);
+    measure(metrics, served, exit, &timing);
     let late = start + inference > job.constraints.deadline;
     if late {
         metrics.deadline_missed(&served.name, Miss::Late);
@@ -110,10 +153,10 @@ fn conclude(
     (answer(pass, item, exit, timing, late), late)
 }
 
-fn measure(metrics: &Metrics, served: &ServedModel, width: Width, timing: &Timing) {
+fn measure(metrics: &Metrics, served: &ServedModel, exit: &EarlyExit, timing: &Timing) {
     let name = served.name.as_str();
     observe(&metrics.queue_duration.with_label_values(&[name]), timing.queue);
-    metrics.image_ran(name, served.model.step(width), timing.inference);
+    metrics.image_ran(name, served.model.step(exit.width()), exit.reason().word(), timing.inference);
 }
 
 /// The empty pass of a model, made where there is none yet.

@@ -99,7 +99,11 @@ impl Sheet<'_> {
             let latencies = self.batches.iter().enumerate().filter_map(at).collect();
             Measurement { width, latencies, accuracy: metadata.accuracy_at(width) }
         };
-        Profile::new(&self.widths.iter().enumerate().map(measurement).collect::<Vec<_>>())
+        let profile = Profile::new(&self.widths.iter().enumerate().map(measurement).collect::<Vec<_>>())?;
+        Ok(match &metadata.gain {
+            Some(gain) => profile.with_gain(gain),
+            None => profile,
+        })
     }
 
     /// The time of a step: nanoseconds for each multiply-add, on the line between its measured neighbours, times its own.

@@ -10,7 +10,7 @@ use super::job::ImageRequest;
 use super::{Clock, Job, JobError, Ticket};
 use crate::engine::Width;
 use crate::policy::{
-    Batch, BatchReport, Decision, DecodeTask, JobQueue, ModelStatistics, Policy, Profile, QueueSettings,
+    Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, ModelStatistics, Policy, Profile, QueueSettings,
     QueueStatistics, Refusal, ShedReason, Task,
 };
 use crate::repository::ServedModel;
@@ -255,16 +255,19 @@ impl Queue {
     }
 
     fn record(&self, task: &Task<ImageRequest>) {
-        let Task::Run(Batch { model, jobs, trace }) = task else { return };
+        let Task::Run(Batch { model, jobs, trace, exits }) = task else { return };
         let (model, reason) = (self.models[*model].name.as_str(), trace.reason.word());
         self.metrics.batches.with_label_values(&[model, reason]).inc();
         self.metrics.width_ceiling.set(trace.ceiling.as_f64());
+        let price = exits.as_ref().map_or(0.0, ExitRule::price);
+        self.metrics.time_price.set(price);
         let waited = |from: Instant| self.clock.now().saturating_duration_since(from).as_micros() as u64;
         debug!(
             model,
             reason,
             size = jobs.len(),
             ceiling = %trace.ceiling,
+            price_per_second = price,
             queue_length = trace.queue_length,
             oldest_wait_us = waited(trace.oldest),
             predicted_us = trace.predicted.as_micros() as u64,

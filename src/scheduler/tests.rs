@@ -8,9 +8,12 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::engine::{Model, Pass, Width, predict};
+use crate::engine::{Model, Pass, Width, predict, top_probability};
 use crate::image::{Image, ImageError, ImageLimits, InputSpec};
-use crate::policy::{BatchReport, QueueSettings, Refusal, RequestOptions, WidthReason};
+use crate::policy::{
+    BatchReport, DeadlineKind, ExitRule, JobConstraints, Measurement, Priority, QueueSettings, Refusal, RequestOptions,
+    Stage, SubmittedJob, WidthReason, Widths,
+};
 use crate::test_onnx::OnnxFile;
 use crate::test_workers::{FAIL, Fragile, Gate, GateStep, Gated};
 
@@ -120,9 +123,9 @@ impl Executor for Niceness {
         self.0.decode(model, image)
     }
 
-    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
         self.tell();
-        self.0.run(model, jobs)
+        self.0.run(model, jobs, rule)
     }
 }
 
@@ -301,6 +304,66 @@ async fn a_caller_who_leaves_a_batch_that_was_taken_is_not_worked_for() {
     }
     let ran = metrics.batch_size.with_label_values(&[&model.name]).get_sample_sum();
     assert_eq!((metrics.jobs_abandoned.get(), ran), (1, 2.0));
+}
+
+/// Half of the images are sure enough at half the width; the others become right at full width, where there is time.
+#[tokio::test]
+async fn at_a_price_images_stop_where_more_width_is_not_worth_its_time() {
+    let (model, half) = (tiny(), "0.5".parse().unwrap());
+    let mut pass = Pass::new(model.model.clone(), 1);
+    let mut logits = |image: &Bytes, width: Width| {
+        pass.clear();
+        pass.push(&Image::decode(image, &ImageLimits::default()).unwrap().input(&model.input));
+        pass.widen(&[width]);
+        pass.logits(0).to_vec()
+    };
+    let images = (0..8).map(|shade| png(shade * 30));
+    let mut images: Vec<(f32, Bytes)> =
+        images.map(|image| (top_probability(&logits(&image, half), 1.0), image)).collect();
+    images.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let edge = images[4].0;
+    let gain = format!(
+        r#"[{{"width":0.5,"edges":[{edge}],"images":[50,50],"correct":[10,50],"wider":[[[50],[50]]]}},
+            {{"width":1,"edges":[],"images":[100],"correct":[100],"wider":[]}}]"#
+    );
+    let time = |ms| vec![(1, Duration::from_millis(ms))];
+    let measurement = |(width, ms)| Measurement { width, latencies: time(ms), accuracy: None };
+    let profile = Profile::new(&[(half, 1), (Width::FULL, 400)].map(measurement)).unwrap();
+    let rule = profile.with_gain(&serde_json::from_str(&gain).unwrap()).exit_rules().next().unwrap();
+
+    let mut worker = EngineWorker::new(8, ImageLimits::default(), metrics(), Handle::current());
+    let running = |((_, image), seconds): (&(f32, Bytes), u64)| {
+        let (SubmittedJob { payload, .. }, ticket) = Job { top_k: 1, ..job(&model, image.clone(), "1") }.submit(0);
+        let now = Instant::now();
+        let constraints = JobConstraints {
+            model: 0,
+            widths: Widths::From { step: 0 },
+            arrived: now,
+            deadline: now + Duration::from_millis(100 + 1000 * seconds),
+            deadline_kind: DeadlineKind::Firm,
+            priority: Priority::Normal,
+            stage: Stage::Decoded,
+        };
+        let mut job = QueuedJob { id: 0, constraints, queued_at: now, decoding: Duration::ZERO, payload };
+        job.payload.pixels = worker.decode(&model, image).unwrap();
+        (RunningJob { job, from: half, width: Width::FULL, reason: WidthReason::Full }, ticket)
+    };
+    // The first deadline is nearer than the end of a run at full width; the earliest deadline is first.
+    let (jobs, tickets): (Vec<_>, Vec<_>) = images.iter().zip([0].into_iter().chain([60; 7])).map(running).unzip();
+    let report = worker.run(&model, jobs, Some(&rule));
+    assert_eq!((report.on_time, report.late), (8, 0));
+    for (index, ticket) in tickets.into_iter().enumerate() {
+        let answer = ticket.answer().await.unwrap();
+        let (sure, image) = &images[index];
+        let expected = match (*sure >= edge, index) {
+            (true, _) => (half, WidthReason::Gain),
+            (false, 0) => (half, WidthReason::Budget),
+            (false, _) => (Width::FULL, WidthReason::Full),
+        };
+        assert_eq!((answer.width, answer.reason), expected, "image {index}");
+        let alone = predict(&logits(image, answer.width), answer.width, model.model.metadata(), 1);
+        assert_eq!(answer.predictions, alone);
+    }
 }
 
 #[tokio::test]

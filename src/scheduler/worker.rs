@@ -15,7 +15,7 @@ use super::run_delay::RunDelay;
 use super::turns::Turns;
 use super::{Clock, JobError, RunningJob};
 use crate::image::ImageError;
-use crate::policy::{Batch, BatchReport, DecodeTask, Task};
+use crate::policy::{Batch, BatchReport, DecodeTask, ExitRule, Task};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, observe};
 
@@ -30,9 +30,9 @@ pub trait Executor: Send {
     /// When the bytes are not an image.
     fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError>;
 
-    /// Runs jobs of one model and replies to each. A job that is dropped without a reply is answered with
+    /// Runs jobs of one model and replies to each. With a rule, each image stops where that says. A job that is dropped without a reply is answered with
     /// [`JobError::WorkerFailed`].
-    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport;
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport;
 }
 
 /// Makes an executor: once for each worker thread, and again after a panic.
@@ -106,8 +106,8 @@ impl Worker {
     /// Runs a batch. The time that others, above all the runtime, took of this core `between` tasks counts as the batch's: plans
     /// predict when answers are ready, not the network's time alone.
     fn run(&self, executor: &mut Box<dyn Executor>, batch: Batch<ImageRequest>, between: Duration) {
-        let (start, Batch { model, jobs, .. }) = (self.clock.now(), batch);
-        match self.survives("a batch", || executor.run(&self.models[model], jobs)) {
+        let (start, Batch { model, jobs, exits, .. }) = (self.clock.now(), batch);
+        match self.survives("a batch", || executor.run(&self.models[model], jobs, exits.as_ref())) {
             Some(report) => self.queue.finished(model, &report, between + self.since(start)),
             // Whatever state the panic left behind is thrown away.
             None => *executor = (self.new_executor)(),

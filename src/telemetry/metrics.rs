@@ -35,7 +35,9 @@ pub struct Metrics {
     pub inference_duration: HistogramVec,
     pub batch_size: HistogramVec,
     pub batches: IntCounterVec,
+    pub width_reasons: IntCounterVec,
     pub width_ceiling: Gauge,
+    pub time_price: Gauge,
     pub profile_correction: GaugeVec,
     pub admission_reserve: Gauge,
     pub deadline_misses: IntCounterVec,
@@ -130,9 +132,18 @@ impl Metrics {
                 "Batches by model and by what limited their width.",
                 &["model", "reason"],
             )?,
+            width_reasons: table.counters(
+                "width_reasons_total",
+                "Images that ran, by model and by what determined their width: a `reason` of the API.",
+                &["model", "reason"],
+            )?,
             width_ceiling: table.share(
                 "width_ceiling",
-                "The widest width that load allowed for the latest batch; unchanged while nothing runs.",
+                "The widest width that load allowed for the latest batch, or the one width that takes as long as its images' different widths; unchanged while nothing runs.",
+            )?,
+            time_price: table.share(
+                "time_price_per_second",
+                "The accuracy that a second of computing had to gain in the latest batch, 1 for all images right; 0 if all images got the same width.",
             )?,
             profile_correction: table.shares(
                 "profile_correction_ratio",
@@ -195,8 +206,10 @@ impl Metrics {
         self.counters.refused();
     }
 
-    /// Records an image that ran in a batch of duration `time`. `step` is the grid step at or above its width.
-    pub fn image_ran(&self, model: &str, step: Width, time: Duration) {
+    /// Records an image that ran in a batch of duration `time`. `step` is the grid step at or above its width, `reason` what
+    /// determined the width.
+    pub fn image_ran(&self, model: &str, step: Width, reason: &str, time: Duration) {
+        self.width_reasons.with_label_values(&[model, reason]).inc();
         observe(&self.inference_duration.with_label_values(&[model, &step.to_string()]), time);
         self.counters.ran(step);
     }

@@ -119,6 +119,12 @@ fn the_accuracies_are_those_of_evaluate_and_say_whose_they_are() {
     let temperatures = json_entry(&path, "anywidth.temperature");
     let widths = |curve: &Value| curve.as_array().unwrap().iter().map(|point| point[0].clone()).collect::<Vec<_>>();
     assert_eq!(widths(&temperatures), widths(&measured));
+    let gain = json_entry(&path, "anywidth.gain");
+    for row in gain.as_array().unwrap() {
+        let sum = |field: &str| row[field].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>();
+        let stated = measured.as_array().unwrap().iter().find(|point| point[0] == row["width"]).unwrap();
+        assert_eq!((sum("images"), sum("correct") as f64 / 5.0), (5, stated[1].as_f64().unwrap()));
+    }
     // Five images say little: nothing becomes certain, or worthless.
     assert!(
         temperatures.as_array().unwrap().iter().all(|t| (0.2..5.0).contains(&t[1].as_f64().unwrap())),

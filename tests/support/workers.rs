@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anywidth::image::ImageError;
-use anywidth::policy::BatchReport;
+use anywidth::policy::{BatchReport, ExitRule};
 use anywidth::repository::ServedModel;
 use anywidth::scheduler::{EngineWorker, Executor, RunningJob};
 
@@ -26,9 +26,9 @@ impl Executor for Fragile {
         if image == FAIL { Ok(vec![]) } else { self.0.decode(model, image) }
     }
 
-    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
         assert!(jobs.iter().all(|running| !running.job.payload.pixels.is_empty()), "asked to fail");
-        self.0.run(model, jobs)
+        self.0.run(model, jobs, rule)
     }
 }
 
@@ -81,8 +81,8 @@ impl Executor for Gated {
         self.inner.decode(model, image)
     }
 
-    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>) -> BatchReport {
+    fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
         self.pass(GateStep::Batch(jobs.len()));
-        self.inner.run(model, jobs)
+        self.inner.run(model, jobs, rule)
     }
 }

@@ -7,6 +7,7 @@ mod export;
 mod finished;
 mod flags;
 mod material;
+mod measure;
 mod method;
 mod photos;
 mod recipe;
@@ -45,6 +46,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Export a trained network as an ONNX file with its card.
     Export(export::Args),
+    /// Measure an exported file again, and update its accuracies, temperatures and gain table.
+    Measure(measure::Args),
     /// Train networks by several methods and write a page that compares them.
     Table(table::Args),
 }
@@ -56,6 +59,7 @@ impl Cli {
             Command::Train(args) => train::run(&args),
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Export(args) => export::run(&args),
+            Command::Measure(args) => measure::run(&args),
             Command::Table(args) => table::run(&args),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use anywidth::engine::{Evaluation, Model, Width};
+use anywidth::engine::{Evaluation, GainTable, Model, Width};
 use anywidth::image::Preprocessing;
 use tch::Tensor;
 
@@ -12,7 +12,7 @@ use exporter::data::Images;
 use exporter::data::arrival::{MEASURED, as_sent, invert, sent};
 use exporter::evaluate::{
     EarlyExit, THRESHOLDS, accuracies, accuracies_of, all_logits, area_under_curve, calibration_errors, early_exits,
-    predictions, temperatures,
+    gain_table, predictions, temperatures,
 };
 use exporter::file::write_whole;
 use exporter::model::{Mode, Network};
@@ -48,6 +48,8 @@ pub(super) fn ship(
     let sent = as_sent(&measures.validation, &recipe.augmentation, recipe.seed);
     let (logits, labels) = all_logits(network, &sent, Mode::EVALUATION);
     let (validation, temperature) = (accuracies_of(&logits, &labels), temperatures(&logits, &labels));
+    let widths = network.widths();
+    let gain = |counted: &[Width]| gain_table(&logits, &labels, (&widths, &temperature), counted);
     let images = measures.test()?;
     let arrivals = arrivals(network, &images, recipe.augmentation.inverted > 0.0);
     let (logits, labels) = all_logits(network, &images, Mode::EVALUATION);
@@ -61,16 +63,20 @@ pub(super) fn ship(
         command: command(run),
     });
 
-    let metadata = Metadata {
+    let mut metadata = Metadata {
         labels: recipe.dataset.labels(),
         accuracy: Metadata::by_width(&validation),
         temperature: Metadata::by_width(&temperature),
+        gain: None,
         evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
         preprocessing: Preprocessing::for_training(),
         training: Some(Training { recipe: recipe.clone(), epochs_done, exporter_version: env!("CARGO_PKG_VERSION") }),
     };
     let bytes = onnx::model(network, &metadata);
     let served = Model::from_onnx(&bytes).context("the engine refuses this network")?;
+    // Only the engine knows the steps between which a server chooses.
+    metadata.gain = Some(gain(&GainTable::widths_of(served.grid())));
+    let bytes = onnx::model(network, &metadata);
     let exits = exits(&logits, &labels, &temperature, &served);
     let (commit, command) = (target.commit(), command(run));
     // The card describes either the teacher or, if the teacher is the dense network, its training.
@@ -173,6 +179,7 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, destination: &Destinat
             labels: recipe.dataset.labels(),
             accuracy: vec![(Width::FULL, accuracies_of(&logits, &labels)[0])],
             temperature: vec![(Width::FULL, temperatures(&logits, &labels)[0])],
+            gain: None,
             evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
             preprocessing: Preprocessing::for_training(),
             training: None,

@@ -104,6 +104,11 @@ impl Exported {
         Ok(Exported { graph, labels, recipe, origin })
     }
 
+    /// How the file's network was trained.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
     /// The description of the file in a recipe.
     pub fn origin(&self) -> &Origin {
         &self.origin

@@ -1,6 +1,6 @@
 //! The file's metadata, as JSON strings; the server validates all of it.
 
-use anywidth::engine::{Evaluation, Width};
+use anywidth::engine::{Evaluation, GainTable, Width};
 use anywidth::image::Preprocessing;
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ pub struct Metadata {
     pub accuracy: Vec<(Width, f64)>,
     /// Calibration temperature (divisor of the logits) at the same widths.
     pub temperature: Vec<(Width, f64)>,
+    /// Which images a wider width helps, at these temperatures; none for a network of one width.
+    pub gain: Option<GainTable>,
     /// The images of these measurements.
     pub evaluation: Evaluation,
     /// Preprocessing of the network's input.
@@ -58,21 +60,29 @@ impl Metadata {
     }
 
     pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
-        let mut entries = vec![
-            ("anywidth.format", FORMAT.to_owned()),
-            (LABELS, json(&self.labels)),
-            ("anywidth.accuracy", json(&self.accuracy)),
-            ("anywidth.temperature", json(&self.temperature)),
-            ("anywidth.evaluation", json(&self.evaluation)),
-            ("anywidth.preprocessing", json(&self.preprocessing)),
-        ];
+        let mut entries = vec![("anywidth.format", FORMAT.to_owned()), (LABELS, json(&self.labels))];
+        entries.extend(measured(&self.accuracy, &self.temperature, self.gain.as_ref(), &self.evaluation));
+        entries.push(("anywidth.preprocessing", json(&self.preprocessing)));
         entries.extend(self.training.as_ref().map(|training| (TRAINING, json(training))));
         entries
     }
 }
 
+/// The entries that are measured.
+pub(super) fn measured(
+    accuracy: &[(Width, f64)],
+    temperature: &[(Width, f64)],
+    gain: Option<&GainTable>,
+    evaluation: &Evaluation,
+) -> Vec<(&'static str, String)> {
+    let mut entries = vec![("anywidth.accuracy", json(&accuracy)), ("anywidth.temperature", json(&temperature))];
+    entries.extend(gain.map(|gain| ("anywidth.gain", json(gain))));
+    entries.push(("anywidth.evaluation", json(evaluation)));
+    entries
+}
+
 /// Rounds to six places, beyond the precision of any of these numbers.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 

@@ -7,10 +7,12 @@ mod exported;
 mod graph;
 mod metadata;
 
+use anywidth::engine::{Evaluation, GainTable, Width};
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 use crate::model::Network;
+use metadata::{measured, rounded};
 
 pub use exported::{Exported, Head, ReadError};
 pub use metadata::{Metadata, Training};
@@ -33,4 +35,27 @@ pub fn model(network: &Network, metadata: &Metadata) -> Vec<u8> {
         ..ModelProto::default()
     };
     model.encode_to_vec()
+}
+
+/// A file of this program with other measurements of its validation split: the accuracy and temperature at each of `widths`,
+/// and the gain table, from so many images.
+///
+/// # Errors
+/// When `bytes` are not an ONNX file.
+pub fn remeasured(
+    bytes: &[u8],
+    (widths, accuracy, temperature): (&[Width], &[f64], &[f64]),
+    gain: &GainTable,
+    images: u64,
+) -> Result<Vec<u8>, prost::DecodeError> {
+    let mut model = ModelProto::decode(bytes)?;
+    let curve = |values: &[f64]| widths.iter().copied().zip(values.iter().copied().map(rounded)).collect::<Vec<_>>();
+    let evaluation = Evaluation { split: "validation".into(), images };
+    for (key, value) in measured(&curve(accuracy), &curve(temperature), Some(gain), &evaluation) {
+        match model.metadata_props.iter_mut().find(|entry| entry.key == key) {
+            Some(entry) => entry.value = value,
+            None => model.metadata_props.push(StringStringEntryProto { key: key.into(), value }),
+        }
+    }
+    Ok(model.encode_to_vec())
 }

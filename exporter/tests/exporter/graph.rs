@@ -134,6 +134,7 @@ fn metadata() -> Metadata {
         labels: ["a", "b", "c", "d"].map(String::from).into(),
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
+        gain: None,
         evaluation: Evaluation { split: "validation".into(), images: 2000 },
         preprocessing: Preprocessing::default(),
         training: None,

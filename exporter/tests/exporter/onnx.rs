@@ -91,6 +91,7 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
         labels: ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(String::from).into(),
         accuracy: widths.clone(),
         temperature: widths,
+        gain: None,
         evaluation: Evaluation { split: "validation".into(), images: 2000 },
         preprocessing: Preprocessing::default(),
         training: None,

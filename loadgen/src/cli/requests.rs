@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use anywidth::engine::{Width, WidthError};
-use bytes::Bytes;
 use clap::Args;
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::images;
+use crate::images::{self, Image};
 use crate::mix::{Mix, MixError};
 use crate::units::{Time, Units, UnitsError};
 use crate::workload::Workload;
@@ -51,6 +50,11 @@ pub(super) struct RequestFlags {
     /// samples]
     #[arg(long, value_name = "FILE|FOLDER")]
     image: Vec<PathBuf>,
+
+    /// Folder of labelled images to send, one folder per class named as the model's label ('_' for a '/' in it), in random order;
+    /// the report then has the share of right answers
+    #[arg(long, value_name = "FOLDER", conflicts_with = "image")]
+    labelled: Option<PathBuf>,
 }
 
 /// Maximum length of a query: far more than the server's parameters need.
@@ -87,10 +91,12 @@ impl RequestFlags {
         self.header.iter().cloned().collect()
     }
 
-    pub(super) fn images(&self) -> anyhow::Result<Vec<Bytes>> {
-        match &self.image[..] {
-            [] => Ok(images::samples()),
-            paths => Ok(images::load(paths)?),
+    /// The images to send; `seed` orders labelled ones.
+    pub(super) fn images(&self, seed: u64) -> anyhow::Result<Vec<Image>> {
+        match (&self.labelled, &self.image[..]) {
+            (Some(folder), _) => Ok(images::labelled(folder, seed)?),
+            (None, []) => Ok(images::samples()),
+            (None, paths) => Ok(images::load(paths)?),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use bytes::Bytes;
 use clap::Args;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
@@ -16,6 +15,7 @@ use super::requests::RequestFlags;
 use super::schedule::{Schedule, ScheduleFlags};
 use super::server;
 use crate::busy::Busy;
+use crate::images::Image;
 use crate::record::{Recorded, Recorder};
 use crate::report::summary;
 use crate::results::{FORMAT, Results, Setup};
@@ -98,7 +98,7 @@ struct Ready {
     schedule: Schedule,
     workload: Workload,
     kinds: Vec<RequestKind>,
-    images: Vec<Bytes>,
+    images: Vec<Image>,
     interval: Duration,
     target: Target,
 }
@@ -126,7 +126,7 @@ impl Arguments {
         let schedule = self.schedule.read(units.as_ref()).map_err(Failure::Usage)?;
         let interval = self.output.interval(schedule.length).map_err(Failure::Usage)?;
         let workload = self.requests.workload(units.as_ref()).map_err(Failure::Usage)?;
-        let images = self.requests.images().map_err(Failure::Usage)?;
+        let images = self.requests.images(self.schedule.seed).map_err(Failure::Usage)?;
         let target = Target::find(&self.url, self.limits.allow_remote)?;
         Ok(Ready { units, kinds: workload.kinds(), schedule, workload, images, interval, target })
     }

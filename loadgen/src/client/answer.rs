@@ -29,6 +29,17 @@ struct Reason {
     reason: String,
 }
 
+/// The classes in the body of an answer, the most probable first.
+#[derive(Deserialize)]
+struct Predictions {
+    predictions: Vec<Prediction>,
+}
+
+#[derive(Deserialize)]
+struct Prediction {
+    label: String,
+}
+
 /// Maximum length of a reason that is kept.
 const MAX_REASON_CHARS: usize = 40;
 
@@ -39,6 +50,12 @@ impl Answer {
             Limited::new(body, most_bytes).collect().await.map_err(|error| client_error(error.as_ref(), most_bytes))?;
         let width = parts.headers.get("x-width").and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer { status: parts.status, width, body: body.to_bytes() })
+    }
+
+    /// The label of the most probable class, if the body is JSON and has one.
+    pub fn label(&self) -> Option<String> {
+        let Predictions { predictions } = serde_json::from_slice(&self.body).ok()?;
+        predictions.into_iter().next().map(|first| first.label)
     }
 
     /// The reason or error code, if the body is JSON and has one.
@@ -59,8 +76,12 @@ fn client_error(error: &(dyn Error + 'static), most_bytes: usize) -> ClientError
 mod tests {
     use super::*;
 
+    fn answer(body: &'static str) -> Answer {
+        Answer { status: StatusCode::OK, width: None, body: Bytes::from_static(body.as_bytes()) }
+    }
+
     fn reason(body: &'static str) -> Option<String> {
-        Answer { status: StatusCode::OK, width: None, body: Bytes::from_static(body.as_bytes()) }.reason()
+        answer(body).reason()
     }
 
     #[test]
@@ -70,9 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn the_label_is_that_of_the_first_class() {
+        let label = |body: &'static str| answer(body).label();
+        let body = r#"{"predictions":[{"label":"frog","probability":0.5},{"label":"cat","probability":0.1}]}"#;
+        assert_eq!(label(body).as_deref(), Some("frog"));
+        assert_eq!(label(r#"{"predictions":[]}"#), None);
+    }
+
+    #[test]
     fn what_is_something_else_says_nothing() {
         for body in ["", "busy", "{}", r#"{"reason":3}"#, "[1]"] {
-            assert_eq!(reason(body), None, "{body}");
+            assert_eq!((reason(body), answer(body).label()), (None, None), "{body}");
         }
     }
 }

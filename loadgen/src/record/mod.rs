@@ -53,6 +53,8 @@ pub enum Outcome {
         width: Option<Width>,
         /// The server's reason for the width.
         reason: Option<String>,
+        /// Whether its most probable class is the image's, if that is known.
+        correct: Option<bool>,
     },
     /// A refusal: its status and the server's error code.
     Refused(String),
@@ -93,6 +95,8 @@ struct Bin {
     widths: Sum,
     /// Accuracies of the answers on time, by their widths.
     accuracy: Sum,
+    /// Of the answers on time to labelled images, 1 for those that are right.
+    correct: Sum,
 }
 
 /// The totals of a recorder, for [`Results`](crate::results::Results).
@@ -135,7 +139,7 @@ impl Recorder {
         let on_time = attempt.verdict() == Verdict::OnTime;
         let Attempt::Sent { latency, outcome, .. } = attempt else { return };
         match outcome {
-            Outcome::Answered { width, reason } => {
+            Outcome::Answered { width, reason, .. } => {
                 reason.into_iter().for_each(|word| self.reasons.count(word));
                 if let Some(width) = width {
                     let (answers, in_time) = self.widths.entry(width).or_default();
@@ -177,7 +181,7 @@ impl Recorder {
     }
 
     fn totals(&self, duration: Duration) -> Totals {
-        let Bin { counts, latency, lateness, widths, accuracy } = &self.all;
+        let Bin { counts, latency, lateness, widths, accuracy, correct } = &self.all;
         let of_all = |sum: f64| (counts.offered > 0).then(|| round(sum / counts.offered as f64));
         // One answer of unknown accuracy makes the mean unknown.
         let is_known = accuracy.count == counts.on_time && !self.accuracy.is_empty();
@@ -188,6 +192,8 @@ impl Recorder {
             mean_width: widths.mean(),
             mean_accuracy: accuracy.mean().filter(|_| is_known),
             effective_accuracy: of_all(accuracy.total).filter(|_| is_known),
+            labelled_accuracy: correct.mean(),
+            labelled_effective_accuracy: of_all(correct.total).filter(|_| correct.count > 0),
             latency_ms: latency.percentiles(),
             refusal_ms: self.refusals.percentiles(),
             lateness_ms: lateness.percentiles(),
@@ -197,8 +203,8 @@ impl Recorder {
 
 impl Bin {
     fn new(times: fn() -> Times) -> Bin {
-        let (widths, accuracy) = (Sum::default(), Sum::default());
-        Bin { counts: Counts::default(), latency: times(), lateness: times(), widths, accuracy }
+        let [widths, accuracy, correct] = [Sum::default(); 3];
+        Bin { counts: Counts::default(), latency: times(), lateness: times(), widths, accuracy, correct }
     }
 
     fn add(&mut self, attempt: &Attempt, accuracy: &Accuracy) {
@@ -207,11 +213,13 @@ impl Bin {
         *verdict.of(&mut self.counts) += 1;
         let Attempt::Sent { lateness, latency, outcome, .. } = attempt else { return };
         self.lateness.add(*lateness);
-        let Outcome::Answered { width, .. } = outcome else { return };
+        let Outcome::Answered { width, correct, .. } = outcome else { return };
         self.latency.add(*latency);
         width.inspect(|width| self.widths.add(width.as_f64()));
         let worth = width.and_then(|width| accuracy.at(width)).filter(|_| verdict == Verdict::OnTime);
         worth.inspect(|&worth| self.accuracy.add(worth));
+        let correct = correct.filter(|_| verdict == Verdict::OnTime);
+        correct.inspect(|&correct| self.correct.add(f64::from(correct)));
     }
 }
 

@@ -16,7 +16,8 @@ fn accuracy() -> Accuracy {
 fn record() -> impl Strategy<Value = Record> {
     let width = prop_oneof![Just(0.5), Just(1.0)].prop_map(|width: f64| Width::try_from(width).ok());
     let outcome = prop_oneof![
-        4 => width.prop_map(|width| Outcome::Answered { width, reason: Some("load".to_owned()) }),
+        4 => (width, any::<Option<bool>>())
+            .prop_map(|(width, correct)| Outcome::Answered { width, reason: Some("load".to_owned()), correct }),
         1 => Just(Outcome::Refused("503 queue_full".to_owned())),
         1 => Just(Outcome::Failed("the connection ended early".to_owned())),
     ];
@@ -79,6 +80,17 @@ proptest! {
         prop_assert!(close(*effective_accuracy, worth / offered as f64));
         prop_assert_eq!(mean_accuracy.is_some(), on_time > 0);
         prop_assert!(mean_accuracy.is_none() || close(*mean_accuracy, worth / on_time as f64));
+        let labelled: Vec<bool> = records.iter().filter(|record| answer(record).is_some_and(|(on_time, ..)| on_time))
+            .filter_map(|record| match &record.attempt {
+                Attempt::Sent { outcome: Outcome::Answered { correct, .. }, .. } => *correct,
+                _ => None,
+            })
+            .collect();
+        let right = labelled.iter().filter(|&&correct| correct).count() as f64;
+        let Totals { labelled_accuracy, labelled_effective_accuracy, .. } = recorded.totals;
+        prop_assert_eq!(labelled_accuracy.is_some(), !labelled.is_empty());
+        prop_assert!(labelled.is_empty() || close(labelled_accuracy, right / labelled.len() as f64));
+        prop_assert!(labelled.is_empty() || close(labelled_effective_accuracy, right / offered as f64));
         let widths: Vec<_> = records.iter().filter_map(answer).map(|(_, width, _)| width).collect();
         prop_assert!(widths.is_empty() || close(*mean_width, widths.iter().sum::<f64>() / widths.len() as f64));
 
@@ -125,7 +137,7 @@ fn what_an_answer_is_worth_is_not_guessed() {
             lateness: Duration::ZERO,
             latency: Duration::ZERO,
             deadline: None,
-            outcome: Outcome::Answered { width, reason: None },
+            outcome: Outcome::Answered { width, reason: None, correct: None },
         },
     };
     let one_without_a_width = recorded(&[answered(Width::try_from(1.0).ok()), answered(None)]).totals;

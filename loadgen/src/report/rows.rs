@@ -22,8 +22,7 @@ pub(crate) enum Unit {
 }
 
 /// The note on the source of accuracies.
-pub(crate) const OF_THE_MODEL: &str =
-    "Accuracies are the model's own figures for its widths, not measured on the images sent.";
+pub(crate) const OF_THE_MODEL: &str = "Accuracies are the model's own figures for its widths, not measured on the images sent; those by labels are measured.";
 
 /// A percentile of a distribution.
 type Time = fn(&Percentiles) -> f64;
@@ -42,6 +41,8 @@ pub(crate) fn rows(run: &Results) -> Vec<Row> {
         share("SLO attainment", totals.attainment),
         share("mean accuracy, on time", totals.mean_accuracy),
         share("effective accuracy", totals.effective_accuracy),
+        share("accuracy by labels, on time", totals.labelled_accuracy),
+        share("effective accuracy by labels", totals.labelled_effective_accuracy),
         row("mean width", Unit::Number, totals.mean_width),
         requests("offered", counts.offered),
         requests("on time", counts.on_time),

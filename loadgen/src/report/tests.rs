@@ -53,6 +53,8 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
             mean_width: (count > 1).then_some(0.5),
             mean_accuracy: (count > 1).then_some(0.75),
             effective_accuracy: (count > 0).then_some(0.375),
+            labelled_accuracy: (count > 1).then_some(0.8),
+            labelled_effective_accuracy: (count > 0).then_some(0.4),
             latency_ms: (count > 1).then_some(times),
             refusal_ms: None,
             lateness_ms: Some(times),

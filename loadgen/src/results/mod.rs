@@ -101,6 +101,12 @@ pub struct Totals {
     pub mean_accuracy: Option<f64>,
     /// Mean accuracy over all requests; one not answered on time counts as wrong.
     pub effective_accuracy: Option<f64>,
+    /// The share of the answers on time that is right, if the images are labelled.
+    #[serde(default)]
+    pub labelled_accuracy: Option<f64>,
+    /// The share of all requests that is answered on time and right, if the images are labelled.
+    #[serde(default)]
+    pub labelled_effective_accuracy: Option<f64>,
     /// From the scheduled time to the end of the answer.
     pub latency_ms: Option<Percentiles>,
     /// From the scheduled time to the end of the refusal.

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hyper::header::HeaderMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -20,6 +19,7 @@ use sampler::Sampler;
 use stage::Stage;
 
 use crate::client::Client;
+use crate::images::Image;
 use crate::pace::pace;
 use crate::record::{Attempt, Record, Recorder};
 use crate::results::{Counts, Sample};
@@ -36,7 +36,7 @@ pub struct RunSettings {
     /// Headers of every request.
     pub headers: HeaderMap,
     /// Request bodies; a plan refers to them by index.
-    pub images: Vec<Bytes>,
+    pub images: Vec<Image>,
     /// Maximum number of outstanding requests; requests due beyond it are not sent.
     pub max_outstanding: usize,
     /// Maximum time to wait for an answer.

@@ -32,11 +32,11 @@ impl Stage {
         let (kind, image) = (&kinds[planned.kind], &images[planned.image]);
         let due = self.start + planned.at;
         let sent_at = Cell::new(Instant::now());
-        let ask = self.client.ask(Method::POST, kind.uri.clone(), image.clone(), MAX_ANSWER_BYTES, &sent_at);
+        let ask = self.client.ask(Method::POST, kind.uri.clone(), image.bytes.clone(), MAX_ANSWER_BYTES, &sent_at);
         let mut is_cut = self.is_cut.clone();
         let outcome = tokio::select! {
             answer = timeout(*longest, ask) => match answer {
-                Ok(answer) => outcome(answer, kind),
+                Ok(answer) => outcome(answer, kind, image.label.as_deref()),
                 Err(_) => Outcome::Failed(format!("no answer within {longest:?}")),
             },
             _ = is_cut.wait_for(|&is_cut| is_cut) => Outcome::Failed("not waited for".to_owned()),
@@ -46,14 +46,16 @@ impl Stage {
     }
 }
 
-fn outcome(answer: Result<Answer, ClientError>, kind: &RequestKind) -> Outcome {
+fn outcome(answer: Result<Answer, ClientError>, kind: &RequestKind, label: Option<&str>) -> Outcome {
     let answer = match answer {
         Ok(answer) => answer,
         Err(broken) => return Outcome::Failed(broken.to_string()),
     };
     let status = answer.status;
     if status.is_success() {
-        return Outcome::Answered { width: answer.width.or(kind.width), reason: answer.reason() };
+        // A folder cannot have a slash in its name.
+        let correct = label.map(|label| answer.label().is_some_and(|first| first.replace('/', "_") == label));
+        return Outcome::Answered { width: answer.width.or(kind.width), reason: answer.reason(), correct };
     }
     let reason =
         answer.reason().map_or_else(|| status.as_u16().to_string(), |reason| format!("{} {reason}", status.as_u16()));

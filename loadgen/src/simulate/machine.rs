@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anywidth::engine::Width;
 use anywidth::policy::{
-    Batch, BatchReport, Decision, DecodeTask, JobQueue, Payload, Policy, Priority, Profile, QueueSettings,
+    Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, Payload, Policy, Priority, Profile, QueueSettings,
     RequestOptions, RunningJob, SubmittedJob, Task,
 };
 
@@ -85,14 +85,13 @@ impl Payload for Request {
 #[derive(Debug)]
 enum Work {
     /// The image that is being decoded since `start`, and those after it.
-    Decode {
-        start: Instant,
-        task: DecodeTask<usize>,
-        next: VecDeque<DecodeTask<usize>>,
-    },
+    Decode { start: Instant, task: DecodeTask<usize>, next: VecDeque<DecodeTask<usize>> },
+    /// A batch whose jobs have the widths that they stop at.
     Run {
         start: Instant,
         batch: Batch<Request>,
+        /// How often the answer of each job is right: 0 or 1, or the accuracy of its width.
+        accuracies: Vec<f64>,
     },
 }
 
@@ -189,8 +188,8 @@ impl Machine<'_> {
             let Some((ends, _, worker)) = first.filter(|first| now.is_none_or(|now| first.0 <= now)) else { return };
             match self.workers[worker].take() {
                 Some((_, Work::Decode { start, task, next })) => self.decoded(worker, start, &task, next, ends),
-                Some((_, Work::Run { start, batch })) => {
-                    self.answer(batch, start, ends);
+                Some((_, Work::Run { start, batch, accuracies })) => {
+                    self.answer(batch, &accuracies, start, ends);
                     self.ask(worker, ends);
                 }
                 None => return,
@@ -217,11 +216,10 @@ impl Machine<'_> {
         }
     }
 
-    fn answer(&mut self, batch: Batch<Request>, start: Instant, now: Instant) {
+    fn answer(&mut self, batch: Batch<Request>, accuracies: &[f64], start: Instant, now: Instant) {
         let mut report = BatchReport::default();
-        for RunningJob { job, width, .. } in batch.jobs {
+        for (RunningJob { job, width, .. }, &accuracy) in batch.jobs.into_iter().zip(accuracies) {
             let (number, arrived) = (job.payload.0, job.constraints.arrived);
-            let accuracy = self.profile.accuracy(width).unwrap_or_default();
             let late = now > arrived + self.scenario.budget(number);
             self.score.count(&Outcome::Answered { late, width, accuracy });
             self.latencies.push(now - arrived);
@@ -271,7 +269,9 @@ impl Machine<'_> {
                     self.decode(worker, task, next, now);
                 }
             }
-            Task::Run(batch) => {
+            Task::Run(mut batch) => {
+                let exits = batch.exits.clone();
+                let accuracies = batch.jobs.iter_mut().map(|running| self.run(running, exits.as_ref())).collect();
                 let jobs: Vec<_> = batch.jobs.iter().map(|running| (running.job.payload.0, running.width)).collect();
                 let widths: Vec<Width> = jobs.iter().map(|job| job.1).collect();
                 let widest = widths.iter().copied().max();
@@ -281,9 +281,18 @@ impl Machine<'_> {
                 self.widest = widest;
                 self.tell(now, &Event::Run(jobs));
                 let time = self.sampler.batch(self.measured, &widths);
-                self.workers[worker] = Some((now + time, Work::Run { start: now, batch }));
+                self.workers[worker] = Some((now + time, Work::Run { start: now, batch, accuracies }));
             }
         }
+    }
+
+    /// Sets the width at which a job stops, and returns how often its answer is right. All jobs of a batch are answered at its
+    /// end, those that stop early as well.
+    fn run(&mut self, running: &mut RunningJob<Request>, rule: Option<&ExitRule>) -> f64 {
+        let image = (self.scenario.seed, running.job.payload.0);
+        let (width, accuracy) = self.measured.answer(self.profile, image, rule, (running.from, running.width));
+        running.width = width;
+        accuracy
     }
 
     fn decode(&mut self, worker: usize, task: DecodeTask<usize>, next: VecDeque<DecodeTask<usize>>, now: Instant) {

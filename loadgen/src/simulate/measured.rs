@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anywidth::engine::Width;
-use anywidth::policy::{Measurement, Profile, ProfileError};
+use anywidth::engine::{GainTable, Width};
+use anywidth::policy::{ExitRule, Measurement, Profile, ProfileError};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Recording;
 use crate::profile::{self, Profile as Served, ProfileStep};
 
 /// What was measured of one model.
@@ -20,6 +21,13 @@ pub struct Measured {
     pub decode_us: f64,
     /// The widths, ascending, the last of them 1.
     pub steps: Vec<MeasuredStep>,
+    /// Which images a wider width helps, if the model says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<GainTable>,
+    /// What it answers to labelled images, if that is recorded. Without, answers have the accuracies of their widths, and no image
+    /// stops early.
+    #[serde(skip)]
+    pub recording: Option<Recording>,
 }
 
 /// What was measured at one width.
@@ -51,6 +59,9 @@ pub enum MeasuredError {
     /// A server's answer without the model.
     #[error(transparent)]
     Served(#[from] profile::ProfileError),
+    /// Not a recording of answers.
+    #[error("not a recording: {0}")]
+    Recording(&'static str),
     /// A server does not know how often the model is right.
     #[error("the server does not know the accuracy of model {model:?} at width {width}: no policy can be judged by it")]
     NoAccuracy {
@@ -85,12 +96,25 @@ struct Either {
 }
 
 impl Measured {
-    /// The shipped CIFAR-10 model as a server measured it, on one core of an AMD EPYC with AVX-512 (Zen 5).
+    /// The shipped CIFAR-10 model as a server measured it, on one core of an AMD EPYC with AVX-512 (Zen 5), with its gain
+    /// table, and with its answers to 2,000 test images.
     ///
     /// # Errors
     /// Never, as the tests show.
     pub fn cifar10() -> Result<Measured, MeasuredError> {
-        Measured::read(include_str!("cifar10.json"), None)
+        let gain = serde_json::from_str(include_str!("cifar10_gain.json"))?;
+        let recording = Recording::read(include_str!("cifar10_recording.json"))?;
+        Ok(Measured {
+            gain: Some(gain),
+            recording: Some(recording),
+            ..Measured::read(include_str!("cifar10.json"), None)?
+        })
+    }
+
+    /// The same model without a gain table, whose images all get one width.
+    #[must_use]
+    pub fn without_gain(self) -> Measured {
+        Measured { gain: None, ..self }
     }
 
     /// Reads and checks a measured profile, or what a server's `/profile` answers: of that the model of this name, or the
@@ -119,7 +143,7 @@ impl Measured {
         };
         let steps = steps.into_iter().map(step).collect::<Result<_, MeasuredError>>()?;
         let name = format!("{name}, version {version}, as a server measured it");
-        Ok(Measured { name, decode_us: decode_us.unwrap_or(0.0), steps })
+        Ok(Measured { name, decode_us: decode_us.unwrap_or(0.0), steps, gain: None, recording: None })
     }
 
     fn check(&self) -> Result<(), MeasuredError> {
@@ -155,7 +179,25 @@ impl Measured {
             Ok(Measurement { width, latencies: latencies.collect(), accuracy: Some(step.accuracy) })
         };
         let measurements = self.steps.iter().map(measurement).collect::<Result<Vec<_>, MeasuredError>>()?;
-        Ok(Profile::new(&measurements)?)
+        let profile = Profile::new(&measurements)?;
+        Ok(match (&self.gain, &self.recording) {
+            (Some(gain), Some(_)) => profile.with_gain(gain),
+            _ => profile,
+        })
+    }
+
+    /// Where the image of a request stops, and how often its answer is right there: 0 or 1 if that is recorded, else the accuracy
+    /// of the width in `profile`. `seed` and `request` choose the image.
+    pub fn answer(
+        &self,
+        profile: &Profile,
+        image: (u64, usize),
+        rule: Option<&ExitRule>,
+        (from, to): (Width, Width),
+    ) -> (Width, f64) {
+        let recorded = self.recording.as_ref().map(|recording| recording.stop(image, rule, (from, to)));
+        let (width, correct) = recorded.unwrap_or((to, None));
+        (width, correct.map_or_else(|| profile.accuracy(width).unwrap_or_default(), f64::from))
     }
 
     /// The mean time to decode an image.
@@ -236,7 +278,7 @@ mod tests {
         let step =
             |width, accuracy, one, sixteen| MeasuredStep { width, accuracy, latency_us: vec![(1, one), (16, sixteen)] };
         let steps = vec![step(0.25, 0.8, 60.0, 900.0), step(1.0, 0.9, 640.0, 9900.0)];
-        assert_eq!(measured, Measured { name, decode_us: 60.0, steps });
+        assert_eq!(measured, Measured { name, decode_us: 60.0, steps, gain: None, recording: None });
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod machine;
 mod measured;
 mod noise;
+mod recording;
 mod score;
 mod suite;
 #[cfg(test)]
@@ -16,5 +17,6 @@ mod tests;
 pub use machine::{Event, Player, Scenario, run};
 pub use measured::{Measured, MeasuredError};
 pub use noise::NoiseModel;
+pub use recording::Recording;
 pub use score::Score;
 pub use suite::{Case, CompareError, Contender, SETTINGS, cases, compare, contenders, table};

@@ -17,7 +17,7 @@ pub struct Score {
     pub late: u64,
     /// Of them, answered in time.
     pub on_time: u64,
-    /// Sum of the expected accuracies of those answered in time.
+    /// Of those answered in time, the number that is right, or expected to be.
     pub accuracy_sum: f64,
     /// Sum of the widths of those answered in time.
     pub width_sum: f64,

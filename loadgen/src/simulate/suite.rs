@@ -37,6 +37,8 @@ pub struct Contender {
     kind: Option<PolicyKind>,
     /// Whether batches correct the profile.
     corrects: bool,
+    /// Whether images get different widths by the gain table, if there is one.
+    gain: bool,
 }
 
 /// The settings of a server with one worker and defaults otherwise.
@@ -124,17 +126,18 @@ impl Contender {
 
 /// All contenders.
 pub fn contenders() -> Vec<Contender> {
-    let named = |name, kind| Contender { name, kind: Some(kind), corrects: true };
+    let named = |name, kind| Contender { name, kind: Some(kind), corrects: true, gain: true };
     let fixed =
         |name, millionths| named(name, PolicyKind::Fixed(Width::from_millionths(millionths).unwrap_or(Width::FULL)));
     vec![
         named("widest fit", PolicyKind::WidestFit),
+        Contender { gain: false, ..named("widest fit, one width for all", PolicyKind::WidestFit) },
         Contender { corrects: false, ..named("widest fit, uncorrected", PolicyKind::WidestFit) },
         fixed("fixed at 1", 1_000_000),
         fixed("fixed at 0.75", 750_000),
         fixed("fixed at 0.5", 500_000),
         fixed("fixed at 0.25", 250_000),
-        Contender { name: "SlackFit", kind: None, corrects: false },
+        Contender { name: "SlackFit", kind: None, corrects: false, gain: false },
         named("SlackFit, margin and shedding", PolicyKind::SlackFit),
         named("MaxAcc, margin and shedding", PolicyKind::MaxAccuracy),
         named("MaxBatch, margin and shedding", PolicyKind::MaxBatch),
@@ -152,12 +155,13 @@ pub fn compare(
     contenders: &[Contender],
     seeds: &[u64],
 ) -> Result<Vec<(&'static str, Score)>, CompareError> {
-    let profile = measured.profile()?;
+    let (profile, plain) = (measured.profile()?, measured.clone().without_gain().profile()?);
     let scenarios =
         seeds.iter().map(|&seed| case.scenario(measured, seed)).collect::<Result<Vec<Scenario>, CompareError>>()?;
     let score = |contender: &Contender| {
         let one = |scenario: &Scenario| {
-            run(scenario, measured, &profile, contender.player(scenario.settings), &mut |_, _| {})
+            let profile = if contender.gain { &profile } else { &plain };
+            run(scenario, measured, profile, contender.player(scenario.settings), &mut |_, _| {})
         };
         (contender.name, Score::sum(&scenarios.iter().map(one).collect::<Vec<_>>()))
     };

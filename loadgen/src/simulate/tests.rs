@@ -39,6 +39,7 @@ struct OneByOne;
 impl Policy for OneByOne {
     fn next(&mut self, view: QueueView<'_>) -> Plan {
         let nothing = Plan {
+            exits: None,
             batch: Vec::new(),
             decode: Vec::new(),
             long_decoding: false,
@@ -182,7 +183,8 @@ fn after_a_step_down_full_width_is_back_within_two_budgets() {
 #[test]
 fn under_a_steady_load_the_width_stays() {
     let scenario = scenario("3:20s", Gaps::Poisson, 1);
-    let score = play(&scenario, widest_fit(&scenario));
+    let measured = measured().without_gain();
+    let score = run(&scenario, &measured, &measured.profile().unwrap(), widest_fit(&scenario), &mut |_, _| {});
     assert!(score.changes_per_second() < 10.0 && score.attainment() > 0.9999, "{score:?}");
 }
 

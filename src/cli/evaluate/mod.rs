@@ -4,11 +4,13 @@ mod labels;
 mod measure;
 mod tally;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use self::labels::{LISTED, classes, first, skip_unknown};
@@ -19,7 +21,7 @@ use super::subject::Chosen;
 use super::table::{printable, table};
 use super::{Failure, print};
 use crate::dataset::{self, Listing};
-use crate::engine::Width;
+use crate::engine::{Width, predict};
 use crate::repository::ServedModel;
 
 #[derive(Debug, Args)]
@@ -38,6 +40,11 @@ pub(super) struct Arguments {
     /// Write the answer as JSON
     #[arg(long)]
     json: bool,
+
+    /// Write what the model answers to each image at each width to a file, for the simulator: the probability of the most probable
+    /// class, and 1 if it is right
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// A model's results on a folder of labelled images.
@@ -54,18 +61,32 @@ pub(super) struct Report {
     measured: Measurement,
 }
 
+/// What a model answers to each image at each width.
+#[derive(Debug, Serialize)]
+struct Recording<'a> {
+    model: &'a str,
+    widths: Vec<Width>,
+    /// For each image and width, the probability of the most probable class, and 1 if it is right.
+    images: Vec<Vec<(f32, u8)>>,
+}
+
 /// One broken file in this many is tolerated.
 const TOLERATED: usize = 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { data, chosen, skip_unknown, json } = arguments;
-    let report = Report::new(chosen.find()?, data, *skip_unknown, Keep::Nothing)?;
+    let Arguments { data, chosen, skip_unknown, json, record } = arguments;
+    let keep = if record.is_some() { Keep::Scores } else { Keep::Nothing };
+    let report = Report::new(chosen.find()?, data, *skip_unknown, keep)?;
     if trained_on(&report.served, data) {
         eprintln!(
             "note: {} was trained on a folder of this name; if it is the same folder, most of its images are training data, and \
              the accuracy on them is meaningless: evaluate on other images",
             printable(&report.served.name)
         );
+    }
+    if let Some(path) = record {
+        let text = serde_json::to_string(&report.recording())?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     print(&if *json { report.as_json() } else { report.as_text(data) })?;
     Ok(report.check()?)
@@ -82,14 +103,17 @@ fn trained_on(served: &ServedModel, data: &Path) -> bool {
     named == Some(folder) || (named.is_some_and(is_training) && names.next() == Some(folder))
 }
 
-/// The widths whose accuracies the file states, for comparison; otherwise the steps of the model's grid.
-fn widths(served: &ServedModel) -> Vec<Width> {
+/// The widths whose accuracies the file states, for comparison; otherwise the steps of the model's grid. With `keep`, both:
+/// what is measured will replace what the file states.
+fn widths(served: &ServedModel, keep: Keep) -> Vec<Width> {
     let stated = served.model.metadata().accuracy.iter().map(|&(width, _)| width);
     let mut widths: Vec<Width> = stated.filter(|&width| width < Width::FULL).collect();
-    if widths.is_empty() {
-        return served.model.grid().to_vec();
+    if widths.is_empty() || keep == Keep::Scores {
+        widths.extend(served.model.grid());
     }
     widths.push(Width::FULL);
+    widths.sort_unstable();
+    widths.dedup();
     widths
 }
 
@@ -104,7 +128,7 @@ impl Report {
         let classes = classes(&listing.classes, &labels).context(unknown)?;
         ensure!(!listing.files.is_empty(), "there are no images in the folders of {}", data.display());
         let threads = available_parallelism().map_or(1, usize::from).min(listing.files.len());
-        let widths = widths(&served);
+        let widths = widths(&served, keep);
         let measured = measure(&served, &widths, &listing.files, &classes, threads, keep);
         if let (true, Some((_, reason))) = (measured.broken == listing.files.len(), measured.first_broken.first()) {
             return Err(anyhow!("no file in {} can be used; the first error: {reason}", data.display()));
@@ -117,6 +141,11 @@ impl Report {
         let (broken, all) = (self.measured.broken, self.listing.files.len());
         ensure!(broken * TOLERATED <= all, "{broken} of {all} files are broken: more than one in {TOLERATED}");
         Ok(())
+    }
+
+    /// The steps of the model's grid.
+    pub(super) fn grid(&self) -> &[Width] {
+        self.served.model.grid()
     }
 
     /// The measured widths, ascending to full width.
@@ -132,6 +161,22 @@ impl Report {
     /// The accuracy at each width.
     pub(super) fn accuracies(&self) -> impl Iterator<Item = f64> {
         self.measured.tallies.iter().map(Tally::accuracy)
+    }
+
+    /// The kept scores at the steps of the grid, for a file.
+    fn recording(&self) -> Recording<'_> {
+        let metadata = self.served.model.metadata();
+        let steps: Vec<usize> = (0..self.widths.len()).filter(|&at| self.grid().contains(&self.widths[at])).collect();
+        let answer = |scored: &Scored, at: usize| {
+            let first = predict(&scored.scores[at], self.widths[at], metadata, 1);
+            first.first().map_or((0.0, 0), |first| (first.probability, u8::from(first.index == scored.class)))
+        };
+        let image = |scored: &Scored| steps.iter().map(|&at| answer(scored, at)).collect();
+        Recording {
+            model: &self.served.name,
+            widths: steps.iter().map(|&at| self.widths[at]).collect(),
+            images: self.measured.scored.iter().map(image).collect(),
+        }
     }
 
     /// The kept scores.

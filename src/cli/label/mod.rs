@@ -1,4 +1,4 @@
-//! `anywidth label`: writes metadata to a model file: labels, and measured accuracies and temperatures.
+//! `anywidth label`: writes metadata to a model file: labels, and measured accuracies, temperatures and gain table.
 
 mod file;
 mod props;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use self::file::{Rewritten, read};
 use self::temperature::fit;
-use super::evaluate::{Keep, Report};
+use super::evaluate::{Keep, Report, Scored};
 use super::{Failure, print};
 use crate::dataset;
-use crate::engine::Width;
+use crate::engine::{GainTable, Outcome, Width, probabilities};
 use crate::nearest::{did_you_mean, nearest};
 
 #[derive(Debug, Args)]
@@ -31,8 +31,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE|FOLDER|A,B,...")]
     labels: Option<String>,
 
-    /// Folder of labelled images that the network was not trained on, laid out as for `evaluate`; accuracies and temperatures are
-    /// measured on them and written
+    /// Folder of labelled images that the network was not trained on, laid out as for `evaluate`; accuracies, temperatures and
+    /// the gain table are measured on them and written
     #[arg(long, value_name = "FOLDER")]
     evaluate: Option<PathBuf>,
 
@@ -55,7 +55,8 @@ type Change = (String, Option<String>);
 /// The prefix of every key.
 const PREFIX: &str = "anywidth.";
 /// The keys that the server reads, without their prefix.
-const KEYS: [&str; 7] = ["format", "labels", "accuracy", "temperature", "evaluation", "preprocessing", "training"];
+const KEYS: [&str; 8] =
+    ["format", "labels", "accuracy", "temperature", "gain", "evaluation", "preprocessing", "training"];
 /// The key and value of the metadata format's version.
 const FORMAT: (&str, &str) = ("anywidth.format", "1");
 /// Maximum length of --split, in bytes.
@@ -95,16 +96,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The entries for the measured values.
-fn measured(report: &Report, split: &str) -> [Change; 3] {
+fn measured(report: &Report, split: &str) -> [Change; 4] {
     let temperature = |width: usize| {
         let images = report.scored().iter().map(|image| (image.scores[width].as_slice(), image.class));
         fit(&images.collect::<Vec<_>>())
     };
+    let temperatures: Vec<f64> = (0..report.widths().len()).map(temperature).collect();
     [
         text("accuracy", curve(report.widths(), report.accuracies())),
-        text("temperature", curve(report.widths(), (0..report.widths().len()).map(temperature))),
+        text("temperature", curve(report.widths(), temperatures.iter().copied())),
+        text("gain", json!(gain(report, &temperatures))),
         text("evaluation", json!({ "split": split, "images": report.images() })),
     ]
+}
+
+/// Which images a wider width helps, for those measured widths that are steps of the model's grid.
+fn gain(report: &Report, temperatures: &[f64]) -> GainTable {
+    let grid: Vec<Width> = report.widths().iter().copied().filter(|width| report.grid().contains(width)).collect();
+    let widths = GainTable::widths_of(&grid);
+    let measured: Vec<usize> = (0..temperatures.len()).filter(|&at| widths.contains(&report.widths()[at])).collect();
+    let outcome = |image: &Scored, at: usize| {
+        let probabilities = probabilities(&image.scores[at], temperatures[at]);
+        let best = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+        best.map_or(Outcome { probability: 0.0, correct: false }, |(class, &probability)| Outcome {
+            probability,
+            correct: class == image.class,
+        })
+    };
+    let images = report.scored().iter().map(|image| measured.iter().map(|&at| outcome(image, at)).collect());
+    GainTable::count(&widths, &images.collect::<Vec<_>>())
 }
 
 /// `[[width, value], ...]`, rounded to six decimals.

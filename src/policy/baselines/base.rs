@@ -143,6 +143,7 @@ impl<'a> Candidates<'a> {
 /// A plan that only sheds.
 fn nothing(shed: Vec<usize>) -> Plan {
     Plan {
+        exits: None,
         batch: Vec::new(),
         decode: Vec::new(),
         long_decoding: false,

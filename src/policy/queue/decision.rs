@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{DecodeTask, Payload, QueuedJob, RunningJob};
 use crate::engine::Width;
-use crate::policy::{CeilingReason, Overload, Unsatisfiable};
+use crate::policy::{CeilingReason, ExitRule, Overload, Unsatisfiable};
 
 /// What a free worker does next, and what became of other jobs. It owns its jobs.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub struct Batch<P> {
     pub model: usize,
     /// At least one, at most the largest batch; the earliest deadline first.
     pub jobs: Vec<RunningJob<P>>,
+    /// When its images stop before their widths; `None` if they do not.
+    pub exits: Option<ExitRule>,
     /// Why it was formed like this.
     pub trace: BatchTrace,
 }
@@ -45,7 +47,7 @@ pub struct Batch<P> {
 /// Why a batch was formed as it was: for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchTrace {
-    /// The widest width of a job that pins none.
+    /// The widest width of a job that pins none; with an exit rule, the one width that takes as long.
     pub ceiling: Width,
     /// Why it is not wider.
     pub reason: CeilingReason,

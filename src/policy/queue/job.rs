@@ -57,9 +57,9 @@ pub struct QueuedJob<P> {
 pub struct RunningJob<P> {
     /// The job as it was queued.
     pub job: QueuedJob<P>,
-    /// The narrowest width that it allows: where it starts if it stops once it is confident.
+    /// The narrowest width that it allows: where it starts if it may stop before `width`.
     pub from: Width,
-    /// The width to run it at.
+    /// The width to run it at; if it may stop before, the widest.
     pub width: Width,
     /// Why this width.
     pub reason: WidthReason,

@@ -342,7 +342,8 @@ impl<P: Payload> JobQueue<P> {
         let batch = jobs.front().map(|first: &RunningJob<P>| first.job.constraints.model).map(|model| {
             let oldest = jobs.iter().map(|running| running.job.queued_at).min().unwrap_or(now);
             let Plan { ceiling, reason, predicted, .. } = *plan;
-            Batch { model, trace: BatchTrace { ceiling, reason, queue_length, oldest, predicted }, jobs: jobs.into() }
+            let trace = BatchTrace { ceiling, reason, queue_length, oldest, predicted };
+            Batch { model, trace, exits: plan.exits.clone(), jobs: jobs.into() }
         });
         (batch, shed)
     }

@@ -18,8 +18,8 @@ pub(super) struct Backlog {
     pub(super) shed: Vec<usize>,
     /// For each model, the widest of its jobs' narrowest allowed steps; `None` without a job.
     floors: Vec<Option<usize>>,
-    /// Scratch: the margin of each model.
-    margins: Vec<u64>,
+    /// Scratch: for each model the margin, and the widest step that its jobs may run at.
+    bounds: Vec<(u64, usize)>,
     /// Scratch: the places in `jobs` that a higher rank may displace, by rank.
     ranks: [Vec<usize>; RANKS],
 }
@@ -76,11 +76,12 @@ const NEWCOMER: u32 = u32::MAX;
 impl Item {
     // Inlined: copying an item takes longer than computing it.
     #[inline(always)]
-    fn new(job: &JobConstraints, index: u32, now: Instant, profile: &Profile, margin: u64) -> Item {
+    fn new(job: &JobConstraints, index: u32, now: Instant, profile: &Profile, (margin, widest): (u64, usize)) -> Item {
         let mut slack = nanoseconds(job.deadline.saturating_duration_since(now));
         let JobConstraints { model, stage, priority, .. } = *job;
         let costs = profile.costs();
-        let (least, mut most) = job.span(costs.len());
+        let (least, most) = job.span(costs.len());
+        let mut most = most.min(widest.max(least));
         let target = job.deadline_kind == DeadlineKind::Target;
         if target && slack < costs[least].single() + nanoseconds(stage.remaining()) {
             slack = nanoseconds(job.budget()).max(costs[least].single());
@@ -122,9 +123,26 @@ impl Item {
         }
     }
 
-    /// The step that it runs at under a ceiling.
-    pub(super) fn step(&self, ceiling: usize) -> usize {
-        (ceiling as u8).min(self.max_step).max(self.min_step) as usize
+    /// The step that it runs at if `step` is the widest for all.
+    pub(super) fn step(&self, step: usize) -> usize {
+        (step as u8).min(self.max_step).max(self.min_step) as usize
+    }
+
+    /// The widest step that it may run at.
+    pub(super) fn max_step(&self) -> usize {
+        self.max_step as usize
+    }
+
+    /// What it costs in the network at a level of its model.
+    pub(super) fn network(&self, level: usize, profile: &Profile) -> Cost {
+        self.bounded(profile.levels().costs(level), profile.costs())
+    }
+
+    /// The same, with the costs by step at the level and without it at hand.
+    #[inline(always)]
+    fn bounded(&self, level: &[Cost], steps: &[Cost]) -> Cost {
+        let (mean, most) = (level[self.min_step as usize], steps[self.max_step as usize]);
+        Cost { setup: mean.setup.min(most.setup), item: mean.item.min(most.item) }
     }
 
     /// Its cost at its narrowest allowed step.
@@ -153,18 +171,18 @@ impl Item {
 }
 
 impl Backlog {
-    /// Fills in the queue, without the jobs that would be late even if they were alone. `margin` is the share of a model's
-    /// slacks, in 1024ths, that plans leave unused.
-    pub(super) fn fill(&mut self, view: QueueView<'_>, margin: impl Fn(&Profile) -> u64) {
+    /// Fills in the queue, without the jobs that would be late even if they were alone. `bounds` are the share of a model's
+    /// slacks, in 1024ths, that plans leave unused, and the widest step that its jobs may run at.
+    pub(super) fn fill(&mut self, view: QueueView<'_>, bounds: impl Fn(&Profile) -> (u64, usize)) {
         let QueueView { profiles, now, .. } = view;
         self.jobs.clear();
         self.shed.clear();
         self.floors.clear();
         self.floors.resize(profiles.len(), None);
-        self.margins.clear();
-        self.margins.extend(profiles.iter().map(margin));
+        self.bounds.clear();
+        self.bounds.extend(profiles.iter().map(bounds));
         for (index, job) in (0..).zip(view.jobs) {
-            let item = Item::new(job, index, now, &profiles[job.model], self.margins[job.model]);
+            let item = Item::new(job, index, now, &profiles[job.model], self.bounds[job.model]);
             if item.min_cost(profiles).single() > item.slack {
                 self.shed.push(index as usize);
                 continue;
@@ -175,21 +193,21 @@ impl Backlog {
         }
     }
 
-    /// The time of all jobs when each runs at its widest allowed step within its model's ceiling; `None` if one of them is late
-    /// then. It never falls with a wider ceiling or with another job.
-    pub(super) fn work(&self, ceilings: &[usize], profiles: &[Profile], pool: &WorkerPool) -> Option<u64> {
-        let setup = self.setup(ceilings, profiles);
+    /// The mean time of all jobs at these levels of their models, each within the steps that it allows; `None` if one of them is
+    /// late then. It never falls with a higher level or with another job.
+    pub(super) fn work(&self, levels: &[usize], profiles: &[Profile], pool: &WorkerPool) -> Option<u64> {
+        let setup = self.setup(levels, profiles);
         let mut forecast = Forecast::new(pool);
-        let in_time = match (profiles, ceilings) {
+        let in_time = match (profiles, levels) {
             // Looked up once, not per job.
-            ([profile], [ceiling]) => {
-                let costs = profile.costs();
-                let cost = |item: &Item| item.cost(Cost { setup, ..costs[item.step(*ceiling)] });
+            ([profile], [level]) => {
+                let (level, steps) = (profile.levels().costs(*level), profile.costs());
+                let cost = |item: &Item| item.cost(Cost { setup, ..item.bounded(level, steps) });
                 self.jobs.iter().all(|item| forecast.add(cost(item), item.planned_slack))
             }
             _ => self.jobs.iter().all(|item| {
                 let model = item.model as usize;
-                let cost = Cost { setup, ..profiles[model].costs()[item.step(ceilings[model])] };
+                let cost = Cost { setup, ..item.network(levels[model], &profiles[model]) };
                 forecast.add(item.cost(cost), item.planned_slack)
             }),
         };
@@ -246,7 +264,9 @@ impl Backlog {
             let place = self.jobs.partition_point(queued);
             let (profile, margin) = (&view.profiles[job.model], margin(job.model));
             let margin = if job.deadline_kind == DeadlineKind::Target { margin.max(TARGET_RESERVE) } else { margin };
-            let mut new = Item::new(job, NEWCOMER, view.now, profile, margin);
+            // Admission plans at the narrowest widths alone.
+            let widest = profile.costs().len() - 1;
+            let mut new = Item::new(job, NEWCOMER, view.now, profile, (margin, widest));
             // The margin is promised too; but an estimated decoding time alone refuses nothing.
             new.slack = new.planned_slack;
             let network = new.min_cost(view.profiles).single() - new.decoding;
@@ -281,11 +301,11 @@ impl Backlog {
         places.iter().copied().filter(crowded).collect()
     }
 
-    /// The longest setup of any job under these ceilings. It counts for every batch, so that forecasts are exactly monotone.
-    fn setup(&self, ceilings: &[usize], profiles: &[Profile]) -> u64 {
-        let models = self.floors.iter().zip(ceilings).zip(profiles);
-        let setup = |((floor, &ceiling), profile): ((&Option<usize>, _), &Profile)| {
-            Some(profile.costs()[(*floor)?.max(ceiling)].setup)
+    /// The longest setup of any job at these levels. It counts for every batch, so that forecasts are exactly monotone.
+    fn setup(&self, levels: &[usize], profiles: &[Profile]) -> u64 {
+        let models = self.floors.iter().zip(levels).zip(profiles);
+        let setup = |((floor, &level), profile): ((&Option<usize>, _), &Profile)| {
+            Some(profile.levels().costs(level)[(*floor)?].setup)
         };
         models.filter_map(setup).max().unwrap_or(0)
     }

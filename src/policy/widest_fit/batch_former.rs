@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::super::{Assignment, Profile, WidthReason};
+use super::super::{Assignment, ExitRule, Profile, WidthReason};
 use super::backlog::{Backlog, Item};
 use super::forecast::WorkerPool;
 use crate::engine::Width;
@@ -25,38 +25,40 @@ pub(super) struct BatchFormer<'a> {
 const MAX_DECODING: u64 = 2_000_000;
 
 impl BatchFormer<'_> {
-    /// The batch to run under these ceilings, and its predicted time. `by_budget` says that the short budgets determine the
-    /// ceiling, not the load.
+    /// The batch to run at these levels, and its predicted time. `by_budget` says that the short budgets determine the level, not
+    /// the load.
     pub(super) fn run(
         self,
         backlog: &Backlog,
-        ceilings: &[usize],
+        levels: &[usize],
         profiles: &[Profile],
         by_budget: bool,
-    ) -> (Vec<Assignment>, Duration) {
+    ) -> (Vec<Assignment>, Option<ExitRule>, Duration) {
         let mut jobs = backlog.jobs.iter().filter(|item| item.is_decoded());
-        let Some(head) = jobs.next() else { return (Vec::new(), Duration::ZERO) };
+        let Some(head) = jobs.next() else { return (Vec::new(), None, Duration::ZERO) };
         let model = head.model as usize;
-        let (profile, ceiling) = (&profiles[model], ceilings[model]);
+        let (profile, level) = (&profiles[model], levels[model]);
         let same = || backlog.jobs.iter().filter(|item| item.is_decoded() && item.model == head.model);
         let share = self.share(same());
 
-        let costs = profile.costs();
-        let single = costs[head.step(ceiling)].single();
+        let single = head.network(level, profile).single();
         // A job that is nearly late may use all of its slack.
         let limit = if single <= head.planned_slack { head.planned_slack } else { head.slack };
         let (mut setup, mut items) = (0, 0);
         let mut batch = Vec::with_capacity(share);
         for item in same().take(share) {
-            let cost = costs[item.step(ceiling)];
+            let cost = item.network(level, profile);
             let (larger, more) = (cost.setup.max(setup), items + cost.item);
             if !batch.is_empty() && larger + more > limit.min(self.pool.longest()) {
                 break;
             }
             (setup, items) = (larger, more);
-            batch.push(assign(item, profile, ceiling, by_budget));
+            batch.push(match profile.levels().step(level) {
+                Some(step) => assign(item, profile, step, by_budget),
+                None => assign_widest(item, profile),
+            });
         }
-        (batch, Duration::from_nanos(setup + items))
+        (batch, profile.exit_rule(level), Duration::from_nanos(setup + items))
     }
 
     /// The indices of the jobs to decode, and the predicted time. `may` excludes decodings by their time in nanoseconds.
@@ -92,6 +94,17 @@ fn assign(item: &Item, profile: &Profile, ceiling: usize, by_budget: bool) -> As
         _ if step == item.min_step as usize && step > ceiling => WidthReason::Accuracy,
         _ if by_budget || (item.deadline_limited && step < ceiling) => WidthReason::Budget,
         _ => WidthReason::Load,
+    };
+    Assignment { index: item.index as usize, width, reason }
+}
+
+/// At a price, a job may be widened up to the widest step that it allows and has time for.
+fn assign_widest(item: &Item, profile: &Profile) -> Assignment {
+    let width = item.pinned.unwrap_or(profile.width(item.max_step()));
+    let reason = match width {
+        _ if item.pinned.is_some() => WidthReason::Requested,
+        Width::FULL => WidthReason::Full,
+        _ => WidthReason::Budget,
     };
     Assignment { index: item.index as usize, width, reason }
 }

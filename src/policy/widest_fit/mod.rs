@@ -45,8 +45,8 @@ pub struct WidestFit {
     /// The queue and the workers at this decision.
     backlog: Backlog,
     pool: WorkerPool,
-    /// Scratch: a ceiling as a step of each model.
-    ceilings: Vec<usize>,
+    /// Scratch: a level of each model.
+    levels: Vec<usize>,
 }
 
 /// Longer mean budgets count as this long.
@@ -69,7 +69,7 @@ struct Check<'a> {
     inputs: PlanInputs<'a>,
     backlog: &'a Backlog,
     pool: &'a WorkerPool,
-    ceilings: &'a mut Vec<usize>,
+    levels: &'a mut Vec<usize>,
 }
 
 impl WidestFit {
@@ -83,7 +83,7 @@ impl WidestFit {
             controller: WidthController::new(),
             backlog: Backlog::default(),
             pool: WorkerPool::default(),
-            ceilings: Vec::new(),
+            levels: Vec::new(),
         }
     }
 
@@ -94,19 +94,26 @@ impl WidestFit {
         let idle = workers.count.saturating_sub(workers.busy_until.len());
         let longest = self.of_short_budget(self.tuning.max_batch_time);
         self.pool.set(busy.chain(std::iter::repeat_n(0, idle)), self.settings.max_batch, longest as u64);
-        let tuning = self.tuning;
-        self.backlog.fill(view, |profile| tuning.margin_of(profile));
+        let (tuning, short) = (self.tuning, self.of_short_budget(self.tuning.max_block));
+        self.backlog.fill(view, |profile| {
+            let last = profile.costs().len() - 1;
+            // Without prices, the level is the bound.
+            let widest = if profile.levels().has_prices() { widest_step(profile, short, &tuning) } else { last };
+            (tuning.margin_of(profile), widest)
+        });
     }
 
     /// Moves the ceiling and sheds what cannot be met; returns why the ceiling is not wider.
     fn control(&mut self, lead: usize, view: QueueView<'_>) -> CeilingReason {
         let inputs = self.inputs(lead, view);
         let profile = &view.profiles[lead];
-        let bounds = Bounds { now: view.now, mean_budget: inputs.mean_budget, widest: self.widest_step(profile) };
-        let mut check = Check { inputs, backlog: &self.backlog, pool: &self.pool, ceilings: &mut self.ceilings };
+        let step = widest_step(profile, self.of_short_budget(self.tuning.max_block), &self.tuning);
+        let widest = profile.levels().within(profile.width(step));
+        let bounds = Bounds { now: view.now, mean_budget: inputs.mean_budget, widest };
+        let mut check = Check { inputs, backlog: &self.backlog, pool: &self.pool, levels: &mut self.levels };
         let reason = self.controller.update(profile, bounds, &self.tuning, &mut check);
-        set_ceilings(&mut self.ceilings, self.controller.ceiling(), view.profiles);
-        if self.admission.is_raised(&self.tuning) && self.all_above_their_narrowest() {
+        set_levels(&mut self.levels, self.controller.ceiling(), view.profiles);
+        if self.admission.is_raised(&self.tuning) && self.all_above_their_narrowest(view.profiles) {
             self.reset_reserve(view.now);
         }
         if reason == CeilingReason::Overload {
@@ -130,20 +137,19 @@ impl WidestFit {
         }
     }
 
-    /// The widest step at which one job does not block a worker for too long.
-    fn widest_step(&self, profile: &Profile) -> usize {
-        let bound = self.of_short_budget(self.tuning.max_block);
-        let share = 1.0 - self.tuning.margin_of(profile) as f64 / WHOLE as f64;
-        profile.costs().partition_point(|cost| cost.single() as f64 <= bound * share).max(1) - 1
-    }
-
     /// A share of the short budget, in nanoseconds; infinite without one.
     fn of_short_budget(&self, share: Ratio) -> f64 {
         self.arrivals.short_budget().map_or(f64::INFINITY, |short| short.as_secs_f64() * 1e9 * share.0)
     }
 
-    fn all_above_their_narrowest(&self) -> bool {
-        let above = |item: &Item| item.step(self.ceilings[item.model as usize]) > item.min_step as usize;
+    fn all_above_their_narrowest(&self, profiles: &[Profile]) -> bool {
+        let above = |item: &Item| {
+            let (level, profile) = (self.levels[item.model as usize], &profiles[item.model as usize]);
+            match profile.levels().step(level) {
+                Some(step) => item.step(step) > item.min_step as usize,
+                None => item.max_step() > item.min_step as usize,
+            }
+        };
         self.backlog.jobs.iter().all(above)
     }
 
@@ -176,13 +182,13 @@ impl Policy for WidestFit {
         let may = |time: u64| workers.long_decodings < self.settings.decoders || time as f64 <= long;
         let (decode, mut predicted) = former.decode(&self.backlog, may);
         let long_decoding = predicted.as_nanos() as f64 > long;
-        let mut batch = Vec::new();
+        let (mut batch, mut exits) = (Vec::new(), None);
         if decode.is_empty() {
             let by_budget = reason == CeilingReason::Budget;
-            (batch, predicted) = former.run(&self.backlog, &self.ceilings, view.profiles, by_budget);
+            (batch, exits, predicted) = former.run(&self.backlog, &self.levels, view.profiles, by_budget);
         }
         let shed = std::mem::take(&mut self.backlog.shed);
-        Plan { batch, decode, long_decoding, shed, predicted, ceiling: self.controller.ceiling(), reason }
+        Plan { batch, decode, long_decoding, shed, predicted, exits, ceiling: self.controller.ceiling(), reason }
     }
 
     fn finished(&mut self, on_time: usize, missed: usize) {
@@ -199,11 +205,11 @@ impl Policy for WidestFit {
 }
 
 impl Feasibility for Check<'_> {
-    fn check(&mut self, step: usize, horizon: Budgets) -> Result<(), CeilingReason> {
+    fn check(&mut self, level: usize, horizon: Budgets) -> Result<(), CeilingReason> {
         let PlanInputs { profiles, lead, mean_budget, expected_arrivals, decoding } = self.inputs;
-        set_ceilings(self.ceilings, profiles[lead].width(step), profiles);
-        let work = self.backlog.work(self.ceilings, profiles, self.pool).ok_or(CeilingReason::Load)?;
-        let cost = profiles[lead].costs()[step];
+        set_levels(self.levels, profiles[lead].levels().width(level), profiles);
+        let work = self.backlog.work(self.levels, profiles, self.pool).ok_or(CeilingReason::Load)?;
+        let cost = profiles[lead].levels().costs(level)[0];
         let work = (work + self.pool.busy()) as f64 + expected_arrivals * (cost.item as f64 + decoding);
         let room = (mean_budget * horizon.0 - cost.single() as f64) * self.pool.workers() as f64;
         // Before the first arrivals there is no budget to compare with.
@@ -211,8 +217,14 @@ impl Feasibility for Check<'_> {
     }
 }
 
-/// Sets each model's ceiling to its widest step within `width`.
-fn set_ceilings(ceilings: &mut Vec<usize>, width: Width, profiles: &[Profile]) {
-    ceilings.clear();
-    ceilings.extend(profiles.iter().map(|profile| profile.within(width)));
+/// Sets each model to its widest level within `width`.
+fn set_levels(levels: &mut Vec<usize>, width: Width, profiles: &[Profile]) {
+    levels.clear();
+    levels.extend(profiles.iter().map(|profile| profile.levels().within(width)));
+}
+
+/// The widest step at which one job does not block a worker for longer than `bound` nanoseconds.
+fn widest_step(profile: &Profile, bound: f64, tuning: &Tuning) -> usize {
+    let share = 1.0 - tuning.margin_of(profile) as f64 / WHOLE as f64;
+    profile.costs().partition_point(|cost| cost.single() as f64 <= bound * share).max(1) - 1
 }

@@ -64,20 +64,21 @@ impl WidthController {
         tuning: &Tuning,
         feasibility: &mut impl Feasibility,
     ) -> CeilingReason {
-        let current = profile.within(self.ceiling).min(bounds.widest);
+        let levels = profile.levels();
+        let current = levels.within(self.ceiling).min(bounds.widest);
         let (needed, mut limit) = widest((0, current), current, tuning.narrow_within, feasibility);
         let mut sustainable = needed;
         if needed == current {
             (sustainable, limit) = widest((current, bounds.widest), current + 1, tuning.widen_within, feasibility);
         }
-        let sustainable = profile.width(sustainable);
+        let sustainable = levels.width(sustainable);
         let span = |budgets: Budgets| Duration::from_nanos((bounds.mean_budget * budgets.0) as u64);
         let recent = self.recent.push(bounds.now, span(tuning.hold), sustainable);
         let lasting = self.lasting.push(bounds.now, span(tuning.patience), sustainable);
         let leaps = recent.as_f64() >= lasting.as_f64() + tuning.leap.0;
-        self.ceiling = profile.width(needed).max(if leaps { recent } else { lasting });
+        self.ceiling = levels.width(needed).max(if leaps { recent } else { lasting });
 
-        let narrowest = self.ceiling == profile.width(0);
+        let narrowest = self.ceiling == levels.width(0);
         match limit {
             _ if narrowest && feasibility.check(0, tuning.narrow_within) == Err(CeilingReason::Load) => {
                 CeilingReason::Overload

@@ -111,7 +111,7 @@ mod tests {
             let width: Width = width.parse().unwrap();
             metrics.width_ceiling.set(width.as_f64());
             for _ in 0..images {
-                metrics.image_ran("m", width, MS);
+                metrics.image_ran("m", width, "load", MS);
                 metrics.request_ended(Some("m"), Some(width), "200", MS);
             }
             metrics.request_ended(Some("m"), None, "503", MS);

@@ -78,7 +78,7 @@ struct Named<'a> {
 struct Classified {
     /// The width that ran.
     width: Width,
-    /// What determined the width: `requested`, `budget`, `load`, `accuracy`, `confident` or `full`.
+    /// What determined the width: `requested`, `budget`, `load`, `gain`, `accuracy`, `confident` or `full`.
     reason: &'static str,
     /// True if the deadline had passed when the answer was ready; otherwise omitted.
     #[serde(skip_serializing_if = "is_false")]

@@ -5,7 +5,7 @@ mod scenarios;
 
 use std::collections::VecDeque;
 
-use super::super::testing::{measured, profile};
+use super::super::testing::{gain, measured, profile};
 use super::super::{DeadlineKind, Priority, Stage, WidthReason, Widths, Workers};
 use super::*;
 

@@ -8,6 +8,7 @@ const REASONS = {
   requested: "the width that was requested",
   full: "full width, because time allowed it",
   load: "narrowed so that everyone waiting is answered in time",
+  gain: "more width would hardly change the answer, and others wait",
   budget: "as wide as the budget allows",
   accuracy: "as narrow as the minimum accuracy allows",
   confident: "confident enough at this width",
