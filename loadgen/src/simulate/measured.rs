@@ -195,7 +195,10 @@ impl Measured {
         rule: Option<&ExitRule>,
         (from, to): (Width, Width),
     ) -> (Width, f64) {
-        let recorded = self.recording.as_ref().map(|recording| recording.stop(image, rule, (from, to)));
+        let recorded = self.recording.as_ref().map(|recording| {
+            let (seed, request) = image;
+            recording.stop(recording.image_of(seed, request), rule, (from, to))
+        });
         let (width, correct) = recorded.unwrap_or((to, None));
         (width, correct.map_or_else(|| profile.accuracy(width).unwrap_or_default(), f64::from))
     }

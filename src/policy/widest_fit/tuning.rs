@@ -59,7 +59,7 @@ pub(super) const WHOLE: u64 = 1024;
 impl Default for Tuning {
     fn default() -> Tuning {
         Tuning {
-            margin: Ratio(0.15),
+            margin: Ratio(0.2),
             initial_margin: Ratio(0.25),
             initial_batches: 200,
             min_reserve: Ratio(0.2),
