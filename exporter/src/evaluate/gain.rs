@@ -47,7 +47,7 @@ mod tests {
         let [narrow, wide] = table.rows() else { panic!("two rows") };
         assert_eq!((narrow.images(), narrow.correct()), (&[32, 32][..], &[0, 32][..]));
         assert_eq!((narrow.bin(0.7), narrow.bin(0.91)), (0, 1));
-        assert_eq!((wide.accuracy(), narrow.wider(0)), (1.0, &[vec![32], vec![32]][..]));
+        assert_eq!((wide.accuracy(), table.moves(widths[0], widths[1])), (1.0, Some(&[vec![32], vec![32]][..])));
         assert_eq!(gain_table(&logits, &labels, (&widths, &[1.0, 2.0]), &widths[1..]).rows().len(), 1);
     }
 }

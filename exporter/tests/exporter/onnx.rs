@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anywidth::engine::{Evaluation, Model, Triangle, Width};
+use anywidth::engine::{Evaluation, GainTable, Model, Outcome, Triangle, Width};
 use anywidth::image::Preprocessing;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -98,6 +98,26 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
     };
     fs::write(&path, onnx::model(network, &metadata)).expect("the file is written");
     path
+}
+
+#[test]
+fn a_file_is_measured_again_without_a_change_of_its_network() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = fs::read(exported(&lenet(COLOUR, [10, 14, 9]), &folder)).expect("the file is read");
+    let half = Width::of_channels(1, 2);
+    let outcome = |correct| Outcome { probability: 0.9, correct };
+    let images: Vec<_> = (0..4).map(|n| vec![outcome(n < 2), outcome(n < 3)]).collect();
+    let gain = GainTable::count(&[half, Width::FULL], &images);
+    let measured = (&[half, Width::FULL][..], &[0.5, 0.75][..], &[1.5, 1.25][..]);
+    let again = onnx::remeasured(&bytes, measured, &gain, 4).expect("an ONNX file");
+    let model = Model::from_onnx(&again).expect("the engine reads it");
+    let metadata = model.metadata();
+    assert_eq!(metadata.accuracy, [(half, 0.5), (Width::FULL, 0.75)]);
+    assert_eq!((metadata.temperature_at(half), &metadata.gain), (1.5, &Some(gain)));
+    assert_eq!(metadata.evaluation.as_ref().map(|evaluation| evaluation.images), Some(4));
+    fs::write(folder.path().join("again.onnx"), &again).expect("written");
+    let [before, after] = ["model.onnx", "again.onnx"].map(|name| decode(&folder.path().join(name)));
+    assert!(before.graph == after.graph, "another network");
 }
 
 #[test]
