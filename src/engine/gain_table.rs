@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::probability::probabilities;
 use super::width::Width;
 
 /// What a network makes of held-out images, by width and by how sure it is. Every count is consistent with the others.
@@ -108,6 +109,19 @@ pub(crate) struct RawRow {
     wider: Vec<Vec<Vec<u32>>>,
 }
 
+impl Outcome {
+    /// The outcome for an image of `class`, from its logits at a width and that width's temperature. The lower class wins among
+    /// equals.
+    pub fn of(logits: &[f32], temperature: f64, class: usize) -> Outcome {
+        let probabilities = probabilities(logits, temperature);
+        let best = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+        best.map_or(Outcome { probability: 0.0, correct: false }, |(first, &probability)| Outcome {
+            probability,
+            correct: first == class,
+        })
+    }
+}
+
 impl GainTable {
     /// Counts the outcomes of held-out images: for each image, one outcome per width. Bins hold equally many images, as far as
     /// probabilities differ.
@@ -170,19 +184,23 @@ impl GainTable {
 
     /// The row of a width, if the table has it.
     pub fn row(&self, width: Width) -> Option<&GainRow> {
-        self.rows.binary_search_by_key(&width, |row| row.width).ok().map(|index| &self.rows[index])
+        self.index(width).map(|index| &self.rows[index])
     }
 
     /// For each bin of one width, the images in each bin of a wider one; `None` if the table lacks either, or the second is not
     /// wider.
     pub fn moves(&self, from: Width, to: Width) -> Option<&[Vec<u32>]> {
-        let [from, to] = [from, to].map(|width| self.rows.binary_search_by_key(&width, |row| row.width).ok());
-        self.rows.get(from?)?.wider.get(to?.checked_sub(from? + 1)?).map(Vec::as_slice)
+        let (from, to) = (self.index(from)?, self.index(to)?);
+        self.rows[from].wider.get(to.checked_sub(from + 1)?).map(Vec::as_slice)
     }
 
     /// Number of images.
     pub fn images(&self) -> u64 {
-        self.rows[0].images.iter().map(|&images| u64::from(images)).sum()
+        sum(&self.rows[0].images)
+    }
+
+    fn index(&self, width: Width) -> Option<usize> {
+        self.rows.binary_search_by_key(&width, |row| row.width).ok()
     }
 }
 
@@ -388,6 +406,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_outcome_is_the_most_probable_class_and_the_lower_among_equals() {
+        let outcome = |logits: &[f32], class| Outcome::of(logits, 1.0, class);
+        assert_eq!(outcome(&[0.0, 0.0], 0), Outcome { probability: 0.5, correct: true });
+        assert!(!outcome(&[0.0, 0.0], 1).correct);
+        let sure = outcome(&[0.0, 3f32.ln()], 1);
+        assert!(sure.correct && (sure.probability - 0.75).abs() < 1e-6);
     }
 
     #[test]

@@ -97,7 +97,6 @@ impl ExitPlan {
                 }
             }
         }
-        drop(estimates);
         (!levels.is_empty()).then_some(ExitPlan { rows, levels })
     }
 
@@ -148,8 +147,8 @@ impl<'a> Estimates<'a> {
         };
         let start: Vec<Vec<f64>> = rows.iter().map(|row| distribution(row.gain.images())).collect();
         let accuracy = rows.iter().map(|Row { gain, .. }| {
-            let counts = gain.correct().iter().zip(gain.images());
-            counts.map(|(&c, &n)| (f64::from(c) + PRIOR * gain.accuracy()) / (f64::from(n) + PRIOR)).collect()
+            let (counts, mean) = (gain.correct().iter().zip(gain.images()), gain.accuracy());
+            counts.map(|(&c, &n)| (f64::from(c) + PRIOR * mean) / (f64::from(n) + PRIOR)).collect()
         });
         let moves = (0..rows.len()).map(|row| {
             let to = |wider: usize| {

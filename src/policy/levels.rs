@@ -45,8 +45,8 @@ pub struct ExitRule {
 }
 
 /// Plans count what a price adds to the narrowest width this many times. Images differ from the mean, and prices are so close that
-/// a queue would use all of its time and leave none for a burst. At 1, the simulator refuses 0.2 points more of all requests, and
-/// gains nothing.
+/// a queue would use all of its time and leave none for a burst. At 1, the simulator answers 0.1 points fewer of all requests in
+/// time, and gains nothing.
 const VARIANCE: f64 = 1.3;
 
 impl Levels {
@@ -121,11 +121,11 @@ impl Levels {
         &self.costs[level * self.steps..][..self.steps]
     }
 
-    /// The step of all images at a level; `None` at a price.
-    pub(super) fn step(&self, level: usize) -> Option<usize> {
+    /// The widest step of any image at a level.
+    pub(super) fn widest_step(&self, level: usize) -> usize {
         match self.levels[level].rule {
-            Rule::Step(step) => Some(step),
-            Rule::Price(..) => None,
+            Rule::Step(step) => step,
+            Rule::Price(..) => self.steps - 1,
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let levels = profile.levels();
         assert_eq!(levels.len(), 4);
         for level in 0..4 {
-            assert_eq!((levels.width(level), levels.step(level)), (profile.width(level), Some(level)));
+            assert_eq!((levels.width(level), levels.widest_step(level)), (profile.width(level), level));
             assert_eq!(profile.exit_rule(level), None);
             let costs: Vec<Cost> = (0..4).map(|from| profile.costs()[level.max(from)]).collect();
             assert_eq!(levels.costs(level), costs);
@@ -218,7 +218,8 @@ mod tests {
         let levels = profile.levels();
         let last = levels.len() - 1;
         assert!(last > 5, "{last}");
-        assert_eq!((levels.step(0), levels.step(last)), (Some(0), Some(3)));
+        assert_eq!((levels.widest_step(0), levels.widest_step(last)), (0, 3));
+        assert_eq!((profile.exit_rule(0), profile.exit_rule(last)), (None, None));
         assert_eq!((levels.width(0), levels.width(last)), (profile.width(0), Width::FULL));
         let rules: Vec<ExitRule> = (1..last).map(|level| profile.exit_rule(level).unwrap()).collect();
         assert!(rules.is_sorted_by(|a, b| a.price() > b.price()));

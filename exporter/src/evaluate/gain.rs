@@ -15,19 +15,20 @@ pub fn gain_table(
     counted: &[Width],
 ) -> GainTable {
     let rows: Vec<usize> = (0..widths.len()).filter(|&row| counted.contains(&widths[row])).collect();
+    let labels: Vec<i64> = Vec::try_from(labels).expect("a label for each image");
     let columns: Vec<Vec<Outcome>> =
-        rows.iter().map(|&row| outcomes(&(logits.get(row as i64) / temperatures[row]), labels)).collect();
+        rows.iter().map(|&row| outcomes(&logits.get(row as i64), temperatures[row], &labels)).collect();
     let images: Vec<Vec<Outcome>> =
-        (0..labels.numel()).map(|image| columns.iter().map(|column| column[image]).collect()).collect();
+        (0..labels.len()).map(|image| columns.iter().map(|column| column[image]).collect()).collect();
     GainTable::count(&rows.iter().map(|&row| widths[row]).collect::<Vec<_>>(), &images)
 }
 
-/// The answer for each image, from calibrated logits `[N, classes]`.
-fn outcomes(logits: &Tensor, labels: &Tensor) -> Vec<Outcome> {
-    let (top, answer) = logits.to_kind(Kind::Double).softmax(-1, None).max_dim(-1, false);
-    let top: Vec<f64> = Vec::try_from(top).expect("one probability for each image");
-    let correct: Vec<bool> = Vec::try_from(answer.eq_tensor(labels)).expect("one answer for each image");
-    top.into_iter().zip(correct).map(|(top, correct)| Outcome { probability: top as f32, correct }).collect()
+/// The outcome for each image, from logits `[N, classes]`.
+fn outcomes(logits: &Tensor, temperature: f64, labels: &[i64]) -> Vec<Outcome> {
+    let classes = logits.size()[1] as usize;
+    let logits: Vec<f32> = Vec::try_from(logits.to_kind(Kind::Float).contiguous().view([-1])).expect("flat floats");
+    let images = logits.chunks_exact(classes).zip(labels);
+    images.map(|(logits, &label)| Outcome::of(logits, temperature, label as usize)).collect()
 }
 
 #[cfg(test)]

@@ -235,6 +235,7 @@ impl MeasuredStep {
 mod tests {
     use super::*;
     use crate::profile::tests::ANSWER;
+    use anywidth::engine::Model;
 
     /// A profile of one's own, not a server's answer.
     const NAMELESS: &str =
@@ -249,6 +250,22 @@ mod tests {
             let exact = measured.seconds(&vec![Width::FULL; batch]);
             let fitted = profile.latency(Width::FULL, batch).as_secs_f64();
             assert!((exact / fitted - 1.0).abs() < 0.05, "batch {batch}: {exact} {fitted}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_measurement_is_of_the_shipped_model() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/cifar10/1/model.onnx");
+        let model = Model::from_onnx(&std::fs::read(path).unwrap()).unwrap();
+        let (measured, metadata) = (Measured::cifar10().unwrap(), model.metadata());
+        assert!(measured.gain == metadata.gain, "copy anywidth.gain of the model to cifar10_gain.json");
+        for step in &measured.steps {
+            assert_eq!(
+                metadata.accuracy_at(Width::try_from(step.width).unwrap()),
+                Some(step.accuracy),
+                "{}",
+                step.width
+            );
         }
     }
 

@@ -21,7 +21,7 @@ use super::subject::Chosen;
 use super::table::{printable, table};
 use super::{Failure, print};
 use crate::dataset::{self, Listing};
-use crate::engine::{Width, predict};
+use crate::engine::{Outcome, Width};
 use crate::repository::ServedModel;
 
 #[derive(Debug, Args)]
@@ -143,9 +143,10 @@ impl Report {
         Ok(())
     }
 
-    /// The steps of the model's grid.
-    pub(super) fn grid(&self) -> &[Width] {
-        self.served.model.grid()
+    /// Indices of the measured widths that are steps of the model's grid.
+    pub(super) fn steps(&self) -> Vec<usize> {
+        let grid = self.served.model.grid();
+        (0..self.widths.len()).filter(|&at| grid.contains(&self.widths[at])).collect()
     }
 
     /// The measured widths, ascending to full width.
@@ -166,10 +167,11 @@ impl Report {
     /// The kept scores at the steps of the grid, for a file.
     fn recording(&self) -> Recording<'_> {
         let metadata = self.served.model.metadata();
-        let steps: Vec<usize> = (0..self.widths.len()).filter(|&at| self.grid().contains(&self.widths[at])).collect();
+        let steps = self.steps();
         let answer = |scored: &Scored, at: usize| {
-            let first = predict(&scored.scores[at], self.widths[at], metadata, 1);
-            first.first().map_or((0.0, 0), |first| (first.probability, u8::from(first.index == scored.class)))
+            let temperature = metadata.temperature_at(self.widths[at]);
+            let Outcome { probability, correct } = Outcome::of(&scored.scores[at], temperature, scored.class);
+            (probability, u8::from(correct))
         };
         let image = |scored: &Scored| steps.iter().map(|&at| answer(scored, at)).collect();
         Recording {

@@ -17,7 +17,7 @@ use self::temperature::fit;
 use super::evaluate::{Keep, Report, Scored};
 use super::{Failure, print};
 use crate::dataset;
-use crate::engine::{GainTable, Outcome, Width, probabilities};
+use crate::engine::{GainTable, Outcome, Width};
 use crate::nearest::{did_you_mean, nearest};
 
 #[derive(Debug, Args)]
@@ -112,18 +112,11 @@ fn measured(report: &Report, split: &str) -> [Change; 4] {
 
 /// Which images a wider width helps, for those measured widths that are steps of the model's grid.
 fn gain(report: &Report, temperatures: &[f64]) -> GainTable {
-    let grid: Vec<Width> = report.widths().iter().copied().filter(|width| report.grid().contains(width)).collect();
-    let widths = GainTable::widths_of(&grid);
-    let measured: Vec<usize> = (0..temperatures.len()).filter(|&at| widths.contains(&report.widths()[at])).collect();
-    let outcome = |image: &Scored, at: usize| {
-        let probabilities = probabilities(&image.scores[at], temperatures[at]);
-        let best = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-        best.map_or(Outcome { probability: 0.0, correct: false }, |(class, &probability)| Outcome {
-            probability,
-            correct: class == image.class,
-        })
-    };
-    let images = report.scored().iter().map(|image| measured.iter().map(|&at| outcome(image, at)).collect());
+    let steps = report.steps();
+    let widths = GainTable::widths_of(&steps.iter().map(|&at| report.widths()[at]).collect::<Vec<_>>());
+    let counted: Vec<usize> = steps.into_iter().filter(|&at| widths.contains(&report.widths()[at])).collect();
+    let outcome = |image: &Scored, at: usize| Outcome::of(&image.scores[at], temperatures[at], image.class);
+    let images = report.scored().iter().map(|image| counted.iter().map(|&at| outcome(image, at)).collect());
     GainTable::count(&widths, &images.collect::<Vec<_>>())
 }
 

@@ -143,12 +143,12 @@ impl<'a> Candidates<'a> {
 /// A plan that only sheds.
 fn nothing(shed: Vec<usize>) -> Plan {
     Plan {
-        exits: None,
         batch: Vec::new(),
         decode: Vec::new(),
         long_decoding: false,
         shed,
         predicted: Duration::ZERO,
+        exits: None,
         ceiling: Width::FULL,
         reason: CeilingReason::Full,
     }

@@ -128,11 +128,6 @@ impl Item {
         (step as u8).min(self.max_step).max(self.min_step) as usize
     }
 
-    /// The widest step that it may run at.
-    pub(super) fn max_step(&self) -> usize {
-        self.max_step as usize
-    }
-
     /// What it costs in the network at a level of its model.
     pub(super) fn network(&self, level: usize, profile: &Profile) -> Cost {
         self.bounded(profile.levels().costs(level), profile.costs())

@@ -41,6 +41,7 @@ impl BatchFormer<'_> {
         let same = || backlog.jobs.iter().filter(|item| item.is_decoded() && item.model == head.model);
         let share = self.share(same());
 
+        let (exits, widest) = (profile.exit_rule(level), profile.levels().widest_step(level));
         let single = head.network(level, profile).single();
         // A job that is nearly late may use all of its slack.
         let limit = if single <= head.planned_slack { head.planned_slack } else { head.slack };
@@ -53,12 +54,12 @@ impl BatchFormer<'_> {
                 break;
             }
             (setup, items) = (larger, more);
-            batch.push(match profile.levels().step(level) {
-                Some(step) => assign(item, profile, step, by_budget),
-                None => assign_widest(item, profile),
+            batch.push(match exits {
+                None => assign(item, profile, widest, by_budget),
+                Some(_) => assign_widest(item, profile, widest),
             });
         }
-        (batch, profile.exit_rule(level), Duration::from_nanos(setup + items))
+        (batch, exits, Duration::from_nanos(setup + items))
     }
 
     /// The indices of the jobs to decode, and the predicted time. `may` excludes decodings by their time in nanoseconds.
@@ -99,8 +100,8 @@ fn assign(item: &Item, profile: &Profile, ceiling: usize, by_budget: bool) -> As
 }
 
 /// At a price, a job may be widened up to the widest step that it allows and has time for.
-fn assign_widest(item: &Item, profile: &Profile) -> Assignment {
-    let width = item.pinned.unwrap_or(profile.width(item.max_step()));
+fn assign_widest(item: &Item, profile: &Profile, widest: usize) -> Assignment {
+    let width = item.pinned.unwrap_or(profile.width(item.step(widest)));
     let reason = match width {
         _ if item.pinned.is_some() => WidthReason::Requested,
         Width::FULL => WidthReason::Full,

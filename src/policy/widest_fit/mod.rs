@@ -145,10 +145,7 @@ impl WidestFit {
     fn all_above_their_narrowest(&self, profiles: &[Profile]) -> bool {
         let above = |item: &Item| {
             let (level, profile) = (self.levels[item.model as usize], &profiles[item.model as usize]);
-            match profile.levels().step(level) {
-                Some(step) => item.step(step) > item.min_step as usize,
-                None => item.max_step() > item.min_step as usize,
-            }
+            item.step(profile.levels().widest_step(level)) > item.min_step as usize
         };
         self.backlog.jobs.iter().all(above)
     }
