@@ -33,6 +33,13 @@ fn pixels(image: &Image) -> Vec<u8> {
     image.pixels(&InputSpec::new(channels, height as usize, width as usize).unwrap())
 }
 
+/// All files, by their names: the corpus, and what fuzzing found.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let large = include_bytes!("../fuzz/seeds/jpeg/large-coefficients.jpg").to_vec();
+    let found = ("large coefficients, found by fuzzing".to_owned(), large);
+    corpus().into_iter().map(|(name, jpeg)| (name, jpeg.bytes())).chain([found]).collect()
+}
+
 /// Fowler, Noll and Vo's checksum of 64 bits, of an image's size and pixels.
 fn checksum((width, height): (u32, u32), pixels: &[u8]) -> u64 {
     let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
@@ -52,11 +59,10 @@ fn every_file_has_the_checksum_of_djpegs_pixels() {
         .lines()
         .map(|line| line.split_once(' ').map(|(sum, name)| (name, u64::from_str_radix(sum, 16).unwrap())).unwrap())
         .collect();
-    let corpus = corpus();
-    assert_eq!(known.len(), corpus.len(), "each file has its own name, and its checksum");
-    for (name, jpeg) in corpus {
-        let image = decode(&jpeg.bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(image.size(), (u32::from(jpeg.size.0), u32::from(jpeg.size.1)), "{name}");
+    let files = files();
+    assert_eq!(known.len(), files.len(), "each file has its own name, and its checksum");
+    for (name, bytes) in files {
+        let image = decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(checksum(image.size(), &pixels(&image)), known[&name[..]], "{name}: other pixels than djpeg's");
     }
 }
@@ -294,8 +300,7 @@ fn the_checksums_are_those_of_djpeg() {
     };
     let mut text = String::new();
     let mut worst = Vec::new();
-    for (name, jpeg) in corpus() {
-        let bytes = jpeg.bytes();
+    for (name, bytes) in files() {
         let (size, theirs) = djpeg(&program, &[], &bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         match decode(&bytes) {
             Ok(ours) => {

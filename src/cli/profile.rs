@@ -43,6 +43,6 @@ fn as_text(seen: &Seen, steps: &[(Width, Vec<Prediction>)]) -> String {
             .flat_map(|prediction| [seen.label(prediction), format!("{:.2} %", prediction.probability * 100.0)]);
         std::iter::once(width.to_string()).chain(classes).collect()
     };
-    let head = ["width", "likeliest", "", "next", ""];
+    let head = ["width", "top class", "", "second class", ""];
     format!("{}\n\n{}", seen.served.name, table(&head, steps.iter().map(row).collect()))
 }

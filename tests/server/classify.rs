@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::images::{file, png};
 use crate::support::server::{Options, Server, models};
 
-/// What the engine itself says: class and probability, likeliest first.
+/// What the engine itself says: class and probability, the most probable first.
 fn expected(model: &str, image: &[u8], width: &str) -> Vec<(u64, f32)> {
     let served = models().into_iter().find(|served| served.name == model).unwrap();
     let mut pass = Pass::new(Arc::clone(&served.model), 1);

@@ -57,9 +57,12 @@ impl Sink for Whole<'_> {
     }
 }
 
-/// Shifts and clamps a value around 0 to a byte.
+/// Shifts and clamps a value around 0 to a byte. Only its lower ten bits count, as in libjpeg: the coefficients of an
+/// image need no more, those of a damaged file may.
+#[inline]
 fn sample(value: i32) -> u8 {
-    value.saturating_add(128).clamp(0, 255) as u8
+    const UNUSED: u32 = i32::BITS - 10;
+    (((value << UNUSED) >> UNUSED) + 128).clamp(0, 255) as u8
 }
 
 /// Eight one-dimensional transforms side by side; results are rounded by `shift` bits. Damaged files may overflow.

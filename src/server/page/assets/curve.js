@@ -18,7 +18,7 @@ export function build(pick) {
 
 /** Draws the predictions at all widths. A width may lack some classes. */
 export function draw(widths) {
-  const classes = likeliest(widths);
+  const classes = topClasses(widths);
   const lines = classes.map(({ label, index }, kind) => ({
     kind: `c${kind}`,
     points: widths.map(({ width: at, predictions }) => [at, probability(predictions, index)]),
@@ -40,7 +40,7 @@ export function clear() {
 export const mark = (value) => chart.mark(value);
 
 /** The classes with the highest probability at any width, ordered by their probability at full width. */
-function likeliest(widths) {
+function topClasses(widths) {
   const best = new Map();
   for (const { predictions } of widths) {
     for (const prediction of predictions) {
