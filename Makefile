@@ -92,17 +92,17 @@ docs: ## Writes the generated pages of docs/: settings, metrics, API.
 bench: .venv ## Measures latency by width, compared with ONNX Runtime and tract (docs/benchmarks.md).
 	$(CARGO) bench --locked --bench latency
 
-bound: .venv ## Measures the distance of the server and the simulator to the clairvoyant optimum, by load; takes two minutes on an idle machine.
+bound: .venv ## Measures the distance of the server and the simulator to the clairvoyant optimum, by load; LABELLED names a folder of labelled images; takes two minutes on an idle machine.
 	$(CARGO) build --locked --release --workspace --bins
 	.venv/bin/pip install --quiet --requirement benches/requirements.txt
-	.venv/bin/python benches/bound.py
+	.venv/bin/python benches/bound.py $(if $(LABELLED),--labelled $(LABELLED))
 
-bench-load: .venv ## Sends bursts to the server, to dense networks behind ONNX Runtime, and to Triton; takes five minutes on an idle machine after the build.
+bench-load: .venv ## Sends bursts to the server, to dense networks behind ONNX Runtime, and to Triton; LABELLED names a folder of labelled images; takes five minutes on an idle machine after the build.
 	$(CARGO) build --locked --release --workspace --bins
 	$(CARGO) build --locked --release --manifest-path benches/dense_server/Cargo.toml
 	$(TRITON_PYTHON) -m venv benches/.venv-triton
 	benches/.venv-triton/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements-triton.txt
-	.venv/bin/python benches/load.py --triton benches/.venv-triton/bin/python
+	.venv/bin/python benches/load.py --triton benches/.venv-triton/bin/python $(if $(LABELLED),--labelled $(LABELLED))
 
 fuzz: ## Fuzzes every parser of foreign bytes for FUZZ_SECONDS each, 60 by default; installs cargo-fuzz where it is missing.
 	CARGO='$(CARGO)' fuzz/run.sh

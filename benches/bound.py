@@ -3,6 +3,10 @@
 For each load it draws a trace, plays it against a server with one worker and in the simulator, and prints both effective
 accuracies next to an upper bound for any policy: with all arrivals known in advance, a linear program chooses the start and
 the service time of every request (first come, first served; one worker; accuracy a concave function of the service time).
+
+With `--labelled FOLDER` (labelled images: a folder per class of the default model) effective accuracies count right answers, and
+there is a second bound, for policies that look at answers: it also knows the cheapest width at which each image is right.
+Without, each answer has the accuracy of its width, which understates policies that choose the images to widen.
 """
 
 import argparse
@@ -28,14 +32,27 @@ def main():
     options.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release")
     options.add_argument("--seconds", type=float, default=6.0, help="length of each trace")
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--labelled", type=Path, help="folder of labelled images")
     options.add_argument("--server", nargs=argparse.REMAINDER, default=[], help="further flags of `anywidth serve`")
     args = options.parse_args()
-    print("| load | CV^2 | budget | requests | server | simulator | bound | gap of the server, points |\n" + "|---" * 8 + "|")
-    for load, cv2, budget in LOADS:
-        row(args, load, cv2, budget)
+    bounds = ["bound", "bound by image"] if args.labelled else ["bound"]
+    columns = ["load", "CV^2", "budget", "requests", "on time", "server", "simulator", *bounds]
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        recording = record(args, Path(folder)) if args.labelled else None
+        for load, cv2, budget in LOADS:
+            row(args, load, cv2, budget, recording)
 
 
-def row(args, load, cv2, budget):
+def record(args, folder):
+    """What the default model answers to the labelled images: a file for the simulator."""
+    path = folder / "recording.json"
+    subprocess.run([args.target / "anywidth", "evaluate", "--data", args.labelled, "--record", path],
+                   check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def row(args, load, cv2, budget, recording):
     with tempfile.TemporaryDirectory() as folder, Server(args.target, args.server) as server:
         folder = Path(folder)
         profile = folder / "profile.json"
@@ -52,16 +69,37 @@ def row(args, load, cv2, budget):
         common = ["--replay", str(times), "--budget-ms", f"{budget_ms:.3f}"]
         load_program = args.target / "anywidth-load"
         results = folder / "results.json"
-        subprocess.run(on(-1) + [load_program, "run", server.url, *common, "--json", results],
+        labelled = ["--labelled", args.labelled] if args.labelled else []
+        subprocess.run(on(-1) + [load_program, "run", server.url, *common, *labelled, "--json", results],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        served = json.loads(results.read_text())["totals"]["effective_accuracy"]
-        simulate = [load_program, "simulate", "--profile", profile, *common, "--json"]
+        totals = json.loads(results.read_text())["totals"]
+        served = totals["labelled_effective_accuracy" if args.labelled else "effective_accuracy"]
+        played = ["--recording", recording] if recording else []
+        simulate = [load_program, "simulate", "--profile", profile, *common, *played, "--json"]
         simulated = json.loads(subprocess.run(simulate, check=True, capture_output=True).stdout)
-        points = [((step["latency_us"][-1][1] / step["latency_us"][-1][0] + decode) / 1e6, step["accuracy"])
-                  for step in steps]
-        bound = clairvoyant(arrivals, budget_ms / 1e3, points)
-        print(f"| {load} | {cv2} | {budget} | {len(arrivals)} | {served:.2%} | {simulated['effective_accuracy']:.2%} "
-              f"| {bound:.2%} | {(bound - served) * 100:.1f} |", flush=True)
+        seconds = {step["width"]: (step["latency_us"][-1][1] / step["latency_us"][-1][0] + decode) / 1e6
+                   for step in steps}
+        if recording:
+            answers = json.loads(recording.read_text())
+            bounds = bounds_by_image(arrivals, budget_ms / 1e3, answers, seconds, args.seed)
+        else:
+            points = [(seconds[step["width"]], step["accuracy"]) for step in steps]
+            bounds = [clairvoyant(arrivals, budget_ms / 1e3, [points] * len(arrivals))]
+        bounds = " | ".join(f"{bound:.2%}" for bound in bounds)
+        print(f"| {load} | {cv2} | {budget} | {len(arrivals)} | {totals['attainment']:.2%} | {served:.2%} "
+              f"| {simulated['effective_accuracy']:.2%} | {bounds} |", flush=True)
+
+
+def bounds_by_image(arrivals, budget, answers, seconds, seed):
+    """The bounds without and with knowledge of each image, for random images of a recording."""
+    known = [(at, seconds[width]) for at, width in enumerate(answers["widths"]) if width in seconds]
+    right = np.array([[image[at][1] for at, _ in known] for image in answers["images"]], bool)
+    times = np.array([time for _, time in known])
+    points = list(zip(times, right.mean(0)))
+    cheapest = [[(times[image.argmax()], 1.0)] if image.any() else [] for image in right]
+    chosen = np.random.default_rng(seed).integers(len(cheapest), size=len(arrivals))
+    return [clairvoyant(arrivals, budget, [points] * len(arrivals)),
+            clairvoyant(arrivals, budget, [cheapest[image] for image in chosen])]
 
 
 def trace(rate, cv2, seconds, seed):
@@ -73,10 +111,11 @@ def trace(rate, cv2, seconds, seed):
 
 
 def clairvoyant(arrivals, budget, points):
-    """The largest possible mean accuracy; `points` are pairs of service time and accuracy, beside (0, 0) for a drop."""
+    """The largest possible mean accuracy; `points` are, for each request, pairs of service time and accuracy, beside (0, 0) for a
+    drop."""
     count = len(arrivals)
-    hull = concave([(0.0, 0.0), *sorted(points)])
-    longest = hull[-1][0]
+    hulls = [concave([(0.0, 0.0), *sorted(of_one)]) for of_one in points]
+    longest = np.array([hull[-1][0] for hull in hulls])
     # Variables: start and service time of each request, then its accuracy. Milliseconds keep them near 1.
     start, service, accuracy = (np.arange(count) + part * count for part in range(3))
     rows = Rows()
@@ -84,12 +123,15 @@ def clairvoyant(arrivals, budget, points):
     # A request starts after the one before has ended, and ends by its deadline.
     rows.add([(start[:-1], 1.0), (service[:-1], 1.0), (start[1:], -1.0)], np.zeros(count - 1))
     rows.add([(start, 1.0), (service, 1.0)], arrivals_ms + budget_ms)
-    for (t0, a0), (t1, a1) in zip(hull, hull[1:]):
-        slope = (a1 - a0) / ((t1 - t0) * 1e3)
-        rows.add([(accuracy, 1.0), (service, -slope)], np.full(count, a0 - slope * t0 * 1e3))
+    segments = [(request, t0 * 1e3, a0, (a1 - a0) / ((t1 - t0) * 1e3))
+                for request, hull in enumerate(hulls) for (t0, a0), (t1, a1) in zip(hull, hull[1:])]
+    request, t0, a0, slope = (np.array(column) for column in zip(*segments))
+    rows.add([(accuracy[request], 1.0), (service[request], -slope)], a0 - slope * t0)
     matrix, limits = rows.build(3 * count)
     lower = np.concatenate([arrivals_ms, np.zeros(2 * count)])
-    upper = np.concatenate([np.full(count, np.inf), np.full(count, longest * 1e3), np.ones(count)])
+    # An image that no width names right is dropped.
+    most = (longest > 0).astype(float)
+    upper = np.concatenate([np.full(count, np.inf), longest * 1e3, most])
     cost = np.concatenate([np.zeros(2 * count), np.full(count, -1.0 / count)])
     solution = linprog(cost, A_ub=matrix, b_ub=limits, bounds=np.stack([lower, upper], 1), method="highs")
     if not solution.success:
@@ -105,7 +147,7 @@ class Rows:
 
     def add(self, terms, limits):
         index = np.arange(len(limits)) + self.count
-        self.entries += [(index, variables, np.full(len(limits), factor)) for variables, factor in terms]
+        self.entries += [(index, variables, np.broadcast_to(factor, len(limits))) for variables, factor in terms]
         self.limits.append(limits)
         self.count += len(limits)
 

@@ -4,6 +4,10 @@ Sends the same bursts from the same generator to the server, to three dense netw
 arrival rate (benches/dense_server), and to Triton with the network of full width (benches/triton_server.py). The dense
 networks are cut out of the any-width network, so all of them have its accuracy at their width. One core for the server,
 another for the generator.
+
+With `--labelled FOLDER` (labelled images: a folder per class of the model) the requests are those images, and what counts for
+anywidth are right answers. Without, all requests are one image and each answer has the accuracy of its width, which says little
+of a server that chooses the images to widen.
 """
 
 import argparse
@@ -34,6 +38,7 @@ def main():
     options.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release")
     options.add_argument("--dense-server", type=Path, default=Path("benches/dense_server/target/release/dense-server"))
     options.add_argument("--model", type=Path, default=Path("models/cifar10/1/model.onnx"))
+    options.add_argument("--labelled", type=Path, help="folder of labelled images")
     options.add_argument("--image", type=Path, default=Path("samples/frog.png"))
     options.add_argument("--peaks", type=int, default=3, help="number of bursts")
     options.add_argument("--peak", type=float, default=4.0, help="rate of a burst, in full-width capacities")
@@ -61,12 +66,12 @@ def compare(args, folder):
     bursts = ["--steps", steps, "--arrivals", "gamma", "--cv2", "8"]
     print(f"Full width answers {capacity:.0f} images per second; budgets are {budget_ms:.1f} ms.\n")
     print("| server | on time | mean accuracy | effective accuracy | late | refused | failed | 99 % |\n" + "|---" * 8 + "|")
-    image = ["--image", args.image]
+    image = ["--labelled", args.labelled] if args.labelled else ["--image", args.image]
     for seed in range(1, args.seeds + 1):
         load = Load(args, bursts + ["--seed", str(seed)], budget_ms)
         with Server(args.target, []) as server:
             server.warm_up(args.target)
-            load.row("anywidth", server.url, ["--budget-ms", f"{budget_ms:.3f}", *image])
+            load.row("anywidth", server.url, ["--budget-ms", f"{budget_ms:.3f}", *image], labelled=bool(args.labelled))
         for name, widths, utilization in [
             *((f"three dense networks, switch at {share:.0%}", WIDTHS, share) for share in UTILIZATIONS),
             *((f"the dense network of width {width:g}", [width], 1.0) for width in WIDTHS),
@@ -85,8 +90,8 @@ class Load:
     def __init__(self, args, bursts, budget_ms):
         self.program, self.bursts, self.budget_ms = args.target / "anywidth-load", bursts, budget_ms
 
-    def row(self, name, url, flags, accuracy=None):
-        """Prints what came of the bursts; `accuracy` of servers that do not state theirs."""
+    def row(self, name, url, flags, accuracy=None, labelled=False):
+        """Prints what came of the bursts; `accuracy` of servers that do not state theirs, or right answers to labelled images."""
         with tempfile.TemporaryDirectory() as folder:
             warm_up = ["--rate", "100", "--duration", "1s"]
             last = ["--deadline-ms", f"{self.budget_ms:.3f}", "--no-metrics", "--json", Path(folder) / "results.json"]
@@ -96,8 +101,9 @@ class Load:
             results = json.loads((Path(folder) / "results.json").read_text())
         totals = results["totals"]
         on_time = totals["on_time"] / totals["offered"]
-        mean = totals["mean_accuracy"] if accuracy is None else accuracy
-        effective = totals["effective_accuracy"] if accuracy is None else accuracy * on_time
+        kind = "labelled_" if labelled else ""
+        mean = totals["labelled_accuracy" if labelled else "mean_accuracy"] if accuracy is None else accuracy
+        effective = totals[f"{kind}effective_accuracy"] if accuracy is None else accuracy * on_time
         print(f"| {name} | {on_time:.2%} | {mean * 100:.2f} | {effective * 100:.2f} | {totals['late']} of {totals['offered']} "
               f"| {totals['refused']} | {totals['failed'] + totals['not_sent']} | {totals['latency_ms']['p99']:.1f} ms |", flush=True)
 

@@ -178,9 +178,14 @@ fn a_measured_server_is_played_on_virtual_time() {
     let text = succeeds(&folder, &["simulate", "--profile", "p.json", "--model", "tiny", "--seeds", "1"]);
     assert!(text.starts_with("tiny, version 3, as a server measured it\n\n### "), "{text}");
     assert!(text.contains("| widest fit |"), "{text}");
+    let recording = r#"{"model":"tiny","widths":[0.5,1],"images":[[[0.5,0],[0.9,1]]]}"#;
+    fs::write(folder.path().join("r.json"), recording).unwrap();
+    let played = ["simulate", "--profile", "p.json", "--model", "tiny", "--seeds", "1", "--recording", "r.json"];
+    assert_ne!(succeeds(&folder, &played), text, "the only image is right at full width alone");
     let unknown = fails(&["simulate", "--profile", "times.txt", "--model", "tiny"], 1);
     assert!(unknown.starts_with("error: times.txt: not a measured profile"), "{unknown}");
     assert!(fails(&["simulate", "--model", "tiny"], 2).contains("--profile"));
+    assert!(fails(&["simulate", "--recording", "r.json"], 2).contains("--profile"));
 }
 
 #[test]

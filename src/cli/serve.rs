@@ -17,7 +17,7 @@ use super::{Failure, PATIENCE, configuration, unknown_variables};
 use crate::config::{Address, Config, Sources};
 use crate::engine::{Model, Width};
 use crate::repository::Repository;
-use crate::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
+use crate::scheduler::{Clock, Decisions, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
 use crate::server::{Service, serve};
 use crate::telemetry::{Lines, Metrics, subscriber};
 
@@ -118,16 +118,17 @@ async fn listen(
 fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<Turns>) -> anyhow::Result<Service> {
     let Counts { registry, metrics } = counts;
     let (max_batch, limits, counts) = (config.queue.max_batch, config.image, metrics.clone());
-    let callers = Handle::current();
+    let (callers, audits) = (Handle::current(), config.audit_share > 0.0);
     let new_executor: NewExecutor = Arc::new(move || {
         let worker = EngineWorker::new(max_batch, limits, counts.clone(), callers.clone());
-        Box::new(worker) as Box<dyn Executor>
+        Box::new(worker.with_audits(audits)) as Box<dyn Executor>
     });
     let models: Vec<_> = repository.all().cloned().collect();
     let profiles = measure(&models, config.narrowest, max_batch, MEASURING).context("cannot measure the models")?;
     let models = models.into_iter().zip(profiles).collect();
     let environment = Environment { metrics: metrics.clone(), turns, clock: Clock::system() };
-    let scheduler = Scheduler::start(config.queue, config.policy, models, new_executor, environment)
+    let decisions = Decisions { policy: config.policy, audit_share: config.audit_share };
+    let scheduler = Scheduler::start(config.queue, decisions, models, new_executor, environment)
         .context("cannot start the workers")?;
     let service = Service::new(repository, scheduler, metrics, registry, config.request);
     Ok(service.with_cors_origins(config.cors_origins.clone()))

@@ -39,6 +39,8 @@ pub struct Config {
     pub default_model: Option<String>,
     /// The policy that chooses widths and batches.
     pub policy: PolicyKind,
+    /// The share of idle time that audits may take, from 0 to 1.
+    pub audit_share: f64,
     /// Threads, batch size and queue length.
     pub queue: QueueSettings,
     /// The narrowest width that load may choose.
@@ -102,6 +104,7 @@ impl Config {
             source,
             default_model: values.default_model,
             policy: values.policy,
+            audit_share: values.audit_share,
             queue: QueueSettings {
                 workers,
                 decoders,

@@ -98,6 +98,12 @@ settings! {
                 rate-table.",
             advice: "Set another one to compare it with widest-fit under your load; docs/policy.md describes them.",
         }
+        audit_share: f64 {
+            unit: "share", default: Fixed("0.01"), bounds: Range(0, 1),
+            meaning: "Share of the workers' idle time in which images that stopped at a narrow width run at full width after \
+                their answer, to check the model's gain table.",
+            advice: "Raise it to notice drift sooner, set 0 for no such checks.",
+        }
         max_batch: usize {
             unit: "images", default: Fixed("16"), bounds: Range(1, 1024),
             meaning: "Maximum number of images in one batch.",

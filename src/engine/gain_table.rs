@@ -199,6 +199,20 @@ impl GainTable {
         sum(&self.rows[0].images)
     }
 
+    /// The same table with other accuracies: `accuracy` gets the row, the bin and the accuracy there, and returns the one to take
+    /// its place, from 0 to 1.
+    #[must_use]
+    pub fn with_accuracy(&self, accuracy: impl Fn(usize, usize, f64) -> f64) -> GainTable {
+        let mut table = self.clone();
+        for (at, row) in table.rows.iter_mut().enumerate() {
+            for bin in 0..row.bins() {
+                let (images, now) = (row.images[bin], accuracy(at, bin, row.bin_accuracy(bin)));
+                row.correct[bin] = (now.clamp(0.0, 1.0) * f64::from(images)).round() as u32;
+            }
+        }
+        table
+    }
+
     fn index(&self, width: Width) -> Option<usize> {
         self.rows.binary_search_by_key(&width, |row| row.width).ok()
     }
@@ -242,6 +256,17 @@ impl GainRow {
     /// Images of each bin that are right.
     pub fn correct(&self) -> &[u32] {
         &self.correct
+    }
+
+    /// The share of a bin's images that are right; that of all bins if it is empty.
+    ///
+    /// # Panics
+    /// If there is no such bin.
+    pub fn bin_accuracy(&self, bin: usize) -> f64 {
+        match self.images[bin] {
+            0 => self.accuracy(),
+            images => f64::from(self.correct[bin]) / f64::from(images),
+        }
     }
 
     /// The smallest probability of a bin.

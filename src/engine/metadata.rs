@@ -137,6 +137,13 @@ impl Metadata {
     pub fn accuracy_at(&self, width: Width) -> Option<f64> {
         interpolate(&self.accuracy, width)
     }
+
+    /// Expected accuracy (0 to 1) of answers at `width` whose most probable class has this calibrated probability, by the gain
+    /// table; at a width that it lacks, [`Metadata::accuracy_at`].
+    pub fn expected_accuracy(&self, width: Width, probability: f32) -> Option<f64> {
+        let row = self.gain.as_ref().and_then(|gain| gain.row(width));
+        row.map(|row| row.bin_accuracy(row.bin(probability))).or_else(|| self.accuracy_at(width))
+    }
 }
 
 /// The `metadata_props` of a file.

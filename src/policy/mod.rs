@@ -48,6 +48,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod agreement;
 pub mod baselines;
 mod constraints;
 mod decode_times;
@@ -62,6 +63,7 @@ mod queue;
 mod testing;
 mod widest_fit;
 
+pub use agreement::Agreement;
 pub use constraints::{
     DeadlineKind, JobConstraints, MAX_BUDGET, Priority, RequestOptions, Stage, Unsatisfiable, Widths,
 };

@@ -74,6 +74,13 @@ pub(super) struct Cost {
     pub(super) item: u64,
 }
 
+impl Step {
+    /// The time of one image, in nanoseconds.
+    fn time(&self) -> f64 {
+        self.line.setup + self.line.item
+    }
+}
+
 impl Cost {
     /// Of a batch of one.
     pub(super) fn single(self) -> u64 {
@@ -137,12 +144,33 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The profile of a model with a gain table: under load each image gets the width that is worth its time.
+    /// The profile of a model with a gain table: under load each image gets the width that is worth its time. A table with less
+    /// than two of these widths changes nothing.
     #[must_use]
     pub fn with_gain(mut self, gain: &GainTable) -> Profile {
-        let time = |step: &Step| (step.width, step.line.setup + step.line.item);
-        self.levels = Levels::of_prices(gain, &self.steps.iter().map(time).collect::<Vec<_>>());
+        let times: Vec<(Width, f64)> = self.steps.iter().map(|step| (step.width, step.time())).collect();
+        if let Some(levels) = Levels::of_prices(gain, &times) {
+            self.levels = levels;
+            self.correct();
+        }
+        self
+    }
+
+    /// Takes over the levels of `other`, a profile of the same model with another gain table.
+    pub(super) fn adopt_levels(&mut self, other: Profile) {
+        self.levels = other.levels;
         self.correct();
+    }
+
+    /// The profile of a model without a gain table: under load images run at two widths, in the share that the load allows. It
+    /// changes nothing where an accuracy is unknown.
+    #[must_use]
+    pub fn with_mixtures(mut self) -> Profile {
+        let steps = self.steps.iter().map(|step| Some((step.width, step.time(), step.accuracy?)));
+        if let Some(steps) = steps.collect::<Option<Vec<_>>>() {
+            self.levels = Levels::of_mixtures(&steps);
+            self.correct();
+        }
         self
     }
 

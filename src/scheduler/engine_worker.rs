@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
+use super::audit::{Sample, Samples};
 use super::early_exit::EarlyExit;
 use super::job::answer_all;
-use super::{Answer, Executor, JobError, RunningJob, Timing};
+use super::{Answer, Audit, Executor, JobError, RunningJob, Stopped, Timing};
 use crate::engine::{Model, Pass, Width, predict};
 use crate::image::{Image, ImageError, ImageLimits};
-use crate::policy::{BatchReport, ExitRule, Payload};
+use crate::policy::{BatchReport, ExitRule, Payload, WidthReason};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, Miss, observe};
 
@@ -21,13 +22,22 @@ pub struct EngineWorker {
     limits: ImageLimits,
     metrics: Arc<Metrics>,
     callers: Handle,
+    /// Images that stopped early, to be audited.
+    samples: Option<Samples>,
 }
 
 impl EngineWorker {
     /// A worker for batches of up to `max_batch` images, each within `limits`, whose answers are awaited in the runtime of
     /// `callers`.
     pub fn new(max_batch: usize, limits: ImageLimits, metrics: Arc<Metrics>, callers: Handle) -> EngineWorker {
-        EngineWorker { passes: Vec::new(), max_batch, limits, metrics, callers }
+        EngineWorker { passes: Vec::new(), max_batch, limits, metrics, callers, samples: None }
+    }
+
+    /// The same worker; it keeps images that stopped early if they may be audited.
+    #[must_use]
+    pub fn with_audits(mut self, audits: bool) -> EngineWorker {
+        self.samples = audits.then(Samples::default);
+        self
     }
 }
 
@@ -79,12 +89,21 @@ impl Executor for EngineWorker {
             let mut answered = Vec::with_capacity(exits.len());
             for (item, (slot, next)) in exits.iter_mut().zip(next).enumerate() {
                 match (slot.as_mut(), next) {
-                    (Some(exit), Some(next)) => exit.widen(next),
+                    (Some(exit), Some(next)) => {
+                        exit.widen(next);
+                        self.metrics.widenings.with_label_values(&[&served.name]).inc();
+                    }
                     (Some(_), None) => {
                         let Some(exit) = slot.take() else { continue };
                         let (answer, late) = conclude(&self.metrics, served, pass, item, &exit, start);
                         *(if late { &mut report.late } else { &mut report.on_time }) += 1;
-                        answered.push((exit.running.job, answer));
+                        let (width, reason, mut job) = (exit.width(), exit.reason(), exit.running.job);
+                        if let (Some(samples), WidthReason::Gain) = (&mut self.samples, reason) {
+                            let (pixels, logits) = (std::mem::take(&mut job.payload.pixels), pass.logits(item));
+                            let stopped = stopped(logits, width, served);
+                            samples.push(Sample { model: served.clone(), pixels, stopped });
+                        }
+                        answered.push((job, answer));
                     }
                     (None, _) => {}
                 }
@@ -97,6 +116,22 @@ impl Executor for EngineWorker {
         }
         report
     }
+
+    fn audit(&mut self) -> Option<Audit> {
+        let Sample { model, pixels, stopped: before } = self.samples.as_mut()?.pop()?;
+        let pass = pass_of(&mut self.passes, &model.model, self.max_batch);
+        pass.push(&model.input.values(&pixels));
+        pass.widen(&[Width::FULL]);
+        let agrees = stopped(pass.logits(0), Width::FULL, &model).class == before.class;
+        Some(Audit { model, stopped: before, agrees })
+    }
+}
+
+/// What an image is answered that stops with these logits.
+fn stopped(logits: &[f32], width: Width, served: &ServedModel) -> Stopped {
+    let best = predict(logits, width, served.model.metadata(), 1);
+    let (class, probability) = best.first().map_or((0, 0.0), |best| (best.index, best.probability));
+    Stopped { width, probability, class }
 }
 
 /// The width to run each open item at next; `None` if it stops.
@@ -150,7 +185,14 @@ fn conclude(
     if late {
         metrics.deadline_missed(&served.name, Miss::Late);
     }
-    (answer(pass, item, exit, timing, late), late)
+    let answer = answer(pass, item, exit, timing, late);
+    if let Ok(Answer { predictions, .. }) = &answer
+        && let Some(best) = predictions.first()
+        && let Some(accuracy) = served.model.metadata().expected_accuracy(exit.width(), best.probability)
+    {
+        metrics.expected_correct.with_label_values(&[&served.name]).inc_by(accuracy);
+    }
+    (answer, late)
 }
 
 fn measure(metrics: &Metrics, served: &ServedModel, exit: &EarlyExit, timing: &Timing) {

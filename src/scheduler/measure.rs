@@ -102,7 +102,7 @@ impl Sheet<'_> {
         let profile = Profile::new(&self.widths.iter().enumerate().map(measurement).collect::<Vec<_>>())?;
         Ok(match &metadata.gain {
             Some(gain) => profile.with_gain(gain),
-            None => profile,
+            None => profile.with_mixtures(),
         })
     }
 

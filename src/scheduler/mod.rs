@@ -5,6 +5,7 @@
 //! every accepted job gets an answer, also when its worker panics; and everything that computes runs on threads of its own,
 //! never on those of the async runtime. Knows nothing of requests, protocols or status codes.
 
+mod audit;
 mod clock;
 mod early_exit;
 mod engine_worker;
@@ -15,6 +16,7 @@ mod run_delay;
 mod turns;
 mod worker;
 
+pub use audit::{Audit, Stopped};
 pub use clock::Clock;
 pub use engine_worker::EngineWorker;
 pub use job::{Answer, ImageRequest, Job, JobError, QueuedJob, RunningJob, Ticket, Timing};
@@ -45,6 +47,22 @@ pub struct Environment {
     pub clock: Clock,
 }
 
+/// How a scheduler decides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decisions {
+    /// Its policy.
+    pub policy: PolicyKind,
+    /// The share of idle time in which images that stopped early run at full width, to check their answers; 0 for none.
+    pub audit_share: f64,
+}
+
+impl From<PolicyKind> for Decisions {
+    /// Without audits.
+    fn from(policy: PolicyKind) -> Decisions {
+        Decisions { policy, audit_share: 0.0 }
+    }
+}
+
 /// The queue and its workers. Dropping it refuses new jobs; the workers end once the accepted ones are answered.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -62,12 +80,13 @@ impl Scheduler {
     /// When the system starts no thread.
     pub fn start(
         settings: QueueSettings,
-        policy: PolicyKind,
+        decisions: impl Into<Decisions>,
         models: Vec<(Arc<ServedModel>, Profile)>,
         new_executor: NewExecutor,
         environment: Environment,
     ) -> io::Result<Scheduler> {
         let Environment { metrics, turns, clock } = environment;
+        let Decisions { policy, audit_share } = decisions.into();
         let all: Arc<[Arc<ServedModel>]> = models.iter().map(|(model, _)| model.clone()).collect();
         let queue = Queue::new(settings, policy.build(settings), models, metrics.clone(), clock.clone());
         let (queue, (report, warmed_up)) = (Arc::new(queue), watch::channel(0));
@@ -85,6 +104,7 @@ impl Scheduler {
                 turns: turns.clone(),
                 clock: clock.clone(),
                 new_executor: new_executor.clone(),
+                audit_share,
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.work())?;
         }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::debug;
 
+use super::audit::{Audit, Stopped};
 use super::job::ImageRequest;
 use super::{Clock, Job, JobError, Ticket};
 use crate::engine::Width;
 use crate::policy::{
-    Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, ModelStatistics, Policy, Profile, QueueSettings,
-    QueueStatistics, Refusal, ShedReason, Task,
+    Agreement, Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, ModelStatistics, Policy, Profile,
+    QueueSettings, QueueStatistics, Refusal, ShedReason, Task,
 };
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, Miss};
@@ -38,16 +39,29 @@ pub(super) struct Queue {
     state: Mutex<State>,
     work: Condvar,
     models: Vec<Arc<ServedModel>>,
+    /// What audits say of each model that has a gain table.
+    agreements: Mutex<Vec<Option<Agreement>>>,
     metrics: Arc<Metrics>,
     clock: Clock,
+}
+
+/// What a worker does next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A task.
+    Task(Taken),
+    /// Whatever it does without work: there was none for this time.
+    Idle(Duration),
+    /// Nothing: the queue is closed and empty.
+    Closed,
 }
 
 /// What a worker took from the queue.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) task: Task<ImageRequest>,
-    /// Whether it had to wait for work.
-    pub(super) waited: bool,
+    /// How long it waited for work, if it had to.
+    pub(super) waited: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -78,9 +92,13 @@ impl Queue {
         let (models, profiles): (Vec<_>, _) = models.into_iter().unzip();
         let jobs = JobQueue::new(settings, profiles, policy, clock.now());
         let state = Mutex::new(State { jobs, closed: false, parked: 0, woken: 0 });
-        let queue = Queue { state, work: Condvar::new(), models, metrics, clock };
+        let agreement = |model: &Arc<ServedModel>| model.model.metadata().gain.clone().map(Agreement::new);
+        let agreements = Mutex::new(models.iter().map(agreement).collect());
+        let queue = Queue { state, work: Condvar::new(), models, agreements, metrics, clock };
         queue.update_metrics(Duration::ZERO);
-        queue.models.iter().for_each(|model| queue.metrics.start_at_zero(&model.name));
+        for model in &queue.models {
+            queue.metrics.start_at_zero(&model.name, model.model.metadata().gain.is_some());
+        }
         // Until load says otherwise.
         queue.metrics.width_ceiling.set(Width::FULL.as_f64());
         queue
@@ -114,9 +132,10 @@ impl Queue {
         Ok(tickets)
     }
 
-    /// Waits for work for this worker; `None` once the queue is closed and empty.
-    pub(super) fn take(&self, worker: usize) -> Option<Taken> {
-        let (mut state, mut waited) = (self.lock(), false);
+    /// Waits for work for this worker; up to its `patience`, if it has something else to do.
+    pub(super) fn take(&self, worker: usize, patience: Option<Duration>) -> Next {
+        let (mut state, mut waiting_since) = (self.lock(), None);
+        let waited = |since: Option<Instant>| since.map(|since| self.clock.now().saturating_duration_since(since));
         loop {
             let Decision { task, shed, abandoned } = state.jobs.next(worker, self.clock.now());
             self.show(&state);
@@ -137,16 +156,20 @@ impl Queue {
                 }
                 if let Some(task) = task {
                     self.record(&task);
-                    return Some(Taken { task, waited });
+                    return Next::Task(Taken { task, waited: waited(waiting_since) });
                 }
                 state = self.lock();
                 continue;
             }
             if state.ended() {
-                return None;
+                return Next::Closed;
             }
-            waited = true;
-            state = self.park(state);
+            waiting_since = waiting_since.or(Some(self.clock.now()));
+            let (parked, woken) = self.park(state, patience);
+            if !woken {
+                return Next::Idle(waited(waiting_since).unwrap_or_default());
+            }
+            state = parked;
         }
     }
 
@@ -197,6 +220,25 @@ impl Queue {
         self.show_model(&state, model);
     }
 
+    /// An image that stopped early was checked.
+    pub(super) fn audited(&self, audit: &Audit) {
+        let Some(model) = self.index_of(&audit.model) else { return };
+        let Stopped { width, probability, .. } = audit.stopped;
+        let mut agreements = self.agreements.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(agreement) = &mut agreements[model] else { return };
+        self.metrics.audited(
+            &audit.model.name,
+            audit.agrees,
+            agreement.expected(width, probability).unwrap_or_default(),
+        );
+        let Some(table) = agreement.record(width, probability, audit.agrees) else { return };
+        // A plan takes a millisecond, during which others need the queue.
+        let profile = self.lock().jobs.profiles()[model].clone();
+        let planned = profile.with_gain(&table);
+        self.lock().jobs.replan(model, planned);
+        debug!(model = audit.model.name, %width, probability, "an audit has changed the gain table");
+    }
+
     /// The models with their profiles as corrected so far.
     pub(super) fn profiles(&self) -> Vec<(Arc<ServedModel>, Profile, ModelStatistics)> {
         let mut state = self.lock();
@@ -245,13 +287,17 @@ impl Queue {
         self.work.notify_all();
     }
 
-    fn park<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Waits until there may be work, or for as long as the worker has patience. Also returns whether there may be work.
+    fn park<'a>(&self, mut state: MutexGuard<'a, State>, patience: Option<Duration>) -> (MutexGuard<'a, State>, bool) {
         state.parked += 1;
-        while state.woken == 0 {
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        (state.parked, state.woken) = (state.parked - 1, state.woken - 1);
-        state
+        let idle = |state: &mut State| state.woken == 0;
+        state = match patience {
+            Some(time) => self.work.wait_timeout_while(state, time, idle).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+        };
+        let woken = state.woken > 0;
+        (state.parked, state.woken) = (state.parked - 1, state.woken - usize::from(woken));
+        (state, woken)
     }
 
     fn record(&self, task: &Task<ImageRequest>) {

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tracing::{debug, error};
 
+use super::audit::{Audit, IdleBudget};
 use super::job::ImageRequest;
-use super::queue::{Queue, Taken};
+use super::queue::{Next, Queue, Taken};
 use super::run_delay::RunDelay;
 use super::turns::Turns;
 use super::{Clock, JobError, RunningJob};
@@ -30,9 +31,14 @@ pub trait Executor: Send {
     /// When the bytes are not an image.
     fn decode(&mut self, model: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError>;
 
-    /// Runs jobs of one model and replies to each. With a rule, each image stops where that says. A job that is dropped without a reply is answered with
-    /// [`JobError::WorkerFailed`].
+    /// Runs jobs of one model and replies to each. With a rule, each image stops where that says. A job that is dropped without a
+    /// reply is answered with [`JobError::WorkerFailed`].
     fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport;
+
+    /// Runs an image that stopped early at full width, to check its answer; `None` if there is none.
+    fn audit(&mut self) -> Option<Audit> {
+        None
+    }
 }
 
 /// Makes an executor: once for each worker thread, and again after a panic.
@@ -48,6 +54,14 @@ pub(super) struct Worker {
     pub(super) turns: Arc<Turns>,
     pub(super) clock: Clock,
     pub(super) new_executor: NewExecutor,
+    pub(super) audit_share: f64,
+}
+
+/// What a worker remembers from task to task.
+struct Between {
+    /// The time between tasks since the last batch during which there was work.
+    busy: Duration,
+    idle: IdleBudget,
 }
 
 impl Worker {
@@ -61,28 +75,49 @@ impl Worker {
             debug!("warmed up");
         }
         // The thread survives every panic: a queue without workers would accept jobs and never answer.
-        let mut between = Duration::ZERO;
+        let mut between = Between { busy: Duration::ZERO, idle: IdleBudget::new(self.audit_share) };
         while self.survives("taking work", || self.take(&mut executor, &mut between)) != Some(ControlFlow::Break(())) {}
     }
 
-    /// Does the next task; breaks once there is none. `between` is the time between tasks since the last batch during which
-    /// there was work.
-    fn take(&self, executor: &mut Box<dyn Executor>, between: &mut Duration) -> ControlFlow<()> {
+    /// Does the next task; breaks once there is none.
+    fn take(&self, executor: &mut Box<dyn Executor>, between: &mut Between) -> ControlFlow<()> {
         let asked = self.clock.now();
         // On a shared core, requests that arrived during the last task are read, and its answers sent, before the next one.
         // Without this they wait until the worker's time slice ends. A lower priority would do the same for the runtime,
         // but it would also let any other busy process starve the workers.
         self.turns.wait();
-        let Some(Taken { task, waited }) = self.queue.take(self.index) else { return ControlFlow::Break(()) };
-        *between = if waited { Duration::ZERO } else { *between + self.since(asked) };
+        let Taken { task, waited } = match self.queue.take(self.index, between.idle.patience()) {
+            Next::Task(taken) => taken,
+            Next::Idle(time) => {
+                between.idle.was_idle(time);
+                self.turns.during(|| self.audit(executor, &mut between.idle));
+                return ControlFlow::Continue(());
+            }
+            Next::Closed => return ControlFlow::Break(()),
+        };
+        between.busy = if waited.is_some() { Duration::ZERO } else { between.busy + self.since(asked) };
+        between.idle.was_idle(waited.unwrap_or_default());
         self.turns.during(|| match task {
             Task::Decode(tasks) => {
                 let last = tasks.len() - 1;
                 tasks.iter().enumerate().for_each(|(index, task)| self.decode(executor, task, index == last));
             }
-            Task::Run(batch) => self.run(executor, batch, std::mem::take(between)),
+            Task::Run(batch) => {
+                self.run(executor, batch, std::mem::take(&mut between.busy));
+                between.idle.ran();
+            }
         });
         ControlFlow::Continue(())
+    }
+
+    /// Checks an answer.
+    fn audit(&self, executor: &mut Box<dyn Executor>, idle: &mut IdleBudget) {
+        let start = self.clock.now();
+        let audit = self.survives("an audit", || executor.audit()).flatten();
+        idle.audited(audit.is_some().then(|| self.since(start)));
+        if let Some(audit) = audit {
+            self.queue.audited(&audit);
+        }
     }
 
     /// Decodes an image, the last of its group or not.

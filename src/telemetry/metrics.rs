@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 use super::totals::{Counters, Totals};
@@ -36,6 +36,10 @@ pub struct Metrics {
     pub batch_size: HistogramVec,
     pub batches: IntCounterVec,
     pub width_reasons: IntCounterVec,
+    pub widenings: IntCounterVec,
+    pub expected_correct: CounterVec,
+    pub audits: IntCounterVec,
+    pub audits_expected_to_agree: CounterVec,
     pub width_ceiling: Gauge,
     pub time_price: Gauge,
     pub profile_correction: GaugeVec,
@@ -137,6 +141,26 @@ impl Metrics {
                 "Images that ran, by model and by what determined their width: a `reason` of the API.",
                 &["model", "reason"],
             )?,
+            widenings: table.counters(
+                "widenings_total",
+                "Runs that widened an image which had a narrower answer already, by model.",
+                &["model"],
+            )?,
+            expected_correct: table.sums(
+                "expected_correct_total",
+                "Expected number of right answers, by model: for each image that ran, the accuracy at its width and certainty by the model's gain table, or else at its width. Divided by the images that ran, the expected accuracy.",
+                &["model"],
+            )?,
+            audits: table.counters(
+                "audits_total",
+                "Images that stopped early and ran at full width afterwards, by model and by whether the most probable class is the same.",
+                &["model", "agrees"],
+            )?,
+            audits_expected_to_agree: table.sums(
+                "audits_expected_to_agree_total",
+                "Audits that should agree at least, if the model's gain table holds, by model.",
+                &["model"],
+            )?,
             width_ceiling: table.share(
                 "width_ceiling",
                 "The widest width that load allowed for the latest batch, or the one width that takes as long as its images' different widths; unchanged while nothing runs.",
@@ -214,6 +238,12 @@ impl Metrics {
         self.counters.ran(step);
     }
 
+    /// Records an audit. `expected` is the probability that it agrees, if the gain table holds.
+    pub fn audited(&self, model: &str, agrees: bool, expected: f64) {
+        self.audits.with_label_values(&[model, if agrees { "true" } else { "false" }]).inc();
+        self.audits_expected_to_agree.with_label_values(&[model]).inc_by(expected);
+    }
+
     /// Records an accepted image that missed its deadline.
     pub fn deadline_missed(&self, model: &str, miss: Miss) {
         self.deadline_misses.with_label_values(&[model, miss.word()]).inc();
@@ -226,8 +256,13 @@ impl Metrics {
     }
 
     /// Creates a model's counters of rare events at zero: Prometheus does not see the first increment of a missing series.
-    pub fn start_at_zero(&self, model: &str) {
+    /// `audited` says whether images of it may be audited.
+    pub fn start_at_zero(&self, model: &str, audited: bool) {
         self.images.with_label_values(&[model]);
+        if audited {
+            ["true", "false"].iter().for_each(|agrees| drop(self.audits.with_label_values(&[model, agrees])));
+            self.audits_expected_to_agree.with_label_values(&[model]);
+        }
         for miss in [Miss::Shed, Miss::Late] {
             self.deadline_misses.with_label_values(&[model, miss.word()]);
         }
@@ -273,6 +308,10 @@ impl Table<'_> {
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
         self.register("counter", IntCounterVec::new(options(name, help), labels)?)
+    }
+
+    fn sums(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
+        self.register("counter", CounterVec::new(options(name, help), labels)?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {

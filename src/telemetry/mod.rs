@@ -9,4 +9,4 @@ pub use lines::Lines;
 pub use logs::{LogFilter, LogFilterError, LogFormat, LogFormatError, subscriber};
 pub(crate) use metrics::observe;
 pub use metrics::{Description, Metrics, Miss};
-pub use totals::{Latencies, Totals};
+pub use totals::{Latencies, Totals, WIDTH_BINS};

@@ -10,6 +10,8 @@ use crate::engine::Width;
 
 /// Number of latency buckets: one per bound, and one unbounded.
 const BUCKETS: usize = DURATIONS_SECONDS.len() + 1;
+/// Number of equal ranges of widths that images are counted in.
+pub const WIDTH_BINS: usize = 8;
 
 /// The totals at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +26,8 @@ pub struct Totals {
     pub images: u64,
     /// Sum of the images' widths in millionths, each the grid step at or above the width that ran.
     pub width_millionths: u64,
+    /// Images by width: those up to an eighth, up to two eighths, and so on.
+    pub by_width: [u64; WIDTH_BINS],
     /// Latencies of the answered requests.
     pub latencies: Latencies,
 }
@@ -40,6 +44,7 @@ pub(super) struct Counters {
     missed: AtomicU64,
     images: AtomicU64,
     width_millionths: AtomicU64,
+    by_width: [AtomicU64; WIDTH_BINS],
     latencies: [AtomicU64; BUCKETS],
 }
 
@@ -49,17 +54,24 @@ impl Totals {
         (self.images > 0).then(|| self.width_millionths as f64 / 1e6 / self.images as f64)
     }
 
+    /// The share of images in each eighth of the widths, ascending; `None` without images.
+    pub fn width_shares(&self) -> Option<[f64; WIDTH_BINS]> {
+        (self.images > 0).then(|| self.by_width.map(|count| count as f64 / self.images as f64))
+    }
+
     /// The difference from `before`.
     #[must_use]
     pub fn since(&self, before: &Totals) -> Totals {
         let mut latencies = self.latencies;
         latencies.0.iter_mut().zip(before.latencies.0).for_each(|(count, earlier)| *count -= earlier.min(*count));
+        let by_width = std::array::from_fn(|bin| self.by_width[bin].saturating_sub(before.by_width[bin]));
         Totals {
             answered: self.answered.saturating_sub(before.answered),
             refused: self.refused.saturating_sub(before.refused),
             missed: self.missed.saturating_sub(before.missed),
             images: self.images.saturating_sub(before.images),
             width_millionths: self.width_millionths.saturating_sub(before.width_millionths),
+            by_width,
             latencies,
         }
     }
@@ -100,7 +112,9 @@ impl Counters {
 
     pub(super) fn ran(&self, step: Width) {
         self.images.fetch_add(1, Ordering::Relaxed);
-        self.width_millionths.fetch_add((step.as_f64() * 1e6).round() as u64, Ordering::Relaxed);
+        self.width_millionths.fetch_add(u64::from(step.millionths()), Ordering::Relaxed);
+        let bin = (step.millionths() as usize * WIDTH_BINS).div_ceil(1_000_000);
+        self.by_width[bin.clamp(1, WIDTH_BINS) - 1].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -111,6 +125,7 @@ impl Counters {
             missed: get(&self.missed),
             images: get(&self.images),
             width_millionths: get(&self.width_millionths),
+            by_width: self.by_width.each_ref().map(get),
             latencies: Latencies(self.latencies.each_ref().map(get)),
         }
     }

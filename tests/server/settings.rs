@@ -284,7 +284,7 @@ fn value(setting: &Setting) -> BoxedStrategy<String> {
         "host" => "[a-z]{1,8}".boxed(),
         "models" | "model" | "default_model" => "[a-z ä\"'#\\\\]{0,8}[a-z]".boxed(),
         "port" => number(0..65536),
-        "narrowest" => (1u32..1_000_000).prop_map(|width| format!("0.{width:06}")).boxed(),
+        "narrowest" | "audit_share" => (1u32..1_000_000).prop_map(|width| format!("0.{width:06}")).boxed(),
         "default_budget_ms" => (1u32..1_000_000).prop_map(|ms| (f64::from(ms) / 128.0).to_string()).boxed(),
         "policy" => prop_oneof!["widest-fit", "fixed:0[.]5", "rate-table"].prop_map(|policy: String| policy).boxed(),
         "log_format" => prop_oneof!["text", "json"].prop_map(|format: String| format).boxed(),

@@ -14,7 +14,7 @@ use super::Failure;
 use super::files::print;
 use crate::arrivals::replay;
 use crate::simulate::{
-    Measured, NoiseModel, Player, SETTINGS, Scenario, cases, compare, contenders, run as play, table,
+    Measured, NoiseModel, Player, Recording, SETTINGS, Scenario, cases, compare, contenders, run as play, table,
 };
 
 #[derive(Debug, Args)]
@@ -28,6 +28,11 @@ pub(super) struct Arguments {
     /// Model of a /profile response to simulate [default: the first]
     #[arg(long, value_name = "NAME", requires = "profile")]
     model: Option<String>,
+
+    /// What the model answers to labelled images, as `anywidth evaluate --record` writes it; without, each answer has the
+    /// accuracy of its width, and no image stops early
+    #[arg(long, value_name = "FILE", requires = "profile")]
+    recording: Option<PathBuf>,
 
     /// Number of seeds per case; each gives other arrivals
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
@@ -55,11 +60,16 @@ Examples:
   The policies on what a running server has measured of itself
     curl -s localhost:8080/profile > p.json
     anywidth-load simulate --profile p.json
+  The same, with what the model answers to your labelled images
+    anywidth evaluate --data photos/ --record r.json
+    anywidth-load simulate --profile p.json --recording r.json
   One policy under recorded arrivals
     anywidth-load simulate --profile p.json --replay arrivals.txt --budget-ms 20 --policy slack-fit";
 
 /// Maximum size of a profile.
 const MAX_PROFILE_BYTES: u64 = 1 << 20;
+/// Maximum size of a recording: a million images at 12 widths.
+const MAX_RECORDING_BYTES: u64 = 256 << 20;
 /// Maximum size of an arrivals file.
 const MAX_TRACE_BYTES: u64 = 256 << 20;
 
@@ -106,8 +116,11 @@ fn replayed(arguments: &Arguments, measured: &Measured, path: &Path, budget: Dur
 impl Arguments {
     fn measured(&self) -> anyhow::Result<Measured> {
         let Some(path) = &self.profile else { return Ok(Measured::cifar10()?) };
-        let text = text(path, MAX_PROFILE_BYTES)?;
-        Measured::read(&text, self.model.as_deref()).with_context(|| path.display().to_string())
+        let measured = Measured::read(&text(path, MAX_PROFILE_BYTES)?, self.model.as_deref())
+            .with_context(|| path.display().to_string())?;
+        let Some(path) = &self.recording else { return Ok(measured) };
+        let recording = Recording::read(&text(path, MAX_RECORDING_BYTES)?);
+        Ok(measured.with_recording(recording.with_context(|| path.display().to_string())?))
     }
 }
 

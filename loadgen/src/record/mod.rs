@@ -13,7 +13,7 @@ use anywidth::engine::Width;
 
 use crate::models::Accuracy;
 use crate::results::{AtWidth, Counts, Interval, Tally, Totals};
-use sum::{Sum, round};
+use sum::{Sum, Widths, round};
 use tallies::Tallies;
 use times::Times;
 
@@ -92,7 +92,7 @@ struct Bin {
     counts: Counts,
     latency: Times,
     lateness: Times,
-    widths: Sum,
+    widths: Widths,
     /// Accuracies of the answers on time, by their widths.
     accuracy: Sum,
     /// Of the answers on time to labelled images, 1 for those that are right.
@@ -203,7 +203,7 @@ impl Recorder {
 
 impl Bin {
     fn new(times: fn() -> Times) -> Bin {
-        let [widths, accuracy, correct] = [Sum::default(); 3];
+        let ([accuracy, correct], widths) = ([Sum::default(); 2], Widths::default());
         Bin { counts: Counts::default(), latency: times(), lateness: times(), widths, accuracy, correct }
     }
 
@@ -215,7 +215,7 @@ impl Bin {
         self.lateness.add(*lateness);
         let Outcome::Answered { width, correct, .. } = outcome else { return };
         self.latency.add(*latency);
-        width.inspect(|width| self.widths.add(width.as_f64()));
+        width.inspect(|width| self.widths.add(*width));
         let worth = width.and_then(|width| accuracy.at(width)).filter(|_| verdict == Verdict::OnTime);
         worth.inspect(|&worth| self.accuracy.add(worth));
         let correct = correct.filter(|_| verdict == Verdict::OnTime);

@@ -99,7 +99,9 @@ proptest! {
             let inside: Vec<_> = records.iter().filter(inside).cloned().collect();
             prop_assert_eq!(interval.counts, by_hand(&inside));
             let widths = inside.iter().filter_map(answer).map(|(_, width, _)| width);
-            prop_assert_eq!(interval.width.map(|width| width.min), widths.reduce(f64::min));
+            let narrowest = widths.reduce(f64::min).map(|width| (width * 8.0 - 1e-9).floor() as usize);
+            prop_assert_eq!(interval.width.and_then(|width| width.shares.iter().position(|&share| share > 0.0)), narrowest);
+            prop_assert!(interval.width.is_none_or(|width| close(Some(width.shares.iter().sum()), 1.0)));
         }
     }
 

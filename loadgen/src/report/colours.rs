@@ -5,7 +5,7 @@ const COLOURS: [(&str, &str, &str); 17] = [
     ("ground", "#fff", "#12181f"),
     ("offered", "#9fb3c8", "#52667a"),
     ("width", "#0b4f6c", "#7cc4fa"),
-    ("widths", "#b5dfe8", "#1b4d68"),
+    ("widths", "#5bb5c9", "#2f7da6"),
     ("on-time", "#31a6a0", "#2c9a94"),
     ("capacity", "#c8553d", "#f0a08f"),
     ("late", "#e8a33d", "#d9922b"),

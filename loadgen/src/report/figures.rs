@@ -2,8 +2,8 @@
 
 use super::axis::Axis;
 use super::colours::style;
-use super::svg::{Layer, Panel, Shape, draw};
-use crate::results::{Counts, Interval, Percentiles, Results, Spread};
+use super::svg::{Cell, Layer, Panel, Shape, draw};
+use crate::results::{Counts, Interval, Percentiles, Results, WIDTH_RANGES};
 
 /// A figure with its caption.
 #[derive(Debug)]
@@ -24,8 +24,7 @@ pub(crate) struct Scales {
 /// Maximum number of deadlines drawn.
 const MAX_DEADLINES: usize = 3;
 
-const LOAD_AND_WIDTH: &str =
-    "Offered load, answers on time, and their widths: mean, narrowest and widest of each interval.";
+const LOAD_AND_WIDTH: &str = "Offered load, answers on time, and their widths: the darker, the more answers of an interval have a width; and the mean.";
 
 /// The figures of a page with their captions.
 pub(crate) fn figures(run: &Results, scales: &Scales) -> Vec<Figure> {
@@ -153,10 +152,17 @@ impl Rates<'_> {
 }
 
 fn widths(run: &Results) -> Vec<Layer> {
-    let all = |interval: &Interval| interval.width.map(|Spread { min, max, .. }| (min, max));
     let mean = |interval: &Interval| interval.width.map(|width| width.mean);
+    let cells = |interval: &Interval| {
+        let seconds = (interval.at_s, interval.at_s + run.interval_s);
+        let shares = interval.width.map_or([0.0; WIDTH_RANGES], |width| width.shares);
+        let end = |range: usize| range as f64 / WIDTH_RANGES as f64;
+        let cell = move |(range, share)| Cell { seconds, values: (end(range), end(range + 1)), share };
+        shares.into_iter().enumerate().map(cell).filter(|cell| cell.share > 0.0)
+    };
+    let cells = Shape::Cells(run.intervals.iter().flat_map(cells).collect());
     vec![
-        Layer { colour: "widths", label: "narrowest to widest".to_owned(), shape: Shape::Area(over_time(run, all)) },
+        Layer { colour: "widths", label: "share of the answers".to_owned(), shape: cells },
         Layer { colour: "width", label: "mean".to_owned(), shape: Shape::Line(over_time(run, mean)) },
     ]
 }

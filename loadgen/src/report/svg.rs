@@ -30,6 +30,17 @@ pub(crate) enum Shape {
     Area(Vec<(f64, Option<(f64, f64)>)>),
     /// A constant.
     Level(f64),
+    /// Rectangles, the darker the larger their share.
+    Cells(Vec<Cell>),
+}
+
+/// A share of what happened in a range of time that has values in a range.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) seconds: (f64, f64),
+    pub(crate) values: (f64, f64),
+    /// From 0 to 1.
+    pub(crate) share: f64,
 }
 
 const WIDTH: f64 = 880.0;
@@ -121,6 +132,22 @@ impl Frame {
             Shape::Level(value) => {
                 let (y, right) = (self.y(axis, *value), WIDTH - RIGHT);
                 line(svg, format_args!("<path class=\"level s-{colour}\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
+            }
+            Shape::Cells(cells) => {
+                for Cell { seconds, values, share } in cells {
+                    let (left, right) = (self.x(seconds.0), self.x(seconds.1));
+                    let (top, bottom) = (self.y(axis, values.1), self.y(axis, values.0));
+                    let (width, height) = (right - left, bottom - top);
+                    // Rare values stay visible.
+                    let opacity = share.sqrt();
+                    line(
+                        svg,
+                        format_args!(
+                            "<rect class=\"f-{colour}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
+                             height=\"{height:.1}\" fill-opacity=\"{opacity:.2}\"/>"
+                        ),
+                    );
+                }
             }
             Shape::Line(points) => {
                 for run in runs(points) {

@@ -18,7 +18,8 @@ pub(crate) fn run(count: usize, text: &str) -> Results {
         at_s: index as f64 / 10.0,
         counts: Counts { offered: 20, on_time: 10, late: 4, refused: 3, failed: 2, not_sent: 1 },
         // Every third interval has no answer.
-        width: (!index.is_multiple_of(3)).then_some(Spread { mean: 0.5, min: 0.25, max: 1.0 }),
+        width: (!index.is_multiple_of(3))
+            .then_some(Spread { mean: 0.5, shares: [0.0, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.4] }),
         latency_ms: (!index.is_multiple_of(3)).then_some(times),
         lateness_ms: Some(times),
     };
@@ -110,7 +111,7 @@ fn charts_stand_alone() {
         "answered on time",
         "capacity at full width",
         "Width of the answers",
-        "narrowest to widest",
+        "share of the answers",
     ];
     let all = [&load[..], &["Latency in milliseconds", "Waiting", "refused"]].concat();
     for (text, wanted) in [(chart(&run(30, "words")), &load[..]), (charts(&run(30, "words")), &all)] {

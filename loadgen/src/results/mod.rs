@@ -166,11 +166,11 @@ pub struct Interval {
 
 /// Widths of several answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are what they are")]
 pub struct Spread {
+    /// The mean.
     pub mean: f64,
-    pub min: f64,
-    pub max: f64,
+    /// The share of answers in each eighth of the widths: above 0 and up to 1/8, and so on.
+    pub shares: [f64; WIDTH_RANGES],
 }
 
 /// A sample of the server's and the generator's state.
@@ -184,6 +184,8 @@ pub struct Sample {
     pub outstanding: usize,
 }
 
+/// Number of equal ranges of widths that answers are counted in.
+pub const WIDTH_RANGES: usize = 8;
 /// Version of the file format.
 pub const FORMAT: u32 = 1;
 impl Counts {

@@ -30,6 +30,17 @@ pub struct Measured {
     pub recording: Option<Recording>,
 }
 
+/// How images share the time of a worker under load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Each image gets the width that is worth its time, by the gain table.
+    ByGain,
+    /// Images run at two widths, in the share that the load allows.
+    Mixture,
+    /// All images run at one width.
+    OneWidth,
+}
+
 /// What was measured at one width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +70,10 @@ pub enum MeasuredError {
     /// A server's answer without the model.
     #[error(transparent)]
     Served(#[from] profile::ProfileError),
-    /// Not a recording of answers.
+    /// Not the JSON of a recording.
+    #[error("not a recording: {0}")]
+    RecordingJson(#[source] serde_json::Error),
+    /// A recording that contradicts itself.
     #[error("not a recording: {0}")]
     Recording(&'static str),
     /// A server does not know how often the model is right.
@@ -111,12 +125,6 @@ impl Measured {
         })
     }
 
-    /// The same model without a gain table, whose images all get one width.
-    #[must_use]
-    pub fn without_gain(self) -> Measured {
-        Measured { gain: None, ..self }
-    }
-
     /// Reads and checks a measured profile, or what a server's `/profile` answers: of that the model of this name, or the
     /// first.
     ///
@@ -131,6 +139,12 @@ impl Measured {
         };
         measured.check()?;
         Ok(measured)
+    }
+
+    /// The same model with what it answered to labelled images, and with the gain table of that recording.
+    #[must_use]
+    pub fn with_recording(self, recording: Recording) -> Measured {
+        Measured { gain: recording.gain().cloned().or(self.gain), recording: Some(recording), ..self }
     }
 
     fn served(Served { name, version, decode_us, steps, .. }: Served) -> Result<Measured, MeasuredError> {
@@ -167,11 +181,20 @@ impl Measured {
         self.profile().map(drop)
     }
 
-    /// The profile that a server would have that measured this.
+    /// The profile that a server would have that measured this: by gain where a table and a recording are known, else with
+    /// mixtures of two widths.
     ///
     /// # Errors
     /// When the widths do not ascend up to 1.
     pub fn profile(&self) -> Result<Profile, MeasuredError> {
+        self.profile_for(Strategy::ByGain)
+    }
+
+    /// The profile for a way to spend time. What is not known makes the next one of [`Strategy`].
+    ///
+    /// # Errors
+    /// When the widths do not ascend up to 1.
+    pub fn profile_for(&self, strategy: Strategy) -> Result<Profile, MeasuredError> {
         let measurement = |step: &MeasuredStep| {
             let latencies = step.latency_us.iter().map(|&(batch, us)| (batch, Duration::from_secs_f64(us * 1e-6)));
             let width = Width::try_from(step.width)
@@ -180,9 +203,10 @@ impl Measured {
         };
         let measurements = self.steps.iter().map(measurement).collect::<Result<Vec<_>, MeasuredError>>()?;
         let profile = Profile::new(&measurements)?;
-        Ok(match (&self.gain, &self.recording) {
-            (Some(gain), Some(_)) => profile.with_gain(gain),
-            _ => profile,
+        Ok(match (strategy, &self.gain, &self.recording) {
+            (Strategy::ByGain, Some(gain), Some(_)) => profile.with_gain(gain),
+            (Strategy::ByGain | Strategy::Mixture, ..) => profile.with_mixtures(),
+            (Strategy::OneWidth, ..) => profile,
         })
     }
 

@@ -15,7 +15,7 @@ mod suite;
 mod tests;
 
 pub use machine::{Event, Player, Scenario, run};
-pub use measured::{Measured, MeasuredError};
+pub use measured::{Measured, MeasuredError, Strategy};
 pub use noise::NoiseModel;
 pub use recording::Recording;
 pub use score::Score;

@@ -1,6 +1,6 @@
 //! What a network answered to labelled images at each width: a file that `anywidth evaluate --record` writes.
 
-use anywidth::engine::{Outcome, Width};
+use anywidth::engine::{GainTable, Outcome, Width};
 use anywidth::policy::ExitRule;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -15,6 +15,8 @@ pub struct Recording {
     widths: Vec<Width>,
     /// For each image, one outcome per width.
     images: Vec<Vec<Outcome>>,
+    /// The model's gain table.
+    gain: Option<GainTable>,
 }
 
 /// The file.
@@ -22,6 +24,7 @@ pub struct Recording {
 struct Raw {
     widths: Vec<f64>,
     images: Vec<Vec<(f32, u8)>>,
+    gain: Option<GainTable>,
 }
 
 impl Recording {
@@ -30,7 +33,7 @@ impl Recording {
     /// # Errors
     /// [`MeasuredError`] when the text is none, or contradicts itself.
     pub fn read(json: &str) -> Result<Recording, MeasuredError> {
-        let Raw { widths, images } = serde_json::from_str(json)?;
+        let Raw { widths, images, gain } = serde_json::from_str(json).map_err(MeasuredError::RecordingJson)?;
         let wrong = |what: &'static str| Err(MeasuredError::Recording(what));
         let Ok(widths) = widths.into_iter().map(Width::try_from).collect::<Result<Vec<_>, _>>() else {
             return wrong("a width is not above 0 and up to 1");
@@ -43,12 +46,17 @@ impl Recording {
         }
         let outcome = |(probability, correct)| Outcome { probability, correct: correct == 1 };
         let images = images.into_iter().map(|image| image.into_iter().map(outcome).collect()).collect();
-        Ok(Recording { widths, images })
+        Ok(Recording { widths, images, gain })
     }
 
     /// Number of images.
     pub fn images(&self) -> usize {
         self.images.len()
+    }
+
+    /// The gain table of the model, if the file has one.
+    pub fn gain(&self) -> Option<&GainTable> {
+        self.gain.as_ref()
     }
 
     /// The image of a request, whatever the policy.
@@ -95,6 +103,7 @@ mod tests {
             r#"{"widths":[2,1],"images":[[[0.5,0],[0.9,1]]]}"#,
             r#"{"widths":[0.5,1],"images":[[[0.5,0]]]}"#,
             r#"{"widths":[1],"images":[]}"#,
+            r#"{"widths":[0.5,1],"images":[[[0.5,0],[0.9,1]]],"gain":[]}"#,
         ] {
             assert!(Recording::read(bad).is_err(), "{bad}");
         }

@@ -7,7 +7,7 @@ use anywidth::engine::Width;
 use anywidth::policy::baselines::{Hardening, SlackFit};
 use anywidth::policy::{PolicyKind, Priority, QueueSettings};
 
-use super::{Measured, MeasuredError, NoiseModel, Player, Scenario, Score, run};
+use super::{Measured, MeasuredError, NoiseModel, Player, Scenario, Score, Strategy, run};
 use crate::arrivals::{ArrivalsError, Gaps, Plan};
 
 /// A kind of load, in units of the server: the rates of its plan are shares of the capacity at full width, its budgets
@@ -37,8 +37,8 @@ pub struct Contender {
     kind: Option<PolicyKind>,
     /// Whether batches correct the profile.
     corrects: bool,
-    /// Whether images get different widths by the gain table, if there is one.
-    gain: bool,
+    /// How images share the time.
+    strategy: Strategy,
 }
 
 /// The settings of a server with one worker and defaults otherwise.
@@ -126,18 +126,19 @@ impl Contender {
 
 /// All contenders.
 pub fn contenders() -> Vec<Contender> {
-    let named = |name, kind| Contender { name, kind: Some(kind), corrects: true, gain: true };
+    let named = |name, kind| Contender { name, kind: Some(kind), corrects: true, strategy: Strategy::ByGain };
     let fixed =
         |name, millionths| named(name, PolicyKind::Fixed(Width::from_millionths(millionths).unwrap_or(Width::FULL)));
     vec![
         named("widest fit", PolicyKind::WidestFit),
-        Contender { gain: false, ..named("widest fit, one width for all", PolicyKind::WidestFit) },
+        Contender { strategy: Strategy::Mixture, ..named("widest fit, mixture of two widths", PolicyKind::WidestFit) },
+        Contender { strategy: Strategy::OneWidth, ..named("widest fit, one width for all", PolicyKind::WidestFit) },
         Contender { corrects: false, ..named("widest fit, uncorrected", PolicyKind::WidestFit) },
         fixed("fixed at 1", 1_000_000),
         fixed("fixed at 0.75", 750_000),
         fixed("fixed at 0.5", 500_000),
         fixed("fixed at 0.25", 250_000),
-        Contender { name: "SlackFit", kind: None, corrects: false, gain: false },
+        Contender { name: "SlackFit", kind: None, corrects: false, strategy: Strategy::OneWidth },
         named("SlackFit, margin and shedding", PolicyKind::SlackFit),
         named("MaxAcc, margin and shedding", PolicyKind::MaxAccuracy),
         named("MaxBatch, margin and shedding", PolicyKind::MaxBatch),
@@ -155,17 +156,16 @@ pub fn compare(
     contenders: &[Contender],
     seeds: &[u64],
 ) -> Result<Vec<(&'static str, Score)>, CompareError> {
-    let (profile, plain) = (measured.profile()?, measured.clone().without_gain().profile()?);
     let scenarios =
         seeds.iter().map(|&seed| case.scenario(measured, seed)).collect::<Result<Vec<Scenario>, CompareError>>()?;
     let score = |contender: &Contender| {
+        let profile = measured.profile_for(contender.strategy)?;
         let one = |scenario: &Scenario| {
-            let profile = if contender.gain { &profile } else { &plain };
-            run(scenario, measured, profile, contender.player(scenario.settings), &mut |_, _| {})
+            run(scenario, measured, &profile, contender.player(scenario.settings), &mut |_, _| {})
         };
-        (contender.name, Score::sum(&scenarios.iter().map(one).collect::<Vec<_>>()))
+        Ok((contender.name, Score::sum(&scenarios.iter().map(one).collect::<Vec<_>>())))
     };
-    Ok(contenders.iter().map(score).collect())
+    contenders.iter().map(score).collect()
 }
 
 /// Why there is no comparison.

@@ -183,8 +183,9 @@ fn after_a_step_down_full_width_is_back_within_two_budgets() {
 #[test]
 fn under_a_steady_load_the_width_stays() {
     let scenario = scenario("3:20s", Gaps::Poisson, 1);
-    let measured = measured().without_gain();
-    let score = run(&scenario, &measured, &measured.profile().unwrap(), widest_fit(&scenario), &mut |_, _| {});
+    let measured = measured();
+    let profile = measured.profile_for(Strategy::OneWidth).unwrap();
+    let score = run(&scenario, &measured, &profile, widest_fit(&scenario), &mut |_, _| {});
     assert!(score.changes_per_second() < 10.0 && score.attainment() > 0.9999, "{score:?}");
 }
 

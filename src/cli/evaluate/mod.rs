@@ -21,7 +21,7 @@ use super::subject::Chosen;
 use super::table::{printable, table};
 use super::{Failure, print};
 use crate::dataset::{self, Listing};
-use crate::engine::{Outcome, Width};
+use crate::engine::{GainTable, Outcome, Width};
 use crate::repository::ServedModel;
 
 #[derive(Debug, Args)]
@@ -68,6 +68,9 @@ struct Recording<'a> {
     widths: Vec<Width>,
     /// For each image and width, the probability of the most probable class, and 1 if it is right.
     images: Vec<Vec<(f32, u8)>>,
+    /// The gain table of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gain: Option<&'a GainTable>,
 }
 
 /// One broken file in this many is tolerated.
@@ -178,6 +181,7 @@ impl Report {
             model: &self.served.name,
             widths: steps.iter().map(|&at| self.widths[at]).collect(),
             images: self.measured.scored.iter().map(image).collect(),
+            gain: metadata.gain.as_ref(),
         }
     }
 

@@ -217,6 +217,11 @@ impl<P: Payload> JobQueue<P> {
         &self.profiles
     }
 
+    /// Plans with the levels of `planned` from now on: the profile of this model with another gain table.
+    pub fn replan(&mut self, model: usize, planned: Profile) {
+        self.profiles[model].adopt_levels(planned);
+    }
+
     /// Lets corrections for a busy spell decay.
     pub fn decay(&mut self, now: Instant) {
         self.profiles.iter_mut().for_each(|profile| profile.decay(now));

@@ -2,12 +2,13 @@
 //!
 //! # The rule
 //! If the earliest deadline in the queue belongs to a job that is not decoded, the worker decodes, else it runs a batch: the
-//! earliest deadlines of the first job's model, each at its widest allowed step within the ceiling, as long as the batch ends
-//! within the first job's planned slack and within `max_batch_time` of the short budgets. Idle workers get equal shares of a
+//! earliest deadlines of the first job's model, each at its widest allowed step within that of the level, as long as the batch
+//! ends within the first job's planned slack and within `max_batch_time` of the short budgets. Idle workers get equal shares of a
 //! short queue. A worker never waits for a batch to fill.
 
 use std::time::Duration;
 
+use super::super::levels::Dither;
 use super::super::{Assignment, ExitRule, Profile, WidthReason};
 use super::backlog::{Backlog, Item};
 use super::forecast::WorkerPool;
@@ -25,13 +26,14 @@ pub(super) struct BatchFormer<'a> {
 const MAX_DECODING: u64 = 2_000_000;
 
 impl BatchFormer<'_> {
-    /// The batch to run at these levels, and its predicted time. `by_budget` says that the short budgets determine the level, not
-    /// the load.
+    /// The batch to run at these levels, and its predicted time. `dithers` keep the shares of each model's mixtures. `by_budget`
+    /// says that the short budgets determine the level, not the load.
     pub(super) fn run(
         self,
         backlog: &Backlog,
         levels: &[usize],
         profiles: &[Profile],
+        dithers: &mut [Dither],
         by_budget: bool,
     ) -> (Vec<Assignment>, Option<ExitRule>, Duration) {
         let mut jobs = backlog.jobs.iter().filter(|item| item.is_decoded());
@@ -42,6 +44,7 @@ impl BatchFormer<'_> {
         let share = self.share(same());
 
         let (exits, widest) = (profile.exit_rule(level), profile.levels().widest_step(level));
+        let mixture = profile.levels().mixture(level);
         let single = head.network(level, profile).single();
         // A job that is nearly late may use all of its slack.
         let limit = if single <= head.planned_slack { head.planned_slack } else { head.slack };
@@ -54,8 +57,9 @@ impl BatchFormer<'_> {
                 break;
             }
             (setup, items) = (larger, more);
+            let step = mixture.map_or(widest, |mixture| dithers[model].next(mixture));
             batch.push(match exits {
-                None => assign(item, profile, widest, by_budget),
+                None => assign(item, profile, step, by_budget),
                 Some(_) => assign_widest(item, profile, widest),
             });
         }

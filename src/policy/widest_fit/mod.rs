@@ -22,6 +22,7 @@ mod width_controller;
 
 use std::time::{Duration, Instant};
 
+use super::levels::Dither;
 use super::{CeilingReason, JobConstraints, Overload, Plan, Policy, Profile, QueueSettings, QueueView};
 use crate::engine::Width;
 use admission::AdmissionController;
@@ -45,6 +46,8 @@ pub struct WidestFit {
     /// The queue and the workers at this decision.
     backlog: Backlog,
     pool: WorkerPool,
+    /// Which images of each model run at the wider step of a mixture.
+    dithers: Vec<Dither>,
     /// Scratch: a level of each model.
     levels: Vec<usize>,
 }
@@ -83,6 +86,7 @@ impl WidestFit {
             controller: WidthController::new(),
             backlog: Backlog::default(),
             pool: WorkerPool::default(),
+            dithers: Vec::new(),
             levels: Vec::new(),
         }
     }
@@ -97,8 +101,9 @@ impl WidestFit {
         let (tuning, short) = (self.tuning, self.of_short_budget(self.tuning.max_block));
         self.backlog.fill(view, |profile| {
             let last = profile.costs().len() - 1;
-            // Without prices, the level is the bound.
-            let widest = if profile.levels().has_prices() { widest_step(profile, short, &tuning) } else { last };
+            // Otherwise the level is the bound.
+            let bounded = profile.levels().exceeds_equivalent_widths();
+            let widest = if bounded { widest_step(profile, short, &tuning) } else { last };
             (tuning.margin_of(profile), widest)
         });
     }
@@ -182,7 +187,9 @@ impl Policy for WidestFit {
         let (mut batch, mut exits) = (Vec::new(), None);
         if decode.is_empty() {
             let by_budget = reason == CeilingReason::Budget;
-            (batch, exits, predicted) = former.run(&self.backlog, &self.levels, view.profiles, by_budget);
+            self.dithers.resize(view.profiles.len(), Dither::default());
+            (batch, exits, predicted) =
+                former.run(&self.backlog, &self.levels, view.profiles, &mut self.dithers, by_budget);
         }
         let shed = std::mem::take(&mut self.backlog.shed);
         Plan { batch, decode, long_decoding, shed, predicted, exits, ceiling: self.controller.ceiling(), reason }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::telemetry::{Metrics, Totals};
+use crate::telemetry::{Metrics, Totals, WIDTH_BINS};
 
 /// The totals recorded within the last [`SPAN`].
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Event {
     images_per_s: f64,
     /// The mean width of the images; null without images.
     width: Option<f64>,
+    /// The share of images in each eighth of the widths, narrow to wide; null without images.
+    widths: Option<[f64; WIDTH_BINS]>,
     /// The widest width that load allowed for the latest batch; null without images.
     width_ceiling: Option<f64>,
     /// Null if nothing was answered.
@@ -84,6 +86,7 @@ impl Recent {
             late_per_s: rate(recent.missed),
             images_per_s: rate(recent.images),
             width: recent.mean_width(),
+            widths: recent.width_shares(),
             width_ceiling: (recent.images > 0).then_some(now.width_ceiling),
             latency_ms: milliseconds(0.5).zip(milliseconds(0.99)).map(|(p50, p99)| Latency { p50, p99 }),
             queue_length: now.queue_length,
@@ -125,6 +128,7 @@ mod tests {
         let first = event(500);
         assert_eq!((first.answered_per_s, first.images_per_s, first.refused_per_s), (80.0, 80.0, 4.0));
         assert_eq!((first.width, first.width_ceiling), (Some((30.0 * 0.25 + 10.0 * 0.75) / 40.0), Some(0.75)));
+        assert_eq!(first.widths, Some([0.0, 0.75, 0.0, 0.0, 0.0, 0.25, 0.0, 0.0]));
         ran("1", 5);
         let second = event(1500);
         assert_eq!((second.answered_per_s, second.width), (5.0, Some(1.0)));

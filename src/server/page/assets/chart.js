@@ -10,16 +10,19 @@ export class Chart {
     * click or drag.
    */
   constructor(place, { height, x, y, pick }) {
-    Object.assign(this, { place, height, x, y, lines: [], cursor: null, hinted: "" });
+    Object.assign(this, { place, height, x, y, lines: [], cells: [], cursor: null, hinted: "" });
     this.root = svg("svg", { role: "img", height, width: "100%" });
     place.append(this.root);
     if (pick) this.#pickable(pick);
     new ResizeObserver(() => this.#render()).observe(place);
   }
 
-  /** Draws lines, each `{ kind, points, filled }`. A point without a y interrupts the line. */
-  draw(lines, label) {
-    this.lines = lines;
+  /**
+   * Draws lines, each `{ kind, points, filled }`, over cells, each `{ x, y, share }` with the ends of its ranges in `x` and `y`. A
+   * point without a y interrupts the line; the larger the share, the darker the cell.
+   */
+  draw(lines, label, cells = []) {
+    Object.assign(this, { lines, cells });
     this.root.setAttribute("aria-label", label);
     this.#render();
   }
@@ -49,7 +52,7 @@ export class Chart {
     if (width === 0) return;
     this.inner = width - MARGIN.left - MARGIN.right;
     this.root.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
-    this.root.replaceChildren(...this.#grid(width), ...this.lines.flatMap((line) => this.#line(line)), ...this.#hint(width));
+    this.root.replaceChildren(...this.#grid(width), ...this.#cells(), ...this.lines.flatMap((line) => this.#line(line)), ...this.#hint(width));
     this.#renderCursor();
   }
 
@@ -70,6 +73,16 @@ export class Chart {
       svg("text", { x: this.#across(tick), y: this.height - 4, "text-anchor": "middle" }, this.x.write(tick)),
     );
     return [...horizontal, ...vertical];
+  }
+
+  #cells() {
+    return this.cells.map(({ x, y, share }) => {
+      const [left, right] = x.map(this.#across);
+      const [bottom, top] = y.map(this.#down);
+      const place = { x: left.toFixed(1), y: top.toFixed(1), width: (right - left).toFixed(1), height: (bottom - top).toFixed(1) };
+      // Rare values stay visible.
+      return svg("rect", { class: "cell", ...place, "fill-opacity": (0.75 * Math.sqrt(share)).toFixed(2) });
+    });
   }
 
   #line({ kind, points, filled }) {

@@ -8,15 +8,16 @@ const SECONDS = 60;
 /** Below this peak rate in images per second, the lines are hardly visible and a hint is shown. */
 const FEW = 20;
 
-/** The charts: the lines drawn from an event, and the format of the latest value. */
+/** The charts: the lines drawn from an event, the distribution behind them, and the format of the latest value. */
 const SHOWN = [
   {
     id: "width",
     name: "Width",
     lines: [
       { kind: "ceiling", of: (event) => event.width_ceiling },
-      { kind: "c0", of: (event) => event.width, filled: true },
+      { kind: "c0", of: (event) => event.width },
     ],
+    shares: (event) => event.widths,
     now: (event) => (event.width === null ? "–" : width(event.width)),
     fixed: 1,
   },
@@ -79,7 +80,7 @@ function redraw() {
   const latest = seen.at(-1)?.event;
   const most = Math.max(0, ...seen.map(({ event }) => (event ? event.images_per_s + event.refused_per_s + event.late_per_s : 0)));
   const hint = most === 0 ? "no requests yet" : most < FEW ? "few requests yet" : "";
-  for (const { id, name, lines, now: write, fixed, least } of SHOWN) {
+  for (const { id, name, lines, shares, now: write, fixed, least } of SHOWN) {
     const drawn = lines.map(({ of, ...line }) => ({
       ...line,
       points: seen.map(({ at, event }) => [at - now, event ? of(event) : null]),
@@ -87,9 +88,23 @@ function redraw() {
     const chart = charts.get(id);
     chart.hint(hint);
     scale(chart.y, fixed ?? ceiling(Math.max(least, ...drawn.flatMap(({ points }) => points.map(([, y]) => y ?? 0)))));
-    chart.draw(drawn, `${name}, last minute; now ${latest ? write(latest) : "not known"}`);
+    chart.draw(drawn, `${name}, last minute; now ${latest ? write(latest) : "not known"}`, shares ? cells(shares, now) : []);
     if (latest) say(at(`now-${id}`), write(latest));
   }
+}
+
+/** The cells of a distribution over time: a column for each second, as an event covers one. */
+function cells(shares, now) {
+  const columns = [];
+  let last = Infinity;
+  for (const { at, event } of [...seen].reverse()) {
+    if (!event || last - at < 1) continue;
+    last = at;
+    columns.push(...(shares(event) ?? []).map((share, bin, all) => (
+      { x: [at - now - 1, at - now], y: [bin / all.length, (bin + 1) / all.length], share }
+    )).filter(({ share }) => share > 0));
+  }
+  return columns.filter(({ x }) => x[0] >= -SECONDS);
 }
 
 function scale(axis, to) {
