@@ -32,6 +32,8 @@ test-rust:
 	tests/jpeg/install.sh
 	ANYWIDTH_DJPEG=djpeg $(CARGO) test --locked --workspace
 	$(MAKE) test-kernels
+	# The crate as it would be published builds from what it contains.
+	$(CARGO) package --locked --allow-dirty --package anywidth
 
 # With release checks: those of a debug build are inside the loops. Only this package is recompiled.
 test-kernels: ## Checks the machine code of the kernels: no accumulator may spill to the stack.
@@ -73,6 +75,8 @@ lint: libtorch ## Checks formatting and lints, as CI does.
 	cd benches/dense_server && $(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
+	$(CARGO) clippy --locked --manifest-path benches/dense_server/Cargo.toml --target-dir target -- -D warnings
 	cd exporter && $(CARGO) clippy --locked --all-targets -- -D warnings
 
 libtorch: ## Installs the part of PyTorch that the exporter links, in exporter/libtorch.
