@@ -80,6 +80,14 @@ pub struct Dense {
     pub command: String,
 }
 
+/// How accuracy falls with load.
+const UNDER_LOAD: &str = "\
+Under load an image gets the width that is worth its time. Test accuracy by the multiply-adds that load leaves per image, on
+average:
+
+![Accuracy by mean multiply-adds under load](load.svg)
+
+";
 /// Calibration errors above this get a remark.
 const LARGE_ERROR: f64 = 0.1;
 
@@ -218,7 +226,7 @@ impl Card<'_> {
             writeln!(text, "| {threshold} | {:.2} % | {:.0} % |", 100.0 * accuracy, 100.0 * cost)
                 .expect("writing to a string");
         }
-        text + "\n![Accuracy and cost by confidence](confidence.svg)\n\n"
+        text + "\n![Accuracy and cost by confidence](confidence.svg)\n\n" + UNDER_LOAD
     }
 
     fn figures(&self) -> String {

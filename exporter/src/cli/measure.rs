@@ -1,6 +1,7 @@
 //! `exporter measure`: measures an exported file again, and writes what it finds into the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use anywidth::engine::{GainTable, Model, Pass, Width};
@@ -8,18 +9,20 @@ use tch::Tensor;
 
 use exporter::data::Images;
 use exporter::data::arrival::as_sent;
-use exporter::evaluate::{accuracies_of, gain_table, temperatures};
+use exporter::evaluate::{accuracies_of, gain_table, outcomes, temperatures};
 use exporter::file::write_whole;
 use exporter::onnx::{Exported, remeasured};
 use exporter::train::progress::by_width;
 
 use super::material::Measures;
+use super::ship::load_curve;
 use super::say::printable;
 
 /// Flags of `exporter measure`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A model file of this program. Its accuracies, temperatures and gain table are replaced; its weights stay.
+    /// A model file of this program. Its accuracies, temperatures and gain table are replaced, and the figure load.svg of its
+    /// card; its weights stay.
     file: PathBuf,
     /// Folder with the data set's files [default: data/<DATASET>], or with the images that the network was trained on.
     #[arg(long)]
@@ -30,7 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let name = || printable(&args.file.display().to_string());
     let exported = Exported::read(&args.file).with_context(name)?;
     let bytes = std::fs::read(&args.file).with_context(name)?;
-    let model = Model::from_onnx(&bytes).with_context(name)?;
+    let model = Arc::new(Model::from_onnx(&bytes).with_context(name)?);
     let recipe = exported.recipe();
     let measures = Measures::of(recipe, args.data.as_ref())?;
     ensure!(!measures.validation.is_empty(), "the validation split is empty");
@@ -41,22 +44,33 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     widths.extend(&counted);
     widths.sort_unstable();
     widths.dedup();
-    let labels: Vec<i64> = images.labels().iter().map(|&label| i64::from(label)).collect();
-    let (logits, labels) = (logits(model, &images, &widths), Tensor::from_slice(&labels));
-    let (accuracy, temperature) = (accuracies_of(&logits, &labels), temperatures(&logits, &labels));
-    let gain = gain_table(&logits, &labels, (&widths, &temperature), &counted);
+    let (scores, classes) = (logits(&model, &images, &widths), labels(&images));
+    let (accuracy, temperature) = (accuracies_of(&scores, &classes), temperatures(&scores, &classes));
+    let gain = gain_table(&scores, &classes, (&widths, &temperature), &counted);
 
     let bytes = remeasured(&bytes, (&widths, &accuracy, &temperature), &gain, images.len() as u64)?;
     Model::from_onnx(&bytes).context("the engine refuses the new metadata")?;
     write_whole(&args.file, &bytes).with_context(name)?;
+    if let Some(folder) = args.file.parent().and_then(Path::parent).filter(|folder| folder.join("README.md").exists()) {
+        let test = measures.test()?;
+        let (scores, classes) = (logits(&model, &test, &widths), labels(&test));
+        let outcomes = outcomes(&scores, &classes, (&widths, &temperature), &counted);
+        let title = folder.file_name().unwrap_or_default().to_string_lossy();
+        let (path, figure) = (folder.join("load.svg"), load_curve(&title, &model, &gain, &outcomes));
+        write_whole(&path, figure.as_bytes()).with_context(|| path.display().to_string())?;
+    }
     println!("wrote {}: validation accuracy {}", name(), by_width(&widths, &accuracy));
     Ok(())
 }
 
+fn labels(images: &Images) -> Tensor {
+    Tensor::from_slice(&images.labels().iter().map(|&label| i64::from(label)).collect::<Vec<_>>())
+}
+
 /// The engine's logits of `images` at each of `widths`, `[widths, N, classes]`.
-fn logits(model: Model, images: &Images, widths: &[Width]) -> Tensor {
+fn logits(model: &Arc<Model>, images: &Images, widths: &[Width]) -> Tensor {
     let (classes, shape) = (model.classes(), images.shape());
-    let mut pass = Pass::new(model.into(), 1);
+    let mut pass = Pass::new(model.clone(), 1);
     let mut all = Vec::with_capacity(images.len() * widths.len() * classes);
     for index in 0..images.len() {
         let image = images.batch([index]).images.contiguous().view([-1]);

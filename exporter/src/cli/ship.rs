@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use anywidth::engine::{Evaluation, GainTable, Model, Width};
+use anywidth::engine::{Evaluation, GainTable, Model, Outcome, Width};
 use anywidth::image::Preprocessing;
 use tch::Tensor;
 
@@ -11,8 +11,8 @@ use exporter::card::{Arrival, Card, Dense};
 use exporter::data::Images;
 use exporter::data::arrival::{MEASURED, as_sent, invert, sent};
 use exporter::evaluate::{
-    EarlyExit, THRESHOLDS, accuracies, accuracies_of, all_logits, area_under_curve, calibration_errors, early_exits,
-    gain_table, predictions, temperatures,
+    EarlyExit, Strategies, THRESHOLDS, accuracies, accuracies_of, all_logits, area_under_curve, calibration_errors,
+    early_exits, gain_table, outcomes, predictions, strategies, temperatures,
 };
 use exporter::file::write_whole;
 use exporter::model::{Mode, Network};
@@ -75,7 +75,11 @@ pub(super) fn ship(
     let bytes = onnx::model(network, &metadata);
     let served = Model::from_onnx(&bytes).context("the engine refuses this network")?;
     // Only the engine knows the steps between which a server chooses.
-    metadata.gain = Some(gain(&GainTable::widths_of(served.grid())));
+    let counted = GainTable::widths_of(served.grid());
+    let gain = gain(&counted);
+    let under_load =
+        load_curve(name, &served, &gain, &outcomes(&logits, &labels, (&widths, &temperature), &counted));
+    metadata.gain = Some(gain);
     let bytes = onnx::model(network, &metadata);
     let exits = exits(&logits, &labels, &temperature, &served);
     let (commit, command) = (target.commit(), command(run));
@@ -107,6 +111,7 @@ pub(super) fn ship(
         ("accuracy.svg", curve(name, network, [(&validation, measures.validation.len()), (&test, images.len())])),
         ("confusion.svg", confusion.svg(&title)),
         ("confidence.svg", confidence_curve(name, &exits)),
+        ("load.svg", under_load),
         ("README.md", card.text(network, &served)),
     ];
     write_all(destination, version, &texts, &bytes)?;
@@ -134,6 +139,17 @@ fn confidence_curve(name: &str, exits: &[EarlyExit]) -> String {
     };
     let lines = [line("accuracy", &|exit| exit.accuracy), line("mean multiply-adds, of full width", &|exit| exit.cost)];
     share_curve(&format!("{name}: accuracy and cost by confidence"), "confidence", &lines)
+}
+
+/// Accuracy by the mean multiply-adds that load leaves per image. `outcomes` are those of test images at the widths of `gain`.
+pub(super) fn load_curve(name: &str, served: &Model, gain: &GainTable, outcomes: &[Vec<Outcome>]) -> String {
+    let costs: Vec<u64> = gain.rows().iter().map(|row| served.cost(row.width()).multiply_adds).collect();
+    let Strategies { one_width, mixture, by_gain } = strategies(gain, outcomes, &costs);
+    let line = |name: &str, points| Curve { name: name.into(), points, images: None };
+    let lines =
+        [line("one width for all", one_width), line("mixture of two widths", mixture), line("by gain", by_gain)];
+    let axis = "mean multiply-adds per image, of full width";
+    share_curve(&format!("{name}: accuracy by mean multiply-adds under load"), axis, &lines)
 }
 
 /// Number of test images measured per encoding.

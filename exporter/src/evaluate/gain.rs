@@ -3,28 +3,37 @@
 use anywidth::engine::{GainTable, Outcome, Width};
 use tch::{Kind, Tensor};
 
-/// Which images a wider width helps. `logits` are `[widths, N, classes]` at ascending `widths` up to full width, `labels` are
-/// `[N]`, and `temperatures` are those of the widths. Widths that are not in `counted` are left out.
+/// Which images a wider width helps, by the [`outcomes`] at ascending widths.
 ///
 /// # Panics
 /// If there are no images, or if full width is left out.
 pub fn gain_table(
     logits: &Tensor,
     labels: &Tensor,
-    (widths, temperatures): (&[Width], &[f64]),
+    by_width: (&[Width], &[f64]),
     counted: &[Width],
 ) -> GainTable {
+    let widths: Vec<Width> = by_width.0.iter().copied().filter(|width| counted.contains(width)).collect();
+    GainTable::count(&widths, &outcomes(logits, labels, by_width, counted))
+}
+
+/// For each image, its outcome at each width. `logits` are `[widths, N, classes]` at ascending `widths` up to full width, `labels`
+/// are `[N]`, and `temperatures` are those of the widths. Widths that are not in `counted` are left out.
+pub fn outcomes(
+    logits: &Tensor,
+    labels: &Tensor,
+    (widths, temperatures): (&[Width], &[f64]),
+    counted: &[Width],
+) -> Vec<Vec<Outcome>> {
     let rows: Vec<usize> = (0..widths.len()).filter(|&row| counted.contains(&widths[row])).collect();
     let labels: Vec<i64> = Vec::try_from(labels).expect("a label for each image");
     let columns: Vec<Vec<Outcome>> =
-        rows.iter().map(|&row| outcomes(&logits.get(row as i64), temperatures[row], &labels)).collect();
-    let images: Vec<Vec<Outcome>> =
-        (0..labels.len()).map(|image| columns.iter().map(|column| column[image]).collect()).collect();
-    GainTable::count(&rows.iter().map(|&row| widths[row]).collect::<Vec<_>>(), &images)
+        rows.iter().map(|&row| at_one_width(&logits.get(row as i64), temperatures[row], &labels)).collect();
+    (0..labels.len()).map(|image| columns.iter().map(|column| column[image]).collect()).collect()
 }
 
 /// The outcome for each image, from logits `[N, classes]`.
-fn outcomes(logits: &Tensor, temperature: f64, labels: &[i64]) -> Vec<Outcome> {
+fn at_one_width(logits: &Tensor, temperature: f64, labels: &[i64]) -> Vec<Outcome> {
     let classes = logits.size()[1] as usize;
     let logits: Vec<f32> = Vec::try_from(logits.to_kind(Kind::Float).contiguous().view([-1])).expect("flat floats");
     let images = logits.chunks_exact(classes).zip(labels);

@@ -4,6 +4,7 @@ mod accuracy;
 mod calibration;
 mod early_exit;
 mod gain;
+mod strategies;
 
 use anywidth::engine::Width;
 use tch::{Device, Tensor};
@@ -14,7 +15,8 @@ use crate::model::{Mode, Network};
 pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, mean_over, predictions};
 pub use calibration::{calibration_errors, temperatures};
 pub use early_exit::{EarlyExit, THRESHOLDS, early_exits};
-pub use gain::gain_table;
+pub use gain::{gain_table, outcomes};
+pub use strategies::{Strategies, strategies};
 
 /// Batch size.
 const BATCH: usize = 250;
