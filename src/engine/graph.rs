@@ -159,10 +159,11 @@ impl Clamp {
     pub(crate) const NONE: Clamp = Clamp { low: f32::NEG_INFINITY, high: f32::INFINITY };
     pub(crate) const RELU: Clamp = Clamp { low: 0.0, high: f32::INFINITY };
 
+    /// The bounded value; NaN stays NaN, so that a network that overflows is not answered as if it had not.
     pub(crate) fn apply(self, value: f32) -> f32 {
-        // One instruction per comparison; `f32::max` and `f32::min` also handle NaN.
-        let value = if value > self.low { value } else { self.low };
-        if value < self.high { value } else { self.high }
+        // One instruction per comparison; `f32::max` and `f32::min` would lose NaN.
+        let value = if value < self.low { self.low } else { value };
+        if value > self.high { self.high } else { value }
     }
 }
 

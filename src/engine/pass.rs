@@ -9,6 +9,7 @@ use super::kernel::linear::accumulate;
 use super::kernel::simd::InstructionSet;
 use super::model::Model;
 use super::pack::BLOCK;
+use super::plan::Scratch;
 use super::width::Width;
 
 /// A batch of images, each computed up to its own width.
@@ -20,8 +21,7 @@ pub struct Pass {
     items: Vec<Item>,
     /// Number of `items` in use.
     len: usize,
-    /// Scratch: the contiguous pixels of a value.
-    features: Vec<f32>,
+    scratch: Scratch,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Pass {
 
     /// Creates a pass that uses `set`, or portable code if the processor lacks it.
     pub fn with_instructions(model: Arc<Model>, capacity: usize, set: InstructionSet) -> Pass {
-        Pass { model, set, capacity, items: vec![], len: 0, features: vec![] }
+        Pass { model, set, capacity, items: vec![], len: 0, scratch: Scratch::default() }
     }
 
     /// The network.
@@ -107,11 +107,11 @@ impl Pass {
             for step in &plan.steps {
                 let (from, to) = (step.output().active(item.width), step.output().active(Some(width)));
                 if from < to {
-                    step.run(self.set, &mut item.values, &mut self.features, from, to);
+                    step.run(self.set, &mut item.values, &mut self.scratch, from, to);
                 }
             }
             let (from, to) = (plan.head.input.active(item.width), plan.head.input.active(Some(width)));
-            add_channels(&self.model, self.set, &item.values, &mut self.features, &mut item.sums, from, to);
+            add_channels(&self.model, self.set, &item.values, &mut self.scratch.features, &mut item.sums, from, to);
             item.width = Some(width);
         }
     }

@@ -13,6 +13,7 @@ use super::kernel::linear::LinearStep;
 use super::kernel::pool::PoolStep;
 use super::kernel::repack::RepackStep;
 use super::kernel::simd::InstructionSet;
+use super::kernel::winograd::{PackedWinograd, Pooling, WinogradStep};
 use super::pack::{FanIn, PackedConv, PackedLinear, panel_rows_for};
 use fuse::{Fused, fuse};
 use layout::{ItemLayout, Source};
@@ -32,10 +33,20 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) enum Step {
     Conv(ConvStep),
+    Winograd(WinogradStep),
     Linear(LinearStep),
     Repack(RepackStep),
     Pool(PoolStep),
     Elementwise(ElementwiseStep),
+}
+
+/// Memory for what steps compute in between.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The contiguous pixels of a value.
+    pub(crate) features: Vec<f32>,
+    /// Transformed tiles of a convolution.
+    tiles: Vec<f32>,
 }
 
 /// The last linear layer.
@@ -60,7 +71,7 @@ impl Plan {
                     plane: repack.plane,
                 }));
             }
-            steps.extend(step(layer, index, &layout));
+            steps.extend(step(&layers, index, &layout));
         }
         let input = layout.buffers[layer_of[graph.head.source]];
         let classes = graph.head.linear.bias.len();
@@ -80,6 +91,7 @@ impl Step {
     pub(crate) fn output(&self) -> &BufferLayout {
         match self {
             Step::Conv(step) => &step.output,
+            Step::Winograd(step) => &step.output,
             Step::Linear(step) => &step.output,
             Step::Repack(step) => &step.output,
             Step::Pool(step) => &step.output,
@@ -87,11 +99,12 @@ impl Step {
         }
     }
 
-    /// Computes channels `from..to` of the step's value. `features` is scratch.
-    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
+    /// Computes channels `from..to` of the step's value.
+    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], scratch: &mut Scratch, from: usize, to: usize) {
         match self {
             Step::Conv(step) => step.run(set, item, from, to),
-            Step::Linear(step) => step.run(set, item, features, from, to),
+            Step::Winograd(step) => step.run(set, item, &mut scratch.tiles, from, to),
+            Step::Linear(step) => step.run(set, item, &mut scratch.features, from, to),
             Step::Repack(step) => step.run(item, from, to),
             Step::Pool(step) => step.run(set, item, from, to),
             Step::Elementwise(step) => step.run(set, item, from, to),
@@ -104,6 +117,7 @@ impl Step {
             Step::Conv(ConvStep { filters: Filters::Depthwise { weights, bias }, .. }) => {
                 (weights.len() + bias.len()) * size_of::<f32>()
             }
+            Step::Winograd(step) => step.packed.bytes(),
             Step::Linear(step) => step.packed.bytes(),
             Step::Repack(_) | Step::Pool(_) | Step::Elementwise(_) => 0,
         }
@@ -111,10 +125,16 @@ impl Step {
 }
 
 /// The step of a layer; `None` for the image.
-fn step(layer: &Fused<'_>, index: usize, layout: &ItemLayout) -> Option<Step> {
-    let output = layout.buffers[index];
+fn step(layers: &[Fused<'_>], index: usize, layout: &ItemLayout) -> Option<Step> {
+    let (layer, output) = (&layers[index], layout.buffers[index]);
     let input = |at: usize| layout.buffers[layer.inputs[at]];
     let (affine, clamp) = (layer.affine.cloned(), layer.clamp);
+    if let (Op::Conv(conv), Some(tiling)) = (layer.op, layer.tiling(layers)) {
+        let packed = PackedWinograd::new(conv, fan_in(&input(0), output.shape), tiling);
+        let pooling = layer.before_pooling.map(|clamp| Pooling::new(clamp, layer.affine, output.shape.channels));
+        let before = conv.window.before;
+        return Some(Step::Winograd(WinogradStep { packed, input: input(0), output, before, pooling, clamp }));
+    }
     Some(match layer.op {
         Op::Input => return None,
         Op::Conv(conv) | Op::Depthwise(conv) => {

@@ -59,7 +59,7 @@ fn specs() -> impl Strategy<Value = Spec> {
     let kinds = || prop::sample::select(vec![PoolKind::Max, PoolKind::Average, PoolKind::AverageWithPadding]);
     let halving = Window { kernel: [2; 2], stride: [2; 2], before: [0; 2], after: [0; 2] };
     prop_oneof![
-        3 => (1..30usize, common_windows()).prop_map(|(outputs, window)| Spec::Conv { outputs, window }),
+        3 => (1..60usize, common_windows()).prop_map(|(outputs, window)| Spec::Conv { outputs, window }),
         2 => (1..30usize, windows()).prop_map(|(outputs, window)| Spec::Conv { outputs, window }),
         1 => windows().prop_map(|window| Spec::Depthwise { window }),
         1 => (1..40usize).prop_map(|outputs| Spec::Linear { outputs }),

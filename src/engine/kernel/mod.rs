@@ -9,6 +9,7 @@ pub(crate) mod pool;
 pub(crate) mod repack;
 pub(crate) mod simd;
 mod tile;
+pub(crate) mod winograd;
 
 use super::buffer::BufferLayout;
 

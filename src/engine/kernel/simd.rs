@@ -1,7 +1,8 @@
 //! SIMD vectors and run-time dispatch: one source, compiled once per instruction set.
 //!
 //! A value of a type that implements [`Simd`] is a token: proof that the processor has the instructions. Only
-//! [`dispatch`] creates tokens. Together with [`super::tile`] this is the only file with `unsafe`.
+//! [`dispatch`] creates tokens. The files with `unsafe` are this one and the microkernels: [`super::tile`] and two of
+//! [`super::winograd`].
 #![expect(unsafe_code, reason = "intrinsics, and memory that they read and write through pointers")]
 
 #[cfg(target_arch = "aarch64")]
@@ -27,7 +28,13 @@ pub(crate) trait Simd: Copy {
     fn splat(self, value: f32) -> Self::V;
     /// `a * b + c`, lane by lane.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `min(max(x, low), high)`, lane by lane.
+    /// `a + b`, lane by lane.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`, lane by lane.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger of both, lane by lane.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `min(max(x, low), high)`, lane by lane; NaN stays NaN.
     fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V;
     /// # Safety
     /// `LANES` floats must be readable at `from`.
@@ -35,6 +42,17 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `LANES` floats must be writable at `to`.
     unsafe fn store(self, to: *mut f32, value: Self::V);
+
+    /// The first lanes of `from`.
+    ///
+    /// # Panics
+    /// If there are fewer than [`Simd::LANES`].
+    #[inline(always)]
+    fn read(self, from: &[f32]) -> Self::V {
+        assert!(from.len() >= Self::LANES);
+        // SAFETY: checked.
+        unsafe { self.load(from.as_ptr()) }
+    }
 
     /// Writes the first `count` lanes.
     ///
@@ -50,6 +68,16 @@ pub(crate) trait Simd: Copy {
         }
     }
 
+    /// Exchanges the rows and columns of a block.
+    #[inline(always)]
+    fn transpose(self, block: &mut Block) {
+        for row in 1..MAX_LANES {
+            for column in 0..row {
+                (block[row][column], block[column][row]) = (block[column][row], block[row][column]);
+            }
+        }
+    }
+
     /// Scalar `a * b + c`, fused if that is one instruction: for loops that the compiler vectorises.
     #[inline(always)]
     fn scalar_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
@@ -59,6 +87,9 @@ pub(crate) trait Simd: Copy {
 
 /// Lanes of the longest vector of any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
+
+/// Rows and columns of a block.
+pub(crate) type Block = [[f32; MAX_LANES]; MAX_LANES];
 
 /// Work that is compiled for every instruction set.
 ///
@@ -163,10 +194,38 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        let mut sums = a;
+        for (sum, b) in sums.iter_mut().zip(b) {
+            *sum += b;
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        let mut differences = a;
+        for (difference, b) in differences.iter_mut().zip(b) {
+            *difference -= b;
+        }
+        differences
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        let mut larger = a;
+        for (larger, b) in larger.iter_mut().zip(b) {
+            *larger = larger.max(b);
+        }
+        larger
+    }
+
+    #[inline(always)]
     fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V {
         let mut clamped = x;
         for (x, (low, high)) in clamped.iter_mut().zip(low.into_iter().zip(high)) {
-            *x = x.max(low).min(high);
+            *x = if *x < low { low } else { *x };
+            *x = if *x > high { high } else { *x };
         }
         clamped
     }
@@ -189,8 +248,9 @@ impl Simd for Portable {
 macro_rules! simd {
     (
         $(#[$doc:meta])* $token:ident, $features:literal, $vector:ty, lanes $lanes:literal, registers $registers:literal,
-        $splat:ident, $load:ident, $store:ident, $max:ident, $min:ident, |$a:ident, $b:ident, $c:ident| $mul_add:expr
+        $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $max:ident, $min:ident, |$a:ident, $b:ident, $c:ident| $mul_add:expr
         $(, |$to:ident, $value:ident, $count:ident| $store_first:expr)?
+        $(, transpose $transpose:ident)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -226,9 +286,28 @@ macro_rules! simd {
             }
 
             #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $add(a, b) }
+            }
+
+            #[inline(always)]
+            fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $sub(a, b) }
+            }
+
+            #[inline(always)]
+            fn max(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $max(a, b) }
+            }
+
+            #[inline(always)]
             fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V {
                 // SAFETY: the token exists only where the processor has the instructions.
-                unsafe { $min($max(x, low), high) }
+                // x86 returns the second operand if either is NaN.
+                unsafe { $min(high, $max(low, x)) }
             }
 
             #[inline(always)]
@@ -250,6 +329,14 @@ macro_rules! simd {
                     unsafe { $store_first }
                 }
             )?
+
+            $(
+                #[inline(always)]
+                fn transpose(self, block: &mut Block) {
+                    // SAFETY: the token exists only where the processor has the instructions.
+                    unsafe { $transpose(block) }
+                }
+            )?
         }
     };
 }
@@ -258,23 +345,133 @@ macro_rules! simd {
 simd! {
     /// Sixteen lanes, thirty-two registers.
     Avx512, "avx512f", __m512, lanes 16, registers 32,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_max_ps, _mm512_min_ps,
     |a, b, c| _mm512_fmadd_ps(a, b, c),
-    |to, value, count| _mm512_mask_storeu_ps(to, ((1u32 << count) - 1) as __mmask16, value)
+    |to, value, count| _mm512_mask_storeu_ps(to, ((1u32 << count) - 1) as __mmask16, value),
+    transpose transpose_avx512
+}
+
+/// Pairs of rows, then pairs of pairs, then quarters of vectors.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transpose_avx512(block: &mut Block) {
+    let zero = _mm512_setzero_ps();
+    let (mut rows, mut pairs, mut fours) = ([zero; 16], [zero; 16], [zero; 16]);
+    for (row, from) in rows.iter_mut().zip(block.iter()) {
+        // SAFETY: a row of a block is one vector.
+        *row = unsafe { _mm512_loadu_ps(from.as_ptr()) };
+    }
+    for at in (0..16).step_by(2) {
+        pairs[at] = _mm512_unpacklo_ps(rows[at], rows[at + 1]);
+        pairs[at + 1] = _mm512_unpackhi_ps(rows[at], rows[at + 1]);
+    }
+    for at in (0..16).step_by(4) {
+        for half in 0..2 {
+            let (a, b) = (_mm512_castps_pd(pairs[at + half]), _mm512_castps_pd(pairs[at + 2 + half]));
+            fours[at + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            fours[at + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    }
+    for column in 0..4 {
+        let [a, b, c, d] = [fours[column], fours[4 + column], fours[8 + column], fours[12 + column]];
+        let (even, odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+        let (even_below, odd_below) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+        rows[column] = _mm512_shuffle_f32x4::<0x88>(even, even_below);
+        rows[column + 4] = _mm512_shuffle_f32x4::<0x88>(odd, odd_below);
+        rows[column + 8] = _mm512_shuffle_f32x4::<0xdd>(even, even_below);
+        rows[column + 12] = _mm512_shuffle_f32x4::<0xdd>(odd, odd_below);
+    }
+    for (&row, to) in rows.iter().zip(block) {
+        // SAFETY: a row of a block is one vector.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), row) };
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 simd! {
     /// Eight lanes, sixteen registers.
     Avx2, "avx2,fma", __m256, lanes 8, registers 15,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_max_ps, _mm256_min_ps,
-    |a, b, c| _mm256_fmadd_ps(a, b, c)
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c),
+    transpose transpose_avx2
+}
+
+/// Quarter by quarter of the block.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transpose_avx2(block: &mut Block) {
+    let quarter = |row: usize, column: usize| eight_by_eight(block, row, column);
+    let quarters = [[quarter(0, 0), quarter(0, 8)], [quarter(8, 0), quarter(8, 8)]];
+    for (row, quarters) in quarters.iter().enumerate() {
+        for (column, quarter) in quarters.iter().enumerate() {
+            for (to, vector) in block[8 * column..].iter_mut().zip(quarter) {
+                // SAFETY: half of a row of a block is one vector.
+                unsafe { _mm256_storeu_ps(to[8 * row..].as_mut_ptr(), *vector) };
+            }
+        }
+    }
+}
+
+/// The columns of an 8 x 8 part of a block.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn eight_by_eight(block: &Block, row: usize, column: usize) -> [__m256; 8] {
+    let zero = _mm256_setzero_ps();
+    let (mut rows, mut pairs, mut fours) = ([zero; 8], [zero; 8], [zero; 8]);
+    for (vector, from) in rows.iter_mut().zip(&block[row..]) {
+        // SAFETY: half of a row of a block is one vector.
+        *vector = unsafe { _mm256_loadu_ps(from[column..].as_ptr()) };
+    }
+    for at in (0..8).step_by(2) {
+        pairs[at] = _mm256_unpacklo_ps(rows[at], rows[at + 1]);
+        pairs[at + 1] = _mm256_unpackhi_ps(rows[at], rows[at + 1]);
+    }
+    for at in (0..8).step_by(4) {
+        for half in 0..2 {
+            let (a, b) = (_mm256_castps_pd(pairs[at + half]), _mm256_castps_pd(pairs[at + 2 + half]));
+            fours[at + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            fours[at + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        }
+    }
+    for column in 0..4 {
+        rows[column] = _mm256_permute2f128_ps::<0x20>(fours[column], fours[4 + column]);
+        rows[4 + column] = _mm256_permute2f128_ps::<0x31>(fours[column], fours[4 + column]);
+    }
+    rows
 }
 
 #[cfg(target_arch = "aarch64")]
 simd! {
     /// Four lanes, thirty-two registers.
     Neon, "neon", float32x4_t, lanes 4, registers 32,
-    vdupq_n_f32, vld1q_f32, vst1q_f32, vmaxq_f32, vminq_f32,
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmaxq_f32, vminq_f32,
     |a, b, c| vfmaq_f32(c, a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Transposed(Block);
+
+    impl Kernel for &mut Transposed {
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            simd.transpose(&mut self.0);
+        }
+    }
+
+    #[test]
+    fn a_transposed_block_has_its_columns_as_rows() {
+        let block: Block = std::array::from_fn(|row| std::array::from_fn(|column| (100 * row + column) as f32));
+        for set in InstructionSet::available() {
+            let mut transposed = Transposed(block);
+            dispatch(set, &mut transposed);
+            let expected: Block = std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]));
+            assert_eq!(transposed.0, expected, "{set:?}");
+        }
+    }
 }

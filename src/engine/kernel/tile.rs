@@ -1,8 +1,7 @@
 //! The microkernel of every convolution: a tile of `ROWS` output channels by `P` vectors of consecutive pixels.
 //!
 //! For each tap it loads `P` input vectors, broadcasts `ROWS` weights and performs `ROWS * P` multiply-adds in
-//! registers. Bounds are checked once per tile, not once per load. Together with [`super::simd`] this is the only file
-//! with `unsafe`.
+//! registers. Bounds are checked once per tile, not once per load.
 #![expect(unsafe_code, reason = "bounds are checked once per tile, not at each load and store")]
 
 use super::simd::{Kernel, Simd};

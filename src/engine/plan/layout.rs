@@ -58,7 +58,7 @@ impl ItemLayout {
                     BufferLayout { plane: plane.len(), origin: 0, pitch: plane.pitch, border: false, ..source };
                 Repack { plane, buffer: layout.put(buffer) }
             });
-            let pitch = match window(layer.op) {
+            let pitch = match window(layers, layer) {
                 Some(_) if repack.is_none() => layout.buffers[layer.inputs[0]].pitch,
                 _ => needs[index].pitch,
             };
@@ -93,7 +93,7 @@ fn needs(layers: &[Fused<'_>]) -> (Vec<Needs>, Vec<Option<Window>>) {
     let mut repacked = vec![None; layers.len()];
     for (index, layer) in layers.iter().enumerate().rev() {
         needs[index].settle(layer.shape.width);
-        let Some(window) = window(layer.op) else { continue };
+        let Some(window) = window(layers, layer) else { continue };
         let at = layer.inputs[0];
         let mut direct = needs[at];
         for axis in 0..2 {
@@ -118,9 +118,10 @@ impl Needs {
     }
 }
 
-/// The window of a layer that can read its input directly; `None` for other layers.
-fn window(op: &Op) -> Option<Window> {
-    match op {
+/// The window of a layer that can read its input directly; `None` for other layers, and for convolutions that copy it to tiles.
+fn window(layers: &[Fused<'_>], layer: &Fused<'_>) -> Option<Window> {
+    match layer.op {
+        Op::Conv(_) if layer.tiling(layers).is_some() => None,
         Op::Conv(Conv { window, .. }) | Op::Depthwise(Conv { window, .. }) => Some(*window),
         _ => None,
     }
