@@ -15,8 +15,8 @@ use exporter::onnx::{Exported, remeasured};
 use exporter::train::progress::by_width;
 
 use super::material::Measures;
-use super::ship::load_curve;
 use super::say::printable;
+use super::ship::load_curve;
 
 /// Flags of `exporter measure`.
 #[derive(Debug, clap::Args)]

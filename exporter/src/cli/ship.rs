@@ -77,8 +77,7 @@ pub(super) fn ship(
     // Only the engine knows the steps between which a server chooses.
     let counted = GainTable::widths_of(served.grid());
     let gain = gain(&counted);
-    let under_load =
-        load_curve(name, &served, &gain, &outcomes(&logits, &labels, (&widths, &temperature), &counted));
+    let under_load = load_curve(name, &served, &gain, &outcomes(&logits, &labels, (&widths, &temperature), &counted));
     metadata.gain = Some(gain);
     let bytes = onnx::model(network, &metadata);
     let exits = exits(&logits, &labels, &temperature, &served);

@@ -7,12 +7,7 @@ use tch::{Kind, Tensor};
 ///
 /// # Panics
 /// If there are no images, or if full width is left out.
-pub fn gain_table(
-    logits: &Tensor,
-    labels: &Tensor,
-    by_width: (&[Width], &[f64]),
-    counted: &[Width],
-) -> GainTable {
+pub fn gain_table(logits: &Tensor, labels: &Tensor, by_width: (&[Width], &[f64]), counted: &[Width]) -> GainTable {
     let widths: Vec<Width> = by_width.0.iter().copied().filter(|width| counted.contains(width)).collect();
     GainTable::count(&widths, &outcomes(logits, labels, by_width, counted))
 }
