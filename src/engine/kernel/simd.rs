@@ -71,9 +71,10 @@ pub(crate) trait Simd: Copy {
     /// Exchanges the rows and columns of a block.
     #[inline(always)]
     fn transpose(self, block: &mut Block) {
-        for row in 1..MAX_LANES {
-            for column in 0..row {
-                (block[row][column], block[column][row]) = (block[column][row], block[row][column]);
+        let from = *block;
+        for (row, to) in block.iter_mut().enumerate() {
+            for (to, from) in to.iter_mut().zip(&from) {
+                *to = from[row];
             }
         }
     }

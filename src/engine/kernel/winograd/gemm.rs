@@ -32,7 +32,7 @@ impl<const VECTORS: usize, const TILES: usize> Kernel for Gemm<'_, VECTORS, TILE
         let blocks = VECTORS * S::LANES / BLOCK;
         assert!(blocks == 1 || (blocks == 2 && limits[0] <= limits[1]));
         let last = limits[blocks - 1];
-        assert!(last > 0 && input.len() >= (last - 1) / BLOCK * stride + (TILES - 1) * BLOCK + (last - 1) % BLOCK + 1);
+        assert!(last > 0 && input.len() > (last - 1) / BLOCK * stride + (TILES - 1) * BLOCK + (last - 1) % BLOCK);
         for block in 0..blocks {
             assert!(weights[block].len() >= limits[block] * BLOCK && output[block].len() >= TILES * BLOCK);
         }

@@ -56,7 +56,7 @@ impl Tiling {
     pub(crate) fn pools(self, pool: &Pool, output: Shape) -> bool {
         let Pool { kind, window } = pool;
         let halves = window.kernel == [2, 2] && window.stride == [2, 2] && window.is_inside();
-        *kind == PoolKind::Max && halves && output.height % 2 == 0 && output.width % 2 == 0
+        *kind == PoolKind::Max && halves && output.height.is_multiple_of(2) && output.width.is_multiple_of(2)
     }
 
     /// `G g G^T` of a kernel, `[3][3]`, row by row.
