@@ -16,7 +16,7 @@ pub use accuracy::{accuracies, accuracies_at, accuracies_of, area_under_curve, m
 pub use calibration::{calibration_errors, temperatures};
 pub use early_exit::{EarlyExit, THRESHOLDS, early_exits};
 pub use gain::{gain_table, outcomes};
-pub use strategies::{Strategies, strategies};
+pub use strategies::{Point, Strategies, strategies};
 
 /// Batch size.
 const BATCH: usize = 250;

@@ -82,7 +82,7 @@ mod tests {
         let widths = [Width::of_channels(1, 4), Width::of_channels(1, 2), Width::FULL];
         // Of four images, three are sure and right at once; the fourth is sure, and right, at full width alone.
         let image = |index: usize| -> Vec<Outcome> {
-            let hard = index % 4 == 0;
+            let hard = index.is_multiple_of(4);
             let outcome = |row: usize| match hard && row < 2 {
                 true => Outcome { probability: 0.4, correct: false },
                 false => Outcome { probability: 0.9, correct: true },

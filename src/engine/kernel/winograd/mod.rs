@@ -438,3 +438,6 @@ fn copy_row(to: &mut [f32], from: &[f32; BLOCK], count: usize) {
         _ => to[..count].copy_from_slice(&from[..count]),
     }
 }
+
+#[cfg(test)]
+mod tests;
