@@ -35,13 +35,13 @@ pub fn strategies(gain: &GainTable, outcomes: &[Vec<Outcome>], costs: &[u64]) ->
     let profile = Profile::new(&measurements).expect("ascending widths up to full width").with_gain(gain);
     let full = costs[costs.len() - 1] as f64;
     let mean = |stop: &dyn Fn(&[Outcome]) -> usize| {
-        let (mut cost, mut right) = (0.0, 0usize);
+        let (mut cost, mut right) = (0u64, 0usize);
         for image in outcomes {
             let row = stop(image);
-            cost += costs[row] as f64 / full;
+            cost += costs[row];
             right += usize::from(image[row].correct);
         }
-        (cost / outcomes.len() as f64, right as f64 / outcomes.len() as f64)
+        (cost as f64 / full / outcomes.len() as f64, right as f64 / outcomes.len() as f64)
     };
     let one_width: Vec<Point> = (0..widths.len()).map(|row| mean(&|_| row)).collect();
     let mut by_gain = vec![one_width[0]];
