@@ -113,7 +113,10 @@ impl Worker {
     /// Checks an answer.
     fn audit(&self, executor: &mut Box<dyn Executor>, idle: &mut IdleBudget) {
         let start = self.clock.now();
-        let audit = self.survives("an audit", || executor.audit()).flatten();
+        let audit = self.survives("an audit", || executor.audit()).unwrap_or_else(|| {
+            *executor = (self.new_executor)();
+            None
+        });
         idle.audited(audit.is_some().then(|| self.since(start)));
         if let Some(audit) = audit {
             self.queue.audited(&audit);

@@ -258,12 +258,13 @@ impl Kernel for CopyBlocked<'_> {
     }
 }
 
-/// Copies the first `count` floats; whole vectors without a loop.
+/// Copies the first `count` floats, at most a block; common counts without a loop.
 #[inline(always)]
-fn copy_some(to: &mut [f32; BLOCK], from: &[f32], count: usize) {
+fn copy_some(to: &mut [f32], from: &[f32], count: usize) {
     match count {
-        BLOCK => to.copy_from_slice(&from[..BLOCK]),
+        BLOCK => to[..BLOCK].copy_from_slice(&from[..BLOCK]),
         8 => to[..8].copy_from_slice(&from[..8]),
+        4 => to[..4].copy_from_slice(&from[..4]),
         _ => to[..count].copy_from_slice(&from[..count]),
     }
 }
@@ -422,20 +423,9 @@ fn write_planes<S: Simd>(
             simd.transpose(&mut block);
             for channel in channels.clone() {
                 let target = &mut output[step.output.row(channel, y) + x * BLOCK..];
-                copy_row(target, &block[channel % BLOCK], pixels.len() / BLOCK);
+                copy_some(target, &block[channel % BLOCK], pixels.len() / BLOCK);
             }
         }
-    }
-}
-
-/// Copies the first `count` floats of a row; common counts without a loop.
-#[inline(always)]
-fn copy_row(to: &mut [f32], from: &[f32; BLOCK], count: usize) {
-    match count {
-        BLOCK => to[..BLOCK].copy_from_slice(from),
-        8 => to[..8].copy_from_slice(&from[..8]),
-        4 => to[..4].copy_from_slice(&from[..4]),
-        _ => to[..count].copy_from_slice(&from[..count]),
     }
 }
 
