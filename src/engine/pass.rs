@@ -1,15 +1,16 @@
 //! A batch in progress: the activations of its items, and the primitive that computes them.
 //!
-//! Plain runs, mixed-width batches, early exit and all-width profiles are four ways to call [`Pass::widen`]. Memory for
-//! an item is allocated at the first [`Pass::push`] and reused across batches.
+//! Plain runs, mixed-width batches, early exit and all-width profiles are four ways to call [`Pass::widen`]. A pass can run one model
+//! after another in the same memory, which is that of its largest batch.
 
 use std::sync::Arc;
 
+use super::buffer::BLOCK;
 use super::kernel::linear::accumulate;
 use super::kernel::simd::InstructionSet;
+use super::kernel::{Context, Scratch, Step};
+use super::memory::Aligned;
 use super::model::Model;
-use super::pack::BLOCK;
-use super::plan::Scratch;
 use super::width::Width;
 
 /// A batch of images, each computed up to its own width.
@@ -24,14 +25,19 @@ pub struct Pass {
     scratch: Scratch,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Item {
     width: Option<Width>,
     /// Memory for every value of the plan.
-    values: Vec<f32>,
+    values: Aligned,
+    /// Whether the borders of `values` are those of the model.
+    prepared: bool,
     /// Running sums of the head, in blocks: the logits at `width`.
     sums: Vec<[f32; BLOCK]>,
 }
+
+/// Most items that run a step together: more gain nothing.
+const GROUP: usize = 8;
 
 impl Pass {
     /// Creates a pass for up to `capacity` items, with the best instruction set of this processor.
@@ -64,28 +70,35 @@ impl Pass {
         self.len = 0;
     }
 
+    /// Removes all items; the next are images of `model`. Memory is kept, and grows if this model needs more.
+    pub fn restart(&mut self, model: &Arc<Model>) {
+        self.clear();
+        if !Arc::ptr_eq(&self.model, model) {
+            self.model = Arc::clone(model);
+            self.items.iter_mut().for_each(|item| item.prepared = false);
+        }
+    }
+
+    /// Bytes of the items' memory and of what is computed in between.
+    pub fn bytes(&self) -> usize {
+        let items = self.items.iter().map(|item| item.values.len() + item.sums.len() * BLOCK);
+        (items.sum::<usize>() + self.scratch.len()) * size_of::<f32>()
+    }
+
     /// Adds an image, `[C, H, W]`, and returns its item index. Nothing is computed yet.
     ///
     /// # Panics
     /// If the pass is full, or if the length of `image` differs from the model's input.
     pub fn push(&mut self, image: &[f32]) -> usize {
         let plan = &self.model.plan;
-        let shape = plan.image.shape;
         assert!(self.len < self.capacity, "the pass is full");
-        assert_eq!(image.len(), shape.len(), "values of the image");
+        assert_eq!(image.len(), plan.image.shape.len(), "values of the image");
         if self.len == self.items.len() {
-            let sums = vec![[0.0; BLOCK]; plan.head.classes.div_ceil(BLOCK)];
-            self.items.push(Item { width: None, values: vec![0.0; plan.item_len], sums });
+            self.items.push(Item::default());
         }
         let item = &mut self.items[self.len];
-        item.width = None;
-        for (sums, bias) in item.sums.iter_mut().zip(plan.head.packed.bias.as_chunks::<BLOCK>().0) {
-            *sums = *bias;
-        }
-        for (index, row) in image.chunks_exact(shape.width).enumerate() {
-            let at = plan.image.start + plan.image.row(index / shape.height, index % shape.height);
-            item.values[at..at + shape.width].copy_from_slice(row);
-        }
+        item.prepare(&self.model);
+        item.read(image, &self.model);
         self.len += 1;
         self.len - 1
     }
@@ -99,20 +112,14 @@ impl Pass {
     /// If the length of `to` differs from the number of items.
     pub fn widen(&mut self, to: &[Width]) {
         assert_eq!(to.len(), self.len, "one width per item");
-        let plan = &self.model.plan;
-        for (item, &width) in self.items.iter_mut().zip(to) {
-            if item.width.is_some_and(|has| has >= width) {
-                continue;
+        let mut items: Vec<(&mut Item, Width)> = self.items.iter_mut().zip(to.iter().copied()).collect();
+        items.retain(|(item, to)| item.width.is_none_or(|has| has < *to));
+        let context = &mut Context { set: self.set, scratch: &mut self.scratch };
+        for same in items.chunk_by_mut(|(a, to_a), (b, to_b)| (a.width, to_a) == (b.width, to_b)) {
+            for group in same.chunks_mut(GROUP) {
+                let (from, to) = (group[0].0.width, group[0].1);
+                widen(&self.model, context, group.iter_mut().map(|(item, _)| &mut **item).collect(), from, to);
             }
-            for step in &plan.steps {
-                let (from, to) = (step.output().active(item.width), step.output().active(Some(width)));
-                if from < to {
-                    step.run(self.set, &mut item.values, &mut self.scratch, from, to);
-                }
-            }
-            let (from, to) = (plan.head.input.active(item.width), plan.head.input.active(Some(width)));
-            add_channels(&self.model, self.set, &item.values, &mut self.scratch.features, &mut item.sums, from, to);
-            item.width = Some(width);
         }
     }
 
@@ -162,6 +169,62 @@ impl Pass {
     }
 }
 
+impl Item {
+    /// Makes the memory that of a new item of `model`.
+    fn prepare(&mut self, model: &Model) {
+        let plan = &model.plan;
+        self.width = None;
+        if !self.prepared {
+            self.prepared = true;
+            let values = self.values.first(plan.item_len);
+            plan.buffers().for_each(|buffer| buffer.clear_border(values));
+        }
+        self.sums.clear();
+        self.sums.extend_from_slice(plan.head.packed.bias.as_chunks::<BLOCK>().0);
+    }
+
+    /// Copies an image, `[C, H, W]`, to its buffer.
+    fn read(&mut self, image: &[f32], model: &Model) {
+        let (buffer, rescaling) = (&model.plan.image, &model.plan.rescaling);
+        for (index, row) in image.chunks_exact(buffer.shape.width).enumerate() {
+            let (c, y) = (index / buffer.shape.height, index % buffer.shape.height);
+            let (scale, shift) = rescaling.as_ref().map_or((1.0, 0.0), |affine| (affine.scale[c], affine.shift[c]));
+            let pixels = &mut self.values[buffer.row(c / buffer.lanes, y)..][..buffer.shape.width * buffer.lanes];
+            for (pixel, value) in pixels.chunks_exact_mut(buffer.lanes).zip(row) {
+                pixel[c % buffer.lanes] = value * scale + shift;
+            }
+        }
+    }
+}
+
+/// Widens items that have the same width.
+fn widen(model: &Model, context: &mut Context<'_>, mut items: Vec<&mut Item>, from: Option<Width>, to: Width) {
+    let plan = &model.plan;
+    let mut values: Vec<&mut [f32]> = items.iter_mut().map(|item| &mut *item.values).collect();
+    // Large maps fill the caches: one item runs all their layers before the next. Of small ones the weights do.
+    let (each, shared) = plan.steps.split_at(plan.first_shared);
+    for item in values.chunks_mut(1) {
+        run(each, context, item, from, to);
+    }
+    run(shared, context, &mut values, from, to);
+    let (first, end) = (plan.head.input.active(from), plan.head.input.active(Some(to)));
+    for item in items {
+        let features = &mut context.scratch.features;
+        add_channels(model, context.set, &item.values, features, &mut item.sums, first, end);
+        item.width = Some(to);
+    }
+}
+
+/// Runs steps for some items.
+fn run(steps: &[Box<dyn Step>], context: &mut Context<'_>, items: &mut [&mut [f32]], from: Option<Width>, to: Width) {
+    for step in steps {
+        let (from, to) = (step.output().active(from), step.output().active(Some(to)));
+        if from < to {
+            step.run(context, items, from, to);
+        }
+    }
+}
+
 /// Adds the contribution of channels `from..to` of the head's input to the logits.
 fn add_channels(
     model: &Model,
@@ -187,15 +250,10 @@ impl Pass {
         let plan = &self.model.plan;
         for item in &mut self.items[..self.len] {
             for buffer in plan.steps.iter().map(|step| step.output()) {
-                if !buffer.border {
-                    let end = buffer.start + buffer.shape.channels * buffer.plane;
-                    item.values[buffer.start..end].fill(f32::NAN);
-                    continue;
-                }
-                for c in 0..buffer.shape.channels {
+                for block in 0..buffer.shape.channels.div_ceil(buffer.lanes) {
                     for y in 0..buffer.shape.height {
-                        let at = buffer.start + buffer.row(c, y);
-                        item.values[at..at + buffer.shape.width].fill(f32::NAN);
+                        let at = buffer.row(block, y);
+                        item.values[at..at + buffer.shape.width * buffer.lanes].fill(f32::NAN);
                     }
                 }
             }

@@ -1,52 +1,32 @@
-//! Compiles layers into steps: fusion, memory layout, and how each convolution reads its input.
+//! Compiles layers into steps: fusion, the choice of kernels, and memory layout.
 //!
 //! Planning happens once at load, for full width. A narrower width runs a prefix of each step's channels.
 
 mod fuse;
-mod layout;
 
-use super::buffer::BufferLayout;
-use super::graph::{Conv, Graph, Linear, Op, Pool, Shape};
-use super::kernel::conv::{ConvStep, Filters, Geometry};
-use super::kernel::elementwise::ElementwiseStep;
+use super::buffer::{BLOCK, Border, BufferLayout};
+use super::graph::{Affine, Conv, Graph, Op};
+use super::kernel::conv::depthwise::DepthwiseStep;
+use super::kernel::lane_wise::elementwise::ElementwiseStep;
+use super::kernel::lane_wise::pool::PoolStep;
 use super::kernel::linear::LinearStep;
-use super::kernel::pool::PoolStep;
-use super::kernel::repack::RepackStep;
-use super::kernel::simd::InstructionSet;
-use super::kernel::winograd::{PackedWinograd, Pooling, WinogradStep};
-use super::pack::{FanIn, PackedConv, PackedLinear, panel_rows_for};
+use super::kernel::{Epilogue, Pooling, Step};
+use super::pack::{FanIn, PackedLinear};
 use fuse::{Fused, fuse};
-use layout::{ItemLayout, Source};
 
 /// An executable network.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<Box<dyn Step>>,
     pub(crate) head: HeadStep,
     /// Buffer of the image.
     pub(crate) image: BufferLayout,
+    /// What is done to the image's pixels.
+    pub(crate) rescaling: Option<Affine>,
     /// Floats of memory per item.
     pub(crate) item_len: usize,
-}
-
-/// A step computes channels of one value from earlier values.
-#[derive(Debug)]
-pub(crate) enum Step {
-    Conv(ConvStep),
-    Winograd(WinogradStep),
-    Linear(LinearStep),
-    Repack(RepackStep),
-    Pool(PoolStep),
-    Elementwise(ElementwiseStep),
-}
-
-/// Memory for what steps compute in between.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    /// The contiguous pixels of a value.
-    pub(crate) features: Vec<f32>,
-    /// Transformed tiles of a convolution.
-    tiles: Vec<f32>,
+    /// The first step that all items of a group run before the next step.
+    pub(crate) first_shared: usize,
 }
 
 /// The last linear layer.
@@ -57,134 +37,86 @@ pub(crate) struct HeadStep {
     pub(crate) classes: usize,
 }
 
+/// Most pixels of maps whose items are computed together: the weights of such layers are larger than the values.
+const MAX_SHARED_PIXELS: usize = 64;
+
 impl Plan {
     /// Plans a network and packs its weights.
     pub(crate) fn new(graph: &Graph) -> Plan {
         let (layers, layer_of) = fuse(graph);
-        let layout = ItemLayout::new(&layers);
+        let borders = borders(&layers);
+        let mut buffers: Vec<BufferLayout> = vec![];
         let mut steps = vec![];
+        let (mut item_len, mut first_shared) = (0, 0);
         for (index, layer) in layers.iter().enumerate() {
-            if let Some(repack) = &layout.repacks[index] {
-                steps.push(Step::Repack(RepackStep {
-                    input: layout.buffers[layer.inputs[0]],
-                    output: repack.buffer,
-                    plane: repack.plane,
-                }));
+            let buffer = BufferLayout::new(layer.shape, layer.sliced, borders[index], item_len);
+            item_len = (item_len + buffer.len()).next_multiple_of(BLOCK);
+            buffers.push(buffer);
+            steps.extend(step(&layers, index, &buffers));
+            if layer.unpooled.pixels() > MAX_SHARED_PIXELS {
+                first_shared = steps.len();
             }
-            steps.extend(step(&layers, index, &layout));
         }
-        let input = layout.buffers[layer_of[graph.head.source]];
+        let input = buffers[layer_of[graph.head.source]];
         let classes = graph.head.linear.bias.len();
         let fan_in = FanIn { inputs: input.shape.channels, outputs: classes, triangular: false };
         let head = HeadStep { packed: PackedLinear::new(&graph.head.linear, fan_in), input, classes };
-        Plan { steps, head, image: layout.buffers[0], item_len: layout.item_len }
+        Plan { steps, head, image: buffers[0], rescaling: layers[0].affine.cloned(), item_len, first_shared }
     }
 
     /// Bytes of all packed weights, the one copy that serves every width.
     pub(crate) fn packed_bytes(&self) -> usize {
-        self.steps.iter().map(Step::packed_bytes).sum::<usize>() + self.head.packed.bytes()
+        self.steps.iter().map(|step| step.packed_bytes()).sum::<usize>() + self.head.packed.bytes()
+    }
+
+    /// The buffers of all values.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &BufferLayout> {
+        self.steps.iter().map(|step| step.output()).chain([&self.image])
     }
 }
 
-impl Step {
-    /// Buffer of the step's value.
-    pub(crate) fn output(&self) -> &BufferLayout {
-        match self {
-            Step::Conv(step) => &step.output,
-            Step::Winograd(step) => &step.output,
-            Step::Linear(step) => &step.output,
-            Step::Repack(step) => &step.output,
-            Step::Pool(step) => &step.output,
-            Step::Elementwise(step) => &step.output,
-        }
+/// The border of zeros that the readers of each layer's value need.
+fn borders(layers: &[Fused<'_>]) -> Vec<Border> {
+    let mut borders = vec![Border::default(); layers.len()];
+    for layer in layers {
+        let needed = match (layer.op, layer.conv(layers).zip(layer.algorithm)) {
+            (_, Some((conv, algorithm))) => algorithm.border(&conv),
+            (Op::Depthwise(Conv { window, .. }), _) => Border::of(window, layers[layer.inputs[0]].shape, layer.shape),
+            _ => continue,
+        };
+        let border = &mut borders[layer.inputs[0]];
+        *border = border.and(needed);
     }
-
-    /// Computes channels `from..to` of the step's value.
-    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], scratch: &mut Scratch, from: usize, to: usize) {
-        match self {
-            Step::Conv(step) => step.run(set, item, from, to),
-            Step::Winograd(step) => step.run(set, item, &mut scratch.tiles, from, to),
-            Step::Linear(step) => step.run(set, item, &mut scratch.features, from, to),
-            Step::Repack(step) => step.run(item, from, to),
-            Step::Pool(step) => step.run(set, item, from, to),
-            Step::Elementwise(step) => step.run(set, item, from, to),
-        }
-    }
-
-    fn packed_bytes(&self) -> usize {
-        match self {
-            Step::Conv(ConvStep { filters: Filters::Packed(packed), .. }) => packed.bytes(),
-            Step::Conv(ConvStep { filters: Filters::Depthwise { weights, bias }, .. }) => {
-                (weights.len() + bias.len()) * size_of::<f32>()
-            }
-            Step::Winograd(step) => step.packed.bytes(),
-            Step::Linear(step) => step.packed.bytes(),
-            Step::Repack(_) | Step::Pool(_) | Step::Elementwise(_) => 0,
-        }
-    }
+    borders
 }
 
 /// The step of a layer; `None` for the image.
-fn step(layers: &[Fused<'_>], index: usize, layout: &ItemLayout) -> Option<Step> {
-    let (layer, output) = (&layers[index], layout.buffers[index]);
-    let input = |at: usize| layout.buffers[layer.inputs[at]];
-    let (affine, clamp) = (layer.affine.cloned(), layer.clamp);
-    if let (Op::Conv(conv), Some(tiling)) = (layer.op, layer.tiling(layers)) {
-        let packed = PackedWinograd::new(conv, fan_in(&input(0), output.shape), tiling);
-        let pooling = layer.before_pooling.map(|clamp| Pooling::new(clamp, layer.affine, output.shape.channels));
-        let before = conv.window.before;
-        return Some(Step::Winograd(WinogradStep { packed, input: input(0), output, before, pooling, clamp }));
-    }
+fn step(layers: &[Fused<'_>], index: usize, buffers: &[BufferLayout]) -> Option<Box<dyn Step>> {
+    let (layer, output) = (&layers[index], buffers[index]);
+    let input = |at: usize| buffers[layer.inputs[at]];
+    let (affine, clamp) = (layer.affine, layer.clamp);
     Some(match layer.op {
         Op::Input => return None,
-        Op::Conv(conv) | Op::Depthwise(conv) => {
-            let geometry = geometry(conv, layout.source(index, layer), &output);
-            let filters = match layer.op {
-                Op::Conv(_) => {
-                    let lanes = InstructionSet::best().lanes();
-                    let rows = panel_rows_for(output.shape.channels, geometry.pixels, lanes);
-                    Filters::Packed(PackedConv::new(conv, fan_in(&input(0), output.shape), rows))
-                }
-                _ => Filters::Depthwise { weights: conv.weights.clone(), bias: conv.bias.clone() },
-            };
-            Step::Conv(ConvStep { filters, geometry, output, clamp })
+        Op::Conv(conv) => {
+            let pooling = layer.before_pooling.map(|clamp| Pooling::new(clamp, affine, output.shape.channels));
+            let residual = layer.residual.map(|residual| buffers[residual]);
+            let epilogue = Epilogue::new(&conv.bias, residual, pooling, clamp);
+            let (conv, algorithm) = layer.conv(layers).zip(layer.algorithm)?;
+            algorithm.pack(&conv, input(0), output, epilogue)
         }
-        Op::Linear(linear) => Step::Linear(linear_step(linear, input(0), output, layer)),
-        &Op::Pool(pool) => Step::Pool(pool_step(pool, input(0), output, layer)),
+        Op::Depthwise(conv) => {
+            let epilogue = Epilogue::new(&conv.bias, None, None, clamp);
+            Box::new(DepthwiseStep::new(conv, input(0), output, epilogue))
+        }
+        Op::Linear(linear) => {
+            let (inputs, outputs) = (input(0).shape.channels, output.shape.channels);
+            let fan_in = FanIn { inputs, outputs, triangular: input(0).sliced };
+            Box::new(LinearStep { packed: PackedLinear::new(linear, fan_in), input: input(0), output, clamp })
+        }
+        &Op::Pool(pool) => Box::new(PoolStep::new(pool, input(0), output, affine, clamp)),
         Op::Affine(_) | Op::Clamp(_) | Op::Add => {
-            let b = layer.inputs.get(1).map(|&at| layout.buffers[at]);
-            Step::Elementwise(ElementwiseStep { a: input(0), b, output, affine, clamp })
+            let b = layer.inputs.get(1).map(|&at| buffers[at]);
+            Box::new(ElementwiseStep::new(input(0), b, output, affine, clamp))
         }
     })
-}
-
-fn linear_step(linear: &Linear, input: BufferLayout, output: BufferLayout, layer: &Fused<'_>) -> LinearStep {
-    LinearStep { packed: PackedLinear::new(linear, fan_in(&input, output.shape)), input, output, clamp: layer.clamp }
-}
-
-fn pool_step(pool: Pool, input: BufferLayout, output: BufferLayout, layer: &Fused<'_>) -> PoolStep {
-    PoolStep { pool, input, output, affine: layer.affine.cloned(), clamp: layer.clamp }
-}
-
-fn fan_in(input: &BufferLayout, output: Shape) -> FanIn {
-    FanIn { inputs: input.shape.channels, outputs: output.channels, triangular: input.sliced }
-}
-
-/// The addresses of a convolution's taps in its source, and the length of its pixel axis.
-fn geometry(conv: &Conv, source: Source<'_>, output: &BufferLayout) -> Geometry {
-    let [kernel_rows, kernel_columns] = conv.window.kernel;
-    let positions = (0..kernel_rows).flat_map(|ky| (0..kernel_columns).map(move |kx| (ky, kx)));
-    let Shape { height, width, .. } = output.shape;
-    let pixels = (height - 1) * output.pitch + width;
-    match source {
-        Source::Direct(buffer) => {
-            let corner = buffer.origin - conv.window.before[0] * buffer.pitch - conv.window.before[1];
-            let taps = positions.map(|(ky, kx)| ky * buffer.pitch + kx).collect();
-            Geometry { start: buffer.start + corner, plane: buffer.plane, taps, pixels }
-        }
-        Source::Repacked(repack) => {
-            let taps = positions.map(|(ky, kx)| repack.plane.tap(ky, kx)).collect();
-            Geometry { start: repack.buffer.start, plane: repack.buffer.plane, taps, pixels }
-        }
-    }
 }

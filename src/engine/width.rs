@@ -63,6 +63,15 @@ impl Width {
         (self.0 as u64 * channels as u64).div_ceil(MILLION as u64) as usize
     }
 
+    /// Index of this width's range when the widths up to 1 are cut into `count` equal ranges. A range includes its upper end.
+    ///
+    /// # Panics
+    /// If `count` is 0.
+    pub const fn range(self, count: usize) -> usize {
+        assert!(count > 0, "ranges");
+        (self.0 as usize * count).div_ceil(MILLION as usize) - 1
+    }
+
     /// This width as a floating-point number, for display and statistics. It must not decide which channels are active.
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / f64::from(MILLION)

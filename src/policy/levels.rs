@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit_plan::ExitPlan;
+use super::hull::concave_hull;
 use super::profile::Cost;
 use crate::engine::{GainTable, Width};
 
@@ -220,6 +221,18 @@ impl ExitRule {
         self.plan.next(self.level, width, probability)
     }
 
+    /// The width at which an image stops that starts at `from` and may become as wide as `to`. `probability` is the calibrated
+    /// probability of its most probable class at a width; the image also stops where that is unknown.
+    pub fn stop(&self, from: Width, to: Width, probability: impl Fn(Width) -> Option<f32>) -> Width {
+        let mut width = self.start(from).min(to);
+        while width < to
+            && let Some(next) = probability(width).and_then(|probability| self.next(width, probability))
+        {
+            width = next.min(to);
+        }
+        width
+    }
+
     /// How long widening an image takes, as corrected when the batch was formed.
     pub fn time(&self, from: Width, to: Width) -> Duration {
         let more = self.plan.time(to) - self.plan.time(from);
@@ -251,20 +264,8 @@ impl PartialEq for ExitRule {
 
 /// The steps of the concave hull of accuracy over time, from the narrowest on, and full width.
 fn hull(steps: &[(Width, f64, f64)]) -> Vec<usize> {
-    let mut hull: Vec<usize> = Vec::new();
-    for (at, &(_, time, accuracy)) in steps.iter().enumerate() {
-        let above = |from: usize, over: usize| {
-            let ((_, t0, a0), (_, t1, a1)) = (steps[from], steps[over]);
-            // The step between is below the line from the one before it to this one.
-            (a1 - a0) * (time - t0) <= (accuracy - a0) * (t1 - t0)
-        };
-        while let [.., from, over] = hull[..]
-            && above(from, over)
-        {
-            hull.pop();
-        }
-        hull.push(at);
-    }
+    let points: Vec<(f64, f64)> = steps.iter().map(|&(_, time, accuracy)| (time, accuracy)).collect();
+    let mut hull = concave_hull(&points);
     // More time for less accuracy is spent only at full width, where images run without load.
     let best = (0..hull.len()).max_by(|&a, &b| steps[hull[a]].2.total_cmp(&steps[hull[b]].2));
     hull.truncate(best.map_or(0, |best| best + 1));

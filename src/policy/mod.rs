@@ -53,6 +53,7 @@ pub mod baselines;
 mod constraints;
 mod decode_times;
 mod exit_plan;
+mod hull;
 mod interface;
 mod kind;
 mod levels;
@@ -68,6 +69,7 @@ pub use constraints::{
     DeadlineKind, JobConstraints, MAX_BUDGET, Priority, RequestOptions, Stage, Unsatisfiable, Widths,
 };
 pub use decode_times::DecodeTimes;
+pub use hull::concave_hull;
 pub use interface::{Assignment, CeilingReason, Overload, Plan, Policy, QueueView, WidthReason, Workers};
 pub use kind::{NAMES as POLICY_NAMES, PolicyKind, PolicyKindError};
 pub use levels::ExitRule;

@@ -161,6 +161,29 @@ fn the_embedded_models_load() {
     assert_eq!(repository.default_name(), "cifar10");
 }
 
+/// What docs/operating.md promises of a worker's memory: that of the largest batch of any model, however many there are.
+#[test]
+fn one_workers_batches_of_all_embedded_models_fit_ten_megabytes() {
+    let repository = Repository::load(&Source::Embedded, None).unwrap();
+    let served = repository.by_name().flat_map(|(_, versions)| versions);
+    let models: Vec<Arc<Model>> = served.map(|served| served.model.clone()).collect();
+    let batch = 16;
+    let run = |pass: &mut crate::engine::Pass, model: &Arc<Model>| {
+        pass.restart(model);
+        (0..batch).for_each(|_| _ = pass.push(&vec![0.5; model.input().len()]));
+        pass.widen(&vec![Width::FULL; batch]);
+        pass.bytes()
+    };
+    let alone = models.iter().map(|model| run(&mut crate::engine::Pass::new(model.clone(), batch), model));
+    let largest = alone.max().unwrap();
+    let mut pass = crate::engine::Pass::new(models[0].clone(), batch);
+    let together = models.iter().chain(&models).map(|model| run(&mut pass, model)).last().unwrap();
+    assert!(
+        together <= 10_000_000 && together <= largest + largest / 20,
+        "{together}, and {largest} for the largest alone"
+    );
+}
+
 /// A model file whose weights lie in `weights.bin`, and the weights.
 fn with_data_file(location: &str) -> (Vec<u8>, Vec<u8>) {
     use tract_onnx::pb::StringStringEntryProto;

@@ -15,9 +15,10 @@ use crate::policy::{BatchReport, ExitRule, Payload, WidthReason};
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, Miss, observe};
 
-/// Buffers for every model that it has run, reused from batch to batch.
+/// One batch at a time, whichever model it is of: all models share its memory.
 pub struct EngineWorker {
-    passes: Vec<Pass>,
+    /// None before the first batch.
+    pass: Option<Pass>,
     max_batch: usize,
     limits: ImageLimits,
     metrics: Arc<Metrics>,
@@ -30,7 +31,7 @@ impl EngineWorker {
     /// A worker for batches of up to `max_batch` images, each within `limits`, whose answers are awaited in the runtime of
     /// `callers`.
     pub fn new(max_batch: usize, limits: ImageLimits, metrics: Arc<Metrics>, callers: Handle) -> EngineWorker {
-        EngineWorker { passes: Vec::new(), max_batch, limits, metrics, callers, samples: None }
+        EngineWorker { pass: None, max_batch, limits, metrics, callers, samples: None }
     }
 
     /// The same worker; it keeps images that stopped early if they may be audited.
@@ -45,7 +46,7 @@ impl Executor for EngineWorker {
     fn warm_up(&mut self, models: &[Arc<ServedModel>]) {
         for served in models {
             let blank = vec![0.0; served.input.len()];
-            let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
+            let pass = restart(&mut self.pass, &served.model, self.max_batch);
             for _ in 0..self.max_batch {
                 pass.push(&blank);
             }
@@ -59,7 +60,7 @@ impl Executor for EngineWorker {
 
     fn run(&mut self, served: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
         let (start, mut report) = (Instant::now(), BatchReport::default());
-        let pass = pass_of(&mut self.passes, &served.model, self.max_batch);
+        let pass = restart(&mut self.pass, &served.model, self.max_batch);
         let mut exits: Vec<Option<EarlyExit>> = Vec::with_capacity(jobs.len());
         for running in jobs {
             if running.job.payload.is_abandoned() {
@@ -98,9 +99,11 @@ impl Executor for EngineWorker {
                         let (answer, late) = conclude(&self.metrics, served, pass, item, &exit, start);
                         *(if late { &mut report.late } else { &mut report.on_time }) += 1;
                         let (width, reason, mut job) = (exit.width(), exit.reason(), exit.running.job);
-                        if let (Some(samples), WidthReason::Gain) = (&mut self.samples, reason) {
-                            let (pixels, logits) = (std::mem::take(&mut job.payload.pixels), pass.logits(item));
-                            let stopped = stopped(logits, width, served);
+                        if let (Some(samples), WidthReason::Gain, Ok(answer)) = (&mut self.samples, reason, &answer)
+                            && let Some(best) = answer.predictions.first()
+                        {
+                            let pixels = std::mem::take(&mut job.payload.pixels);
+                            let stopped = Stopped { width, probability: best.probability, class: best.index };
                             samples.push(Sample { model: served.clone(), pixels, stopped });
                         }
                         answered.push((job, answer));
@@ -118,20 +121,14 @@ impl Executor for EngineWorker {
     }
 
     fn audit(&mut self) -> Option<Audit> {
-        let Sample { model, pixels, stopped: before } = self.samples.as_mut()?.pop()?;
-        let pass = pass_of(&mut self.passes, &model.model, self.max_batch);
+        let Sample { model, pixels, stopped } = self.samples.as_mut()?.pop()?;
+        let pass = restart(&mut self.pass, &model.model, self.max_batch);
         pass.push(&model.input.values(&pixels));
         pass.widen(&[Width::FULL]);
-        let agrees = stopped(pass.logits(0), Width::FULL, &model).class == before.class;
-        Some(Audit { model, stopped: before, agrees })
+        let best = predict(pass.logits(0), Width::FULL, model.model.metadata(), 1);
+        let agrees = best.first().is_some_and(|best| best.index == stopped.class);
+        Some(Audit { model, stopped, agrees })
     }
-}
-
-/// What an image is answered that stops with these logits.
-fn stopped(logits: &[f32], width: Width, served: &ServedModel) -> Stopped {
-    let best = predict(logits, width, served.model.metadata(), 1);
-    let (class, probability) = best.first().map_or((0, 0.0), |best| (best.index, best.probability));
-    Stopped { width, probability, class }
 }
 
 /// The width to run each open item at next; `None` if it stops.
@@ -201,14 +198,10 @@ fn measure(metrics: &Metrics, served: &ServedModel, exit: &EarlyExit, timing: &T
     metrics.image_ran(name, served.model.step(exit.width()), exit.reason().word(), timing.inference);
 }
 
-/// The empty pass of a model, made where there is none yet.
-fn pass_of<'a>(passes: &'a mut Vec<Pass>, model: &Arc<Model>, capacity: usize) -> &'a mut Pass {
-    let index = passes.iter().position(|pass| Arc::ptr_eq(pass.model(), model)).unwrap_or_else(|| {
-        passes.push(Pass::new(model.clone(), capacity));
-        passes.len() - 1
-    });
-    let pass = &mut passes[index];
-    pass.clear();
+/// An empty batch of a model.
+fn restart<'a>(pass: &'a mut Option<Pass>, model: &Arc<Model>, capacity: usize) -> &'a mut Pass {
+    let pass = pass.get_or_insert_with(|| Pass::new(model.clone(), capacity));
+    pass.restart(model);
     pass
 }
 

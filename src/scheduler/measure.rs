@@ -28,7 +28,12 @@ pub fn measure(
     let all: f64 = models.iter().map(cost).sum();
     // Who has more to do gets more time.
     let share = |served| allowance.mul_f64(cost(served) / all.max(1.0));
-    models.iter().map(|served| Sheet::new(served, narrowest, max_batch).fill(share(served)).profile()).collect()
+    let mut pass = None;
+    let measured = models.iter().map(|served| {
+        let pass = pass.get_or_insert_with(|| Pass::new(served.model.clone(), max_batch));
+        Sheet::new(served, narrowest, max_batch).fill(share(served), pass).profile()
+    });
+    measured.collect()
 }
 
 /// What there is to measure of a model, and what was.
@@ -68,10 +73,9 @@ impl Sheet<'_> {
         Sheet { served, widths, batches, points }
     }
 
-    /// Measures, again and again, until the time is over.
-    fn fill(mut self, allowance: Duration) -> Self {
-        let largest = self.batches.iter().copied().max().unwrap_or(1);
-        let mut pass = Pass::new(self.served.model.clone(), largest);
+    /// Measures, again and again, until the time is over. The capacity of `pass` is the largest batch.
+    fn fill(mut self, allowance: Duration, pass: &mut Pass) -> Self {
+        pass.restart(&self.served.model);
         let image = vec![0.5; self.served.input.len()];
         let began = Instant::now();
         loop {

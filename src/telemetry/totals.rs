@@ -113,8 +113,7 @@ impl Counters {
     pub(super) fn ran(&self, step: Width) {
         self.images.fetch_add(1, Ordering::Relaxed);
         self.width_millionths.fetch_add(u64::from(step.millionths()), Ordering::Relaxed);
-        let bin = (step.millionths() as usize * WIDTH_BINS).div_ceil(1_000_000);
-        self.by_width[bin.clamp(1, WIDTH_BINS) - 1].fetch_add(1, Ordering::Relaxed);
+        self.by_width[step.range(WIDTH_BINS)].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn totals(&self) -> Totals {

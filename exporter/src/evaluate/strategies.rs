@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anywidth::engine::{GainTable, Outcome, Width};
-use anywidth::policy::{ExitRule, Measurement, Profile};
+use anywidth::policy::{Measurement, Profile, concave_hull};
 
 /// Mean cost per image relative to full width, and the share of images that are right.
 pub type Point = (f64, f64);
@@ -45,32 +45,14 @@ pub fn strategies(gain: &GainTable, outcomes: &[Vec<Outcome>], costs: &[u64]) ->
     };
     let one_width: Vec<Point> = (0..widths.len()).map(|row| mean(&|_| row)).collect();
     let mut by_gain = vec![one_width[0]];
-    by_gain.extend(profile.exit_rules().map(|rule| mean(&|image| stop(image, &widths, &rule))));
+    let row_of = |width: Width| widths.partition_point(|&narrower| narrower < width);
+    by_gain.extend(profile.exit_rules().map(|rule| {
+        let stop = |image: &[Outcome]| rule.stop(widths[0], Width::FULL, |width| Some(image[row_of(width)].probability));
+        mean(&|image| row_of(stop(image)))
+    }));
     by_gain.push(one_width[one_width.len() - 1]);
-    Strategies { mixture: hull(&one_width), one_width, by_gain }
-}
-
-/// The row at which an image stops.
-fn stop(image: &[Outcome], widths: &[Width], rule: &ExitRule) -> usize {
-    let mut row = 0;
-    while let Some(next) = rule.next(widths[row], image[row].probability) {
-        row = widths.partition_point(|&width| width < next);
-    }
-    row
-}
-
-/// The upper concave hull of points by ascending cost.
-fn hull(points: &[Point]) -> Vec<Point> {
-    let mut hull: Vec<Point> = Vec::new();
-    for &(x, y) in points {
-        while let [.., (x0, y0), (x1, y1)] = hull[..]
-            && (y1 - y0) * (x - x0) <= (y - y0) * (x1 - x0)
-        {
-            hull.pop();
-        }
-        hull.push((x, y));
-    }
-    hull
+    let mixture = concave_hull(&one_width).into_iter().map(|corner| one_width[corner]).collect();
+    Strategies { mixture, one_width, by_gain }
 }
 
 #[cfg(test)]

@@ -35,8 +35,7 @@ impl Sum {
 impl Widths {
     pub(super) fn add(&mut self, width: Width) {
         self.sum.add(width.as_f64());
-        let range = (width.millionths() as usize * WIDTH_RANGES).div_ceil(1_000_000);
-        self.by_range[range.clamp(1, WIDTH_RANGES) - 1] += 1;
+        self.by_range[width.range(WIDTH_RANGES)] += 1;
     }
 
     pub(super) fn mean(&self) -> Option<f64> {

@@ -74,12 +74,8 @@ impl Recording {
     pub fn stop(&self, image: usize, rule: Option<&ExitRule>, (from, to): (Width, Width)) -> (Width, Option<bool>) {
         let image = &self.images[image];
         let outcome = |width: Width| self.widths.binary_search(&width).ok().map(|at| image[at]);
-        let mut width = rule.map_or(to, |rule| rule.start(from).min(to));
-        while width < to
-            && let Some(next) = rule.zip(outcome(width)).and_then(|(rule, here)| rule.next(width, here.probability))
-        {
-            width = next.min(to);
-        }
+        let probability = |width| outcome(width).map(|outcome| outcome.probability);
+        let width = rule.map_or(to, |rule| rule.stop(from, to, probability));
         (width, outcome(width).map(|outcome| outcome.correct))
     }
 }

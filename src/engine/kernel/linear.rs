@@ -4,10 +4,10 @@
 //! bits, and the head's running sums are the logits of every narrower width.
 
 use super::simd::{InstructionSet, Kernel, Simd, dispatch};
-use super::split;
-use crate::engine::buffer::BufferLayout;
+use super::{Context, Step, split};
+use crate::engine::buffer::{BLOCK, BufferLayout};
 use crate::engine::graph::Clamp;
-use crate::engine::pack::{BLOCK, PackedLinear};
+use crate::engine::pack::PackedLinear;
 
 /// A hidden linear layer, ready to run.
 #[derive(Debug)]
@@ -18,23 +18,33 @@ pub(crate) struct LinearStep {
     pub(crate) clamp: Clamp,
 }
 
-impl LinearStep {
-    /// Computes channels `from..to` of the output; `features` is scratch.
-    pub(crate) fn run(&self, set: InstructionSet, item: &mut [f32], features: &mut Vec<f32>, from: usize, to: usize) {
-        let read = self.packed.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
-        self.input.flatten(item, 0, read / self.packed.features_per_channel, features);
-        let (_, output) = split(item, &self.output);
-        for index in from / BLOCK..to.div_ceil(BLOCK) {
-            let row = index * BLOCK;
-            let (first, end) = (from.saturating_sub(row), (to - row).min(BLOCK));
-            let read = self.packed.features(index, end);
-            let mut sums = [0.0; BLOCK];
-            sums.copy_from_slice(&self.packed.bias[row..row + BLOCK]);
-            accumulate(set, &mut sums, &features[..read], self.packed.weights(index, 0, read));
-            for at in first..end {
-                output[self.output.row(row + at, 0)] = self.clamp.apply(sums[at]);
+impl Step for LinearStep {
+    fn output(&self) -> &BufferLayout {
+        &self.output
+    }
+
+    fn run(&self, context: &mut Context<'_>, items: &mut [&mut [f32]], from: usize, to: usize) {
+        let features = &mut context.scratch.features;
+        for item in items {
+            let read = self.packed.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
+            self.input.flatten(item, 0, read / self.packed.features_per_channel, features);
+            let (_, output) = split(item, &self.output);
+            for index in from / BLOCK..to.div_ceil(BLOCK) {
+                let row = index * BLOCK;
+                let read = self.packed.features(index, (to - row).min(BLOCK));
+                let mut sums = [0.0; BLOCK];
+                sums.copy_from_slice(&self.packed.bias[row..row + BLOCK]);
+                accumulate(context.set, &mut sums, &features[..read], self.packed.weights(index, 0, read));
+                let at = self.output.row(index, 0) - self.output.start;
+                for (output, sum) in output[at..at + BLOCK].iter_mut().zip(sums) {
+                    *output = self.clamp.apply(sum);
+                }
             }
         }
+    }
+
+    fn packed_bytes(&self) -> usize {
+        self.packed.bytes()
     }
 }
 
@@ -52,12 +62,14 @@ struct Accumulate<'a> {
 impl Kernel for Accumulate<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut sums = *self.sums;
-        for (&feature, weights) in self.features.iter().zip(self.weights.as_chunks::<BLOCK>().0) {
-            for (sum, &weight) in sums.iter_mut().zip(weights) {
-                *sum = simd.scalar_mul_add(feature, weight, *sum);
+        let mut part = 0;
+        while part < BLOCK {
+            let mut sum = simd.read(&self.sums[part..]);
+            for (&feature, weights) in self.features.iter().zip(self.weights.as_chunks::<BLOCK>().0) {
+                sum = simd.mul_add(simd.splat(feature), simd.read(&weights[part..]), sum);
             }
+            simd.write(&mut self.sums[part..], sum);
+            part += S::LANES;
         }
-        *self.sums = sums;
     }
 }

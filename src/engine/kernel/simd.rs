@@ -1,8 +1,7 @@
 //! SIMD vectors and run-time dispatch: one source, compiled once per instruction set.
 //!
 //! A value of a type that implements [`Simd`] is a token: proof that the processor has the instructions. Only
-//! [`dispatch`] creates tokens. The files with `unsafe` are this one and the microkernels: [`super::tile`] and two of
-//! [`super::winograd`].
+//! [`dispatch`] and [`dispatch_lanes`] create tokens. The files with `unsafe` are this one and the microkernels.
 #![expect(unsafe_code, reason = "intrinsics, and memory that they read and write through pointers")]
 
 #[cfg(target_arch = "aarch64")]
@@ -12,13 +11,11 @@ use core::arch::x86_64::*;
 
 /// The vectors of an instruction set.
 pub(crate) trait Simd: Copy {
-    /// Lanes per vector; at most [`MAX_LANES`].
+    /// Lanes per vector; at most 16.
     const LANES: usize;
     /// Maximum vectors that a tile may keep live without spills. It can be less than the processor's register count:
     /// with all registers in use the compiler spills a sum at each tap.
     const REGISTERS: usize;
-    /// Whether fused multiply-add is a single instruction.
-    const FUSED: bool;
     /// One vector of `f32`.
     type V: Copy;
 
@@ -32,7 +29,7 @@ pub(crate) trait Simd: Copy {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`, lane by lane.
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The larger of both, lane by lane.
+    /// The larger of both, lane by lane; NaN if either is.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `min(max(x, low), high)`, lane by lane; NaN stays NaN.
     fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V;
@@ -54,43 +51,17 @@ pub(crate) trait Simd: Copy {
         unsafe { self.load(from.as_ptr()) }
     }
 
-    /// Writes the first `count` lanes.
+    /// Writes the lanes to the start of `to`.
     ///
-    /// # Safety
-    /// `count <= LANES`, and `count` floats must be writable at `to`.
+    /// # Panics
+    /// If there are fewer than [`Simd::LANES`].
     #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, value: Self::V, count: usize) {
-        let mut lanes = [0.0f32; MAX_LANES];
-        // SAFETY: `lanes` fits the vector of every instruction set, and the caller guarantees `to`.
-        unsafe {
-            self.store(lanes.as_mut_ptr(), value);
-            core::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
-        }
-    }
-
-    /// Exchanges the rows and columns of a block.
-    #[inline(always)]
-    fn transpose(self, block: &mut Block) {
-        let from = *block;
-        for (row, to) in block.iter_mut().enumerate() {
-            for (to, from) in to.iter_mut().zip(&from) {
-                *to = from[row];
-            }
-        }
-    }
-
-    /// Scalar `a * b + c`, fused if that is one instruction: for loops that the compiler vectorises.
-    #[inline(always)]
-    fn scalar_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        if Self::FUSED { a.mul_add(b, c) } else { a * b + c }
+    fn write(self, to: &mut [f32], value: Self::V) {
+        assert!(to.len() >= Self::LANES);
+        // SAFETY: checked.
+        unsafe { self.store(to.as_mut_ptr(), value) }
     }
 }
-
-/// Lanes of the longest vector of any instruction set.
-pub(crate) const MAX_LANES: usize = 16;
-
-/// Rows and columns of a block.
-pub(crate) type Block = [[f32; MAX_LANES]; MAX_LANES];
 
 /// Work that is compiled for every instruction set.
 ///
@@ -105,7 +76,7 @@ pub(crate) trait Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionSet {
-    /// x86-64 with AVX-512F.
+    /// x86-64 with AVX-512F and VL.
     Avx512,
     /// x86-64 with AVX2 and FMA.
     Avx2,
@@ -139,7 +110,7 @@ impl InstructionSet {
     fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => is_x86_feature_detected!("avx512f"),
+            InstructionSet::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "aarch64")]
@@ -160,20 +131,33 @@ pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) {
         InstructionSet::Avx2 if set.is_available() => Avx2(()).call(kernel),
         #[cfg(target_arch = "aarch64")]
         InstructionSet::Neon => Neon(()).call(kernel),
-        _ => Portable(()).call(kernel),
+        _ => Portable::<8>(()).call(kernel),
     }
+}
+
+/// Runs `kernel` as [`dispatch`] does, with shorter vectors for `lanes` lanes where they are as fast.
+pub(crate) fn dispatch_lanes<K: Kernel>(set: InstructionSet, lanes: usize, kernel: K) {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 if lanes <= Avx512Half::LANES && set.is_available() => Avx512Half(()).call(kernel),
+        _ => dispatch(set, kernel),
+    }
+}
+
+/// Runs `kernel` with vectors of one lane: for values whose pixels are not blocks of channels.
+pub(crate) fn dispatch_scalar<K: Kernel>(kernel: K) {
+    Portable::<1>(()).call(kernel);
 }
 
 /// Plain arrays as vectors.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable(());
+pub(crate) struct Portable<const LANES: usize>(());
 
-impl Simd for Portable {
-    const LANES: usize = 8;
+impl<const N: usize> Simd for Portable<N> {
+    const LANES: usize = N;
     // Eight floats take two of the sixteen SSE registers of every x86-64 processor.
     const REGISTERS: usize = 8;
-    const FUSED: bool = false;
-    type V = [f32; 8];
+    type V = [f32; N];
 
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) {
@@ -182,7 +166,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
-        [value; 8]
+        [value; N]
     }
 
     #[inline(always)]
@@ -216,7 +200,7 @@ impl Simd for Portable {
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
         let mut larger = a;
         for (larger, b) in larger.iter_mut().zip(b) {
-            *larger = larger.max(b);
+            *larger = if *larger > b || larger.is_nan() { *larger } else { b };
         }
         larger
     }
@@ -233,13 +217,13 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
-        // SAFETY: the caller guarantees eight readable floats; an array of floats has the alignment of a float.
+        // SAFETY: the caller guarantees the floats; an array of floats has the alignment of a float.
         unsafe { from.cast::<Self::V>().read() }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Self::V) {
-        // SAFETY: the caller guarantees eight writable floats; an array of floats has the alignment of a float.
+        // SAFETY: the caller guarantees the floats; an array of floats has the alignment of a float.
         unsafe { to.cast::<Self::V>().write(value) }
     }
 }
@@ -249,9 +233,8 @@ impl Simd for Portable {
 macro_rules! simd {
     (
         $(#[$doc:meta])* $token:ident, $features:literal, $vector:ty, lanes $lanes:literal, registers $registers:literal,
-        $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $max:ident, $min:ident, |$a:ident, $b:ident, $c:ident| $mul_add:expr
-        $(, |$to:ident, $value:ident, $count:ident| $store_first:expr)?
-        $(, transpose $transpose:ident)?
+        $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $max:ident, $min:ident,
+        |$a:ident, $b:ident, $c:ident| $mul_add:expr, |$one:ident, $other:ident| $larger:expr $(,)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -260,7 +243,6 @@ macro_rules! simd {
         impl Simd for $token {
             const LANES: usize = $lanes;
             const REGISTERS: usize = $registers;
-            const FUSED: bool = true;
             type V = $vector;
 
             #[inline(always)]
@@ -299,9 +281,9 @@ macro_rules! simd {
             }
 
             #[inline(always)]
-            fn max(self, a: Self::V, b: Self::V) -> Self::V {
+            fn max(self, $one: Self::V, $other: Self::V) -> Self::V {
                 // SAFETY: the token exists only where the processor has the instructions.
-                unsafe { $max(a, b) }
+                unsafe { $larger }
             }
 
             #[inline(always)]
@@ -322,22 +304,6 @@ macro_rules! simd {
                 // SAFETY: the caller guarantees the floats, the token the instructions.
                 unsafe { $store(to, value) }
             }
-
-            $(
-                #[inline(always)]
-                unsafe fn store_first(self, $to: *mut f32, $value: Self::V, $count: usize) {
-                    // SAFETY: the caller guarantees the floats, the token the instructions.
-                    unsafe { $store_first }
-                }
-            )?
-
-            $(
-                #[inline(always)]
-                fn transpose(self, block: &mut Block) {
-                    // SAFETY: the token exists only where the processor has the instructions.
-                    unsafe { $transpose(block) }
-                }
-            )?
         }
     };
 }
@@ -345,48 +311,20 @@ macro_rules! simd {
 #[cfg(target_arch = "x86_64")]
 simd! {
     /// Sixteen lanes, thirty-two registers.
-    Avx512, "avx512f", __m512, lanes 16, registers 32,
+    Avx512, "avx512f,avx512vl", __m512, lanes 16, registers 32,
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_max_ps, _mm512_min_ps,
     |a, b, c| _mm512_fmadd_ps(a, b, c),
-    |to, value, count| _mm512_mask_storeu_ps(to, ((1u32 << count) - 1) as __mmask16, value),
-    transpose transpose_avx512
+    // The instruction returns the second operand if either is NaN, so only a first that is NaN must be kept.
+    |a, b| _mm512_mask_max_ps(a, _mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
 }
 
-/// Pairs of rows, then pairs of pairs, then quarters of vectors.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn transpose_avx512(block: &mut Block) {
-    let zero = _mm512_setzero_ps();
-    let (mut rows, mut pairs, mut fours) = ([zero; 16], [zero; 16], [zero; 16]);
-    for (row, from) in rows.iter_mut().zip(block.iter()) {
-        // SAFETY: a row of a block is one vector.
-        *row = unsafe { _mm512_loadu_ps(from.as_ptr()) };
-    }
-    for at in (0..16).step_by(2) {
-        pairs[at] = _mm512_unpacklo_ps(rows[at], rows[at + 1]);
-        pairs[at + 1] = _mm512_unpackhi_ps(rows[at], rows[at + 1]);
-    }
-    for at in (0..16).step_by(4) {
-        for half in 0..2 {
-            let (a, b) = (_mm512_castps_pd(pairs[at + half]), _mm512_castps_pd(pairs[at + 2 + half]));
-            fours[at + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-            fours[at + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-        }
-    }
-    for column in 0..4 {
-        let [a, b, c, d] = [fours[column], fours[4 + column], fours[8 + column], fours[12 + column]];
-        let (even, odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
-        let (even_below, odd_below) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
-        rows[column] = _mm512_shuffle_f32x4::<0x88>(even, even_below);
-        rows[column + 4] = _mm512_shuffle_f32x4::<0x88>(odd, odd_below);
-        rows[column + 8] = _mm512_shuffle_f32x4::<0xdd>(even, even_below);
-        rows[column + 12] = _mm512_shuffle_f32x4::<0xdd>(odd, odd_below);
-    }
-    for (&row, to) in rows.iter().zip(block) {
-        // SAFETY: a row of a block is one vector.
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), row) };
-    }
+simd! {
+    /// Eight lanes, thirty-two registers: for half a vector of [`Avx512`].
+    Avx512Half, "avx512f,avx512vl,avx2,fma", __m256, lanes 8, registers 32,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c),
+    |a, b| _mm256_mask_max_ps(a, _mm256_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -395,53 +333,8 @@ simd! {
     Avx2, "avx2,fma", __m256, lanes 8, registers 15,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c),
-    transpose transpose_avx2
-}
-
-/// Quarter by quarter of the block.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[inline]
-fn transpose_avx2(block: &mut Block) {
-    let quarter = |row: usize, column: usize| eight_by_eight(block, row, column);
-    let quarters = [[quarter(0, 0), quarter(0, 8)], [quarter(8, 0), quarter(8, 8)]];
-    for (row, quarters) in quarters.iter().enumerate() {
-        for (column, quarter) in quarters.iter().enumerate() {
-            for (to, vector) in block[8 * column..].iter_mut().zip(quarter) {
-                // SAFETY: half of a row of a block is one vector.
-                unsafe { _mm256_storeu_ps(to[8 * row..].as_mut_ptr(), *vector) };
-            }
-        }
-    }
-}
-
-/// The columns of an 8 x 8 part of a block.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[inline]
-fn eight_by_eight(block: &Block, row: usize, column: usize) -> [__m256; 8] {
-    let zero = _mm256_setzero_ps();
-    let (mut rows, mut pairs, mut fours) = ([zero; 8], [zero; 8], [zero; 8]);
-    for (vector, from) in rows.iter_mut().zip(&block[row..]) {
-        // SAFETY: half of a row of a block is one vector.
-        *vector = unsafe { _mm256_loadu_ps(from[column..].as_ptr()) };
-    }
-    for at in (0..8).step_by(2) {
-        pairs[at] = _mm256_unpacklo_ps(rows[at], rows[at + 1]);
-        pairs[at + 1] = _mm256_unpackhi_ps(rows[at], rows[at + 1]);
-    }
-    for at in (0..8).step_by(4) {
-        for half in 0..2 {
-            let (a, b) = (_mm256_castps_pd(pairs[at + half]), _mm256_castps_pd(pairs[at + 2 + half]));
-            fours[at + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
-            fours[at + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
-        }
-    }
-    for column in 0..4 {
-        rows[column] = _mm256_permute2f128_ps::<0x20>(fours[column], fours[4 + column]);
-        rows[4 + column] = _mm256_permute2f128_ps::<0x31>(fours[column], fours[4 + column]);
-    }
-    rows
+    // As with AVX-512.
+    |a, b| _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)),
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -449,30 +342,36 @@ simd! {
     /// Four lanes, thirty-two registers.
     Neon, "neon", float32x4_t, lanes 4, registers 32,
     vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmaxq_f32, vminq_f32,
-    |a, b, c| vfmaq_f32(c, a, b)
+    |a, b, c| vfmaq_f32(c, a, b),
+    |a, b| vmaxq_f32(a, b),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Transposed(Block);
+    struct Largest([[f32; 16]; 3]);
 
-    impl Kernel for &mut Transposed {
+    impl Kernel for &mut Largest {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            simd.transpose(&mut self.0);
+            let [a, b, larger] = &mut self.0;
+            let found = simd.max(simd.read(a), simd.read(b));
+            // SAFETY: an array has the lanes of every vector.
+            unsafe { simd.store(larger.as_mut_ptr(), found) };
         }
     }
 
     #[test]
-    fn a_transposed_block_has_its_columns_as_rows() {
-        let block: Block = std::array::from_fn(|row| std::array::from_fn(|column| (100 * row + column) as f32));
+    fn the_larger_of_a_number_and_nan_is_nan() {
+        let numbers = [f32::NAN, -1.0, 0.0, f32::INFINITY, f32::NEG_INFINITY];
         for set in InstructionSet::available() {
-            let mut transposed = Transposed(block);
-            dispatch(set, &mut transposed);
-            let expected: Block = std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]));
-            assert_eq!(transposed.0, expected, "{set:?}");
+            for (a, b) in numbers.iter().flat_map(|&a| numbers.map(|b| (a, b))) {
+                let mut largest = Largest([[a; 16], [b; 16], [0.0; 16]]);
+                dispatch(set, &mut largest);
+                let expected = if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
+                assert_eq!(largest.0[2][0].to_bits(), expected.to_bits(), "{set:?}: {a}, {b}");
+            }
         }
     }
 }
