@@ -102,7 +102,7 @@ impl Ours {
         average(runs, || {
             self.pass.clear();
             self.widths.iter().for_each(|_| _ = self.pass.push(&self.image));
-            self.pass.widen(&self.widths);
+            self.pass.finish(&self.widths);
             std::hint::black_box(self.pass.logits(0));
         })
     }

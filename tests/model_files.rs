@@ -124,6 +124,18 @@ fn metadata_that_contradict_the_model_are_refused_by_name() {
         ("anywidth.accuracy", "[[1.0, 90]]", "metadata anywidth.accuracy: 90 is not from 0 to 1"),
         ("anywidth.accuracy", "[[1.5, 0.9]]", "metadata anywidth.accuracy: width 1.5: out of range"),
         ("anywidth.accuracy", "[[1, 0.9], [0.5, 0.8]]", "metadata anywidth.accuracy: widths must ascend"),
+        (
+            "anywidth.precision",
+            r#"{"int4": [[1, 0.9]]}"#,
+            "metadata anywidth.precision: \"int4\" is none that is known besides f32: bf16",
+        ),
+        (
+            "anywidth.precision",
+            r#"{"bf16": [[1, 0.9]]}"#,
+            "metadata anywidth.precision: has other widths for bf16 than anywidth.accuracy",
+        ),
+        ("anywidth.precision", r#"{"bf16": [[1, 1.9]]}"#, "metadata anywidth.precision: 1.9 is not from 0 to 1"),
+        ("anywidth.precision", "[0.9]", "metadata anywidth.precision: is not an object of lists of pairs, such as"),
         ("anywidth.preprocessing", "centre", "metadata anywidth.preprocessing: is not JSON"),
         ("anywidth.temperature", "[[1, 0]]", "metadata anywidth.temperature: 0 is not between"),
         ("anywidth.evaluation", "2000", "metadata anywidth.evaluation: is not of the form"),

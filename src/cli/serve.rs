@@ -60,7 +60,7 @@ fn run_until_stopped(config: Config, counts: Counts, output: &Output, signals: &
     for sentence in unknown_variables() {
         warn!("{sentence}");
     }
-    let repository = Repository::load(&config.source, config.default_model.as_deref())?;
+    let repository = Repository::load_with(&config.source, config.default_model.as_deref(), &config.precisions)?;
     for rejected in repository.rejected() {
         warn!(model = rejected.path, reason = %rejected.reason, "a model is not served");
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::engine::Width;
 use crate::image::ImageLimits;
 use crate::policy::{PolicyKind, QueueSettings};
-use crate::repository::Source;
+use crate::repository::{Precisions, Source};
 use crate::server::{CorsOrigin, Drain, RequestLimits};
 use crate::telemetry::{LogFilter, LogFormat};
 use table::Values;
@@ -37,6 +37,8 @@ pub struct Config {
     pub source: Source,
     /// The model for requests that name none.
     pub default_model: Option<String>,
+    /// The numbers that models multiply.
+    pub precisions: Precisions,
     /// The policy that chooses widths and batches.
     pub policy: PolicyKind,
     /// The share of idle time that audits may take, from 0 to 1.
@@ -103,6 +105,7 @@ impl Config {
             address: Address { host: values.host, port: values.port },
             source,
             default_model: values.default_model,
+            precisions: values.precision,
             policy: values.policy,
             audit_share: values.audit_share,
             queue: QueueSettings {

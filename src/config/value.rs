@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::engine::Width;
 use crate::policy::PolicyKind;
+use crate::repository::Precisions;
 use crate::server::CorsOrigin;
 use crate::telemetry::{LogFilter, LogFormat};
 
@@ -60,6 +61,7 @@ values_that_are_text! {
     f64: Number, Some("a number");
     Width: Number, Some(WIDTHS);
     PolicyKind: Text, None;
+    Precisions: Text, None;
     String: Text, None;
     LogFormat: Text, Some("text or json");
     LogFilter: Text, None;

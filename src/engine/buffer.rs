@@ -4,6 +4,8 @@
 //! the last of them; the other lanes of that block may hold anything. Rows and columns have a border of zeros where readers need
 //! padding. It is cleared once, because kernels write only inside. The right border of a row is the left border of the next.
 
+use std::ops::Range;
+
 use super::graph::{Shape, Window};
 use super::width::Width;
 
@@ -71,6 +73,11 @@ impl BufferLayout {
     /// Floats of all blocks.
     pub(crate) fn len(&self) -> usize {
         self.shape.channels.div_ceil(self.lanes) * self.block
+    }
+
+    /// The range in an item's memory of the blocks with the first `channels` channels.
+    pub(crate) fn range(&self, channels: usize) -> Range<usize> {
+        self.start..self.start + channels.div_ceil(self.lanes) * self.block
     }
 
     /// Number of channels at a width; 0 for `None`.

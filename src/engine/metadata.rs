@@ -2,7 +2,7 @@
 //!
 //! All entries are validated when they are read. Whether the figures are true is not checked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 
 use serde::de::DeserializeOwned;
@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::gain_table::{GainRow, GainTable, GainTableError, RawRow};
 use super::onnx::clip;
+use super::precision::Precision;
 use super::width::Width;
 
 /// The metadata of a model file. Every entry is optional.
@@ -21,6 +22,9 @@ pub struct Metadata {
     pub labels: Option<Vec<String>>,
     /// Accuracy on held-out images (0 to 1), by ascending width; empty if absent.
     pub accuracy: Vec<(Width, f64)>,
+    /// Accuracy on the same images by ascending width with precisions other than `f32`, `anywidth.precision`:
+    /// `{"bf16": [[0.5, 0.8], [1, 0.9]]}`.
+    pub precision: BTreeMap<Precision, Vec<(Width, f64)>>,
     /// Divisor of the logits before the softmax, by ascending width; empty if absent.
     pub temperature: Vec<(Width, f64)>,
     /// Which images a wider width helps, `anywidth.gain`: counted on the same images, with the same temperatures.
@@ -72,6 +76,8 @@ const MAX_LABEL_BYTES: usize = 256;
 const MAX_SPLIT_BYTES: usize = 64;
 /// Key of [`Evaluation`].
 const EVALUATION: &str = "anywidth.evaluation";
+/// Key of [`Metadata::precision`].
+const PRECISION: &str = "anywidth.precision";
 /// Key of [`GainTable`].
 const GAIN: &str = "anywidth.gain";
 /// Largest difference between an accuracy and that of the gain table: both may be rounded.
@@ -90,7 +96,8 @@ impl Metadata {
         }
         let metadata = Metadata {
             labels: entries.json("anywidth.labels")?.map(|labels| check_labels(labels, classes)).transpose()?,
-            accuracy: entries.curve("anywidth.accuracy", |accuracy| (0.0..=1.0).contains(&accuracy), "from 0 to 1")?,
+            accuracy: entries.curve("anywidth.accuracy", is_share, "from 0 to 1")?,
+            precision: entries.by_precision()?,
             temperature: entries.curve("anywidth.temperature", |t| t > 1e-3 && t < 1e3, "between 0.001 and 1000")?,
             gain: entries.json::<Vec<RawRow>>(GAIN)?.map(GainTable::new).transpose().map_err(gain_error)?,
             evaluation: entries.json(EVALUATION)?.map(check_evaluation).transpose()?,
@@ -98,7 +105,29 @@ impl Metadata {
             training: entries.json("anywidth.training")?,
         };
         metadata.check_gain()?;
+        metadata.check_precision()?;
         Ok(metadata)
+    }
+
+    /// Refuses accuracies of another precision at other widths than those of `f32`.
+    fn check_precision(&self) -> Result<(), MetadataError> {
+        let widths = |curve: &[(Width, f64)]| curve.iter().map(|point| point.0).collect::<Vec<_>>();
+        for (precision, curve) in &self.precision {
+            if widths(curve) != widths(&self.accuracy) {
+                return Err(error(PRECISION, format!("has other widths for {precision} than anywidth.accuracy")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest loss of accuracy at any of `widths` by multiplying numbers of `precision` instead of `f32`, from 0 to 1; `None` if
+    /// the file states none of them.
+    pub(crate) fn loss(&self, precision: Precision, widths: &[Width]) -> Option<f64> {
+        if precision == Precision::F32 {
+            return Some(0.0);
+        }
+        let pairs = self.accuracy.iter().zip(self.precision.get(&precision)?).filter(|pair| widths.contains(&pair.0.0));
+        pairs.map(|(full, other)| full.1 - other.1).max_by(f64::total_cmp)
     }
 
     /// Refuses a gain table of other images or of another model than the accuracies beside it.
@@ -162,19 +191,39 @@ impl Entries<'_> {
     }
 
     fn curve(&self, key: &str, allowed: impl Fn(f64) -> bool, range: &str) -> Result<Vec<(Width, f64)>, MetadataError> {
-        let points: Vec<(f64, f64)> = self.json(key)?.unwrap_or_default();
-        let curve = points
-            .into_iter()
-            .map(|(width, value)| {
-                let width = Width::try_from(width).map_err(|why| error(key, format!("width {width}: {why}")))?;
-                if allowed(value) { Ok((width, value)) } else { Err(error(key, format!("{value} is not {range}"))) }
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if !curve.is_sorted_by(|a, b| a.0 < b.0) {
-            return Err(error(key, "widths must ascend".into()));
-        }
-        Ok(curve)
+        curve(self.json(key)?.unwrap_or_default(), key, allowed, range)
     }
+
+    fn by_precision(&self) -> Result<BTreeMap<Precision, Vec<(Width, f64)>>, MetadataError> {
+        let curves: BTreeMap<String, Vec<(f64, f64)>> = self.json(PRECISION)?.unwrap_or_default();
+        let curves = curves.into_iter().map(|(name, points)| match name.parse() {
+            Ok(precision) if precision != Precision::F32 => {
+                Ok((precision, curve(points, PRECISION, is_share, "from 0 to 1")?))
+            }
+            _ => Err(error(PRECISION, format!("{:?} is none that is known besides f32: bf16", clip(&name, 20)))),
+        });
+        curves.collect()
+    }
+}
+
+/// A curve by ascending width of values that are `allowed`, which `range` says in words.
+fn curve(
+    points: Vec<(f64, f64)>,
+    key: &str,
+    allowed: impl Fn(f64) -> bool,
+    range: &str,
+) -> Result<Vec<(Width, f64)>, MetadataError> {
+    let curve = points
+        .into_iter()
+        .map(|(width, value)| {
+            let width = Width::try_from(width).map_err(|why| error(key, format!("width {width}: {why}")))?;
+            if allowed(value) { Ok((width, value)) } else { Err(error(key, format!("{value} is not {range}"))) }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if !curve.is_sorted_by(|a, b| a.0 < b.0) {
+        return Err(error(key, "widths must ascend".into()));
+    }
+    Ok(curve)
 }
 
 /// The expected form of an entry, as a predicate.
@@ -185,12 +234,17 @@ fn form(key: &str) -> &'static str {
         "anywidth.accuracy" | "anywidth.temperature" => {
             "a list of pairs of a width and a number, such as [[0.5, 0.8], [1, 0.9]]"
         }
+        PRECISION => r#"an object of lists of pairs, such as {"bf16": [[0.5, 0.8], [1, 0.9]]}"#,
         GAIN => {
             r#"a list of rows such as {"width": 1, "edges": [0.5], "images": [4, 6], "correct": [2, 6], "wider": []}"#
         }
         EVALUATION => r#"of the form {"split": "test", "images": 600}, with a whole number of images"#,
         _ => "what is expected",
     }
+}
+
+fn is_share(value: f64) -> bool {
+    (0.0..=1.0).contains(&value)
 }
 
 fn check_labels(labels: Vec<String>, classes: usize) -> Result<Vec<String>, MetadataError> {

@@ -4,6 +4,7 @@ use super::graph::{Graph, Op, Shape};
 use super::metadata::Metadata;
 use super::onnx::{self, DataFiles, LoadError};
 use super::plan::Plan;
+use super::precision::Precision;
 use super::summary::{LayerSummary, WidthCost, summarise};
 use super::triangular;
 use super::width::Width;
@@ -13,6 +14,7 @@ use super::width::Width;
 pub struct Model {
     pub(crate) plan: Plan,
     metadata: Metadata,
+    precision: Precision,
     input: Shape,
     grid: Vec<Width>,
     layers: Vec<LayerSummary>,
@@ -22,36 +24,58 @@ pub struct Model {
 /// Maximum number of widths in a grid.
 const MAX_GRID: usize = 32;
 
-impl Model {
-    /// Reads an ONNX file, proves that it runs at any width, and packs its weights.
+/// A model file that has been read and not compiled yet.
+#[derive(Debug)]
+pub struct ModelFile(onnx::Contents);
+
+impl ModelFile {
+    /// Reads an ONNX file. `files` gives the data files with external weights, if there are any.
     ///
-    /// The file must contain all weights; for external data use [`Model::from_onnx_with`].
+    /// # Errors
+    /// [`LoadError`] names the problem and its position in the files.
+    pub fn read(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<ModelFile, LoadError> {
+        onnx::read(bytes, files).map(ModelFile)
+    }
+
+    /// The largest loss of accuracy at any width of the grid with `precision` instead of `f32`, from 0 to 1; `None` if the file does not
+    /// state it.
+    pub fn loss(&self, precision: Precision) -> Option<f64> {
+        self.0.metadata.loss(precision, &grid(&self.0.graph))
+    }
+
+    /// Proves that the network runs at any width, and packs its weights for products of `precision`, which need not be available on
+    /// this processor.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the problem and its position in the file.
+    pub fn compile(self, precision: Precision) -> Result<Model, LoadError> {
+        let model = Model::new(&self.0.graph, self.0.metadata, precision)?;
+        Ok(Model { notes: self.0.notes, ..model })
+    }
+}
+
+impl Model {
+    /// Reads an ONNX file, proves that it runs at any width, and packs its weights, for products of `f32`.
+    ///
+    /// The file must contain all weights; for external data, and other precisions, use [`ModelFile`].
     ///
     /// # Errors
     /// [`LoadError`] names the problem and its position in the file.
     pub fn from_onnx(bytes: &[u8]) -> Result<Model, LoadError> {
-        Model::read(onnx::read(bytes, None)?)
+        ModelFile::read(bytes, None)?.compile(Precision::F32)
     }
 
-    /// Reads an ONNX file whose weights may be in external data files. Otherwise like [`Model::from_onnx`].
-    ///
-    /// # Errors
-    /// [`LoadError`] names the problem and its position in the files.
-    pub fn from_onnx_with(bytes: &[u8], files: &mut dyn DataFiles) -> Result<Model, LoadError> {
-        Model::read(onnx::read(bytes, Some(files))?)
-    }
-
-    fn read(contents: onnx::Contents) -> Result<Model, LoadError> {
-        let model = Model::new(&contents.graph, contents.metadata)?;
-        Ok(Model { notes: contents.notes, ..model })
-    }
-
-    pub(crate) fn new(graph: &Graph, metadata: Metadata) -> Result<Model, LoadError> {
+    pub(crate) fn new(graph: &Graph, metadata: Metadata, precision: Precision) -> Result<Model, LoadError> {
         triangular::prove(graph)?;
-        let plan = Plan::new(graph);
+        let plan = Plan::new(graph, precision);
         onnx::at_most("the number of values that the memory of one image holds", plan.item_len, onnx::MAX_ITEM_LEN)?;
         let (grid, layers) = (grid(graph), summarise(graph));
-        Ok(Model { plan, metadata, input: graph.input(), grid, layers, notes: vec![] })
+        Ok(Model { plan, metadata, precision, input: graph.input(), grid, layers, notes: vec![] })
+    }
+
+    /// The numbers that it multiplies.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Shape of the image that the network reads.
@@ -100,9 +124,7 @@ impl Model {
             cost.multiply_adds += multiply_adds;
             cost.parameters += parameters;
         }
-        let buffers = self.plan.steps.iter().map(|step| step.output()).chain([&self.plan.image]);
-        let floats: usize =
-            buffers.map(|buffer| buffer.active(Some(width)).div_ceil(buffer.lanes) * buffer.block).sum();
+        let floats: usize = self.plan.buffers().map(|buffer| buffer.range(buffer.active(Some(width))).len()).sum();
         cost.activation_bytes = (floats * size_of::<f32>()) as u64;
         cost
     }

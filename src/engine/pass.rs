@@ -23,6 +23,8 @@ pub struct Pass {
     /// Number of `items` in use.
     len: usize,
     scratch: Scratch,
+    /// Memory for the values of an item that are not kept.
+    passing: Item,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ struct Item {
     width: Option<Width>,
     /// Memory for every value of the plan.
     values: Aligned,
+    /// Whether `values` are only those that the logits of narrower widths need.
+    finished: bool,
     /// Whether the borders of `values` are those of the model.
     prepared: bool,
     /// Running sums of the head, in blocks: the logits at `width`.
@@ -47,7 +51,7 @@ impl Pass {
 
     /// Creates a pass that uses `set`, or portable code if the processor lacks it.
     pub fn with_instructions(model: Arc<Model>, capacity: usize, set: InstructionSet) -> Pass {
-        Pass { model, set, capacity, items: vec![], len: 0, scratch: Scratch::default() }
+        Pass { model, set, capacity, items: vec![], len: 0, scratch: Scratch::default(), passing: Item::default() }
     }
 
     /// The network.
@@ -75,13 +79,13 @@ impl Pass {
         self.clear();
         if !Arc::ptr_eq(&self.model, model) {
             self.model = Arc::clone(model);
-            self.items.iter_mut().for_each(|item| item.prepared = false);
+            self.items.iter_mut().chain([&mut self.passing]).for_each(|item| item.prepared = false);
         }
     }
 
     /// Bytes of the items' memory and of what is computed in between.
     pub fn bytes(&self) -> usize {
-        let items = self.items.iter().map(|item| item.values.len() + item.sums.len() * BLOCK);
+        let items = self.items.iter().chain([&self.passing]).map(|item| item.values.len() + item.sums.len() * BLOCK);
         (items.sum::<usize>() + self.scratch.len()) * size_of::<f32>()
     }
 
@@ -111,14 +115,33 @@ impl Pass {
     /// # Panics
     /// If the length of `to` differs from the number of items.
     pub fn widen(&mut self, to: &[Width]) {
+        self.compute(to, true);
+    }
+
+    /// As [`Pass::widen`], for items that are hardly widened again: values that only this would need are not kept, so that batches do
+    /// not fill the caches with them. An item that is widened all the same is computed from its image.
+    ///
+    /// # Panics
+    /// If the length of `to` differs from the number of items.
+    pub fn finish(&mut self, to: &[Width]) {
+        self.compute(to, false);
+    }
+
+    fn compute(&mut self, to: &[Width], keep: bool) {
         assert_eq!(to.len(), self.len, "one width per item");
         let mut items: Vec<(&mut Item, Width)> = self.items.iter_mut().zip(to.iter().copied()).collect();
         items.retain(|(item, to)| item.width.is_none_or(|has| has < *to));
-        let context = &mut Context { set: self.set, scratch: &mut self.scratch };
+        for (item, _) in items.iter_mut().filter(|(item, _)| item.finished) {
+            item.prepare(&self.model);
+        }
+        // One item stays in the caches, and so does its memory.
+        let passing = (!keep && items.len() > 1).then_some(&mut self.passing);
+        let mut group = Group { model: &self.model, set: self.set, scratch: &mut self.scratch, passing };
         for same in items.chunk_by_mut(|(a, to_a), (b, to_b)| (a.width, to_a) == (b.width, to_b)) {
-            for group in same.chunks_mut(GROUP) {
-                let (from, to) = (group[0].0.width, group[0].1);
-                widen(&self.model, context, group.iter_mut().map(|(item, _)| &mut **item).collect(), from, to);
+            for items in same.chunks_mut(GROUP) {
+                let (from, to) = (items[0].0.width, items[0].1);
+                let items: Vec<&mut Item> = items.iter_mut().map(|(item, _)| &mut **item).collect();
+                group.widen(items, from, to);
             }
         }
     }
@@ -173,7 +196,7 @@ impl Item {
     /// Makes the memory that of a new item of `model`.
     fn prepare(&mut self, model: &Model) {
         let plan = &model.plan;
-        self.width = None;
+        (self.width, self.finished) = (None, false);
         if !self.prepared {
             self.prepared = true;
             let values = self.values.first(plan.item_len);
@@ -197,21 +220,51 @@ impl Item {
     }
 }
 
-/// Widens items that have the same width.
-fn widen(model: &Model, context: &mut Context<'_>, mut items: Vec<&mut Item>, from: Option<Width>, to: Width) {
-    let plan = &model.plan;
-    let mut values: Vec<&mut [f32]> = items.iter_mut().map(|item| &mut *item.values).collect();
-    // Large maps fill the caches: one item runs all their layers before the next. Of small ones the weights do.
-    let (each, shared) = plan.steps.split_at(plan.first_shared);
-    for item in values.chunks_mut(1) {
-        run(each, context, item, from, to);
+/// What widens items that have the same width.
+struct Group<'a> {
+    model: &'a Model,
+    set: InstructionSet,
+    scratch: &'a mut Scratch,
+    /// Memory for the values of one item after another, if they are not kept.
+    passing: Option<&'a mut Item>,
+}
+
+impl Group<'_> {
+    fn widen(&mut self, mut items: Vec<&mut Item>, from: Option<Width>, to: Width) {
+        let plan = &self.model.plan;
+        // Large maps fill the caches: one item runs all their layers before the next. Of small ones the weights do.
+        for item in &mut items {
+            self.run_each(item, from, to);
+        }
+        let context = &mut Context { set: self.set, scratch: &mut *self.scratch };
+        let mut values: Vec<&mut [f32]> = items.iter_mut().map(|item| &mut *item.values).collect();
+        run(&plan.steps[plan.first_shared..], context, &mut values, from, to);
+        let (first, end) = (plan.head.input.active(from), plan.head.input.active(Some(to)));
+        for item in items {
+            let features = &mut self.scratch.features;
+            add_channels(self.model, self.set, &item.values, features, &mut item.sums, first, end);
+            item.width = Some(to);
+        }
     }
-    run(shared, context, &mut values, from, to);
-    let (first, end) = (plan.head.input.active(from), plan.head.input.active(Some(to)));
-    for item in items {
-        let features = &mut context.scratch.features;
-        add_channels(model, context.set, &item.values, features, &mut item.sums, first, end);
-        item.width = Some(to);
+
+    /// Runs the steps that each item runs alone.
+    fn run_each(&mut self, item: &mut Item, from: Option<Width>, to: Width) {
+        let plan = &self.model.plan;
+        let steps = &plan.steps[..plan.first_shared];
+        let context = &mut Context { set: self.set, scratch: &mut *self.scratch };
+        // Values of a narrower width are in the item's own memory.
+        let Some(passing) = self.passing.as_deref_mut().filter(|_| from.is_none()) else {
+            return run(steps, context, &mut [&mut item.values], from, to);
+        };
+        passing.prepare(self.model);
+        let image = plan.image.range(plan.image.shape.channels);
+        passing.values[image.clone()].copy_from_slice(&item.values[image]);
+        run(steps, context, &mut [&mut passing.values], from, to);
+        for buffer in &plan.shared_inputs {
+            let range = buffer.range(buffer.active(Some(to)));
+            item.values[range.clone()].copy_from_slice(&passing.values[range]);
+        }
+        item.finished = true;
     }
 }
 

@@ -12,6 +12,7 @@ use super::kernel::lane_wise::pool::PoolStep;
 use super::kernel::linear::LinearStep;
 use super::kernel::{Epilogue, Pooling, Step};
 use super::pack::{FanIn, PackedLinear};
+use super::precision::Precision;
 use fuse::{Fused, fuse};
 
 /// An executable network.
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) item_len: usize,
     /// The first step that all items of a group run before the next step.
     pub(crate) first_shared: usize,
+    /// Buffers of earlier values that those steps and the head read.
+    pub(crate) shared_inputs: Vec<BufferLayout>,
 }
 
 /// The last linear layer.
@@ -42,26 +45,34 @@ const MAX_SHARED_PIXELS: usize = 64;
 
 impl Plan {
     /// Plans a network and packs its weights.
-    pub(crate) fn new(graph: &Graph) -> Plan {
+    pub(crate) fn new(graph: &Graph, precision: Precision) -> Plan {
         let (layers, layer_of) = fuse(graph);
         let borders = borders(&layers);
         let mut buffers: Vec<BufferLayout> = vec![];
         let mut steps = vec![];
-        let (mut item_len, mut first_shared) = (0, 0);
+        let (mut item_len, mut first_shared, mut first_shared_layer) = (0, 0, 0);
         for (index, layer) in layers.iter().enumerate() {
             let buffer = BufferLayout::new(layer.shape, layer.sliced, borders[index], item_len);
             item_len = (item_len + buffer.len()).next_multiple_of(BLOCK);
             buffers.push(buffer);
-            steps.extend(step(&layers, index, &buffers));
+            steps.extend(step(&layers, index, &buffers, precision));
             if layer.unpooled.pixels() > MAX_SHARED_PIXELS {
-                first_shared = steps.len();
+                (first_shared, first_shared_layer) = (steps.len(), index + 1);
             }
         }
+        let (earlier, later) = layers.split_at(first_shared_layer);
+        let inputs = later.iter().flat_map(|layer| layer.inputs.iter().chain(&layer.residual));
+        let mut read: Vec<usize> = inputs.chain([&layer_of[graph.head.source]]).copied().collect();
+        read.retain(|&layer| layer < earlier.len());
+        read.sort_unstable();
+        read.dedup();
+        let shared_inputs = read.into_iter().map(|layer| buffers[layer]).collect();
         let input = buffers[layer_of[graph.head.source]];
         let classes = graph.head.linear.bias.len();
         let fan_in = FanIn { inputs: input.shape.channels, outputs: classes, triangular: false };
         let head = HeadStep { packed: PackedLinear::new(&graph.head.linear, fan_in), input, classes };
-        Plan { steps, head, image: buffers[0], rescaling: layers[0].affine.cloned(), item_len, first_shared }
+        let rescaling = layers[0].affine.cloned();
+        Plan { steps, head, image: buffers[0], rescaling, item_len, first_shared, shared_inputs }
     }
 
     /// Bytes of all packed weights, the one copy that serves every width.
@@ -91,7 +102,7 @@ fn borders(layers: &[Fused<'_>]) -> Vec<Border> {
 }
 
 /// The step of a layer; `None` for the image.
-fn step(layers: &[Fused<'_>], index: usize, buffers: &[BufferLayout]) -> Option<Box<dyn Step>> {
+fn step(layers: &[Fused<'_>], index: usize, buffers: &[BufferLayout], precision: Precision) -> Option<Box<dyn Step>> {
     let (layer, output) = (&layers[index], buffers[index]);
     let input = |at: usize| buffers[layer.inputs[at]];
     let (affine, clamp) = (layer.affine, layer.clamp);
@@ -102,7 +113,7 @@ fn step(layers: &[Fused<'_>], index: usize, buffers: &[BufferLayout]) -> Option<
             let residual = layer.residual.map(|residual| buffers[residual]);
             let epilogue = Epilogue::new(&conv.bias, residual, pooling, clamp);
             let (conv, algorithm) = layer.conv(layers).zip(layer.algorithm)?;
-            algorithm.pack(&conv, input(0), output, epilogue)
+            algorithm.pack(&conv, precision, input(0), output, epilogue)
         }
         Op::Depthwise(conv) => {
             let epilogue = Epilogue::new(&conv.bias, None, None, clamp);

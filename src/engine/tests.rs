@@ -8,7 +8,7 @@ use super::graph::{Affine, Clamp, Conv, Graph, Head, Linear, Node, Op, Pool, Poo
 use super::kernel::simd::InstructionSet;
 use super::metadata::Metadata;
 use super::width::Width;
-use super::{LoadError, Model, Pass, Triangle, reference};
+use super::{LoadError, Model, Pass, Precision, Triangle, reference};
 
 /// A layer to add to a network, if it fits.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ fn any_width() -> impl Strategy<Value = Width> {
 }
 
 fn model(graph: &Graph) -> Arc<Model> {
-    Arc::new(Model::new(graph, Metadata::default()).unwrap())
+    Arc::new(Model::new(graph, Metadata::default(), Precision::F32).unwrap())
 }
 
 fn images(graph: &Graph, seed: u64, count: usize) -> Vec<Vec<f32>> {
@@ -234,6 +234,72 @@ proptest! {
         let image = &images(&graph, seed, 1)[0];
         let at_once = run(&model, InstructionSet::best(), image, &widths[widths.len() - 1..]);
         prop_assert_eq!(run(&model, InstructionSet::best(), image, &widths), at_once);
+    }
+
+    /// Bitwise, in bfloat16 as well; a width that cuts a pair of channels does not read the second.
+    #[test]
+    fn bfloat16_is_close_and_widening_it_equals_running_at_once(
+        (graph, seed) in networks(), mut widths in prop::collection::vec(any_width(), 2..5),
+    ) {
+        widths.sort();
+        let model = Arc::new(Model::new(&graph, Metadata::default(), Precision::Bf16).unwrap());
+        let image = &images(&graph, seed, 1)[0];
+        for set in InstructionSet::available() {
+            let at_once = run(&model, set, image, &widths[widths.len() - 1..]);
+            prop_assert_eq!(run(&model, set, image, &widths), &at_once[..]);
+            let expected = reference::logits(&graph, image, widths[widths.len() - 1]);
+            let scale = expected.iter().fold(1.0f64, |scale, value| scale.max(value.abs()));
+            for (got, expected) in at_once.iter().zip(&expected) {
+                prop_assert!((f64::from(*got) - expected).abs() <= 0.25 * scale, "{} is not {}", got, expected);
+            }
+        }
+    }
+
+    /// Bitwise: what is not kept changes nothing, and is computed again if it is needed.
+    #[test]
+    fn finished_items_have_the_logits_of_kept_ones_and_can_be_widened(
+        (graph, seed) in networks(), widths in prop::collection::vec((any_width(), any_width()), 1..5),
+    ) {
+        let model = model(&graph);
+        let images = images(&graph, seed, widths.len());
+        let mut pass = Pass::new(model.clone(), widths.len());
+        images.iter().for_each(|image| { pass.push(image); });
+        pass.poison();
+        let (first, then): (Vec<_>, Vec<_>) = widths.into_iter().unzip();
+        let best = InstructionSet::best();
+        pass.finish(&first);
+        for (item, (image, &width)) in images.iter().zip(&first).enumerate() {
+            let alone = run(&model, best, image, &[width]);
+            prop_assert_eq!(pass.logits(item), &alone[..]);
+            let mut kept = Pass::new(model.clone(), 1);
+            kept.push(image);
+            kept.widen(&[width]);
+            prop_assert_eq!(pass.logits_by_width(item, model.grid()), kept.logits_by_width(0, model.grid()));
+        }
+        pass.widen(&then);
+        for (item, (image, (&first, &then))) in images.iter().zip(first.iter().zip(&then)).enumerate() {
+            let alone = run(&model, best, image, &[first.max(then)]);
+            prop_assert_eq!(pass.logits(item), &alone[..]);
+        }
+    }
+
+    /// Whatever the memory held before.
+    #[test]
+    fn models_share_the_memory_of_a_pass((one, seed) in networks(), (other, _) in networks(), width in any_width()) {
+        let models = [model(&one), model(&other)];
+        let mut pass = Pass::new(models[0].clone(), 2);
+        for index in [0, 1, 0] {
+            let (model, graph) = (&models[index], [&one, &other][index]);
+            let images = images(graph, seed, 2);
+            pass.restart(model);
+            images.iter().for_each(|image| { pass.push(image); });
+            pass.poison();
+            pass.widen(&[width; 2]);
+            for (item, image) in images.iter().enumerate() {
+                let alone = run(model, InstructionSet::best(), image, &[width]);
+                prop_assert_eq!(pass.logits(item), &alone[..]);
+            }
+        }
     }
 
     #[test]
@@ -284,7 +350,7 @@ proptest! {
         let mut graph = Arc::try_unwrap(graph).unwrap();
         let Some((id, row, column)) = break_triangle(&mut graph, pick) else { return Ok(()) };
         let name = graph.nodes[id].name.clone();
-        match Model::new(&graph, Metadata::default()) {
+        match Model::new(&graph, Metadata::default(), Precision::F32) {
             Err(LoadError::NotTriangular(found)) => {
                 prop_assert_eq!((found.layer, found.row, found.column), (name, row, column));
             }

@@ -4,7 +4,7 @@
 
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-use super::{ModelError, RepositoryError, ServedModel};
+use super::{ModelError, Precisions, RepositoryError, ServedModel};
 
 /// A compressed model file. All are version 1.
 struct Embedded {
@@ -16,16 +16,16 @@ struct Embedded {
 
 const MODELS: &[Embedded] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-pub(super) fn load() -> Result<Vec<ServedModel>, RepositoryError> {
+pub(super) fn load(precisions: &Precisions) -> Result<Vec<ServedModel>, RepositoryError> {
     let load = |embedded: &Embedded| {
-        embedded.load().map_err(|reason| RepositoryError::Embedded { name: embedded.name, reason })
+        embedded.load(precisions).map_err(|reason| RepositoryError::Embedded { name: embedded.name, reason })
     };
     MODELS.iter().map(load).collect()
 }
 
 impl Embedded {
-    fn load(&self) -> Result<ServedModel, ModelError> {
-        ServedModel::from_onnx(self.name, 1, &self.inflated())
+    fn load(&self, precisions: &Precisions) -> Result<ServedModel, ModelError> {
+        ServedModel::from_bytes(self.name, 1, &self.inflated(), precisions)
     }
 
     /// The uncompressed model file.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::system_files::is_system_file;
 
-use super::{MAX_MODELS, ModelError, Rejected, RepositoryError, ServedModel, is_name};
+use super::{MAX_MODELS, ModelError, Precisions, Rejected, RepositoryError, ServedModel, is_name};
 
 /// The model file of a version.
 const FILE: &str = "model.onnx";
@@ -18,11 +18,11 @@ pub(super) fn identity(path: &Path) -> Option<(&str, u64)> {
 }
 
 /// Loads the folder's models. Returns those that load, at least one, and the rejected ones with their reasons.
-pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), RepositoryError> {
+pub(super) fn load(path: &Path, precisions: &Precisions) -> Result<(Vec<ServedModel>, Vec<Rejected>), RepositoryError> {
     let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
     let (mut models, mut rejected) = (Vec::new(), Vec::new());
     for name in names {
-        load_versions(path, &name, &mut models, &mut rejected);
+        load_versions(path, &name, precisions, &mut models, &mut rejected);
     }
     if models.is_empty() {
         return Err(RepositoryError::NoModel { path: path.to_owned(), rejected });
@@ -30,7 +30,13 @@ pub(super) fn load(path: &Path) -> Result<(Vec<ServedModel>, Vec<Rejected>), Rep
     Ok((models, rejected))
 }
 
-fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejected: &mut Vec<Rejected>) {
+fn load_versions(
+    root: &Path,
+    name: &str,
+    precisions: &Precisions,
+    models: &mut Vec<ServedModel>,
+    rejected: &mut Vec<Rejected>,
+) {
     let mut reject = |path: String, reason| rejected.push(Rejected { path, reason });
     if !is_name(name) {
         // The name is printed to the terminal and the log.
@@ -45,7 +51,7 @@ fn load_versions(root: &Path, name: &str, models: &mut Vec<ServedModel>, rejecte
         let model = match version(&text) {
             _ if models.len() == MAX_MODELS => Err(ModelError::TooMany),
             None => Err(ModelError::BadVersion),
-            Some(version) => ServedModel::from_file(name, version, &root.join(name).join(&text).join(FILE)),
+            Some(version) => ServedModel::from_file(name, version, &root.join(name).join(&text).join(FILE), precisions),
         };
         match model {
             Ok(model) => models.push(model),

@@ -6,6 +6,7 @@
 mod embedded;
 mod file;
 mod folder;
+mod precisions;
 mod warm_up;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::engine::{DataFiles, LoadError, MAX_FILE_BYTES, MetadataError, Model, Width};
+use crate::engine::{
+    DataFiles, LoadError, MAX_FILE_BYTES, MetadataError, Model, ModelFile, Precision, PrecisionChoice, Width,
+};
 use crate::image::{InputSpec, InputSpecError, Preprocessing};
+
+pub use precisions::{Precisions, PrecisionsError};
 
 /// A model with the name and version under which it is served.
 #[derive(Debug, Clone)]
@@ -70,6 +75,12 @@ pub enum ModelError {
     /// The file exceeds the engine's size limit.
     #[error("the file exceeds the limit of {MAX_FILE_BYTES} bytes")]
     TooLarge,
+    /// The processor lacks the instructions of the precision.
+    #[error("precision {precision} needs {}, which this processor lacks; f32 and auto run on every one", precision.needs())]
+    Precision {
+        /// The precision asked for.
+        precision: Precision,
+    },
     /// The name is not safe in a URL or a label.
     #[error("a model's name must have 1 to {MAX_NAME} letters, digits, '-', '_' or '.', and must not begin with '.'")]
     BadName,
@@ -136,6 +147,12 @@ pub enum RepositoryError {
         /// The models that do not load.
         rejected: Vec<Rejected>,
     },
+    /// A precision for a model that does not exist.
+    #[error("there is no model {name:?} to set the precision of")]
+    NoSuchPrecision {
+        /// The name.
+        name: String,
+    },
     /// An embedded model does not load, which is a bug.
     #[error("the embedded model {name} does not load: {reason}")]
     Embedded {
@@ -186,20 +203,40 @@ const MAX_MODELS: usize = 256;
 const USUAL_DEFAULT: &str = "cifar10";
 
 impl Repository {
+    /// As [`Repository::load_with`], with `f32` for every model.
+    ///
+    /// # Errors
+    /// As [`Repository::load_with`].
+    pub fn load(source: &Source, default: Option<&str>) -> Result<Repository, RepositoryError> {
+        Repository::load_with(source, default, &Precisions::all(PrecisionChoice::Fixed(Precision::F32)))
+    }
+
     /// Loads the models of `source`. The default model is `default`, else `cifar10`, else the first by name.
     ///
     /// # Errors
-    /// [`RepositoryError`] if no model loads, or the file or the default model does not.
-    pub fn load(source: &Source, default: Option<&str>) -> Result<Repository, RepositoryError> {
+    /// [`RepositoryError`] if no model loads, or the file or the default model does not, or if a precision is for a model that does not
+    /// exist.
+    pub fn load_with(
+        source: &Source,
+        default: Option<&str>,
+        precisions: &Precisions,
+    ) -> Result<Repository, RepositoryError> {
         let (models, rejected) = match source {
-            Source::Embedded => (embedded::load()?, Vec::new()),
-            Source::Folder(path) => folder::load(path)?,
-            Source::File(path) => (vec![load_file(path)?], Vec::new()),
+            Source::Embedded => (embedded::load(precisions)?, Vec::new()),
+            Source::Folder(path) => folder::load(path, precisions)?,
+            Source::File(path) => (vec![load_file(path, precisions)?], Vec::new()),
         };
+        let is_known = |name: &str| {
+            let rejected = rejected.iter().filter_map(|rejected: &Rejected| rejected.path.split('/').next());
+            models.iter().map(|model| model.name.as_str()).chain(rejected).any(|known| known == name)
+        };
+        if let Some(name) = precisions.names().find(|name| !is_known(name)) {
+            return Err(RepositoryError::NoSuchPrecision { name: name.to_owned() });
+        }
         Repository::new(models, rejected, default)
     }
 
-    /// A repository of `models`, which must not be empty. The default is chosen as in [`Repository::load`].
+    /// A repository of `models`, which must not be empty. The default is chosen as in [`Repository::load_with`].
     ///
     /// # Errors
     /// [`RepositoryError::NoDefault`] if the default is not among them.
@@ -270,21 +307,33 @@ impl Repository {
 }
 
 impl ServedModel {
-    /// Loads a model from a file's contents, which must include all weights, and warms it up.
+    /// Loads a model from a file's contents, which must include all weights, and warms it up. It runs with `f32`.
     ///
     /// # Errors
     /// [`ModelError`] if the name is invalid or the model cannot be served.
     pub fn from_onnx(name: &str, version: u64, bytes: &[u8]) -> Result<ServedModel, ModelError> {
+        ServedModel::from_bytes(name, version, bytes, &Precisions::all(PrecisionChoice::Fixed(Precision::F32)))
+    }
+
+    fn from_bytes(name: &str, version: u64, bytes: &[u8], precisions: &Precisions) -> Result<ServedModel, ModelError> {
         check_name(name)?;
-        ServedModel::new(name, version, Model::from_onnx(bytes)?)
+        ServedModel::compile(name, version, ModelFile::read(bytes, None)?, precisions)
     }
 
     /// Loads a model file with its external data files.
-    fn from_file(name: &str, version: u64, path: &Path) -> Result<ServedModel, ModelError> {
+    fn from_file(name: &str, version: u64, path: &Path, precisions: &Precisions) -> Result<ServedModel, ModelError> {
         check_name(name)?;
         let (bytes, mut folder) = (file::read(path)?, file::Folder::of(path));
         let files: &mut dyn DataFiles = &mut folder;
-        ServedModel::new(name, version, Model::from_onnx_with(&bytes, files)?)
+        ServedModel::compile(name, version, ModelFile::read(&bytes, Some(files))?, precisions)
+    }
+
+    fn compile(name: &str, version: u64, file: ModelFile, precisions: &Precisions) -> Result<ServedModel, ModelError> {
+        let precision = precisions.of(name, &file);
+        if !precision.is_available() {
+            return Err(ModelError::Precision { precision });
+        }
+        ServedModel::new(name, version, file.compile(precision)?)
     }
 
     fn new(name: &str, version: u64, model: Model) -> Result<ServedModel, ModelError> {
@@ -304,11 +353,11 @@ fn preprocessing(model: &Model) -> Result<Preprocessing, ModelError> {
         .map_err(|cause| ModelError::Preprocessing(MetadataError::new("anywidth.preprocessing", &cause.to_string())))
 }
 
-fn load_file(path: &Path) -> Result<ServedModel, RepositoryError> {
+fn load_file(path: &Path, precisions: &Precisions) -> Result<ServedModel, RepositoryError> {
     let (name, version) = folder::identity(path)
         .map(|(name, version)| (name.to_owned(), version))
         .unwrap_or_else(|| (name_of(&path.file_stem().unwrap_or_default().to_string_lossy()), 1));
-    ServedModel::from_file(&name, version, path)
+    ServedModel::from_file(&name, version, path, precisions)
         .map_err(|reason| RepositoryError::File { path: path.to_owned(), reason })
 }
 

@@ -184,6 +184,44 @@ fn one_workers_batches_of_all_embedded_models_fit_ten_megabytes() {
     );
 }
 
+/// A file that states this accuracy with bfloat16 at full width, and 0.9 with `f32`.
+fn stating(bf16: &str) -> Vec<u8> {
+    let mut file = OnnxFile::lenet([1, 28, 28], 8, 10);
+    file.metadata("anywidth.accuracy", "[[1, 0.9]]");
+    file.metadata("anywidth.precision", &format!(r#"{{"bf16": [[1, {bf16}]]}}"#)).bytes()
+}
+
+#[test]
+fn a_model_runs_with_the_precision_asked_for_or_the_fastest_that_loses_little() {
+    let precision = |file: &[u8], precisions: &str| {
+        let root = folder(&[("ant/1/model.onnx", file)]);
+        let source = Source::Folder(root.path().to_owned());
+        let repository =
+            Repository::load_with(&source, None, &precisions.parse().unwrap()).map_err(|error| error.to_string())?;
+        Ok::<Precision, String>(repository.find(None, None).unwrap().model.precision())
+    };
+    let fastest = if Precision::Bf16.is_available() { Precision::Bf16 } else { Precision::F32 };
+    for (stated, precisions, expected) in [
+        ("0.8975", "auto", fastest),
+        ("0.95", "auto", fastest),
+        ("0.897", "auto", Precision::F32),
+        ("0.9", "f32", Precision::F32),
+        ("0.9", "ant=f32", Precision::F32),
+    ] {
+        assert_eq!(precision(&stating(stated), precisions), Ok(expected), "{stated} {precisions}");
+    }
+    assert_eq!(precision(&digits(), "auto"), Ok(Precision::F32));
+    match Precision::Bf16.is_available() {
+        true => assert_eq!(precision(&digits(), "f32,ant=bf16"), Ok(Precision::Bf16)),
+        false => assert!(
+            precision(&digits(), "bf16")
+                .unwrap_err()
+                .contains("bf16 needs AVX-512 with BF16, which this processor lacks")
+        ),
+    }
+    assert_eq!(precision(&digits(), "bee=f32").unwrap_err(), "there is no model \"bee\" to set the precision of");
+}
+
 /// A model file whose weights lie in `weights.bin`, and the weights.
 fn with_data_file(location: &str) -> (Vec<u8>, Vec<u8>) {
     use tract_onnx::pb::StringStringEntryProto;

@@ -38,6 +38,11 @@ impl EarlyExit {
         self.width
     }
 
+    /// Whether it stops there whatever the answer.
+    pub(super) fn is_last(&self) -> bool {
+        self.width >= self.running.width
+    }
+
     /// Why it stops.
     pub(super) fn reason(&self) -> WidthReason {
         self.reason
@@ -46,7 +51,7 @@ impl EarlyExit {
     /// The width to run next, or `None` if the job stops with these logits, which are those at [`EarlyExit::width`].
     pub(super) fn next(&mut self, logits: &[f32], metadata: &Metadata, rule: Option<&ExitRule>) -> Option<Width> {
         let (to, confidence) = (self.running.width, self.running.job.payload.confidence);
-        if self.width >= to {
+        if self.is_last() {
             return None;
         }
         let top = top_probability(logits, metadata.temperature_at(self.width));

@@ -82,7 +82,11 @@ impl Executor for EngineWorker {
                 None => pass.width(item).unwrap_or(Width::FULL),
             };
             let widths: Vec<Width> = exits.iter().enumerate().map(wanted).collect();
-            pass.widen(&widths);
+            if exits.iter().flatten().all(EarlyExit::is_last) {
+                pass.finish(&widths);
+            } else {
+                pass.widen(&widths);
+            }
             let mut next = next_widths(&mut exits, pass, served, rule);
             if let Some(rule) = rule {
                 stop_in_time(&mut exits, &mut next, rule, Instant::now());

@@ -86,7 +86,7 @@ impl Sheet<'_> {
                 (0..self.batches[point.size]).for_each(|_| {
                     pass.push(&image);
                 });
-                pass.widen(&vec![width; pass.len()]);
+                pass.finish(&vec![width; pass.len()]);
                 let took = from.elapsed();
                 point.best = Some(point.best.map_or(took, |best| best.min(took)));
                 if began.elapsed() >= allowance {

@@ -61,6 +61,10 @@ impl Service {
         limits: RequestLimits,
     ) -> Service {
         metrics.models_rejected.set(repository.rejected().len() as i64);
+        for served in repository.all() {
+            let (version, precision) = (served.version.to_string(), served.model.precision().name());
+            metrics.model_info.with_label_values(&[&served.name, &version, precision]).set(1);
+        }
         let memory = Memory::new(limits.max_bytes_in_flight);
         let subscribers = Subscribers::new(limits.max_connections);
         Service {

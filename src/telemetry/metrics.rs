@@ -29,6 +29,7 @@ pub struct Metrics {
     pub refusals: IntCounterVec,
     pub images: IntCounterVec,
     pub capacity: GaugeVec,
+    pub model_info: IntGaugeVec,
     pub queue_length: IntGauge,
     pub queue_duration: HistogramVec,
     pub decode_duration: HistogramVec,
@@ -105,6 +106,11 @@ impl Metrics {
                 "images_total",
                 "Images submitted to the scheduler, accepted or refused, by model.",
                 &["model"],
+            )?,
+            model_info: table.gauges(
+                "model_info",
+                "Always 1; a served version of a model, and the numbers that it multiplies, are in the labels.",
+                &["model", "version", "precision"],
             )?,
             capacity: table.shares(
                 "capacity_images_per_second",

@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use anywidth::engine::{GainTable, Model, Pass, Width};
-use tch::Tensor;
+use anywidth::engine::{GainTable, Model, Width};
 
-use exporter::data::Images;
 use exporter::data::arrival::as_sent;
 use exporter::evaluate::{accuracies_of, gain_table, outcomes, temperatures};
 use exporter::file::write_whole;
-use exporter::onnx::{Exported, remeasured};
+use exporter::onnx::{Exported, remeasured, with_precisions};
 use exporter::train::progress::by_width;
 
+use super::engine::{accuracies_by_precision, labels, logits};
 use super::material::Measures;
 use super::say::printable;
 use super::ship::load_curve;
@@ -49,6 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let gain = gain_table(&scores, &classes, (&widths, &temperature), &counted);
 
     let bytes = remeasured(&bytes, (&widths, &accuracy, &temperature), &gain, images.len() as u64)?;
+    let bytes = with_precisions(&bytes, &widths, &accuracies_by_precision(&bytes, &images, &widths)?)?;
     Model::from_onnx(&bytes).context("the engine refuses the new metadata")?;
     write_whole(&args.file, &bytes).with_context(name)?;
     if let Some(folder) = args.file.parent().and_then(Path::parent).filter(|folder| folder.join("README.md").exists()) {
@@ -61,26 +61,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     println!("wrote {}: validation accuracy {}", name(), by_width(&widths, &accuracy));
     Ok(())
-}
-
-fn labels(images: &Images) -> Tensor {
-    Tensor::from_slice(&images.labels().iter().map(|&label| i64::from(label)).collect::<Vec<_>>())
-}
-
-/// The engine's logits of `images` at each of `widths`, `[widths, N, classes]`.
-fn logits(model: &Arc<Model>, images: &Images, widths: &[Width]) -> Tensor {
-    let (classes, shape) = (model.classes(), images.shape());
-    let mut pass = Pass::new(model.clone(), 1);
-    let mut all = Vec::with_capacity(images.len() * widths.len() * classes);
-    for index in 0..images.len() {
-        let image = images.batch([index]).images.contiguous().view([-1]);
-        let image: Vec<f32> = Vec::try_from(image).expect("a flat tensor of floats");
-        assert_eq!(image.len(), shape.len(), "values of the image");
-        pass.clear();
-        pass.push(&image);
-        pass.widen(&[Width::FULL]);
-        all.extend(pass.logits_by_width(0, widths).into_iter().flat_map(|(_, logits)| logits));
-    }
-    let size = [images.len() as i64, widths.len() as i64, classes as i64];
-    Tensor::from_slice(&all).view(size).permute([1, 0, 2]).contiguous()
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod data;
+mod engine;
 mod evaluate;
 mod export;
 mod finished;

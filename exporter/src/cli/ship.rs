@@ -23,6 +23,7 @@ use exporter::train::{Run, named_widths};
 use exporter::words::{counted, interval, were};
 
 use super::command::{by_recipe, command, quoted};
+use super::engine::accuracies_by_precision;
 use super::material::Measures;
 use super::say::{note, printable};
 use super::target::{Destination, Target};
@@ -80,6 +81,7 @@ pub(super) fn ship(
     let under_load = load_curve(name, &served, &gain, &outcomes(&logits, &labels, (&widths, &temperature), &counted));
     metadata.gain = Some(gain);
     let bytes = onnx::model(network, &metadata);
+    let bytes = onnx::with_precisions(&bytes, &widths, &accuracies_by_precision(&bytes, &sent, &widths)?)?;
     let exits = exits(&logits, &labels, &temperature, &served);
     let (commit, command) = (target.commit(), command(run));
     // The card describes either the teacher or, if the teacher is the dense network, its training.

@@ -47,7 +47,8 @@ pub fn strategies(gain: &GainTable, outcomes: &[Vec<Outcome>], costs: &[u64]) ->
     let mut by_gain = vec![one_width[0]];
     let row_of = |width: Width| widths.partition_point(|&narrower| narrower < width);
     by_gain.extend(profile.exit_rules().map(|rule| {
-        let stop = |image: &[Outcome]| rule.stop(widths[0], Width::FULL, |width| Some(image[row_of(width)].probability));
+        let stop =
+            |image: &[Outcome]| rule.stop(widths[0], Width::FULL, |width| Some(image[row_of(width)].probability));
         mean(&|image| row_of(stop(image)))
     }));
     by_gain.push(one_width[one_width.len() - 1]);

@@ -7,12 +7,14 @@ mod exported;
 mod graph;
 mod metadata;
 
-use anywidth::engine::{Evaluation, GainTable, Width};
+use std::collections::BTreeMap;
+
+use anywidth::engine::{Evaluation, GainTable, Precision, Width};
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 use crate::model::Network;
-use metadata::{measured, rounded};
+use metadata::{json, measured, rounded};
 
 pub use exported::{Exported, Head, ReadError};
 pub use metadata::{Metadata, Training};
@@ -48,10 +50,41 @@ pub fn remeasured(
     gain: &GainTable,
     images: u64,
 ) -> Result<Vec<u8>, prost::DecodeError> {
-    let mut model = ModelProto::decode(bytes)?;
-    let curve = |values: &[f64]| widths.iter().copied().zip(values.iter().copied().map(rounded)).collect::<Vec<_>>();
     let evaluation = Evaluation { split: "validation".into(), images };
-    for (key, value) in measured(&curve(accuracy), &curve(temperature), Some(gain), &evaluation) {
+    let (accuracy, temperature) = (by_width(widths, accuracy), by_width(widths, temperature));
+    with_entries(bytes, measured(&accuracy, &temperature, Some(gain), &evaluation))
+}
+
+/// A file of this program with the accuracies at each of `widths` by precisions other than `f32`; without them if there are none.
+///
+/// # Errors
+/// When `bytes` are not an ONNX file.
+pub fn with_precisions(
+    bytes: &[u8],
+    widths: &[Width],
+    accuracies: &[(Precision, Vec<f64>)],
+) -> Result<Vec<u8>, prost::DecodeError> {
+    let curves: BTreeMap<&str, _> =
+        accuracies.iter().map(|(precision, accuracy)| (precision.name(), by_width(widths, accuracy))).collect();
+    let mut model = ModelProto::decode(bytes)?;
+    model.metadata_props.retain(|entry| entry.key != PRECISION);
+    let entry = (!curves.is_empty()).then(|| (PRECISION, json(&curves)));
+    with_entries(&model.encode_to_vec(), entry)
+}
+
+/// Key of the accuracies by precision.
+const PRECISION: &str = "anywidth.precision";
+
+fn by_width(widths: &[Width], values: &[f64]) -> Vec<(Width, f64)> {
+    widths.iter().copied().zip(values.iter().copied().map(rounded)).collect()
+}
+
+fn with_entries(
+    bytes: &[u8],
+    entries: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<Vec<u8>, prost::DecodeError> {
+    let mut model = ModelProto::decode(bytes)?;
+    for (key, value) in entries {
         match model.metadata_props.iter_mut().find(|entry| entry.key == key) {
             Some(entry) => entry.value = value,
             None => model.metadata_props.push(StringStringEntryProto { key: key.into(), value }),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anywidth::engine::{Evaluation, GainTable, Model, Outcome, Triangle, Width};
+use anywidth::engine::{Evaluation, GainTable, Model, ModelFile, Outcome, Precision, Triangle, Width};
 use anywidth::image::Preprocessing;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -115,6 +115,13 @@ fn a_file_is_measured_again_without_a_change_of_its_network() {
     assert_eq!(metadata.accuracy, [(half, 0.5), (Width::FULL, 0.75)]);
     assert_eq!((metadata.temperature_at(half), &metadata.gain), (1.5, &Some(gain)));
     assert_eq!(metadata.evaluation.as_ref().map(|evaluation| evaluation.images), Some(4));
+    let widths = [half, Width::FULL];
+    let with = |accuracies: &[(Precision, Vec<f64>)]| {
+        let bytes = onnx::with_precisions(&again, &widths, accuracies).expect("an ONNX file");
+        ModelFile::read(&bytes, None).expect("the engine reads it").loss(Precision::Bf16)
+    };
+    let loss = with(&[(Precision::Bf16, vec![0.5, 0.625])]);
+    assert_eq!((loss, with(&[])), (Some(0.125), None));
     fs::write(folder.path().join("again.onnx"), &again).expect("written");
     let [before, after] = ["model.onnx", "again.onnx"].map(|name| decode(&folder.path().join(name)));
     assert!(before.graph == after.graph, "another network");

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, ensure};
 
 use super::props;
-use crate::engine::MAX_FILE_BYTES;
-use crate::repository::{Repository, RepositoryError, ServedModel, Source};
+use crate::engine::{MAX_FILE_BYTES, Precision, PrecisionChoice};
+use crate::repository::{Precisions, Repository, RepositoryError, ServedModel, Source};
 
 /// A new version of a model file. Its temporary file lies beside `target`, so that external data files are found.
 pub(super) struct Rewritten {
@@ -45,10 +45,14 @@ impl Rewritten {
         Ok(Rewritten { model: model.to_owned(), temporary, target, named })
     }
 
-    /// Loads these bytes as the server would.
-    pub(super) fn load(&self, bytes: &[u8]) -> anyhow::Result<ServedModel> {
+    /// Loads these bytes as the server would, for this precision.
+    pub(super) fn load(&self, bytes: &[u8], precision: Precision) -> anyhow::Result<ServedModel> {
         self.store(bytes).with_context(|| format!("cannot write {}", self.named))?;
-        let repository = Repository::load(&Source::File(self.temporary.clone()), None);
+        let repository = Repository::load_with(
+            &Source::File(self.temporary.clone()),
+            None,
+            &Precisions::all(PrecisionChoice::Fixed(precision)),
+        );
         // The measurement that follows may be interrupted and must leave no file behind.
         let _ = fs::remove_file(&self.temporary);
         let repository = repository.map_err(|error| match error {
@@ -61,7 +65,7 @@ impl Rewritten {
 
     /// Replaces the target by a file of these bytes, if it loads.
     pub(super) fn finish(self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.load(bytes)?;
+        self.load(bytes, Precision::F32)?;
         self.store(bytes)
             .and_then(|()| fs::rename(&self.temporary, &self.target))
             .with_context(|| format!("cannot write {}", self.named))

@@ -17,7 +17,7 @@ use self::temperature::fit;
 use super::evaluate::{Keep, Report, Scored};
 use super::{Failure, print};
 use crate::dataset;
-use crate::engine::{GainTable, Outcome, Width};
+use crate::engine::{GainTable, Outcome, Precision, Width};
 use crate::nearest::{did_you_mean, nearest};
 
 #[derive(Debug, Args)]
@@ -55,8 +55,8 @@ type Change = (String, Option<String>);
 /// The prefix of every key.
 const PREFIX: &str = "anywidth.";
 /// The keys that the server reads, without their prefix.
-const KEYS: [&str; 8] =
-    ["format", "labels", "accuracy", "temperature", "gain", "evaluation", "preprocessing", "training"];
+const KEYS: [&str; 9] =
+    ["format", "labels", "accuracy", "precision", "temperature", "gain", "evaluation", "preprocessing", "training"];
 /// The key and value of the metadata format's version.
 const FORMAT: (&str, &str) = ("anywidth.format", "1");
 /// Maximum length of --split, in bytes.
@@ -84,15 +84,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let target = arguments.output.as_deref().unwrap_or(&arguments.model);
     let rewritten = Rewritten::new(&arguments.model, &bytes, target)?;
     if let Some(data) = evaluate {
-        let served = rewritten.load(&props::changed(&bytes, &changes)?)?;
-        let report = Report::new(served, data, false, Keep::Scores)?;
+        let labelled = props::changed(&bytes, &changes)?;
+        let report = Report::new(rewritten.load(&labelled, Precision::F32)?, data, false, Keep::Scores)?;
         print(&report.as_text(data))?;
         report.check()?;
         changes.extend(measured(&report, split));
+        changes.extend([precisions(&rewritten, &labelled, data)?]);
     }
     rewritten.finish(&props::changed(&bytes, &changes)?)?;
     let keys: Vec<_> = changes.keys().map(String::as_str).collect();
     Ok(print(&format!("wrote {} to {}\n", keys.join(", "), target.display()))?)
+}
+
+/// The entry for the accuracies with the other precisions of this processor; none if it has no others.
+fn precisions(rewritten: &Rewritten, labelled: &[u8], data: &Path) -> anyhow::Result<Change> {
+    let mut measured = serde_json::Map::new();
+    for precision in Precision::ALL.into_iter().filter(|one| *one != Precision::F32 && one.is_available()) {
+        let report = Report::new(rewritten.load(labelled, precision)?, data, false, Keep::Nothing)?;
+        let accuracies: Vec<f64> = report.accuracies().collect();
+        let by_width = report.widths().iter().zip(&accuracies);
+        let shown: Vec<String> = by_width.map(|(width, share)| format!("{:.2} % ({width})", 100.0 * share)).collect();
+        print(&format!("accuracy with {precision}: {}\n", shown.join("  ")))?;
+        measured.insert(precision.to_string(), curve(report.widths(), accuracies.into_iter()));
+    }
+    Ok(match measured.is_empty() {
+        true => (format!("{PREFIX}precision"), None),
+        false => text("precision", measured.into()),
+    })
 }
 
 /// The entries for the measured values.

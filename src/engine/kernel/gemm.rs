@@ -9,6 +9,8 @@ use crate::engine::buffer::BLOCK;
 
 /// What the sums multiply: weights of one or two blocks of output channels, and the input channels of pixels at equal distances.
 ///
+/// Where [`Product::CHANNELS`] is 2, all that is said of a channel holds for a pair of channels.
+///
 /// Input channels come in groups that are contiguous in memory, and each group has a number of taps. Sums go over groups, then taps,
 /// then the channels of the group, ascending, whatever the number of pixels or blocks: so their bits do not depend on those.
 #[derive(Clone, Copy)]
@@ -29,6 +31,38 @@ pub(crate) struct Operands<'a> {
     pub(crate) group_stride: usize,
     /// Floats from one pixel to the next.
     pub(crate) step: usize,
+}
+
+/// How a number of the input and one of the weights are multiplied.
+pub(crate) trait Product {
+    /// Input channels in the memory of one float.
+    const CHANNELS: usize;
+    /// `c` plus their product, lane by lane.
+    fn add<S: Simd>(simd: S, weight: S::V, value: S::V, sum: S::V) -> S::V;
+}
+
+/// `f32` times `f32`.
+pub(crate) struct Single;
+
+/// Two bfloat16 numbers times two others.
+pub(crate) struct Pair;
+
+impl Product for Single {
+    const CHANNELS: usize = 1;
+
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, weight: S::V, value: S::V, sum: S::V) -> S::V {
+        simd.mul_add(weight, value, sum)
+    }
+}
+
+impl Product for Pair {
+    const CHANNELS: usize = 2;
+
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, weight: S::V, value: S::V, sum: S::V) -> S::V {
+        simd.dot_pairs(weight, value, sum)
+    }
 }
 
 impl Operands<'_> {
@@ -57,7 +91,7 @@ impl Operands<'_> {
 /// # Safety
 /// [`Operands::check`] has passed for these vectors and at least `first + PIXELS` pixels.
 #[inline(always)]
-pub(crate) unsafe fn multiply<S: Simd, const VECTORS: usize, const PIXELS: usize>(
+pub(crate) unsafe fn multiply<S: Simd, P: Product, const VECTORS: usize, const PIXELS: usize>(
     simd: S,
     operands: &Operands<'_>,
     first: usize,
@@ -87,7 +121,7 @@ pub(crate) unsafe fn multiply<S: Simd, const VECTORS: usize, const PIXELS: usize
                     for pixel in 0..PIXELS {
                         let value = simd.splat(*values.add(channel + pixel * step));
                         for vector in 0..VECTORS {
-                            sums[vector][pixel] = simd.mul_add(of_channel[vector], value, sums[vector][pixel]);
+                            sums[vector][pixel] = P::add(simd, of_channel[vector], value, sums[vector][pixel]);
                         }
                     }
                 }
@@ -97,7 +131,7 @@ pub(crate) unsafe fn multiply<S: Simd, const VECTORS: usize, const PIXELS: usize
                         let weight = simd.load(weights[1].add(channel * BLOCK));
                         for pixel in 0..PIXELS {
                             let value = simd.splat(*values.add(channel + pixel * step));
-                            sums[VECTORS - 1][pixel] = simd.mul_add(weight, value, sums[VECTORS - 1][pixel]);
+                            sums[VECTORS - 1][pixel] = P::add(simd, weight, value, sums[VECTORS - 1][pixel]);
                         }
                     }
                 }
@@ -138,7 +172,7 @@ pub(crate) fn parts<S: Simd>(total: usize, vectors: usize) -> [(usize, usize, us
 /// Most pixels of a call.
 pub(crate) const MAX_PIXELS: usize = 8;
 
-/// Calls a kernel of type `$kernel::<VECTORS, PIXELS>` with these fields. Combinations that exceed the registers generate no code.
+/// Calls a kernel of type `$kernel::<_, VECTORS, PIXELS>` with these fields. Combinations that exceed the registers generate no code.
 ///
 /// Each combination is a separate function; compiling all of them into one takes minutes.
 macro_rules! call_tile {
@@ -156,7 +190,7 @@ macro_rules! call_tile {
         }
     };
     (@@ $simd:ident, $kernel:ident, $v:literal, $p:literal, { $($field:ident: $value:expr),* }) => {
-        $simd.call($kernel::<$v, $p> { $($field: $value),* })
+        $simd.call($kernel::<_, $v, $p> { $($field: $value),* })
     };
 }
 pub(crate) use call_tile;

@@ -48,6 +48,7 @@ const FOLDED_PER_NUMBER: usize = 32;
 const FOLDED_ALWAYS: usize = 1 << 20;
 
 /// The contents of a model file.
+#[derive(Debug)]
 pub(super) struct Contents {
     pub(super) graph: Graph,
     pub(super) metadata: Metadata,

@@ -47,6 +47,8 @@ pub(super) struct One<'a> {
     /// The model that ran.
     model: &'a str,
     version: String,
+    /// The numbers that it multiplies: `f32` or `bf16`.
+    precision: &'static str,
     #[serde(flatten)]
     result: Classified,
     timing_ms: Milliseconds,
@@ -59,6 +61,8 @@ pub(super) struct Several<'a> {
     /// The model that ran.
     model: &'a str,
     version: String,
+    /// The numbers that it multiplies: `f32` or `bf16`.
+    precision: &'static str,
     results: Vec<Named<'a>>,
     timing_ms: Milliseconds,
 }
@@ -116,6 +120,7 @@ pub(super) fn one(served: &ServedModel, answer: &Answer, started_at: Instant) ->
     let body = Body::One(One {
         model: &served.name,
         version: served.version.to_string(),
+        precision: served.model.precision().name(),
         result: Classified::of(served, answer),
         timing_ms,
     });
@@ -128,7 +133,8 @@ pub(super) fn several(served: &ServedModel, names: &[String], answers: &[Answer]
     let timing_ms = Milliseconds::of(&timings, started_at);
     let results = names.iter().zip(answers);
     let results = results.map(|(name, answer)| Named { name, result: Classified::of(served, answer) }).collect();
-    let body = Body::Several(Several { model: &served.name, version: served.version.to_string(), results, timing_ms });
+    let (version, precision) = (served.version.to_string(), served.model.precision().name());
+    let body = Body::Several(Several { model: &served.name, version, precision, results, timing_ms });
     let width = answers.iter().map(|answer| answer.width).max().unwrap_or(Width::FULL);
     respond(body, Answered { model: served.name.clone(), width, images: answers.len(), timing: timing_ms })
 }

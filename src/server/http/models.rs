@@ -41,6 +41,8 @@ struct Listed {
     input: Input,
     /// How an image is converted to the input.
     preprocessing: Preprocessing,
+    /// The numbers that it multiplies: `f32` or `bf16`.
+    precision: String,
     classes: usize,
     labels: Vec<String>,
     /// The steps at which the cost changes. Requests may name any width above 0 and up to 1.
@@ -109,6 +111,7 @@ impl Listed {
             versions: versions.iter().map(|served| served.version.to_string()).collect(),
             input: Input { channels: shape.channels, height: shape.height, width: shape.width },
             preprocessing: input.preprocessing(),
+            precision: model.precision().to_string(),
             classes: model.classes(),
             labels: (0..model.classes()).map(|class| metadata.label(class)).collect(),
             widths: model.grid().to_vec(),

@@ -26,6 +26,8 @@ pub(super) struct Profiles {
 struct ModelProfile {
     name: String,
     version: String,
+    /// The numbers that it multiplies: `f32` or `bf16`.
+    precision: String,
     /// Ratio of the batches' current run time to the time measured at start-up.
     correction: f64,
     /// Recent mean time to decode an image; null before the first.
@@ -64,6 +66,7 @@ pub(super) async fn profile(State(service): State<Arc<Service>>) -> Json<Profile
     let models = models.iter().map(|(served, profile, statistics)| ModelProfile {
         name: served.name.clone(),
         version: served.version.to_string(),
+        precision: served.model.precision().to_string(),
         correction: statistics.correction,
         decode_us: (!decoding.is_zero()).then(|| microseconds(decoding)),
         capacity_at_full_width: statistics.capacity,

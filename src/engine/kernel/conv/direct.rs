@@ -3,10 +3,12 @@
 //! Lanes are output channels, and pixels lie at equal distances along a row, so strides cost nothing and no matrix of patches is made.
 #![expect(unsafe_code, reason = "bounds are checked once per row, not at each load")]
 
+use std::marker::PhantomData;
+
 use super::Layer;
 use crate::engine::buffer::{BLOCK, BufferLayout};
 use crate::engine::kernel::epilogue::Epilogue;
-use crate::engine::kernel::gemm::{Operands, call_tile, multiply, parts};
+use crate::engine::kernel::gemm::{Operands, Product, Single, call_tile, multiply, parts};
 use crate::engine::kernel::simd::{InstructionSet, Kernel, Simd, dispatch_lanes};
 use crate::engine::kernel::{Context, Step, split};
 use crate::engine::memory::Aligned;
@@ -174,6 +176,7 @@ impl Kernel for Rows<'_> {
             let output = &mut *output;
             if parts > 0 {
                 call_tile!(simd: S, vectors, pixels, Tiles {
+                    product: PhantomData::<Single>,
                     operands: operands, step: step, index: index, before: before, output: output, first: first, parts: parts,
                 });
             }
@@ -182,7 +185,8 @@ impl Kernel for Rows<'_> {
 }
 
 /// Parts of all rows, in one or two blocks.
-struct Tiles<'a, const VECTORS: usize, const PIXELS: usize> {
+struct Tiles<'a, P, const VECTORS: usize, const PIXELS: usize> {
+    product: PhantomData<P>,
     /// Of the first row.
     operands: &'a Operands<'a>,
     step: &'a DirectStep,
@@ -194,10 +198,10 @@ struct Tiles<'a, const VECTORS: usize, const PIXELS: usize> {
     parts: usize,
 }
 
-impl<const VECTORS: usize, const PIXELS: usize> Kernel for Tiles<'_, VECTORS, PIXELS> {
+impl<P: Product, const VECTORS: usize, const PIXELS: usize> Kernel for Tiles<'_, P, VECTORS, PIXELS> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Tiles { operands, step, index, before, output, first, parts } = self;
+        let Tiles { operands, step, index, before, output, first, parts, .. } = self;
         let (layout, end) = (&step.output, first + parts * PIXELS);
         let none = step.epilogue.of(simd, index, 0);
         let mut finish = [none; VECTORS];
@@ -211,7 +215,7 @@ impl<const VECTORS: usize, const PIXELS: usize> Kernel for Tiles<'_, VECTORS, PI
             for part in 0..parts {
                 let x = first + part * PIXELS;
                 // SAFETY: checked up to `end`, where the last part ends.
-                let sums = unsafe { multiply::<S, VECTORS, PIXELS>(simd, operands, x) };
+                let sums = unsafe { multiply::<S, P, VECTORS, PIXELS>(simd, operands, x) };
                 for (vector, sums) in sums.iter().enumerate() {
                     let (block, part) = (vector * S::LANES / BLOCK, vector * S::LANES % BLOCK);
                     let pixels = &mut output[row + block * layout.block + x * BLOCK..][..PIXELS * BLOCK];

@@ -12,6 +12,7 @@ use super::{Epilogue, Step};
 use crate::engine::buffer::{BLOCK, Border, BufferLayout, lanes};
 use crate::engine::graph::{Conv, Pool, Shape};
 use crate::engine::pack::FanIn;
+use crate::engine::precision::Precision;
 use direct::DirectStep;
 use winograd::{Tiling, WinogradStep};
 
@@ -75,17 +76,20 @@ impl Algorithm {
         matches!(self, Algorithm::Winograd(tiling) if tiling.pools(pool, output))
     }
 
-    /// Packs a layer.
+    /// Packs a layer. `precision` is that of products, for algorithms that have several.
     pub(crate) fn pack(
         self,
         layer: &Layer<'_>,
+        precision: Precision,
         input: BufferLayout,
         output: BufferLayout,
         epilogue: Epilogue,
     ) -> Box<dyn Step> {
         match self {
             Algorithm::Direct => Box::new(DirectStep::new(layer, input, output, epilogue)),
-            Algorithm::Winograd(tiling) => Box::new(WinogradStep::new(layer, tiling, input, output, epilogue)),
+            Algorithm::Winograd(tiling) => {
+                Box::new(WinogradStep::new(layer, (tiling, precision), input, output, epilogue))
+            }
         }
     }
 }

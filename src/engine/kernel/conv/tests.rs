@@ -89,7 +89,7 @@ impl Case {
         Some((conv, Shape { channels: self.outputs, height, width }))
     }
 
-    fn make(&self, layer: &Layer<'_>, algorithm: Algorithm) -> Made {
+    fn make(&self, layer: &Layer<'_>, algorithm: Algorithm, precision: Precision) -> Made {
         let halves = Window { kernel: [2; 2], stride: [2; 2], before: [0; 2], after: [0; 2] };
         let pooled = self.pooled && algorithm.pools(&Pool { kind: PoolKind::Max, window: halves }, layer.output);
         let factor = if pooled { 2 } else { 1 };
@@ -116,7 +116,7 @@ impl Case {
             item
         };
         let items = (0..self.items).map(item).collect();
-        Made { step: algorithm.pack(layer, input, output, epilogue), input, residual, pooled, items }
+        Made { step: algorithm.pack(layer, precision, input, output, epilogue), input, residual, pooled, items }
     }
 }
 
@@ -156,10 +156,11 @@ fn expected(made: &Made, conv: &Conv, item: &[f32], (c, y, x): (usize, usize, us
     (sum(y, x) + made.residual.map_or(0.0, |value| f64::from(item[pixel(&value, c, y, x)]))).max(0.0)
 }
 
-/// All algorithms that support a layer.
-fn algorithms(layer: &Layer<'_>) -> Vec<Algorithm> {
+/// All algorithms that support a layer, with their precisions.
+fn algorithms(layer: &Layer<'_>) -> Vec<(Algorithm, Precision)> {
     let tilings = Tiling::ALL.into_iter().filter(|&tiling| winograd::supports(layer, tiling)).map(Algorithm::Winograd);
-    tilings.chain([Algorithm::Direct]).collect()
+    let all = tilings.flat_map(|tiling| Precision::ALL.map(|precision| (tiling, precision)));
+    all.chain([(Algorithm::Direct, Precision::F32)]).collect()
 }
 
 /// Computes channels `from..to` of some items.
@@ -184,9 +185,14 @@ proptest! {
     fn every_algorithm_computes_the_sum_that_defines_a_convolution((case, ends) in cases()) {
         let Some((conv, output)) = case.conv() else { return Ok(()) };
         let layer = Layer { conv: &conv, input: case.input, sliced: case.sliced, output };
-        let scale = (conv.window.area() * case.input.channels) as f64;
-        for algorithm in algorithms(&layer) {
-            let made = case.make(&layer, algorithm);
+        let products = (conv.window.area() * case.input.channels) as f64;
+        for (algorithm, precision) in algorithms(&layer) {
+            let made = case.make(&layer, algorithm, precision);
+            let tolerance = match precision {
+                Precision::F32 => 1e-5 * products,
+                // The transforms enlarge the rounding errors of bfloat16, which add up at random.
+                Precision::Bf16 => 0.25 * products.sqrt(),
+            };
             // Only the channels that these outputs read exist.
             let (to, mut items) = (ends[0], made.items.clone());
             let active = if case.sliced { layer.fan_in().of(to - 1) } else { case.input.channels };
@@ -200,8 +206,8 @@ proptest! {
                 for (before, after) in items.iter().zip(&computed) {
                     for (c, y, x, found) in outputs(&*made.step, after, to) {
                         let sum = expected(&made, &conv, before, (c, y, x));
-                        let close = (f64::from(found) - sum).abs() <= 1e-5 * scale;
-                        prop_assert!(close, "{algorithm:?} {set:?} {c} {y} {x}: {found}, not {sum}");
+                        let close = (f64::from(found) - sum).abs() <= tolerance;
+                        prop_assert!(close, "{algorithm:?} {precision} {set:?} {c} {y} {x}: {found}, not {sum}");
                     }
                     // Borders, and blocks that are not asked for, are not written.
                     let layout = made.step.output();
@@ -214,25 +220,36 @@ proptest! {
         }
     }
 
-    /// In any steps, in any company, and whatever the scratch holds.
+    /// In any steps, in any company, with any instructions, and whatever the scratch holds.
     #[test]
     fn channels_in_steps_and_items_together_have_the_same_bits((case, ends) in cases()) {
         let Some((conv, output)) = case.conv() else { return Ok(()) };
         let layer = Layer { conv: &conv, input: case.input, sliced: case.sliced, output };
-        for (algorithm, set) in algorithms(&layer).into_iter().flat_map(|one| InstructionSet::available().into_iter().map(move |set| (one, set))) {
-            let made = case.make(&layer, algorithm);
-            let (mut once, mut steps) = (made.items.clone(), made.items.clone());
-            for item in &mut once {
-                run(&*made.step, set, std::slice::from_mut(item), 0, case.outputs);
+        for (algorithm, precision) in algorithms(&layer) {
+            let made = case.make(&layer, algorithm, precision);
+            let mut all = vec![];
+            for set in InstructionSet::available() {
+                let (mut once, mut steps) = (made.items.clone(), made.items.clone());
+                for item in &mut once {
+                    run(&*made.step, set, std::slice::from_mut(item), 0, case.outputs);
+                }
+                let mut from = 0;
+                for &to in &ends {
+                    run(&*made.step, set, &mut steps, from, to);
+                    from = to;
+                }
+                let bits = |items: &[Vec<f32>]| {
+                    let values = items.iter().flat_map(|item| outputs(&*made.step, item, case.outputs));
+                    values.map(|value| value.3.to_bits()).collect::<Vec<_>>()
+                };
+                prop_assert_eq!(bits(&once), bits(&steps), "{:?} {} {:?}", algorithm, precision, set);
+                // Portable code multiplies and adds in two roundings.
+                if set != InstructionSet::Portable {
+                    all.push((set, bits(&once)));
+                }
             }
-            let mut from = 0;
-            for &to in &ends {
-                run(&*made.step, set, &mut steps, from, to);
-                from = to;
-            }
-            for (once, steps) in once.iter().zip(&steps) {
-                let bits = |item: &[f32]| outputs(&*made.step, item, case.outputs).iter().map(|value| value.3.to_bits()).collect::<Vec<_>>();
-                prop_assert_eq!(bits(once), bits(steps), "{:?} {:?}", algorithm, set);
+            for (set, bits) in &all {
+                prop_assert!(*bits == all[0].1, "{algorithm:?} {precision} {set:?} and {:?}", all[0].0);
             }
         }
     }

@@ -17,9 +17,10 @@ use super::direct::blocks;
 use crate::engine::buffer::{BLOCK, Border, BufferLayout};
 use crate::engine::graph::Shape;
 use crate::engine::kernel::epilogue::Epilogue;
-use crate::engine::kernel::gemm::{Operands, call_tile, multiply, parts};
-use crate::engine::kernel::simd::{InstructionSet, Kernel, Simd, dispatch_lanes};
+use crate::engine::kernel::gemm::{Operands, Pair, Product, Single, call_tile, multiply, parts};
+use crate::engine::kernel::simd::{InstructionSet, Kernel, Simd, dispatch_lanes, dispatch_pairs};
 use crate::engine::kernel::{Context, Step, lanes_of, split};
+use crate::engine::precision::Precision;
 use pack::PackedWinograd;
 use tile::{Target, input_tile, output_tile, write_pooled_tile, write_tile};
 use transform::{Four, Transform, Two, TwoOfFive};
@@ -31,6 +32,7 @@ pub(crate) use transform::Tiling;
 pub(crate) struct WinogradStep {
     packed: PackedWinograd,
     tiling: Tiling,
+    precision: Precision,
     input: BufferLayout,
     output: BufferLayout,
     epilogue: Epilogue,
@@ -76,35 +78,44 @@ impl WinogradStep {
     /// Packs a layer.
     pub(super) fn new(
         layer: &Layer<'_>,
-        tiling: Tiling,
+        (tiling, precision): (Tiling, Precision),
         input: BufferLayout,
         output: BufferLayout,
         epilogue: Epilogue,
     ) -> WinogradStep {
-        let packed = PackedWinograd::new(layer.conv, layer.fan_in(), tiling);
+        let packed = PackedWinograd::new(layer.conv, layer.fan_in(), tiling, precision);
         let before = layer.conv.window.before;
         let corner = input.row(0, 0) - before[0] * input.pitch - before[1] * BLOCK;
-        WinogradStep { packed, tiling, input, output, epilogue, map: layer.output, corner }
+        WinogradStep { packed, tiling, precision, input, output, epilogue, map: layer.output, corner }
     }
 
-    fn chunks<T: Transform>(&self, context: &mut Context<'_>, items: &mut [&mut [f32]], from: usize, to: usize) {
+    fn chunks<T: Transform, P: Product>(
+        &self,
+        context: &mut Context<'_>,
+        items: &mut [&mut [f32]],
+        from: usize,
+        to: usize,
+    ) {
         let channels = self.packed.inputs(to);
         let tiles = self.tiling.tiles(self.map);
-        let sizes = Sizes::new(tiles, T::INPUTS * T::INPUTS, channels.div_ceil(BLOCK));
+        let sizes = Sizes::new::<P>(tiles, T::INPUTS * T::INPUTS, channels.div_ceil(BLOCK));
         let (transformed, multiplied) =
             context.scratch.tiles.first(sizes.transformed + 2 * sizes.multiplied).split_at_mut(sizes.transformed);
         for items in items.chunks_mut(sizes.items) {
             for first in (0..tiles[0]).step_by(sizes.rows) {
                 let rows = first..(first + sizes.rows).min(tiles[0]);
-                let chunk = Chunk { sizes, rows, across: tiles[1], step: self, tiling: PhantomData::<T> };
+                let chunk = Chunk { sizes, rows, across: tiles[1], step: self, tiling: PhantomData::<(T, P)> };
                 chunk.transform(context.set, items, transformed, channels);
                 for (index, count) in blocks(context.set, from, to) {
                     let lanes = (to - index * BLOCK).min(count * BLOCK);
                     let limits = [self.packed.limit(index, to), self.packed.limit(index + count - 1, to)];
                     let (tiles, pixels, multiplied) = (chunk.tiles() * items.len(), &*transformed, &mut *multiplied);
                     let (step, sizes) = (self, &sizes);
-                    let products = Multiply { step, sizes, tiles, pixels, multiplied, index, count, lanes, limits };
-                    dispatch_lanes(context.set, lanes, products);
+                    let limits = limits.map(|limit| limit.div_ceil(P::CHANNELS));
+                    let product = PhantomData::<P>;
+                    let products =
+                        Multiply { product, step, sizes, tiles, pixels, multiplied, index, count, lanes, limits };
+                    dispatch_product::<P>(context.set, lanes, products);
                     for block in index..index + count {
                         let products = &multiplied[(block - index) * sizes.multiplied..][..sizes.multiplied];
                         chunk.restore(context.set, items, products, block, lanes_of(block, to, BLOCK));
@@ -121,10 +132,13 @@ impl Step for WinogradStep {
     }
 
     fn run(&self, context: &mut Context<'_>, items: &mut [&mut [f32]], from: usize, to: usize) {
-        match self.tiling {
-            Tiling::Two => self.chunks::<Two>(context, items, from, to),
-            Tiling::Four => self.chunks::<Four>(context, items, from, to),
-            Tiling::TwoOfFive => self.chunks::<TwoOfFive>(context, items, from, to),
+        match (self.tiling, self.precision) {
+            (Tiling::Two, Precision::F32) => self.chunks::<Two, Single>(context, items, from, to),
+            (Tiling::Two, Precision::Bf16) => self.chunks::<Two, Pair>(context, items, from, to),
+            (Tiling::Four, Precision::F32) => self.chunks::<Four, Single>(context, items, from, to),
+            (Tiling::Four, Precision::Bf16) => self.chunks::<Four, Pair>(context, items, from, to),
+            (Tiling::TwoOfFive, Precision::F32) => self.chunks::<TwoOfFive, Single>(context, items, from, to),
+            (Tiling::TwoOfFive, Precision::Bf16) => self.chunks::<TwoOfFive, Pair>(context, items, from, to),
         }
     }
 
@@ -139,8 +153,9 @@ struct Sizes {
     /// Rows of tiles, and items, of a chunk; more than one item only with all their rows.
     rows: usize,
     items: usize,
-    /// Floats from one tile to the next, for a block of channels. One more than the frequencies, which are even: tiles at a multiple of
-    /// many cache lines would share a few sets of the L1 cache.
+    /// Floats from one tile to the next, for a block of channels: of the transformed input, and of the products. One more than the
+    /// frequencies, which are even: tiles at a multiple of many cache lines would share a few sets of the L1 cache.
+    input_tile: usize,
     tile: usize,
     /// Floats of the transformed input, and of the products of one block.
     transformed: usize,
@@ -148,27 +163,35 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn new([down, across]: [usize; 2], frequencies: usize, blocks: usize) -> Sizes {
+    fn new<P: Product>([down, across]: [usize; 2], frequencies: usize, blocks: usize) -> Sizes {
         let rows = (TILES_PER_CHUNK / across).clamp(1, down);
         let items = (TILES_PER_CHUNK / (down * across)).max(1);
         let tiles = rows * across * items;
         let tile = (frequencies + 1) * BLOCK;
-        Sizes { rows, items, tile, transformed: blocks * tiles * tile, multiplied: tiles * tile }
+        let input_tile = tile / P::CHANNELS;
+        // Whole cache lines, because the products are after the transformed input.
+        let transformed = (blocks * tiles * input_tile).next_multiple_of(BLOCK);
+        Sizes { rows, items, input_tile, tile, transformed, multiplied: tiles * tile }
     }
 }
 
+/// Runs `kernel` with the best instructions for these products of `lanes` lanes.
+fn dispatch_product<P: Product>(set: InstructionSet, lanes: usize, kernel: impl Kernel) {
+    if P::CHANNELS == 2 { dispatch_pairs(set, kernel) } else { dispatch_lanes(set, lanes, kernel) }
+}
+
 /// Some rows of tiles of some items.
-struct Chunk<'a, T> {
+struct Chunk<'a, T, P> {
     sizes: Sizes,
     /// Rows of tiles of each item.
     rows: Range<usize>,
     /// Tiles per row.
     across: usize,
     step: &'a WinogradStep,
-    tiling: PhantomData<T>,
+    tiling: PhantomData<(T, P)>,
 }
 
-impl<T: Transform> Chunk<'_, T> {
+impl<T: Transform, P: Product> Chunk<'_, T, P> {
     /// Tiles of an item.
     #[inline(always)]
     fn tiles(&self) -> usize {
@@ -180,9 +203,9 @@ impl<T: Transform> Chunk<'_, T> {
         for block in 0..channels.div_ceil(BLOCK) {
             let lanes = lanes_of(block, channels, BLOCK);
             for (index, item) in items.iter().enumerate() {
-                let first = (block * items.len() + index) * self.tiles() * self.sizes.tile;
+                let first = (block * items.len() + index) * self.tiles() * self.sizes.input_tile;
                 let target = &mut transformed[first..];
-                dispatch_lanes(set, lanes, InputTiles { chunk: self, item, target, block, lanes });
+                dispatch_product::<P>(set, lanes, InputTiles { chunk: self, item, target, block, lanes });
             }
         }
     }
@@ -198,8 +221,8 @@ impl<T: Transform> Chunk<'_, T> {
 }
 
 /// Transforms the tiles of one block of input channels of one item.
-struct InputTiles<'a, T> {
-    chunk: &'a Chunk<'a, T>,
+struct InputTiles<'a, T, P> {
+    chunk: &'a Chunk<'a, T, P>,
     item: &'a [f32],
     /// From this block and item on.
     target: &'a mut [f32],
@@ -207,7 +230,7 @@ struct InputTiles<'a, T> {
     lanes: usize,
 }
 
-impl<T: Transform> Kernel for InputTiles<'_, T> {
+impl<T: Transform, P: Product> Kernel for InputTiles<'_, T, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let InputTiles { chunk, item, target, block, lanes } = self;
@@ -220,18 +243,34 @@ impl<T: Transform> Kernel for InputTiles<'_, T> {
                     step.corner + block * step.input.block + row * T::OUTPUTS * pitch + column * T::OUTPUTS * BLOCK;
                 let mut part = 0;
                 while part < lanes {
-                    let (pixels, target) = (&item[corner + part..], &mut target[tile + part..]);
-                    input_tile::<S, T>(simd, pixels, pitch, target);
+                    let (pixels, target) = (&item[corner + part..], &mut target[tile + part / P::CHANNELS..]);
+                    input_tile::<S, T, P>(simd, pixels, pitch, target);
                     part += S::LANES;
                 }
-                tile += chunk.sizes.tile;
+                if P::CHANNELS > 1 && lanes < BLOCK {
+                    clear_pairs(&mut target[tile..], T::INPUTS * T::INPUTS, lanes);
+                }
+                tile += chunk.sizes.input_tile;
             }
         }
     }
 }
 
+/// Zeros the channels from `lanes` on, which do not exist: a pair multiplies one of them with a zero weight, and it may be NaN.
+#[inline(always)]
+fn clear_pairs(tile: &mut [f32], frequencies: usize, lanes: usize) {
+    for frequency in tile.chunks_exact_mut(BLOCK / 2).take(frequencies) {
+        if lanes % 2 == 1 {
+            let last = &mut frequency[lanes / 2];
+            *last = f32::from_bits(last.to_bits() & 0xffff);
+        }
+        frequency[lanes.div_ceil(2)..].fill(0.0);
+    }
+}
+
 /// Multiplies all frequencies of one block of output channels, or of two.
-struct Multiply<'a> {
+struct Multiply<'a, P> {
+    product: PhantomData<P>,
     step: &'a WinogradStep,
     sizes: &'a Sizes,
     tiles: usize,
@@ -246,10 +285,10 @@ struct Multiply<'a> {
     limits: [usize; 2],
 }
 
-impl Kernel for Multiply<'_> {
+impl<P: Product> Kernel for Multiply<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Multiply { step, sizes, tiles, pixels, multiplied, index, count, lanes, limits } = self;
+        let Multiply { product, step, sizes, tiles, pixels, multiplied, index, count, lanes, limits } = self;
         let other = index + count - 1;
         let operands = &Operands {
             weights: [&[]; 2],
@@ -257,9 +296,9 @@ impl Kernel for Multiply<'_> {
             limits,
             input: pixels,
             taps: &[0],
-            group: BLOCK,
-            group_stride: tiles * sizes.tile,
-            step: sizes.tile,
+            group: BLOCK / P::CHANNELS,
+            group_stride: tiles * sizes.input_tile,
+            step: sizes.input_tile,
         };
         let vectors = lanes.div_ceil(S::LANES);
         for (first, pixels, parts) in parts::<S>(tiles, vectors) {
@@ -267,6 +306,7 @@ impl Kernel for Multiply<'_> {
             if parts > 0 {
                 let weights = (&step.packed, [index, other], step.tiling.frequencies());
                 call_tile!(simd: S, vectors, pixels, Products {
+                    product: product,
                     operands: operands, weights: weights, sizes: sizes, multiplied: multiplied, first: first, parts: parts,
                 });
             }
@@ -275,7 +315,8 @@ impl Kernel for Multiply<'_> {
 }
 
 /// The products of some tiles at all frequencies.
-struct Products<'a, const VECTORS: usize, const PIXELS: usize> {
+struct Products<'a, P, const VECTORS: usize, const PIXELS: usize> {
+    product: PhantomData<P>,
     /// Without weights.
     operands: &'a Operands<'a>,
     /// The weights, the blocks of output channels, and the frequencies.
@@ -287,19 +328,21 @@ struct Products<'a, const VECTORS: usize, const PIXELS: usize> {
     parts: usize,
 }
 
-impl<const VECTORS: usize, const PIXELS: usize> Kernel for Products<'_, VECTORS, PIXELS> {
+impl<P: Product, const VECTORS: usize, const PIXELS: usize> Kernel for Products<'_, P, VECTORS, PIXELS> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Products { operands, weights: (packed, [one, other], frequencies), sizes, multiplied, first, parts } = self;
+        let Products {
+            operands, weights: (packed, [one, other], frequencies), sizes, multiplied, first, parts, ..
+        } = self;
         for frequency in 0..frequencies {
             let weights = [packed.weights(one, frequency), packed.weights(other, frequency)];
-            let input = &operands.input[frequency * BLOCK..];
+            let input = &operands.input[frequency * BLOCK / P::CHANNELS..];
             let operands = &Operands { weights, input, ..*operands };
             operands.check::<S, VECTORS>(first + parts * PIXELS);
             for part in 0..parts {
                 let tile = first + part * PIXELS;
                 // SAFETY: checked up to where the last part ends.
-                let sums = unsafe { multiply::<S, VECTORS, PIXELS>(simd, operands, tile) };
+                let sums = unsafe { multiply::<S, P, VECTORS, PIXELS>(simd, operands, tile) };
                 for (vector, sums) in sums.iter().enumerate() {
                     let (block, part) = (vector * S::LANES / BLOCK, vector * S::LANES % BLOCK);
                     let at = block * sizes.multiplied + tile * sizes.tile + frequency * BLOCK + part;
@@ -313,8 +356,8 @@ impl<const VECTORS: usize, const PIXELS: usize> Kernel for Products<'_, VECTORS,
 }
 
 /// Transforms the products of one block of output channels of one item back.
-struct OutputTiles<'a, T> {
-    chunk: &'a Chunk<'a, T>,
+struct OutputTiles<'a, T, P> {
+    chunk: &'a Chunk<'a, T, P>,
     /// From this item on.
     products: &'a [f32],
     /// The item before the output.
@@ -324,7 +367,7 @@ struct OutputTiles<'a, T> {
     lanes: usize,
 }
 
-impl<T: Transform> Kernel for OutputTiles<'_, T> {
+impl<T: Transform, P: Product> Kernel for OutputTiles<'_, T, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let OutputTiles { chunk, products, before, output, block, lanes } = self;

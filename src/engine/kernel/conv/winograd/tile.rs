@@ -4,18 +4,20 @@
 use super::transform::{MAX_SIDE, Transform};
 use crate::engine::buffer::BLOCK;
 use crate::engine::kernel::epilogue::{Finish, Pooled};
+use crate::engine::kernel::gemm::Product;
 use crate::engine::kernel::simd::Simd;
 
 /// Transforms a tile of one vector of input channels. `pixels` are `[lines][BLOCK]` with lines `pitch` apart, `target` is
-/// `[frequencies][BLOCK]`.
+/// `[frequencies][BLOCK]`, in memory for a channel or for two per float.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(super) fn input_tile<S: Simd, T: Transform>(simd: S, pixels: &[f32], pitch: usize, target: &mut [f32]) {
+pub(super) fn input_tile<S: Simd, T: Transform, P: Product>(simd: S, pixels: &[f32], pitch: usize, target: &mut [f32]) {
     let last = T::INPUTS - 1;
     assert!(pixels.len() >= last * pitch + last * BLOCK + S::LANES);
-    assert!(target.len() >= (T::INPUTS * T::INPUTS - 1) * BLOCK + S::LANES);
+    let stride = BLOCK / P::CHANNELS;
+    assert!(target.len() >= (T::INPUTS * T::INPUTS - 1) * stride + S::LANES / P::CHANNELS);
     let (pixels, target) = (pixels.as_ptr(), target.as_mut_ptr());
     let zero = simd.splat(0.0);
     let mut lines = [[zero; MAX_SIDE]; MAX_SIDE];
@@ -34,7 +36,10 @@ pub(super) fn input_tile<S: Simd, T: Transform>(simd: S, pixels: &[f32], pitch: 
         let line = T::input(simd, lines[y]);
         for x in 0..T::INPUTS {
             // SAFETY: this is one of the frequencies of the second assertion.
-            unsafe { simd.store(target.add((y * T::INPUTS + x) * BLOCK), line[x]) };
+            unsafe {
+                let to = target.add((y * T::INPUTS + x) * stride);
+                if P::CHANNELS == 2 { simd.store_pairs(to, line[x]) } else { simd.store(to, line[x]) }
+            }
         }
     }
 }
