@@ -196,12 +196,16 @@ pub(crate) fn dispatch_lanes<K: Kernel>(set: InstructionSet, lanes: usize, kerne
     }
 }
 
-/// Runs `kernel` as [`dispatch`] does, with instructions for bfloat16 if the processor has them.
-pub(crate) fn dispatch_pairs<K: Kernel>(set: InstructionSet, kernel: K) {
+/// Runs `kernel` as [`dispatch_lanes`] does, with instructions for bfloat16 if the processor has them.
+pub(crate) fn dispatch_pairs<K: Kernel>(set: InstructionSet, lanes: usize, kernel: K) {
     match set {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 if set.is_available() && InstructionSet::has_bfloat16() => Avx512Bf16(()).call(kernel),
-        _ => dispatch(set, kernel),
+        InstructionSet::Avx512 if InstructionSet::has_bfloat16() && lanes <= Avx512HalfBf16::LANES => {
+            Avx512HalfBf16(()).call(kernel);
+        }
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 if InstructionSet::has_bfloat16() => Avx512Bf16(()).call(kernel),
+        _ => dispatch_lanes(set, lanes, kernel),
     }
 }
 
@@ -426,6 +430,18 @@ simd! {
 }
 
 #[cfg(target_arch = "x86_64")]
+simd! {
+    /// [`Avx512Half`] with instructions for bfloat16.
+    Avx512HalfBf16, "avx512f,avx512vl,avx512bf16,avx2,fma", __m256, lanes 8, registers 32,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c),
+    |a, b| _mm256_mask_max_ps(a, _mm256_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
+    |pairs| halves_avx2(pairs),
+    |to, value| to.cast::<__m128bh>().write_unaligned(_mm256_cvtneps_pbh(value)),
+    |a, b, c| _mm256_dpbf16_ps(c, core::mem::transmute::<__m256, __m256bh>(a), core::mem::transmute::<__m256, __m256bh>(b)),
+}
+
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn halves_avx512(pairs: __m512) -> [__m512; 2] {
@@ -515,7 +531,9 @@ mod tests {
     proptest! {
         /// Every instruction set with fused multiply-add has the bits of one definition; instructions for bfloat16 exist on few.
         #[test]
-        fn products_of_bfloat16_pairs_have_the_same_bits_everywhere(numbers in prop::collection::vec(-2.0..2.0f32, 80)) {
+        fn products_of_bfloat16_pairs_have_the_same_bits_everywhere(
+            numbers in prop::collection::vec(-2.0..2.0f32, 80), lanes in prop::sample::select(vec![8usize, 16]),
+        ) {
             let number = |at: usize| if numbers[at].abs() < 1e-3 { 1.0 } else { numbers[at] };
             let pair = |at: usize| [number(2 * at), number(2 * at + 1)];
             let (a, b): ([f32; 16], [f32; 16]) = (std::array::from_fn(|at| pair_of(pair(at))), std::array::from_fn(|at| pair_of(pair(16 + at))));
@@ -524,7 +542,7 @@ mod tests {
             let of = |[low, high]: [f32; 2]| [wide(bfloat16(low)), wide(bfloat16(high))];
             for set in InstructionSet::available().into_iter().filter(|&set| set != InstructionSet::Portable) {
                 let mut pairs = Pairs([a, b, c]);
-                dispatch_pairs(set, &mut pairs);
+                dispatch_pairs(set, lanes, &mut pairs);
                 for at in 0..16 {
                     let ([a_low, a_high], [b_low, b_high]) = (of(pair(at)), of(pair(16 + at)));
                     let expected = a_low.mul_add(b_low, a_high.mul_add(b_high, c[at]));

@@ -177,7 +177,7 @@ impl Sizes {
 
 /// Runs `kernel` with the best instructions for these products of `lanes` lanes.
 fn dispatch_product<P: Product>(set: InstructionSet, lanes: usize, kernel: impl Kernel) {
-    if P::CHANNELS == 2 { dispatch_pairs(set, kernel) } else { dispatch_lanes(set, lanes, kernel) }
+    if P::CHANNELS == 2 { dispatch_pairs(set, lanes, kernel) } else { dispatch_lanes(set, lanes, kernel) }
 }
 
 /// Some rows of tiles of some items.
@@ -247,8 +247,8 @@ impl<T: Transform, P: Product> Kernel for InputTiles<'_, T, P> {
                     input_tile::<S, T, P>(simd, pixels, pitch, target);
                     part += S::LANES;
                 }
-                if P::CHANNELS > 1 && lanes < BLOCK {
-                    clear_pairs(&mut target[tile..], T::INPUTS * T::INPUTS, lanes);
+                if P::CHANNELS == 2 && lanes % 2 == 1 {
+                    clear_second(&mut target[tile + lanes / 2..], T::INPUTS * T::INPUTS);
                 }
                 tile += chunk.sizes.input_tile;
             }
@@ -256,15 +256,11 @@ impl<T: Transform, P: Product> Kernel for InputTiles<'_, T, P> {
     }
 }
 
-/// Zeros the channels from `lanes` on, which do not exist: a pair multiplies one of them with a zero weight, and it may be NaN.
+/// Zeros the second channel of a pair at each frequency: it does not exist, may be NaN, and is multiplied with a weight of zero.
 #[inline(always)]
-fn clear_pairs(tile: &mut [f32], frequencies: usize, lanes: usize) {
-    for frequency in tile.chunks_exact_mut(BLOCK / 2).take(frequencies) {
-        if lanes % 2 == 1 {
-            let last = &mut frequency[lanes / 2];
-            *last = f32::from_bits(last.to_bits() & 0xffff);
-        }
-        frequency[lanes.div_ceil(2)..].fill(0.0);
+fn clear_second(pairs: &mut [f32], frequencies: usize) {
+    for pair in pairs.iter_mut().step_by(BLOCK / 2).take(frequencies) {
+        *pair = f32::from_bits(pair.to_bits() & 0xffff);
     }
 }
 
