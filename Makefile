@@ -93,7 +93,9 @@ libtorch: ## Installs the part of PyTorch that the exporter links, in exporter/l
 docs: ## Writes the generated pages of docs/: settings, metrics, API.
 	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test server -- documents:: openapi::
 
-bench: .venv ## Measures latency by width, compared with ONNX Runtime and tract (docs/benchmarks.md).
+bench: .venv ## Measures latency by width beside ONNX Runtime, OpenVINO, ncnn, MNN and tract (docs/benchmarks.md).
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements-peers.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps pnnx==20261020
 	$(CARGO) bench --locked --bench latency
 
 bound: .venv ## Measures the distance of the server and the simulator to the clairvoyant optimum, by load; LABELLED names a folder of labelled images; takes two minutes on an idle machine.

@@ -227,7 +227,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// Maximum number of channels of a layer.
 const MAX_CHANNELS: usize = 4096;
 
-fn channels(text: &str) -> Result<usize, String> {
+pub(super) fn channels(text: &str) -> Result<usize, String> {
     let count = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
     let allowed = (1..=MAX_CHANNELS).contains(&count);
     if allowed { Ok(count) } else { Err(format!("{count} is not between 1 and {MAX_CHANNELS}")) }

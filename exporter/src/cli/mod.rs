@@ -15,6 +15,7 @@ mod recipe;
 mod say;
 mod ship;
 mod standard;
+mod synth;
 mod table;
 mod target;
 mod train;
@@ -49,6 +50,8 @@ enum Command {
     Export(export::Args),
     /// Measure an exported file again, and update its accuracies, temperatures and gain table.
     Measure(measure::Args),
+    /// Write a network with random weights, to measure its speed on a machine.
+    Synth(synth::Args),
     /// Train networks by several methods and write a page that compares them.
     Table(table::Args),
 }
@@ -61,6 +64,7 @@ impl Cli {
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Measure(args) => measure::run(&args),
+            Command::Synth(args) => synth::run(&args),
             Command::Table(args) => table::run(&args),
         }
     }

@@ -69,7 +69,7 @@ pub(super) fn ship(
         accuracy: Metadata::by_width(&validation),
         temperature: Metadata::by_width(&temperature),
         gain: None,
-        evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
+        evaluation: Some(Evaluation { split: "validation".into(), images: measures.validation.len() as u64 }),
         preprocessing: Preprocessing::for_training(),
         training: Some(Training { recipe: recipe.clone(), epochs_done, exporter_version: env!("CARGO_PKG_VERSION") }),
     };
@@ -197,7 +197,7 @@ pub(super) fn ship_sliced(run: &Run, measures: &Measures, destination: &Destinat
             accuracy: vec![(Width::FULL, accuracies_of(&logits, &labels)[0])],
             temperature: vec![(Width::FULL, temperatures(&logits, &labels)[0])],
             gain: None,
-            evaluation: Evaluation { split: "validation".into(), images: measures.validation.len() as u64 },
+            evaluation: Some(Evaluation { split: "validation".into(), images: measures.validation.len() as u64 }),
             preprocessing: Preprocessing::for_training(),
             training: None,
         };

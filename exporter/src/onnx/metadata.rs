@@ -17,8 +17,8 @@ pub struct Metadata {
     pub temperature: Vec<(Width, f64)>,
     /// Which images a wider width helps, at these temperatures; none for a network of one width.
     pub gain: Option<GainTable>,
-    /// The images of these measurements.
-    pub evaluation: Evaluation,
+    /// The images of these measurements; none if nothing was measured.
+    pub evaluation: Option<Evaluation>,
     /// Preprocessing of the network's input.
     pub preprocessing: Preprocessing,
     /// How the network was trained, if it was.
@@ -61,7 +61,9 @@ impl Metadata {
 
     pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
         let mut entries = vec![("anywidth.format", FORMAT.to_owned()), (LABELS, json(&self.labels))];
-        entries.extend(measured(&self.accuracy, &self.temperature, self.gain.as_ref(), &self.evaluation));
+        if let Some(evaluation) = &self.evaluation {
+            entries.extend(measured(&self.accuracy, &self.temperature, self.gain.as_ref(), evaluation));
+        }
         entries.push(("anywidth.preprocessing", json(&self.preprocessing)));
         entries.extend(self.training.as_ref().map(|training| (TRAINING, json(training))));
         entries

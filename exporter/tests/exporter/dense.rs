@@ -60,7 +60,7 @@ fn the_engine_refuses_a_dense_network() {
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
         gain: None,
-        evaluation: Evaluation { split: "validation".into(), images: 2000 },
+        evaluation: Some(Evaluation { split: "validation".into(), images: 2000 }),
         preprocessing: Preprocessing::default(),
         training: None,
     };

@@ -81,7 +81,7 @@ fn exported(network: &Network, recipe: &Recipe, folder: &Path) -> PathBuf {
         accuracy: widths.clone(),
         temperature: widths,
         gain: None,
-        evaluation: Evaluation { split: "validation".into(), images: 2000 },
+        evaluation: Some(Evaluation { split: "validation".into(), images: 2000 }),
         preprocessing: Preprocessing::default(),
         training: Some(Training { recipe: recipe.clone(), epochs_done: None, exporter_version: "0.1.0" }),
     };

@@ -135,7 +135,7 @@ fn metadata() -> Metadata {
         accuracy: vec![(Width::FULL, 0.5)],
         temperature: vec![(Width::FULL, 1.0)],
         gain: None,
-        evaluation: Evaluation { split: "validation".into(), images: 2000 },
+        evaluation: Some(Evaluation { split: "validation".into(), images: 2000 }),
         preprocessing: Preprocessing::default(),
         training: None,
     }

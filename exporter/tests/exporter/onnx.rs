@@ -92,7 +92,7 @@ fn exported(network: &Network, folder: &tempfile::TempDir) -> PathBuf {
         accuracy: widths.clone(),
         temperature: widths,
         gain: None,
-        evaluation: Evaluation { split: "validation".into(), images: 2000 },
+        evaluation: Some(Evaluation { split: "validation".into(), images: 2000 }),
         preprocessing: Preprocessing::default(),
         training: None,
     };
