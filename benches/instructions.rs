@@ -1,8 +1,8 @@
 //! Time per image with each instruction set of this processor, at four widths, in one thread:
 //! `cargo bench --bench instructions`.
 //!
-//! An argument names a model (default `cifar10`) or one instruction set to measure, such as `avx2`. A model is planned
-//! for the processor's best set, so the times of the other sets approximate a machine without it.
+//! An argument names a model (default `cifar10`) or one instruction set to measure, such as `avx2`. Packed
+//! weights are the same for all of them.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a short program that may panic on any error")]
 
 use std::path::Path;

@@ -306,6 +306,16 @@ fn what_would_take_the_machines_memory_is_refused_before_it_does() {
     thin.conv(1, 1, 0).conv(1, 1, 0).global_pool("GlobalAveragePool").node("Flatten").gemm(2);
     assert!(refusal(&mut thin).starts_with("the number of values that the memory of one image holds is"));
 
+    // A border that no number of 64 bits counts.
+    let mut padded = OnnxFile::new([1, 1, 1], "N", 17);
+    padded.conv(1_000_000, 1, 0);
+    for _ in 0..1000 {
+        padded.pad([0, 0, 4096, 4096]);
+    }
+    padded.conv_with(1, [1, 1], [4000, 4000]).global_pool("GlobalAveragePool").node("Flatten").gemm(2);
+    let said = refusal(&mut padded);
+    assert!(said.starts_with("the number of values that") || said.starts_with("the number of mult"), "{said}");
+
     // Two vectors whose product is a matrix of 160 GB.
     let mut bomb = lenet();
     bomb.constant_product(200_000);
@@ -376,6 +386,18 @@ fn a_slice_names_no_axis_twice() {
     inputs.extend([[5, 5], [10, 10], [0, 0]].map(|values| file.int_constant(&[2], &values)));
     file.plain("Slice", inputs, vec![]);
     assert!(refusal(&mut file).ends_with("Slice: an axis is named twice"));
+}
+
+/// As a stride of a picture, which is a product of steps only if an axis is named twice.
+#[test]
+fn a_picture_is_sliced_once_along_an_axis_and_by_any_step() {
+    let sliced = |axes: &[i64], steps: &[i64]| {
+        let mut file = OnnxFile::new([1, 8, 8], "N", 17);
+        file.slice(axes, 8, steps).global_pool("GlobalAveragePool").node("Flatten").gemm(2);
+        Model::from_onnx(&file.bytes()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(sliced(&[2, 3], &[1 << 40, 2]), Ok(()));
+    assert!(sliced(&[2, 2], &[1 << 32, 1 << 32]).is_err());
 }
 
 #[test]

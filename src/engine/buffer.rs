@@ -64,15 +64,15 @@ impl BufferLayout {
         let lanes = lanes(shape.channels, sliced);
         let pitch = (shape.width + border.before[1].max(border.after[1])) * lanes;
         let rows = border.before[0] + shape.height + border.after[0];
-        // The left border of the first row, and the right border of the last.
-        let block = rows * pitch + (border.before[1] + border.after[1]) * lanes;
+        // The left border of the first row, and the right border of the last. A file may ask for more than there is: see `len`.
+        let block = rows.saturating_mul(pitch).saturating_add((border.before[1] + border.after[1]) * lanes);
         let origin = border.before[0] * pitch + border.before[1] * lanes;
         BufferLayout { shape, sliced, lanes, start, block, origin, pitch }
     }
 
-    /// Floats of all blocks.
+    /// Floats of all blocks; the largest number if they are more.
     pub(crate) fn len(&self) -> usize {
-        self.shape.channels.div_ceil(self.lanes) * self.block
+        self.shape.channels.div_ceil(self.lanes).saturating_mul(self.block)
     }
 
     /// The range in an item's memory of the blocks with the first `channels` channels.

@@ -6,8 +6,9 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug, Default)]
 pub(crate) struct Aligned {
     floats: Vec<f32>,
-    /// Floats before the first cache line.
+    /// Floats before the first cache line, and from there.
     skip: usize,
+    len: usize,
 }
 
 const CACHE_LINE: usize = 64;
@@ -17,7 +18,7 @@ impl Aligned {
     pub(crate) fn zeros(len: usize) -> Aligned {
         let floats = vec![0.0; len + CACHE_LINE / size_of::<f32>() - 1];
         let skip = floats.as_ptr().align_offset(CACHE_LINE);
-        Aligned { skip: if skip < CACHE_LINE { skip } else { 0 }, floats }
+        Aligned { skip: if skip < CACHE_LINE / size_of::<f32>() { skip } else { 0 }, len, floats }
     }
 
     /// The first `len` floats; memory that is too short is replaced by zeros.
@@ -33,13 +34,13 @@ impl Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.floats.get(self.skip..).unwrap_or_default()
+        &self.floats[self.skip..self.skip + self.len]
     }
 }
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        self.floats.get_mut(self.skip..).unwrap_or_default()
+        &mut self.floats[self.skip..self.skip + self.len]
     }
 }
 

@@ -121,13 +121,18 @@ impl Metadata {
     }
 
     /// The largest loss of accuracy at any of `widths` by multiplying numbers of `precision` instead of `f32`, from 0 to 1; `None` if
-    /// the file states none of them.
+    /// the file does not state it for each of them.
     pub(crate) fn loss(&self, precision: Precision, widths: &[Width]) -> Option<f64> {
         if precision == Precision::F32 {
             return Some(0.0);
         }
-        let pairs = self.accuracy.iter().zip(self.precision.get(&precision)?).filter(|pair| widths.contains(&pair.0.0));
-        pairs.map(|(full, other)| full.1 - other.1).max_by(f64::total_cmp)
+        let at = |curve: &[(Width, f64)], width: &Width| {
+            Some(curve[curve.binary_search_by_key(width, |point| point.0).ok()?].1)
+        };
+        let other = self.precision.get(&precision)?;
+        let losses: Option<Vec<f64>> =
+            widths.iter().map(|width| Some(at(&self.accuracy, width)? - at(other, width)?)).collect();
+        losses?.into_iter().max_by(f64::total_cmp)
     }
 
     /// Refuses a gain table of other images or of another model than the accuracies beside it.

@@ -38,7 +38,7 @@ impl ModelFile {
     }
 
     /// The largest loss of accuracy at any width of the grid with `precision` instead of `f32`, from 0 to 1; `None` if the file does not
-    /// state it.
+    /// state it for each of them.
     pub fn loss(&self, precision: Precision) -> Option<f64> {
         self.0.metadata.loss(precision, &grid(&self.0.graph))
     }
@@ -49,8 +49,13 @@ impl ModelFile {
     /// # Errors
     /// [`LoadError`] names the problem and its position in the file.
     pub fn compile(self, precision: Precision) -> Result<Model, LoadError> {
-        let model = Model::new(&self.0.graph, self.0.metadata, precision)?;
-        Ok(Model { notes: self.0.notes, ..model })
+        let onnx::Contents { graph, mut metadata, notes } = self.0;
+        // From here on the accuracies are those of what runs.
+        if let Some(accuracy) = metadata.precision.get(&precision) {
+            metadata.accuracy.clone_from(accuracy);
+        }
+        let model = Model::new(&graph, metadata, precision)?;
+        Ok(Model { notes, ..model })
     }
 }
 
@@ -67,8 +72,7 @@ impl Model {
 
     pub(crate) fn new(graph: &Graph, metadata: Metadata, precision: Precision) -> Result<Model, LoadError> {
         triangular::prove(graph)?;
-        let plan = Plan::new(graph, precision);
-        onnx::at_most("the number of values that the memory of one image holds", plan.item_len, onnx::MAX_ITEM_LEN)?;
+        let plan = Plan::new(graph, precision)?;
         let (grid, layers) = (grid(graph), summarise(graph));
         Ok(Model { plan, metadata, precision, input: graph.input(), grid, layers, notes: vec![] })
     }
@@ -146,8 +150,8 @@ fn grid(graph: &Graph) -> Vec<Width> {
     grid
 }
 
-/// Four to six channels: the number that leaves the fewest over, the largest on a tie. A width that cuts a block of channels costs what
-/// its part of the block costs, so the steps need not be blocks.
+/// Four to six channels: the number that leaves the fewest over, the largest on a tie. A width that cuts a block of channels costs
+/// less than the whole block, so the steps need not be blocks.
 fn channels_per_step(channels: usize) -> usize {
     let over = |step: usize| channels.div_ceil(step) * step - channels;
     [6, 5, 4].into_iter().min_by_key(|&step| over(step)).unwrap_or(4)

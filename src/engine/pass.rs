@@ -51,7 +51,15 @@ impl Pass {
 
     /// Creates a pass that uses `set`, or portable code if the processor lacks it.
     pub fn with_instructions(model: Arc<Model>, capacity: usize, set: InstructionSet) -> Pass {
-        Pass { model, set, capacity, items: vec![], len: 0, scratch: Scratch::default(), passing: Item::default() }
+        Pass {
+            model,
+            set: set.or_portable(),
+            capacity,
+            items: vec![],
+            len: 0,
+            scratch: Scratch::default(),
+            passing: Item::default(),
+        }
     }
 
     /// The network.
@@ -109,7 +117,7 @@ impl Pass {
 
     /// Widens each item to its entry in `to`. An item that is at least as wide already stays unchanged.
     ///
-    /// Only the missing channels are computed. Widening to `a` and then to `b` gives the same bits as widening to `b`
+    /// Only the missing channels are computed, and again the block of channels that the width before cuts. Widening to `a` and then to `b` gives the same bits as widening to `b`
     /// at once.
     ///
     /// # Panics

@@ -11,6 +11,7 @@ use super::kernel::lane_wise::elementwise::ElementwiseStep;
 use super::kernel::lane_wise::pool::PoolStep;
 use super::kernel::linear::LinearStep;
 use super::kernel::{Epilogue, Pooling, Step};
+use super::onnx::{LoadError, MAX_ITEM_LEN, MAX_PACKED, at_most};
 use super::pack::{FanIn, PackedLinear};
 use super::precision::Precision;
 use fuse::{Fused, fuse};
@@ -40,20 +41,28 @@ pub(crate) struct HeadStep {
     pub(crate) classes: usize,
 }
 
-/// Most pixels of maps whose items are computed together: the weights of such layers are larger than the values.
+/// Most pixels of maps whose layers all items run before the next layer: their weights are larger than their values.
 const MAX_SHARED_PIXELS: usize = 64;
 
 impl Plan {
     /// Plans a network and packs its weights.
-    pub(crate) fn new(graph: &Graph, precision: Precision) -> Plan {
+    ///
+    /// # Errors
+    /// [`LoadError`] if it takes more memory than a model may.
+    pub(crate) fn new(graph: &Graph, precision: Precision) -> Result<Plan, LoadError> {
         let (layers, layer_of) = fuse(graph);
         let borders = borders(&layers);
         let mut buffers: Vec<BufferLayout> = vec![];
         let mut steps = vec![];
-        let (mut item_len, mut first_shared, mut first_shared_layer) = (0, 0, 0);
+        let (mut item_len, mut packed, mut first_shared, mut first_shared_layer) = (0, 0, 0, 0);
         for (index, layer) in layers.iter().enumerate() {
             let buffer = BufferLayout::new(layer.shape, layer.sliced, borders[index], item_len);
-            item_len = (item_len + buffer.len()).next_multiple_of(BLOCK);
+            // No offset is used before the sum is known to be within its limit.
+            item_len = buffer.start.saturating_add(buffer.len()).div_ceil(BLOCK).saturating_mul(BLOCK);
+            let conv = layer.conv(&layers).zip(layer.algorithm);
+            packed = conv.map_or(packed, |(conv, algorithm)| algorithm.weights(&conv).saturating_add(packed));
+            at_most("the number of values that the memory of one image holds", item_len, MAX_ITEM_LEN)?;
+            at_most("the number of weights as they are packed", packed, MAX_PACKED)?;
             buffers.push(buffer);
             steps.extend(step(&layers, index, &buffers, precision));
             if layer.unpooled.pixels() > MAX_SHARED_PIXELS {
@@ -72,7 +81,7 @@ impl Plan {
         let fan_in = FanIn { inputs: input.shape.channels, outputs: classes, triangular: false };
         let head = HeadStep { packed: PackedLinear::new(&graph.head.linear, fan_in), input, classes };
         let rescaling = layers[0].affine.cloned();
-        Plan { steps, head, image: buffers[0], rescaling, item_len, first_shared, shared_inputs }
+        Ok(Plan { steps, head, image: buffers[0], rescaling, item_len, first_shared, shared_inputs })
     }
 
     /// Bytes of all packed weights, the one copy that serves every width.

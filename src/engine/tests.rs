@@ -224,7 +224,7 @@ proptest! {
         }
     }
 
-    /// Bitwise: widening recomputes nothing and omits nothing.
+    /// Bitwise: widening omits nothing.
     #[test]
     fn widening_in_steps_equals_running_at_once(
         (graph, seed) in networks(), mut widths in prop::collection::vec(any_width(), 2..5),
@@ -298,6 +298,18 @@ proptest! {
             for (item, image) in images.iter().enumerate() {
                 let alone = run(model, InstructionSet::best(), image, &[width]);
                 prop_assert_eq!(pass.logits(item), &alone[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn instructions_that_the_processor_lacks_are_replaced_by_portable_code((graph, seed) in networks()) {
+        let model = model(&graph);
+        let image = &images(&graph, seed, 1)[0];
+        let portable = run(&model, InstructionSet::Portable, image, &[Width::FULL]);
+        for set in [InstructionSet::Avx512, InstructionSet::Avx2, InstructionSet::Neon] {
+            if !InstructionSet::available().contains(&set) {
+                prop_assert_eq!(run(&model, set, image, &[Width::FULL]), &portable[..]);
             }
         }
     }

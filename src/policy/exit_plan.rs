@@ -6,7 +6,7 @@
 //!
 //! `V(k, b) = max(a(k, b), max over j of sum over c of p(c) V(j, c) - price * (t(j) - t(k)))`
 //!
-//! The image stops where the first term is the larger, and else runs at the best `j` next: widening computes nothing twice. By
+//! The image stops where the first term is the larger, and else runs at the best `j` next: widening keeps what is computed. By
 //! dynamic programming from full width down, once per price. Time is that of start-up: a correction of the profile scales the
 //! price. The bins of a width are taken for a state, which images from different narrower bins share.
 

@@ -171,7 +171,7 @@ fn one_workers_batches_of_all_embedded_models_fit_ten_megabytes() {
     let run = |pass: &mut crate::engine::Pass, model: &Arc<Model>| {
         pass.restart(model);
         (0..batch).for_each(|_| _ = pass.push(&vec![0.5; model.input().len()]));
-        pass.widen(&vec![Width::FULL; batch]);
+        pass.finish(&vec![Width::FULL; batch]);
         pass.bytes()
     };
     let alone = models.iter().map(|model| run(&mut crate::engine::Pass::new(model.clone(), batch), model));
@@ -184,11 +184,11 @@ fn one_workers_batches_of_all_embedded_models_fit_ten_megabytes() {
     );
 }
 
-/// A file that states this accuracy with bfloat16 at full width, and 0.9 with `f32`.
+/// A file that states this accuracy with bfloat16 at both widths of its grid, and 0.9 with `f32`.
 fn stating(bf16: &str) -> Vec<u8> {
     let mut file = OnnxFile::lenet([1, 28, 28], 8, 10);
-    file.metadata("anywidth.accuracy", "[[1, 0.9]]");
-    file.metadata("anywidth.precision", &format!(r#"{{"bf16": [[1, {bf16}]]}}"#)).bytes()
+    file.metadata("anywidth.accuracy", "[[0.5, 0.9], [1, 0.9]]");
+    file.metadata("anywidth.precision", &format!(r#"{{"bf16": [[0.5, 0.9], [1, {bf16}]]}}"#)).bytes()
 }
 
 #[test]
@@ -211,6 +211,10 @@ fn a_model_runs_with_the_precision_asked_for_or_the_fastest_that_loses_little() 
         assert_eq!(precision(&stating(stated), precisions), Ok(expected), "{stated} {precisions}");
     }
     assert_eq!(precision(&digits(), "auto"), Ok(Precision::F32));
+    // It says nothing of half the width.
+    let mut sparse = OnnxFile::lenet([1, 28, 28], 8, 10);
+    sparse.metadata("anywidth.accuracy", "[[1, 0.9]]").metadata("anywidth.precision", r#"{"bf16": [[1, 0.9]]}"#);
+    assert_eq!(precision(&sparse.bytes(), "auto"), Ok(Precision::F32));
     match Precision::Bf16.is_available() {
         true => assert_eq!(precision(&digits(), "f32,ant=bf16"), Ok(Precision::Bf16)),
         false => assert!(

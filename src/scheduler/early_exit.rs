@@ -1,6 +1,6 @@
 //! A running job that may stop at a narrower width: once it is confident, or where more width is not worth its time.
 //!
-//! Checking on the way costs next to nothing: widening computes nothing twice.
+//! Checking on the way costs little: widening computes the new channels, and again at most one block of those before.
 
 use super::RunningJob;
 use crate::engine::{Metadata, Width, top_probability};

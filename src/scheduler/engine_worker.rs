@@ -50,7 +50,7 @@ impl Executor for EngineWorker {
             for _ in 0..self.max_batch {
                 pass.push(&blank);
             }
-            pass.widen(&vec![Width::FULL; self.max_batch]);
+            pass.finish(&vec![Width::FULL; self.max_batch]);
         }
     }
 

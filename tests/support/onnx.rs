@@ -182,6 +182,15 @@ impl OnnxFile {
         self
     }
 
+    /// Every so many pixels along some axes, from the first up to pixel `end`.
+    pub fn slice(&mut self, axes: &[i64], end: i64, steps: &[i64]) -> &mut OnnxFile {
+        let count = axes.len();
+        let lists = [vec![0; axes.len()], vec![end; axes.len()], axes.to_vec(), steps.to_vec()];
+        let constants = lists.map(|values| self.int_constant(&[count], &values));
+        self.add("Slice", constants.into(), vec![]);
+        self
+    }
+
     /// Zeros above, to the left, below and to the right.
     pub fn pad(&mut self, [top, left, below, right]: [usize; 4]) -> &mut OnnxFile {
         let pads = [0, 0, top, left, 0, 0, below, right].map(|pad| pad as i64);

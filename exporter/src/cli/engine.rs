@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use exporter::data::Images;
 use exporter::evaluate::accuracies_of;
+use exporter::onnx::with_precisions;
 
 /// The labels of `images`, `[N]`.
 pub(super) fn labels(images: &Images) -> Tensor {
@@ -40,8 +41,10 @@ pub(super) fn accuracies_by_precision(
 ) -> anyhow::Result<Vec<(Precision, Vec<f64>)>> {
     let available =
         Precision::ALL.into_iter().filter(|precision| *precision != Precision::F32 && precision.is_available());
+    // What the file says of precisions may be of other widths.
+    let file = with_precisions(file, widths, &[])?;
     let measured = available.map(|precision| {
-        let model = ModelFile::read(file, None)?.compile(precision)?;
+        let model = ModelFile::read(&file, None)?.compile(precision)?;
         Ok((precision, accuracies_of(&logits(&Arc::new(model), images, widths), &labels(images))))
     });
     measured.collect::<anyhow::Result<_>>().context("the engine refuses the file")

@@ -115,7 +115,9 @@ fn a_file_is_measured_again_without_a_change_of_its_network() {
     assert_eq!(metadata.accuracy, [(half, 0.5), (Width::FULL, 0.75)]);
     assert_eq!((metadata.temperature_at(half), &metadata.gain), (1.5, &Some(gain)));
     assert_eq!(metadata.evaluation.as_ref().map(|evaluation| evaluation.images), Some(4));
-    let widths = [half, Width::FULL];
+    let widths = model.grid().to_vec();
+    let measured = (&widths[..], &[0.5, 0.75][..], &[1.5, 1.25][..]);
+    let again = onnx::remeasured(&bytes, measured, &GainTable::count(&widths, &images), 4).expect("an ONNX file");
     let with = |accuracies: &[(Precision, Vec<f64>)]| {
         let bytes = onnx::with_precisions(&again, &widths, accuracies).expect("an ONNX file");
         ModelFile::read(&bytes, None).expect("the engine reads it").loss(Precision::Bf16)

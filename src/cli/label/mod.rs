@@ -100,10 +100,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn precisions(rewritten: &Rewritten, labelled: &[u8], data: &Path) -> anyhow::Result<Change> {
     let mut measured = serde_json::Map::new();
     for precision in Precision::ALL.into_iter().filter(|one| *one != Precision::F32 && one.is_available()) {
-        let report = Report::new(rewritten.load(labelled, precision)?, data, false, Keep::Nothing)?;
+        // With the scores kept, as for `f32`, it is measured at the same widths.
+        let report = Report::new(rewritten.load(labelled, precision)?, data, false, Keep::Scores)?;
         let accuracies: Vec<f64> = report.accuracies().collect();
-        let by_width = report.widths().iter().zip(&accuracies);
-        let shown: Vec<String> = by_width.map(|(width, share)| format!("{:.2} % ({width})", 100.0 * share)).collect();
+        let shown = report.steps().into_iter();
+        let shown = shown.map(|at| format!("{:.2} % ({})", 100.0 * accuracies[at], report.widths()[at]));
+        let shown: Vec<String> = shown.collect();
         print(&format!("accuracy with {precision}: {}\n", shown.join("  ")))?;
         measured.insert(precision.to_string(), curve(report.widths(), accuracies.into_iter()));
     }

@@ -78,7 +78,13 @@ impl Operands<'_> {
             farthest = if tap > farthest { tap } else { farthest };
         }
         let (groups, widest) = (last.div_ceil(group), if last < group { last } else { group });
-        let end = (groups - 1) * self.group_stride + farthest + (pixels - 1) * self.step + widest;
+        let (of_groups, of_pixels) = ((groups - 1).checked_mul(self.group_stride), (pixels - 1).checked_mul(self.step));
+        let end = match (of_groups, of_pixels) {
+            (Some(groups), Some(pixels)) => {
+                groups.saturating_add(pixels).saturating_add(farthest).saturating_add(widest)
+            }
+            _ => usize::MAX,
+        };
         assert!(input.len() >= end, "the input ends before its last pixel");
         for block in 0..blocks {
             assert!(limits[block] <= packed[block] && weights[block].len() >= packed[block] * taps.len() * BLOCK);
@@ -108,7 +114,7 @@ pub(crate) unsafe fn multiply<S: Simd, P: Product, const VECTORS: usize, const P
         let all = within(last, before, group);
         let next = [within(packed[0], before, group) * BLOCK, within(packed[1], before, group) * BLOCK];
         for &tap in taps {
-            // SAFETY: by the caller's promise the weights of all taps and packed channels exist, and the last pixel's last tap of the
+            // SAFETY: by the caller's promise the weights of all taps and packed channels exist, and the last pixel's farthest tap of the
             // last channel is in `input`; all others are before it.
             unsafe {
                 let values = start.add(tap);

@@ -3,8 +3,8 @@
 //! The head's sums accumulate over the features in order. Stopping after some channels and resuming later therefore gives the same
 //! bits, and the running sums are the logits of every narrower width. Hidden layers compute their sums at once.
 
-use super::simd::{InstructionSet, Kernel, Simd, dispatch, dispatch_lanes};
-use super::{Context, Step, lanes_of, split};
+use super::simd::{InstructionSet, Kernel, Simd, dispatch};
+use super::{Context, Step, split};
 use crate::engine::buffer::{BLOCK, BufferLayout};
 use crate::engine::graph::Clamp;
 use crate::engine::pack::PackedLinear;
@@ -36,7 +36,7 @@ impl Step for LinearStep {
                 let sums = &mut output[at..at + BLOCK];
                 sums.copy_from_slice(&self.packed.bias[row..row + BLOCK]);
                 let (features, weights) = (&features[..read], self.packed.weights(index, 0, read));
-                dispatch_lanes(context.set, lanes_of(index, to, BLOCK), Multiply { sums, features, weights });
+                dispatch(context.set, Multiply { sums, features, weights });
                 sums.iter_mut().for_each(|sum| *sum = self.clamp.apply(*sum));
             }
         }

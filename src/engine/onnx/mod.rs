@@ -32,6 +32,8 @@ const MAX_NODES: usize = 4096;
 const MAX_CHANNELS: usize = 1_000_000;
 /// Maximum rows or columns of an image.
 const MAX_SIDE: usize = 4096;
+/// Maximum packed weights: several times those of a file, because transformed ones are more.
+pub(super) const MAX_PACKED: usize = 1 << 29;
 /// Maximum floats of memory per image: 128 MiB.
 pub(super) const MAX_ITEM_LEN: usize = 1 << 25;
 /// Maximum multiplications and comparisons per image at full width: tens of seconds on one core, and more than three

@@ -25,7 +25,7 @@ pub(crate) struct DepthwiseStep {
     epilogue: Epilogue,
     /// Offset of the first pixel's first tap from the input's first pixel, negated.
     corner: usize,
-    /// Offsets of the taps from the first, ascending.
+    /// Offsets of the taps from the first; the last is the farthest.
     taps: Vec<usize>,
     /// Columns of the kernel.
     columns: usize,

@@ -76,7 +76,7 @@ impl Weights {
     fn new(layer: &Layer<'_>) -> Weights {
         let (conv, fan_in) = (layer.conv, layer.fan_in());
         let ([rows, columns], area) = (conv.window.kernel, conv.window.area());
-        let by_rows = layer.lanes() == fan_in.inputs && !layer.sliced && fan_in.inputs < BLOCK;
+        let by_rows = !layer.sliced && fan_in.inputs < BLOCK;
         let group = if by_rows { columns * fan_in.inputs } else { BLOCK };
         let taps = if by_rows { rows } else { area };
         // Index of a tap of an input channel among the weights of an output channel.
@@ -113,12 +113,12 @@ impl Step for DirectStep {
     }
 
     fn run(&self, context: &mut Context<'_>, items: &mut [&mut [f32]], from: usize, to: usize) {
-        for item in items {
-            let (before, output) = split(item, &self.output);
-            for (index, count) in blocks(context.set, from, to) {
-                let lanes = (to - index * BLOCK).min(count * BLOCK);
-                let limits = [self.weights.limit(index, to), self.weights.limit(index + count - 1, to)];
-                let output = &mut *output;
+        // All items read the weights of a block while the caches hold them.
+        for (index, count) in blocks(context.set, from, to) {
+            let lanes = (to - index * BLOCK).min(count * BLOCK);
+            let limits = [self.weights.limit(index, to), self.weights.limit(index + count - 1, to)];
+            for item in items.iter_mut() {
+                let (before, output) = split(item, &self.output);
                 let rows = Rows { step: self, before, output, index, count, lanes, limits };
                 dispatch_lanes(context.set, lanes, rows);
             }
@@ -130,7 +130,8 @@ impl Step for DirectStep {
     }
 }
 
-/// The first of one or two blocks that share the values of a pixel, and their number: two whole blocks where a block is one vector.
+/// The first of one or two blocks that share the values of a pixel, and their number: two where a block is one vector, and the second
+/// is more than half in use.
 pub(super) fn blocks(set: InstructionSet, from: usize, to: usize) -> impl Iterator<Item = (usize, usize)> {
     let (mut index, end) = (from / BLOCK, to.div_ceil(BLOCK));
     // Half a block is faster alone, with half vectors.

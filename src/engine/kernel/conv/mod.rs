@@ -63,6 +63,15 @@ impl Algorithm {
         all.min_by_key(|&(cost, _)| cost).map_or(Algorithm::Direct, |(_, algorithm)| algorithm)
     }
 
+    /// Packed weights of a layer, as `f32`.
+    pub(crate) fn weights(self, layer: &Layer<'_>) -> usize {
+        let of_pair = match self {
+            Algorithm::Direct => layer.conv.window.area(),
+            Algorithm::Winograd(tiling) => tiling.frequencies(),
+        };
+        layer.vectors().saturating_mul(BLOCK * of_pair)
+    }
+
     /// The border of zeros that it needs around its input.
     pub(crate) fn border(self, layer: &Layer<'_>) -> Border {
         match self {

@@ -48,7 +48,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn store(self, to: *mut f32, value: Self::V);
 
     /// `c` plus the products of the two bfloat16 numbers of each lane: of the upper halves first, with one rounding for each product
-    /// and its addition, as x86 does it in one instruction.
+    /// and its addition, as x86 does it in one instruction, which takes subnormal numbers for zero.
     #[inline(always)]
     fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let ([a_low, a_high], [b_low, b_high]) = (self.halves(a), self.halves(b));
@@ -145,6 +145,11 @@ impl InstructionSet {
     /// The best instruction set of this processor.
     pub fn best() -> InstructionSet {
         *InstructionSet::available().first().unwrap_or(&InstructionSet::Portable)
+    }
+
+    /// This one, or the portable one if the processor lacks it.
+    pub(crate) fn or_portable(self) -> InstructionSet {
+        if self.is_available() { self } else { InstructionSet::Portable }
     }
 
     /// Lanes per vector.

@@ -186,10 +186,11 @@ impl Lowering {
                 (Some(len), _) if sliced(len, start, end, step) == Some((0, len)) && (len == 1 || step == 1) => (),
                 (Some(len), Some(every))
                     if at >= 2
+                        && stride[at - 2] == 1
                         && axes.is_nchw(shape)
                         && sliced(len, start, end, step) == Some((0, len.div_ceil(every))) =>
                 {
-                    stride[at - 2] *= every;
+                    stride[at - 2] = every.min(len);
                 }
                 _ => return Err(self.picking(call, activation, at)),
             }

@@ -70,14 +70,14 @@ impl PackedWinograd {
 
 /// A block of output channels, `[frequencies][input channels][BLOCK]`, and its input channels.
 fn transformed(conv: &Conv, fan_in: FanIn, tiling: Tiling, first: usize) -> (Vec<f32>, usize) {
-    let area = conv.window.area();
+    let (area, lines) = (conv.window.area(), tiling.lines());
     let rows = first..(first + BLOCK).min(fan_in.outputs);
     let inputs = fan_in.of(rows.end - 1);
     let mut block = vec![0.0; tiling.frequencies() * inputs * BLOCK];
     for row in rows.clone() {
         for input in 0..fan_in.of(row) {
             let taps = &conv.weights[(row * fan_in.inputs + input) * area..][..area];
-            for (frequency, weight) in tiling.kernel(taps).into_iter().enumerate() {
+            for (frequency, weight) in tiling.kernel(&lines, taps).into_iter().enumerate() {
                 block[(frequency * inputs + input) * BLOCK + row - first] = weight as f32;
             }
         }

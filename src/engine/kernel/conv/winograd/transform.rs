@@ -67,7 +67,7 @@ impl Tiling {
     }
 
     /// Frequencies of a tile.
-    pub(super) fn frequencies(self) -> usize {
+    pub(crate) fn frequencies(self) -> usize {
         self.inputs() * self.inputs()
     }
 
@@ -84,7 +84,7 @@ impl Tiling {
     }
 
     /// The lines of `G`: the powers of each point, divided by the product of its distances from the others. The last is infinity.
-    fn lines(self) -> Vec<Vec<f64>> {
+    pub(super) fn lines(self) -> Vec<Vec<f64>> {
         let points: &[(f64, f64)] = match self.inputs() {
             4 => &[(0.0, 1.0), (1.0, 2.0), (-1.0, 2.0)],
             _ => &[(0.0, 4.0), (1.0, -6.0), (-1.0, -6.0), (2.0, 24.0), (-2.0, 24.0)],
@@ -96,9 +96,9 @@ impl Tiling {
         points.iter().map(powers).chain([last]).collect()
     }
 
-    /// `G g G^T` of a kernel, row by row.
-    pub(super) fn kernel(self, taps: &[f32]) -> Vec<f64> {
-        let (lines, side) = (self.lines(), self.kernel_side());
+    /// `G g G^T` of a kernel, row by row, with `G` from [`Tiling::lines`].
+    pub(super) fn kernel(self, lines: &[Vec<f64>], taps: &[f32]) -> Vec<f64> {
+        let side = self.kernel_side();
         let tap = |row: usize, column: usize| f64::from(taps[side * row + column]);
         let element = |a: &[f64], b: &[f64]| {
             let row = |row: usize| (0..side).map(|column| tap(row, column) * b[column]).sum::<f64>();
