@@ -20,9 +20,12 @@ pub struct Precisions {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PrecisionsError {
-    /// A word is none.
+    /// The text is none.
+    #[error(transparent)]
+    Unknown(#[from] UnknownPrecision),
+    /// A word of the text is none.
     #[error("{0:?} is {1}")]
-    Unknown(String, UnknownPrecision),
+    UnknownWord(String, UnknownPrecision),
     /// Two for the same models.
     #[error("there are two precisions for {0}; it must be one, and others as NAME=PRECISION, separated by commas")]
     Twice(String),
@@ -52,8 +55,10 @@ impl FromStr for Precisions {
         let (mut others, mut by_name) = (None, BTreeMap::new());
         for entry in text.split(',').map(str::trim) {
             let (name, word) = entry.split_once('=').map_or((None, entry), |(name, word)| (Some(name), word));
-            let choice =
-                word.parse().map_err(|error| PrecisionsError::Unknown(word.chars().take(40).collect(), error))?;
+            let choice = word.parse().map_err(|error| match word == text {
+                true => PrecisionsError::Unknown(error),
+                false => PrecisionsError::UnknownWord(word.chars().take(40).collect(), error),
+            })?;
             let before = match name {
                 Some(name) => by_name.insert(name.to_owned(), choice),
                 None => others.replace(choice),
@@ -90,8 +95,9 @@ mod tests {
         assert_eq!(read("mnist=f32"), Ok("auto,mnist=f32".into()));
         assert_eq!(read("b=auto, f32,a=bf16"), Ok("f32,a=bf16,b=auto".into()));
         for (text, expected) in [
-            ("fp16", r#""fp16" is not a precision: auto, f32 and bf16 are known"#),
-            ("", r#""" is not a precision: auto, f32 and bf16 are known"#),
+            ("fp16", "not a precision: auto, f32 and bf16 are known"),
+            ("f32,fp16", r#""fp16" is not a precision: auto, f32 and bf16 are known"#),
+            ("", "not a precision: auto, f32 and bf16 are known"),
             ("mnist=", r#""" is not a precision: auto, f32 and bf16 are known"#),
         ] {
             assert_eq!(read(text).unwrap_err().to_string(), expected);
