@@ -35,6 +35,11 @@ impl FanIn {
         if self.triangular { Triangle::new(self.inputs, self.outputs).fan_in(row) } else { self.inputs }
     }
 
+    /// Number of input channels that block `index` of [`BLOCK`] output channels reads for its channels before `to`.
+    pub(crate) fn of_block(&self, index: usize, to: usize) -> usize {
+        self.of(((index + 1) * BLOCK).min(to) - 1)
+    }
+
     /// Number of connected pairs of an input channel and one of the first `active` output channels.
     pub(crate) fn pairs(&self, active: usize) -> usize {
         (0..active).map(|row| self.of(row)).sum()
@@ -49,8 +54,7 @@ impl PackedLinear {
         let (mut weights, mut starts) = (vec![], vec![]);
         for first in (0..fan_in.outputs).step_by(BLOCK) {
             starts.push(weights.len());
-            let last = (first + BLOCK).min(fan_in.outputs) - 1;
-            for k in 0..fan_in.of(last) * features_per_channel {
+            for k in 0..fan_in.of_block(first / BLOCK, fan_in.outputs) * features_per_channel {
                 let of_row = |row: usize| linear.weights.get(row * features + k).copied().unwrap_or(0.0);
                 weights.extend((first..first + BLOCK).map(of_row));
             }
@@ -60,9 +64,9 @@ impl PackedLinear {
         PackedLinear { features_per_channel, fan_in, weights: Aligned::from(weights), starts, bias }
     }
 
-    /// Number of features that the first `end` rows of block `index` read.
-    pub(crate) fn features(&self, index: usize, end: usize) -> usize {
-        self.fan_in.of(index * BLOCK + end - 1) * self.features_per_channel
+    /// Number of features that block `index` reads for its rows before `to`.
+    pub(crate) fn features(&self, index: usize, to: usize) -> usize {
+        self.fan_in.of_block(index, to) * self.features_per_channel
     }
 
     /// The weights of block `index` for features `from..to`.

@@ -117,8 +117,8 @@ impl Pass {
 
     /// Widens each item to its entry in `to`. An item that is at least as wide already stays unchanged.
     ///
-    /// Only the missing channels are computed, and again the block of channels that the width before cuts. Widening to `a` and then to `b` gives the same bits as widening to `b`
-    /// at once.
+    /// Only the missing channels are computed, and again the block of channels that the width before cuts. Widening to `a` and then to
+    /// `b` gives the same bits as widening to `b` at once.
     ///
     /// # Panics
     /// If the length of `to` differs from the number of items.

@@ -9,8 +9,7 @@ use super::kernel::simd::InstructionSet;
 use super::model::ModelFile;
 
 /// The type of the numbers that most products are of. Sums are always `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum Precision {
     /// 32-bit floating point.
@@ -81,6 +80,11 @@ impl fmt::Display for PrecisionChoice {
 impl Precision {
     /// All of them, the fastest last.
     pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+    /// Those besides `f32` that this processor has instructions for.
+    pub fn others() -> impl Iterator<Item = Precision> {
+        Precision::ALL.into_iter().filter(|&precision| precision != Precision::F32 && precision.is_available())
+    }
 
     /// Whether this processor has instructions for it.
     pub fn is_available(self) -> bool {

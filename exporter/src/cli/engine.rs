@@ -39,11 +39,9 @@ pub(super) fn accuracies_by_precision(
     images: &Images,
     widths: &[Width],
 ) -> anyhow::Result<Vec<(Precision, Vec<f64>)>> {
-    let available =
-        Precision::ALL.into_iter().filter(|precision| *precision != Precision::F32 && precision.is_available());
     // What the file says of precisions may be of other widths.
     let file = with_precisions(file, widths, &[])?;
-    let measured = available.map(|precision| {
+    let measured = Precision::others().map(|precision| {
         let model = ModelFile::read(&file, None)?.compile(precision)?;
         Ok((precision, accuracies_of(&logits(&Arc::new(model), images, widths), &labels(images))))
     });

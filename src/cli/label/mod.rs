@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The entry for the accuracies with the other precisions of this processor; none if it has no others.
 fn precisions(rewritten: &Rewritten, labelled: &[u8], data: &Path) -> anyhow::Result<Change> {
     let mut measured = serde_json::Map::new();
-    for precision in Precision::ALL.into_iter().filter(|one| *one != Precision::F32 && one.is_available()) {
+    for precision in Precision::others() {
         // With the scores kept, as for `f32`, it is measured at the same widths.
         let report = Report::new(rewritten.load(labelled, precision)?, data, false, Keep::Scores)?;
         let accuracies: Vec<f64> = report.accuracies().collect();

@@ -65,6 +65,42 @@ impl Pooling {
     }
 }
 
+/// `clamp(x * scale + shift)` per channel: the end of layers that are no convolutions.
+#[derive(Debug)]
+pub(super) struct Rescaling {
+    /// Scale and shift, `[blocks][BLOCK]` each.
+    affine: [Vec<f32>; 2],
+    clamp: Clamp,
+}
+
+impl Rescaling {
+    /// `affine` has an entry for each channel.
+    pub(super) fn new(affine: Option<&Affine>, clamp: Clamp, channels: usize) -> Rescaling {
+        Rescaling { affine: scale_and_shift(affine, channels), clamp }
+    }
+
+    /// Its numbers in some lanes of block `index` that start at lane `part`.
+    #[inline(always)]
+    pub(super) fn of<S: Simd>(&self, simd: S, index: usize, part: usize) -> Rescaled<S> {
+        let (at, [scale, shift]) = (index * BLOCK + part, &self.affine);
+        Rescaled { affine: [simd.read(&scale[at..]), simd.read(&shift[at..])], bounds: bounds(simd, self.clamp) }
+    }
+}
+
+/// A [`Rescaling`] in the lanes of one vector.
+#[derive(Clone, Copy)]
+pub(super) struct Rescaled<S: Simd> {
+    affine: [S::V; 2],
+    bounds: [S::V; 2],
+}
+
+impl<S: Simd> Rescaled<S> {
+    #[inline(always)]
+    pub(super) fn pixel(&self, simd: S, value: S::V) -> S::V {
+        simd.clamp(simd.mul_add(value, self.affine[0], self.affine[1]), self.bounds[0], self.bounds[1])
+    }
+}
+
 /// An [`Epilogue`] in the lanes of one vector.
 #[derive(Clone, Copy)]
 pub(super) struct Finish<S: Simd> {
@@ -105,14 +141,14 @@ fn bounds<S: Simd>(simd: S, clamp: Clamp) -> [S::V; 2] {
 }
 
 /// Numbers per channel, with `rest` in the lanes of the last block that are no channels.
-pub(super) fn padded(numbers: &[f32], rest: f32) -> Vec<f32> {
+fn padded(numbers: &[f32], rest: f32) -> Vec<f32> {
     let mut padded = numbers.to_vec();
     padded.resize(numbers.len().next_multiple_of(BLOCK), rest);
     padded
 }
 
 /// Scale and shift of each channel; those of the identity without `affine`.
-pub(super) fn scale_and_shift(affine: Option<&Affine>, channels: usize) -> [Vec<f32>; 2] {
+fn scale_and_shift(affine: Option<&Affine>, channels: usize) -> [Vec<f32>; 2] {
     match affine {
         Some(Affine { scale, shift }) => [padded(scale, 0.0), padded(shift, 0.0)],
         None => [padded(&vec![1.0; channels], 1.0), padded(&vec![0.0; channels], 0.0)],

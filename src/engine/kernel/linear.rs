@@ -26,12 +26,12 @@ impl Step for LinearStep {
     fn run(&self, context: &mut Context<'_>, items: &mut [&mut [f32]], from: usize, to: usize) {
         let features = &mut context.scratch.features;
         for item in items {
-            let read = self.packed.features((to - 1) / BLOCK, (to - 1) % BLOCK + 1);
+            let read = self.packed.features((to - 1) / BLOCK, to);
             self.input.flatten(item, 0, read / self.packed.features_per_channel, features);
             let (_, output) = split(item, &self.output);
             for index in from / BLOCK..to.div_ceil(BLOCK) {
                 let row = index * BLOCK;
-                let read = self.packed.features(index, (to - row).min(BLOCK));
+                let read = self.packed.features(index, to);
                 let at = self.output.row(index, 0) - self.output.start;
                 let sums = &mut output[at..at + BLOCK];
                 sums.copy_from_slice(&self.packed.bias[row..row + BLOCK]);

@@ -4,6 +4,7 @@
 //! taps that read it.
 #![expect(unsafe_code, reason = "bounds are checked once per tile, not at each load")]
 
+use super::Taps;
 use crate::engine::buffer::{BLOCK, BufferLayout};
 use crate::engine::graph::Conv;
 use crate::engine::kernel::epilogue::{Epilogue, Finish};
@@ -23,14 +24,9 @@ pub(crate) struct DepthwiseStep {
     input: BufferLayout,
     output: BufferLayout,
     epilogue: Epilogue,
-    /// Offset of the first pixel's first tap from the input's first pixel, negated.
-    corner: usize,
-    /// Offsets of the taps from the first; the last is the farthest.
-    taps: Vec<usize>,
+    taps: Taps,
     /// Columns of the kernel.
     columns: usize,
-    /// Floats of the input from one output pixel to the next, and from one output row to the next.
-    steps: [usize; 2],
 }
 
 impl DepthwiseStep {
@@ -45,12 +41,8 @@ impl DepthwiseStep {
                 weights.extend((first..first + BLOCK).map(of_channel));
             }
         }
-        let corner = window.before[0] * input.pitch + window.before[1] * input.lanes;
-        let [rows, columns] = window.kernel;
-        let tap = |row: usize, column: usize| row * input.pitch + column * input.lanes;
-        let taps = (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect();
-        let steps = [window.stride[1] * input.lanes, window.stride[0] * input.pitch];
-        DepthwiseStep { weights: Aligned::from(weights), input, output, epilogue, corner, taps, columns, steps }
+        let (taps, columns) = (Taps::of(&window, &input), window.kernel[1]);
+        DepthwiseStep { weights: Aligned::from(weights), input, output, epilogue, taps, columns }
     }
 }
 
@@ -77,18 +69,18 @@ impl LaneWise for DepthwiseStep {
     fn row<S: Simd>(&self, simd: S, before: &[f32], output: &mut [f32], at: (usize, usize, usize)) {
         let (block, part, y) = at;
         let (lanes, width) = (self.output.lanes, self.output.shape.width);
-        let row = &before[self.input.row(block, 0) - self.corner + y * self.steps[1] + part..];
-        let weights = &self.weights[block * self.taps.len() * BLOCK + part..];
+        let row = &before[self.taps.corner + block * self.input.block + y * self.taps.steps[1] + part..];
+        let weights = &self.weights[block * self.taps.offsets.len() * BLOCK + part..];
         let finish = self.epilogue.of(simd, block, part);
         let mut x = 0;
         while x < width {
-            let input = &row[x * self.steps[0]..];
+            let input = &row[x * self.taps.steps[0]..];
             let output = &mut output[x * lanes..];
             // More pixels than this leave no registers for the input.
-            let most = if const { S::REGISTERS >= 32 } { 8 } else { 4 };
+            let most = if const { S::REGISTERS >= 32 } { MOST } else { 4 };
             if width - x >= most {
                 if const { S::REGISTERS >= 32 } {
-                    self.write(simd, self.sums::<S, 8>(simd, input, weights), &finish, output);
+                    self.write(simd, self.sums::<S, MOST>(simd, input, weights), &finish, output);
                 } else {
                     self.write(simd, self.sums::<S, 4>(simd, input, weights), &finish, output);
                 }
@@ -118,55 +110,53 @@ impl DepthwiseStep {
     /// The sums of some pixels, over the taps in order.
     #[inline(always)]
     fn sums<S: Simd, const PIXELS: usize>(&self, simd: S, input: &[f32], weights: &[f32]) -> [S::V; PIXELS] {
-        let (taps, lanes) = (&*self.taps, self.input.lanes);
-        let farthest = taps[taps.len() - 1];
-        assert!(input.len() >= farthest + (PIXELS - 1) * self.steps[0] + S::LANES);
+        let (taps, step) = (&*self.taps.offsets, self.taps.steps[0]);
+        assert!(input.len() >= taps[taps.len() - 1] + (PIXELS - 1) * step + S::LANES);
         assert!(weights.len() >= (taps.len() - 1) * BLOCK + S::LANES);
-        let (input, weights) = (input.as_ptr(), weights.as_ptr());
-        let mut sums = [simd.splat(0.0); PIXELS];
-        match (self.columns, self.steps[0] / lanes) {
-            (3, 1) => {
-                for row in 0..taps.len() / 3 {
-                    let mut pixels = [simd.splat(0.0); MOST + 2];
-                    for at in 0..PIXELS + 2 {
-                        // SAFETY: the pixel under the last tap of the last pixel is checked, and this is none after it.
-                        pixels[at] = unsafe { simd.load(input.add(taps[3 * row] + at * lanes)) };
-                    }
-                    for column in 0..3 {
-                        // SAFETY: the weights of the last tap are checked.
-                        let weight = unsafe { simd.load(weights.add((3 * row + column) * BLOCK)) };
+        // SAFETY: the last tap of the last pixel and the weights of the last tap are checked; strides are those of the layer.
+        unsafe {
+            match (self.columns, step / self.input.lanes) {
+                (3, 1) => self.sums_of_three::<S, PIXELS, 1>(simd, input.as_ptr(), weights.as_ptr()),
+                (3, 2) => self.sums_of_three::<S, PIXELS, 2>(simd, input.as_ptr(), weights.as_ptr()),
+                _ => {
+                    let mut sums = [simd.splat(0.0); PIXELS];
+                    for tap in 0..taps.len() {
+                        let weight = simd.load(weights.as_ptr().add(tap * BLOCK));
                         for pixel in 0..PIXELS {
-                            sums[pixel] = simd.mul_add(pixels[pixel + column], weight, sums[pixel]);
-                        }
-                    }
-                }
-            }
-            (3, 2) => {
-                for row in 0..taps.len() / 3 {
-                    let mut pixels = [simd.splat(0.0); 2 * MOST + 1];
-                    for at in 0..2 * PIXELS + 1 {
-                        // SAFETY: as with stride 1.
-                        pixels[at] = unsafe { simd.load(input.add(taps[3 * row] + at * lanes)) };
-                    }
-                    for column in 0..3 {
-                        // SAFETY: as with stride 1.
-                        let weight = unsafe { simd.load(weights.add((3 * row + column) * BLOCK)) };
-                        for pixel in 0..PIXELS {
-                            sums[pixel] = simd.mul_add(pixels[2 * pixel + column], weight, sums[pixel]);
-                        }
-                    }
-                }
-            }
-            _ => {
-                for tap in 0..taps.len() {
-                    // SAFETY: the weights of the last tap are checked, and the last tap of the last pixel.
-                    unsafe {
-                        let weight = simd.load(weights.add(tap * BLOCK));
-                        for pixel in 0..PIXELS {
-                            let value = simd.load(input.add(taps[tap] + pixel * self.steps[0]));
+                            let value = simd.load(input.as_ptr().add(taps[tap] + pixel * step));
                             sums[pixel] = simd.mul_add(value, weight, sums[pixel]);
                         }
                     }
+                    sums
+                }
+            }
+        }
+    }
+
+    /// [`DepthwiseStep::sums`] for a kernel of three columns and this stride.
+    ///
+    /// # Safety
+    /// The last tap of the last pixel must be readable, and the weights of the last tap; the layer has this stride.
+    #[inline(always)]
+    unsafe fn sums_of_three<S: Simd, const PIXELS: usize, const STRIDE: usize>(
+        &self,
+        simd: S,
+        input: *const f32,
+        weights: *const f32,
+    ) -> [S::V; PIXELS] {
+        let (taps, lanes) = (&*self.taps.offsets, self.input.lanes);
+        let mut sums = [simd.splat(0.0); PIXELS];
+        for row in 0..taps.len() / 3 {
+            let mut pixels = [simd.splat(0.0); 2 * MOST + 1];
+            for at in 0..STRIDE * (PIXELS - 1) + 3 {
+                // SAFETY: by the caller's promise: this is at most the last tap of the last pixel.
+                pixels[at] = unsafe { simd.load(input.add(taps[3 * row] + at * lanes)) };
+            }
+            for column in 0..3 {
+                // SAFETY: by the caller's promise.
+                let weight = unsafe { simd.load(weights.add((3 * row + column) * BLOCK)) };
+                for pixel in 0..PIXELS {
+                    sums[pixel] = simd.mul_add(pixels[STRIDE * pixel + column], weight, sums[pixel]);
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use super::Layer;
+use super::{Layer, Taps};
 use crate::engine::buffer::{BLOCK, BufferLayout};
 use crate::engine::kernel::epilogue::Epilogue;
 use crate::engine::kernel::gemm::{Operands, Product, Single, call_tile, multiply, parts};
@@ -57,14 +57,9 @@ impl DirectStep {
     pub(crate) fn new(layer: &Layer<'_>, input: BufferLayout, output: BufferLayout, epilogue: Epilogue) -> DirectStep {
         let window = layer.conv.window;
         let weights = Weights::new(layer);
-        let corner = input.row(0, 0) - window.before[0] * input.pitch - window.before[1] * input.lanes;
-        let [rows, columns] = window.kernel;
-        let tap = |row: usize, column: usize| row * input.pitch + column * input.lanes;
-        let taps = match weights.by_rows {
-            true => (0..rows).map(|row| tap(row, 0)).collect(),
-            false => (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect(),
-        };
-        let steps = [window.stride[1] * input.lanes, window.stride[0] * input.pitch];
+        let Taps { corner, offsets, steps } = Taps::of(&window, &input);
+        let every = if weights.by_rows { window.kernel[1] } else { 1 };
+        let taps = offsets.into_iter().step_by(every).collect();
         let residual = epilogue.residual.is_none_or(|value| value.is_contiguous());
         let one_row = residual && output.is_contiguous() && steps[1] == output.shape.width * steps[0];
         let extent = if one_row { [1, output.shape.pixels()] } else { [output.shape.height, output.shape.width] };
@@ -86,7 +81,7 @@ impl Weights {
         };
         let (mut weights, mut starts) = (vec![], vec![]);
         for first in (0..fan_in.outputs).step_by(BLOCK) {
-            let inputs = if by_rows { group } else { fan_in.of((first + BLOCK).min(fan_in.outputs) - 1) };
+            let inputs = if by_rows { group } else { fan_in.of_block(first / BLOCK, fan_in.outputs) };
             starts.push((weights.len(), inputs));
             for channels in (0..inputs).step_by(group).map(|channel| channel..(channel + group).min(inputs)) {
                 for (tap, k) in (0..taps).flat_map(|tap| channels.clone().map(move |k| (tap, k))) {
@@ -103,7 +98,7 @@ impl Weights {
 
     /// Input channels that block `index` reads for its rows before `to`.
     fn limit(&self, index: usize, to: usize) -> usize {
-        if self.by_rows { self.group } else { self.fan_in.of(((index + 1) * BLOCK).min(to) - 1) }
+        if self.by_rows { self.group } else { self.fan_in.of_block(index, to) }
     }
 }
 

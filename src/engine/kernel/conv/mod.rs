@@ -10,7 +10,7 @@ pub(crate) mod winograd;
 
 use super::{Epilogue, Step};
 use crate::engine::buffer::{BLOCK, Border, BufferLayout, lanes};
-use crate::engine::graph::{Conv, Pool, Shape};
+use crate::engine::graph::{Conv, Pool, Shape, Window};
 use crate::engine::pack::FanIn;
 use crate::engine::precision::Precision;
 use direct::DirectStep;
@@ -50,7 +50,28 @@ impl Layer<'_> {
     /// Multiply-adds of vectors for one pixel and tap: pairs of an input channel and a block of output channels.
     fn vectors(&self) -> usize {
         let fan_in = self.fan_in();
-        (0..fan_in.outputs).step_by(BLOCK).map(|first| fan_in.of((first + BLOCK).min(fan_in.outputs) - 1)).sum()
+        (0..fan_in.outputs.div_ceil(BLOCK)).map(|index| fan_in.of_block(index, fan_in.outputs)).sum()
+    }
+}
+
+/// Where the taps of a window are in a value.
+#[derive(Debug)]
+struct Taps {
+    /// Offset in an item of the first pixel's first tap, in the first block of channels.
+    corner: usize,
+    /// Offsets from there, row by row; the last is the farthest.
+    offsets: Vec<usize>,
+    /// Floats from one output pixel to the next, and from one output row to the next.
+    steps: [usize; 2],
+}
+
+impl Taps {
+    fn of(window: &Window, input: &BufferLayout) -> Taps {
+        let Window { kernel: [rows, columns], stride, before, .. } = *window;
+        let tap = |row: usize, column: usize| row * input.pitch + column * input.lanes;
+        let offsets = (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect();
+        let steps = [stride[1] * input.lanes, stride[0] * input.pitch];
+        Taps { corner: input.row(0, 0) - tap(before[0], before[1]), offsets, steps }
     }
 }
 

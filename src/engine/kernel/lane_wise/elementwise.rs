@@ -1,9 +1,9 @@
 //! Elementwise operators: rescaling, clamping, and addition of two values.
 
 use super::{LaneWise, run};
-use crate::engine::buffer::{BLOCK, BufferLayout};
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Affine, Clamp};
-use crate::engine::kernel::epilogue::scale_and_shift;
+use crate::engine::kernel::epilogue::Rescaling;
 use crate::engine::kernel::simd::Simd;
 use crate::engine::kernel::{Context, Step};
 
@@ -13,9 +13,7 @@ pub(crate) struct ElementwiseStep {
     a: BufferLayout,
     b: Option<BufferLayout>,
     output: BufferLayout,
-    /// Scale and shift, `[blocks][BLOCK]` each.
-    affine: [Vec<f32>; 2],
-    clamp: Clamp,
+    rescaling: Rescaling,
 }
 
 impl ElementwiseStep {
@@ -27,8 +25,8 @@ impl ElementwiseStep {
         affine: Option<&Affine>,
         clamp: Clamp,
     ) -> ElementwiseStep {
-        let affine = scale_and_shift(affine, output.shape.channels);
-        ElementwiseStep { a, b, output, affine, clamp }
+        let rescaling = Rescaling::new(affine, clamp, output.shape.channels);
+        ElementwiseStep { a, b, output, rescaling }
     }
 }
 
@@ -51,16 +49,13 @@ impl LaneWise for ElementwiseStep {
     fn row<S: Simd>(&self, simd: S, before: &[f32], output: &mut [f32], (block, part, y): (usize, usize, usize)) {
         let lanes = self.output.lanes;
         let a = &before[self.a.row(block, y) + part..];
-        let [scale, shift] =
-            [simd.read(&self.affine[0][block * BLOCK + part..]), simd.read(&self.affine[1][block * BLOCK + part..])];
-        let (low, high) = (simd.splat(self.clamp.low), simd.splat(self.clamp.high));
+        let rescaled = self.rescaling.of(simd, block, part);
         for x in 0..self.output.shape.width {
             let mut value = simd.read(&a[x * lanes..]);
             if let Some(b) = &self.b {
                 value = simd.add(value, simd.read(&before[b.row(block, y) + x * lanes + part..]));
             }
-            let value = simd.clamp(simd.mul_add(value, scale, shift), low, high);
-            simd.write(&mut output[x * lanes..], value);
+            simd.write(&mut output[x * lanes..], rescaled.pixel(simd, value));
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::{LaneWise, run};
-use crate::engine::buffer::{BLOCK, BufferLayout};
+use crate::engine::buffer::BufferLayout;
 use crate::engine::graph::{Affine, Clamp, Pool, PoolKind};
-use crate::engine::kernel::epilogue::scale_and_shift;
+use crate::engine::kernel::epilogue::Rescaling;
 use crate::engine::kernel::simd::Simd;
 use crate::engine::kernel::{Context, Step};
 
@@ -15,9 +15,7 @@ pub(crate) struct PoolStep {
     pool: Pool,
     input: BufferLayout,
     output: BufferLayout,
-    /// Scale and shift, `[blocks][BLOCK]` each.
-    affine: [Vec<f32>; 2],
-    clamp: Clamp,
+    rescaling: Rescaling,
 }
 
 impl PoolStep {
@@ -29,7 +27,7 @@ impl PoolStep {
         affine: Option<&Affine>,
         clamp: Clamp,
     ) -> PoolStep {
-        PoolStep { pool, input, output, affine: scale_and_shift(affine, output.shape.channels), clamp }
+        PoolStep { pool, input, output, rescaling: Rescaling::new(affine, clamp, output.shape.channels) }
     }
 
     /// The rows or columns of the input under the window of output `at`.
@@ -60,9 +58,7 @@ impl LaneWise for PoolStep {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, before: &[f32], output: &mut [f32], (block, part, y): (usize, usize, usize)) {
         let lanes = self.output.lanes;
-        let [scale, shift] =
-            [simd.read(&self.affine[0][block * BLOCK + part..]), simd.read(&self.affine[1][block * BLOCK + part..])];
-        let (low, high) = (simd.splat(self.clamp.low), simd.splat(self.clamp.high));
+        let rescaled = self.rescaling.of(simd, block, part);
         let rows = self.span(0, y, self.input.shape.height);
         for x in 0..self.output.shape.width {
             let columns = self.span(1, x, self.input.shape.width);
@@ -82,8 +78,7 @@ impl LaneWise for PoolStep {
             };
             let mean = simd.mul_add(pooled, simd.splat(1.0 / count as f32), simd.splat(0.0));
             let value = if largest { pooled } else { mean };
-            let value = simd.clamp(simd.mul_add(value, scale, shift), low, high);
-            simd.write(&mut output[x * lanes..], value);
+            simd.write(&mut output[x * lanes..], rescaled.pixel(simd, value));
         }
     }
 }

@@ -12,8 +12,8 @@ mod transform;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::Layer;
 use super::direct::blocks;
+use super::{Layer, Taps};
 use crate::engine::buffer::{BLOCK, Border, BufferLayout};
 use crate::engine::graph::Shape;
 use crate::engine::kernel::epilogue::Epilogue;
@@ -84,8 +84,7 @@ impl WinogradStep {
         epilogue: Epilogue,
     ) -> WinogradStep {
         let packed = PackedWinograd::new(layer.conv, layer.fan_in(), tiling, precision);
-        let before = layer.conv.window.before;
-        let corner = input.row(0, 0) - before[0] * input.pitch - before[1] * BLOCK;
+        let corner = Taps::of(&layer.conv.window, &input).corner;
         WinogradStep { packed, tiling, precision, input, output, epilogue, map: layer.output, corner }
     }
 

@@ -46,7 +46,7 @@ impl PackedWinograd {
 
     /// Input channels that block `index` reads for its rows before `to`.
     pub(super) fn limit(&self, index: usize, to: usize) -> usize {
-        self.fan_in.of(((index + 1) * BLOCK).min(to) - 1)
+        self.fan_in.of_block(index, to)
     }
 
     /// Input channels, or pairs of them, that block `index` was packed with.
@@ -72,7 +72,7 @@ impl PackedWinograd {
 fn transformed(conv: &Conv, fan_in: FanIn, tiling: Tiling, first: usize) -> (Vec<f32>, usize) {
     let (area, lines) = (conv.window.area(), tiling.lines());
     let rows = first..(first + BLOCK).min(fan_in.outputs);
-    let inputs = fan_in.of(rows.end - 1);
+    let inputs = fan_in.of_block(first / BLOCK, fan_in.outputs);
     let mut block = vec![0.0; tiling.frequencies() * inputs * BLOCK];
     for row in rows.clone() {
         for input in 0..fan_in.of(row) {

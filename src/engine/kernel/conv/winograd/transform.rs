@@ -136,10 +136,9 @@ impl Transform for Four {
 
     #[inline(always)]
     fn output<S: Simd>(simd: S, line: [S::V; MAX_SIDE]) -> [S::V; MAX_SIDE] {
-        let [a, b, c, d, e, f] = line;
+        let [a, .., f] = line;
         let [two, four, eight] = [simd.splat(2.0), simd.splat(4.0), simd.splat(8.0)];
-        let (sum, difference) = (simd.add(b, c), simd.sub(b, c));
-        let (far_sum, far_difference) = (simd.add(d, e), simd.sub(d, e));
+        let [sum, difference, far_sum, far_difference] = opposite(simd, line);
         [
             simd.add(simd.add(a, sum), far_sum),
             simd.mul_add(far_difference, two, difference),
@@ -162,12 +161,17 @@ impl Transform for TwoOfFive {
 
     #[inline(always)]
     fn output<S: Simd>(simd: S, line: [S::V; MAX_SIDE]) -> [S::V; MAX_SIDE] {
-        let [a, b, c, d, e, f] = line;
-        let (sum, difference) = (simd.add(b, c), simd.sub(b, c));
-        let (far_sum, far_difference) = (simd.add(d, e), simd.sub(d, e));
+        let [a, .., f] = line;
+        let [sum, difference, far_sum, far_difference] = opposite(simd, line);
         let odd = simd.mul_add(far_difference, simd.splat(2.0), difference);
         [simd.add(simd.add(a, sum), far_sum), simd.add(odd, f), a, a, a, a]
     }
+}
+
+/// Sum and difference of the products at the points 1 and -1, and of those at 2 and -2.
+#[inline(always)]
+fn opposite<S: Simd>(simd: S, [_, b, c, d, e, _]: [S::V; MAX_SIDE]) -> [S::V; 4] {
+    [simd.add(b, c), simd.sub(b, c), simd.add(d, e), simd.sub(d, e)]
 }
 
 /// A column of `B^T d` for six inputs.
