@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the requirements of the tests of Python clients, builds the server, and runs them: test.sh [PYTEST
-# ARGUMENT...].
+# Installs the requirements of the tests of Python clients, builds the server, checks the client of clients/python, and runs
+# the tests: test.sh [PYTEST ARGUMENT...].
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -10,6 +10,14 @@ if ! cmp -s tests/clients/requirements.txt $venv/installed; then
     $venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
     cp tests/clients/requirements.txt $venv/installed
 fi
+(
+    cd clients/python
+    bin=../../$venv/bin
+    $bin/ruff check --quiet --no-cache
+    $bin/ruff format --quiet --no-cache --check
+    $bin/mypy --no-error-summary --cache-dir=/dev/null
+)
 # The same profile as other tests, so little is built; these tests do not measure time.
-${CARGO:-cargo} build --locked
-exec $venv/bin/python -m pytest -q -p no:cacheprovider tests/clients "$@"
+[ -n "${ANYWIDTH_BINARY:-}" ] || ${CARGO:-cargo} build --locked
+export PYTHONPATH="$PWD/clients/python/src:$PWD/tests/clients"
+exec $venv/bin/python -B -m pytest -q -p no:cacheprovider tests/clients clients/python/tests "$@"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from served import ROOT
 
 SHIP = ROOT / "samples/ship.png"
 SHIRT = ROOT / "samples/shirt.png"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import ROOT
+from served import ROOT
 
 PAGE = (ROOT / "docs/python.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
