@@ -138,6 +138,13 @@ def test_an_answer_that_is_no_answer_is_an_error(script: Any, body: bytes) -> No
         client.classify(b"image")
 
 
+@pytest.mark.parametrize("results", [None, [], [ANSWER], [ANSWER, 1]])
+def test_a_batch_without_an_answer_for_each_is_an_error(script: Any, results: Any) -> None:
+    client, _ = script(httpx.Response(200, json={**ANSWER, "results": results}))
+    with pytest.raises(ServerError, match="not 2 results"):
+        client.classify_batch([b"one", b"two"])
+
+
 def test_fields_of_a_newer_server_are_ignored(script: Any) -> None:
     client, _ = script(httpx.Response(200, json={**ANSWER, "novelty": [1]}))
     assert client.classify(b"image").top.label == "ship"

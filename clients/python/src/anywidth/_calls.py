@@ -70,11 +70,10 @@ class Calls:
         files = await self._io.load(images)
         form = [("image", (file.name or f"image-{index}", file.content)) for index, file in enumerate(files)]
         body = await self._classify(parameters, files=form)
-        shared = {name: value for name, value in body.items() if name != "results"}
-        results = body.get("results")
-        if not isinstance(results, list) or len(results) != len(images):
-            raise ServerError(f"not {len(images)} results")
-        return [decode_answer(Answer, {**shared, **result}) for result in results]
+        results = body.pop("results", None)
+        if not isinstance(results, list) or [type(result) for result in results] != [dict] * len(images):
+            raise ServerError(f"the answer has not {len(images)} results")
+        return [decode_answer(Answer, {**body, **result}) for result in results]
 
     async def models(self) -> Models:
         """`GET /models`."""
