@@ -6,7 +6,7 @@ CARGO ?= cargo
 TRITON_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs bench bench-load bound fuzz \
+.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs wheel bench bench-load bound fuzz \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -50,7 +50,7 @@ test-browser: ## Runs the tests of the page in Chromium; installs Chromium if it
 	tests/browser/install.sh
 	$(CARGO) test --locked --package anywidth-browser-tests
 
-test-clients: ## Runs the tests of Python clients, including one generated from the OpenAPI description; installs from PyPI.
+test-clients: ## Checks and tests clients/python, its wheel and notebook, and a client generated from the OpenAPI description; installs from PyPI.
 	CARGO='$(CARGO)' tests/clients/test.sh
 
 test-deploy: ## Runs the tests of deploy/; installs Prometheus, HAProxy and nginx from Debian, which needs root; needs a Docker engine.
@@ -92,6 +92,9 @@ libtorch: ## Installs the part of PyTorch that the exporter links, in exporter/l
 
 docs: ## Writes the generated pages of docs/: settings, metrics, API.
 	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test server -- documents:: openapi::
+
+wheel: ## Builds a wheel of the server and its Python client into target/wheels; installs maturin from PyPI.
+	CARGO='$(CARGO)' clients/python/wheel.sh
 
 bench: .venv ## Measures latency by width beside ONNX Runtime, OpenVINO, ncnn, MNN and tract (docs/benchmarks.md).
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements-peers.txt

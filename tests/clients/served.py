@@ -21,14 +21,14 @@ SETTINGS = [
 
 
 @contextmanager
-def serve(*settings: str) -> Iterator[str]:
-    """The URL of a running server, with further settings."""
+def serve(binary: Path = BINARY) -> Iterator[str]:
+    """The URL of a running server."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("ANYWIDTH_")
     }
-    command: list[str | Path] = [BINARY, "serve", *SETTINGS, *settings]
+    command: list[str | Path] = [binary, "serve", *SETTINGS]
     server = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=environment
     )
