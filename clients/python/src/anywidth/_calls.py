@@ -20,7 +20,7 @@ from ._retry import MAX_CONNECT, RetryPolicy
 
 T = TypeVar("T")
 
-# Seconds between two looks at `/readyz`.
+# Seconds between two requests of `/readyz`.
 _READY_INTERVAL = 0.1
 
 
@@ -84,11 +84,11 @@ class Calls:
         return decode_answer(Profile, await self._call("GET", "/profile", Parameters()))
 
     async def is_ready(self) -> bool:
-        """One look at `/readyz`."""
+        """Asks `/readyz` once."""
         return await self._not_ready(self._policy.timeout) is None
 
     async def wait_until_ready(self, timeout: float) -> None:
-        """Looks at `/readyz` until it is ready or the last error stands."""
+        """Polls `/readyz` until the server is ready; raises the last error after `timeout` seconds."""
         started = self._io.now()
         while True:
             left = timeout - (self._io.now() - started)

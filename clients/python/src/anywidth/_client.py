@@ -23,8 +23,8 @@ class Client:
 
     Args:
         base_url: where the server listens.
-        timeout: seconds that a call may take, with all its retries. A call with `budget_ms` ends one second after its
-            budget if that is earlier.
+        timeout: seconds for a call with all its retries; no attempt begins later. In an attempt, connecting, sending
+            and waiting for the answer may each take what is left, with `budget_ms` at most until one second after it.
         max_retries: how often a call is repeated after 503, at the time that the server names, if that is within
             `budget_ms` and `timeout`.
         headers: sent with every request.

@@ -7,7 +7,7 @@ import httpx
 from ._decode import decode
 from ._models import ErrorFile
 
-# Characters of an answer that is not the server's, as a proxy's page, in a message.
+# Characters in a message from an answer that is not the server's, such as a proxy's page.
 _MAX_TEXT = 200
 
 

@@ -1,6 +1,6 @@
 """What the server answers, as frozen dataclasses with the field names of its JSON.
 
-Their type hints are read at run time, so they are such that Python 3.9 evaluates.
+The type hints are evaluated at run time, so they use the syntax of Python 3.9.
 """
 
 from dataclasses import dataclass

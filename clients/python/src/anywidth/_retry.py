@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from ._errors import AnywidthError
 
-# The server answers or refuses a request with a budget within it; the rest is for the way.
+# Seconds after the budget: the server answers or refuses within it, and the rest is for the response's way back.
 _GRACE = 1.0
-# A server that can be reached accepts within this.
+# Seconds to connect.
 MAX_CONNECT = 2.0
 
 
