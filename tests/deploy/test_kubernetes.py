@@ -1,46 +1,20 @@
 """The manifests are valid and have the required settings."""
 
-import json
-import re
-import shutil
-import subprocess
-from pathlib import Path
+import os
 
 import jsonschema
 import pytest
 import yaml
 
-from support import DEPLOY, RULES
+import manifests
+from manifests import MANIFESTS, assert_valid, kustomized, schema
+from support import RULES
 
-MANIFESTS = DEPLOY / "kubernetes"
-SCHEMAS = Path(__file__).parent / "schemas"
-VALIDATE = Path(__file__).parent / ".venv/bin/kubernetes-validate"
 RENDERED = ["base", "overlays/hpa", "overlays/keda"]
 
 
-def render(folder):
-    """Returns the objects of a kustomization, through kubectl if installed, else through the subset used here."""
-    if shutil.which("kubectl"):
-        ran = subprocess.run(["kubectl", "kustomize", folder], text=True, capture_output=True)
-        assert ran.returncode == 0, ran.stderr
-        return list(yaml.safe_load_all(ran.stdout))
-    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert kustomization.keys() <= {"resources", "configMapGenerator"}
-    objects = []
-    for resource in kustomization.get("resources", []):
-        path = folder / resource
-        objects += render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
-    for wanted in kustomization.get("configMapGenerator", []):
-        metadata = {"name": wanted["name"], "labels": wanted["options"]["labels"]}
-        data = {name: (folder / name).read_text() for name in wanted["files"]}
-        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-    return objects
-
-
 def by_kind(folder):
-    objects = {item["kind"]: item for item in render(MANIFESTS / folder)}
-    assert len(objects) == len(render(MANIFESTS / folder)), "one object of each kind"
-    return objects
+    return manifests.by_kind(kustomized(MANIFESTS / folder))
 
 
 def pod():
@@ -49,19 +23,7 @@ def pod():
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_a_cluster_takes_every_object(folder, tmp_path):
-    known = []
-    for item in render(MANIFESTS / folder):
-        schema = SCHEMAS / f"{item['kind']}.json"
-        if schema.exists():
-            jsonschema.validate(item, json.loads(schema.read_text()))
-        else:
-            known.append(item)
-    path = tmp_path / "objects.yaml"
-    path.write_text(yaml.safe_dump_all(known))
-    checked = subprocess.run([VALIDATE, "--strict", path], text=True, capture_output=True)
-    said = checked.stdout + checked.stderr
-    # Unknown kinds only give a warning.
-    assert checked.returncode == 0 and not re.search("warn|couldn't find", said, re.I), said
+    assert_valid(kustomized(MANIFESTS / folder), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +38,7 @@ def test_the_schemas_of_custom_objects_refuse_what_their_operators_do(kind, spoi
     item = by_kind("overlays/keda")[kind]
     spoil(item)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(item, json.loads((SCHEMAS / f"{kind}.json").read_text()))
+        jsonschema.validate(item, schema(kind))
 
 
 def test_a_pod_may_do_nothing_but_answer():
@@ -153,3 +115,43 @@ def test_both_autoscalers_aim_at_the_same():
 
 def test_no_autoscaler_fights_with_a_fixed_number():
     assert "replicas" not in by_kind("base")["Deployment"]["spec"]
+
+
+@pytest.mark.parametrize("component", ["ingress", "gateway"])
+def test_a_component_leads_callers_to_the_service(component, tmp_path):
+    # As a kustomization of an operator uses it. Kustomize takes relative paths only.
+    names = {"resources": MANIFESTS / "base", "components": MANIFESTS / "components" / component}
+    own = {kind: [os.path.relpath(path, tmp_path)] for kind, path in names.items()}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    rendered = kustomized(tmp_path)
+    assert_valid(rendered, tmp_path)
+    objects = manifests.by_kind(rendered)
+    service = objects["Service"]
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == {"http"}
+    if component == "ingress":
+        paths = objects["Ingress"]["spec"]["rules"][0]["http"]["paths"]
+        assert {path["backend"]["service"]["name"] for path in paths} == {service["metadata"]["name"]}
+        assert {path["backend"]["service"]["port"]["name"] for path in paths} == {"http"}
+    else:
+        http, grpc = objects["HTTPRoute"]["spec"]["rules"]
+        assert http["backendRefs"] == [{"name": service["metadata"]["name"], "port": ports["http"]}]
+        assert grpc["backendRefs"] == [{"name": service["metadata"]["name"], "port": ports["grpc"]}]
+
+
+def paths_of_ingress():
+    (item,) = kustomized(MANIFESTS / "components/ingress")
+    return [(path["pathType"], path["path"]) for path in item["spec"]["rules"][0]["http"]["paths"]]
+
+
+def paths_of_gateway():
+    (item,) = kustomized(MANIFESTS / "components/gateway")
+    matches = [match["path"] for match in item["spec"]["rules"][0]["matches"]]
+    return [(path["type"].removeprefix("Path"), path["value"]) for path in matches]
+
+
+def test_both_ways_in_forward_the_same_paths_and_nothing_internal():
+    assert paths_of_ingress() == paths_of_gateway()
+    for path in ("/", "/metrics", "/profile", "/events", "/livez", "/v2/repository/models/mnist/unload", "/v2/logging"):
+        for kind, allowed in paths_of_ingress():
+            assert path != allowed and not (kind == "Prefix" and path.startswith(f"{allowed}/")), path
