@@ -1,6 +1,8 @@
 #!/bin/sh
 # Builds static binaries: binaries.sh [FOLDER [PACKAGE [CARGO ARGUMENT...]]], by default `anywidth` and `anywidth-load`
 # into target/static, where the Dockerfile looks for prebuilt ones. PROFILE=dev builds faster; the binaries are slower.
+# AUDITABLE=1 records the dependencies in the binaries and needs cargo-auditable. deploy/docker/cross.sh builds for another
+# architecture.
 #
 # Only the final link step is static, so all other artifacts are shared with ordinary builds, macros and build scripts
 # are unaffected, and no architecture is named.
@@ -9,12 +11,13 @@ set -eu
 cd "$(dirname "$0")/../.."
 profile=${PROFILE:-release}
 into=${1:-target/static}
-built=${CARGO_TARGET_DIR:-target}/$(echo "$profile" | sed 's/^dev$/debug/')
+built=${CARGO_TARGET_DIR:-target}/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}$(echo "$profile" | sed 's/^dev$/debug/')
 
 build() {
     package=$1
     shift
-    ${CARGO:-cargo} rustc --locked --profile "$profile" --package "$package" --bin "$package" "$@" \
+    # shellcheck disable=SC2086 # two words, or one
+    ${CARGO:-cargo} ${AUDITABLE:+auditable} rustc --locked --profile "$profile" --package "$package" --bin "$package" "$@" \
         -- -C target-feature=+crt-static -C strip=symbols
     cp "$built/$package" "$into/$package"
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the images `anywidth` and `anywidth-load`: build.sh [TAG], by default the version. PREBUILT=1 takes the
-# binaries from target/static instead of compiling them in the image build.
+# binaries from target/static instead of compiling them in the image build. PLATFORM=linux/arm64 builds for another
+# architecture than this machine's.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -31,6 +32,6 @@ build() {
 for target in server load; do
     name=anywidth
     [ $target = server ] || name=anywidth-load
-    build --target $target --tag "$name:$tag" --build-arg "BINARIES=$binaries" --build-arg "VERSION=$version" \
+    build ${PLATFORM:+--platform "$PLATFORM"} --target $target --tag "$name:$tag" --build-arg "BINARIES=$binaries" --build-arg "VERSION=$version" \
         --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
 done

@@ -1,12 +1,15 @@
 #!/bin/sh
 # Builds the images with all stages of the Dockerfile, and checks that the server's is below 40 MB, becomes healthy with
-# a read-only root, and stops with exit code 0. `make test-deploy` tests the rest, with prebuilt binaries.
+# a read-only root, stops with exit code 0, and records its dependencies. `make test-deploy` tests the rest, with prebuilt
+# binaries.
 set -eu
 
 cd "$(dirname "$0")/../.."
 tag=test-full-$$
 container=
+work=$(mktemp -d)
 clean_up() {
+    rm -rf "$work"
     [ -z "$container" ] || docker rm --force "$container" >/dev/null
     docker rmi --force "anywidth:$tag" "anywidth-load:$tag" >/dev/null 2>&1 || true
 }
@@ -28,3 +31,5 @@ docker stop "$container" >/dev/null
 code=$(docker inspect --format '{{.State.ExitCode}}' "$container")
 echo "image: healthy, and stopped with exit code $code"
 [ "$code" = 0 ]
+docker cp "$container:/anywidth" "$work/anywidth"
+echo "image: $(python3 tests/deploy/dependencies.py "$work/anywidth")"

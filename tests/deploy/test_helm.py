@@ -212,6 +212,10 @@ WRONG = {
     "more replicas at least than at most": ({"autoscaling": {"kind": "hpa", "minReplicas": 30}}, "minReplicas"),
     "an account without a name": ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
     "no time to drain": ({"terminationGracePeriodSeconds": 20}, "terminationGracePeriodSeconds"),
+    "no time to drain as the image does": (
+        {"terminationGracePeriodSeconds": 9, "settings": {"drain_wait_ms": None, "drain_timeout_ms": None}},
+        "terminationGracePeriodSeconds",
+    ),
     "a digest that is none": ({"image": {"digest": "latest"}}, "digest"),
     "a policy for nobody": ({"networkPolicy": {"from": []}}, "from"),
 }
@@ -221,6 +225,13 @@ WRONG = {
 def test_a_wrong_value_is_refused_and_named(values, says):
     ran = helm("template", "anywidth", CHART, values=values)
     assert ran.returncode != 0 and says in ran.stderr, ran.stderr
+
+
+def test_the_drain_of_the_image_is_the_default():
+    image = (ROOT / "Dockerfile").read_text()
+    assert "ANYWIDTH_DRAIN_WAIT_MS=2000" in image and "ANYWIDTH_DRAIN_TIMEOUT_MS=7000" in image
+    charted({"terminationGracePeriodSeconds": 10, "settings": {"drain_wait_ms": None, "drain_timeout_ms": None}})
+    charted({"terminationGracePeriodSeconds": 1, "settings": {"drain_wait_ms": 0, "drain_timeout_ms": 0}})
 
 
 def test_the_versions_are_those_of_the_crate():

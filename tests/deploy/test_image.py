@@ -163,7 +163,7 @@ def test_a_report_that_may_not_be_written_is_named_before_load_is_sent(tag, cont
 def copied(stage):
     """Returns the files that a stage of the Dockerfile and its base stages copy from the repository to the same path."""
     text = (ROOT / "Dockerfile").read_text()
-    base, body = re.search(rf"^FROM (\S+) AS {stage}$(.*?)(?=^FROM|\Z)", text, re.MULTILINE | re.DOTALL).groups()
+    base, body = re.search(rf"^FROM (?:--platform=\S+ )?(\S+) AS {stage}$(.*?)(?=^FROM|\Z)", text, re.MULTILINE | re.DOTALL).groups()
     lines = [line.split()[1:] for line in body.splitlines() if line.startswith("COPY")]
     here = {source for *sources, into in lines for source in sources if into == source or into == "./"}
     return here | (copied(base) if f"AS {base}\n" in text else set())
