@@ -127,6 +127,8 @@ def test_the_monitor_gives_the_label_that_the_query_selects_by():
     assert monitor["podTargetLabels"] == [label]
     assert query().count(f'{{{label.replace(".", "_").replace("/", "_")}="{name}"}}') == 2
     assert spec["labels"].items() <= monitor["selector"]["matchLabels"].items()
+    selector = by_kind(kustomized(MANIFESTS / "base"))["Service"]["spec"]["selector"]
+    assert not selector.items() <= spec["labels"].items(), "the Service of the base would send them requests"
     assert monitor["podMetricsEndpoints"][0]["port"] == spec["containers"][0]["ports"][0]["name"]
 
 
