@@ -6,7 +6,7 @@ CARGO ?= cargo
 TRITON_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-kernels test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs wheel bench bench-load bound fuzz \
+.PHONY: help demo trainer test test-rust test-kernels test-arm64 test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs wheel bench bench-load bound fuzz \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -39,6 +39,9 @@ test-rust:
 test-kernels: ## Checks the machine code of the kernels: no accumulator may spill to the stack.
 	$(CARGO) test --locked --config profile.dev.package.anywidth.debug-assertions=false \
 		--config profile.dev.package.anywidth.overflow-checks=false --test kernels
+
+test-arm64: ## Runs the tests of the engine on arm64, elsewhere under QEMU; installs a cross compiler, QEMU and Rust for arm64 from Debian, which needs root.
+	CARGO='$(CARGO)' tests/arm64/test.sh
 
 test-server: ## Runs the tests of the server; needs only Rust.
 	$(CARGO) test --locked
