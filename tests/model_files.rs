@@ -4,6 +4,8 @@
 
 #[path = "model_files/exporters.rs"]
 mod exporters;
+#[path = "model_files/operators.rs"]
+mod operators;
 mod support;
 
 use std::sync::Arc;

@@ -84,7 +84,7 @@ impl Random {
     }
 }
 
-const OPERATORS: [&str; 38] = [
+const OPERATORS: [&str; 46] = [
     "Add",
     "Sub",
     "Mul",
@@ -121,6 +121,14 @@ const OPERATORS: [&str; 38] = [
     "Trilu",
     "Where",
     "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Gelu",
+    "Swish",
+    "Tanh",
+    "Erf",
+    "Pow",
     "BatchNormalization",
     "Identity",
 ];
@@ -165,7 +173,15 @@ fn models() -> Vec<ModelProto> {
         .index_pixel()
         .gemm(2);
     let mut lenet = OnnxFile::lenet([1, 16, 16], 4, 3);
-    [&mut shapes, &mut masked, &mut indexed, &mut lenet].map(|file| ModelProto::decode(&*file.bytes()).unwrap()).into()
+    let mut gated = OnnxFile::new([3, 8, 8], "N", 20);
+    let dilated = vec![ints("dilations", &[2, 1]), ints("pads", &[2, 1, 2, 1])];
+    gated.conv_of(5, 3, dilated, [8, 8]).node("HardSwish").depthwise(3).node("Gelu");
+    gated.squeeze_excitation(2, "Relu", "HardSigmoid").conv(6, 1, 0);
+    let x = gated.top();
+    gated.node("Sigmoid").times(x).global_pool("GlobalAveragePool").node("Flatten").gemm(3);
+    [&mut shapes, &mut masked, &mut indexed, &mut lenet, &mut gated]
+        .map(|file| ModelProto::decode(&*file.bytes()).unwrap())
+        .into()
 }
 
 /// Changes one thing.

@@ -43,7 +43,7 @@ impl Border {
     /// What a window reads outside an input of this shape.
     pub(crate) fn of(window: &Window, input: Shape, output: Shape) -> Border {
         let after = |axis: usize, len: usize, outputs: usize| {
-            let end = (outputs - 1) * window.stride[axis] + window.kernel[axis];
+            let end = (outputs - 1) * window.stride[axis] + window.extent(axis);
             end.saturating_sub(window.before[axis] + len)
         };
         let after = [after(0, input.height, output.height), after(1, input.width, output.width)];

@@ -55,8 +55,11 @@ pub(crate) enum Op {
     Linear(Linear),
     Affine(Affine),
     Clamp(Clamp),
+    Function(Function),
     Pool(Pool),
     Add,
+    /// The product of two values with equally many channels. The second may have a single pixel, which is a factor of all pixels.
+    Mul,
 }
 
 /// A convolution; a BatchNorm that follows it is folded in.
@@ -92,6 +95,29 @@ pub(crate) struct Clamp {
     pub(crate) high: f32,
 }
 
+/// A function of one number that is applied to every number of a value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Function {
+    /// `max(x, 0) + slope * min(x, 0)`
+    LeakyRelu {
+        slope: f32,
+    },
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    Tanh,
+    Erf,
+    /// `x * sigmoid(factor * x)`; SiLU is that of factor 1.
+    Swish {
+        factor: f32,
+    },
+    /// `x * min(max(x + 3, 0), 6) / 6`
+    HardSwish,
+    /// `x * (1 + erf(x / sqrt(2))) / 2`
+    Gelu,
+    /// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2`
+    GeluTanh,
+}
+
 /// Pooling over a sliding window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
@@ -115,6 +141,8 @@ pub(crate) enum PoolKind {
 pub(crate) struct Window {
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
+    /// Rows and columns from one tap of the kernel to the next.
+    pub(crate) dilation: [usize; 2],
     /// Zero padding above and to the left.
     pub(crate) before: [usize; 2],
     /// Zero padding below and to the right.
@@ -152,6 +180,24 @@ impl Graph {
         }
         readers
     }
+
+    /// For each node, whether it is in a gate: what computes the factors of a map's channels from that map, as in
+    /// squeeze-and-excitation.
+    pub(crate) fn gates(&self) -> Vec<bool> {
+        let mut gates = vec![false; self.nodes.len()];
+        for node in self.nodes.iter().filter(|node| matches!(node.op, Op::Mul)) {
+            let (map, mut at) = (node.inputs[0], node.inputs[1]);
+            let mut between = vec![];
+            while at != map && self.nodes[at].shape.pixels() == 1 && !self.nodes[at].inputs.is_empty() {
+                between.push(at);
+                at = self.nodes[at].inputs[0];
+            }
+            if at == map {
+                between.into_iter().for_each(|id| gates[id] = true);
+            }
+        }
+        gates
+    }
 }
 
 impl Clamp {
@@ -181,7 +227,8 @@ impl Affine {
 
 impl Window {
     /// A 1x1 kernel with stride 1.
-    pub(crate) const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0] };
+    pub(crate) const POINT: Window =
+        Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0] };
 
     /// Whether the window has no padding.
     pub(crate) fn is_inside(&self) -> bool {
@@ -190,11 +237,16 @@ impl Window {
 
     /// Output rows and columns for an input of `height` rows and `width` columns; `None` if the window does not fit.
     pub(crate) fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
-        let extent = |axis: usize, len: usize| {
-            let room = (len + self.before[axis] + self.after[axis]).checked_sub(self.kernel[axis])?;
+        let outputs = |axis: usize, len: usize| {
+            let room = (len + self.before[axis] + self.after[axis]).checked_sub(self.extent(axis))?;
             Some(room / self.stride[axis] + 1)
         };
-        Some([extent(0, height)?, extent(1, width)?])
+        Some([outputs(0, height)?, outputs(1, width)?])
+    }
+
+    /// Rows (axis 0) or columns (axis 1) from the first tap to the last, both included.
+    pub(crate) fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
     /// Weights per channel: kernel rows times kernel columns.

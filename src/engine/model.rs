@@ -139,9 +139,11 @@ impl Model {
     }
 }
 
-/// Equal steps of the layer with the fewest channels, thinned to at most [`MAX_GRID`].
+/// Equal steps of the layer with the fewest channels outside of gates, thinned to at most [`MAX_GRID`].
 fn grid(graph: &Graph) -> Vec<Width> {
-    let sliced = graph.nodes.iter().filter(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_)));
+    // The few hidden channels of a gate would leave few widths.
+    let layers = graph.nodes.iter().zip(graph.gates()).filter(|(_, gate)| !gate).map(|(node, _)| node);
+    let sliced = layers.filter(|node| matches!(node.op, Op::Conv(_) | Op::Linear(_)));
     let Some(channels) = sliced.map(|node| node.shape.channels).min() else { return vec![Width::FULL] };
     let rows = channels_per_step(channels);
     let step = rows * channels.div_ceil(rows).div_ceil(MAX_GRID);

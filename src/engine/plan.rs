@@ -7,7 +7,8 @@ mod fuse;
 use super::buffer::{BLOCK, Border, BufferLayout};
 use super::graph::{Affine, Conv, Graph, Op};
 use super::kernel::conv::depthwise::DepthwiseStep;
-use super::kernel::lane_wise::elementwise::ElementwiseStep;
+use super::kernel::lane_wise::activated::ActivatedStep;
+use super::kernel::lane_wise::elementwise::{ElementwiseStep, Other};
 use super::kernel::lane_wise::pool::PoolStep;
 use super::kernel::linear::LinearStep;
 use super::kernel::{Epilogue, Pooling, Step};
@@ -115,7 +116,7 @@ fn step(layers: &[Fused<'_>], index: usize, buffers: &[BufferLayout], precision:
     let (layer, output) = (&layers[index], buffers[index]);
     let input = |at: usize| buffers[layer.inputs[at]];
     let (affine, clamp) = (layer.affine, layer.clamp);
-    Some(match layer.op {
+    let step: Box<dyn Step> = match layer.op {
         Op::Input => return None,
         Op::Conv(conv) => {
             let pooling = layer.before_pooling.map(|clamp| Pooling::new(clamp, affine, output.shape.channels));
@@ -134,9 +135,14 @@ fn step(layers: &[Fused<'_>], index: usize, buffers: &[BufferLayout], precision:
             Box::new(LinearStep { packed: PackedLinear::new(linear, fan_in), input: input(0), output, clamp })
         }
         &Op::Pool(pool) => Box::new(PoolStep::new(pool, input(0), output, affine, clamp)),
-        Op::Affine(_) | Op::Clamp(_) | Op::Add => {
-            let b = layer.inputs.get(1).map(|&at| buffers[at]);
-            Box::new(ElementwiseStep::new(input(0), b, output, affine, clamp))
+        Op::Affine(_) | Op::Clamp(_) | Op::Function(_) => {
+            Box::new(ElementwiseStep::new(input(0), Other::None, output, affine, clamp))
         }
+        Op::Add => Box::new(ElementwiseStep::new(input(0), Other::Term(input(1)), output, affine, clamp)),
+        Op::Mul => Box::new(ElementwiseStep::new(input(0), Other::Factor(input(1)), output, affine, clamp)),
+    };
+    Some(match layer.function {
+        Some(function) => Box::new(ActivatedStep { step, function }),
+        None => step,
     })
 }

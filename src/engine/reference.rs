@@ -2,7 +2,9 @@
 //!
 //! It slices the weights into a dense network of that width and reuses nothing between widths.
 
-use super::graph::{Affine, Conv, Graph, Linear, Op, Pool, PoolKind, Shape, Window};
+use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
+
+use super::graph::{Affine, Conv, Function, Graph, Linear, Op, Pool, PoolKind, Shape, Window};
 use super::width::Width;
 
 /// Channels, rows and columns in f64, so that its rounding errors are independent of the kernels'.
@@ -51,10 +53,18 @@ pub(crate) fn logits(graph: &Graph, image: &[f32], width: Width) -> Vec<f64> {
                 let pixel = input(0).at(c, Some(y), Some(x)).unwrap();
                 pixel.max(clamp.low.into()).min(clamp.high.into())
             }),
+            Op::Function(function) => {
+                Value::new(channels, extent, |c, y, x| function.exact(input(0).at(c, Some(y), Some(x)).unwrap()))
+            }
             Op::Pool(pool) => Value::new(channels, extent, |c, y, x| pooled(pool, input(0), c, y, x)),
             Op::Add => Value::new(channels, extent, |c, y, x| {
                 let at = |value: &Value| value.at(c, Some(y), Some(x)).unwrap();
                 at(input(0)) + at(input(1))
+            }),
+            Op::Mul => Value::new(channels, extent, |c, y, x| {
+                let factor = input(1);
+                let (fy, fx) = (y.min(factor.shape.height - 1), x.min(factor.shape.width - 1));
+                input(0).at(c, Some(y), Some(x)).unwrap() * factor.at(c, Some(fy), Some(fx)).unwrap()
             }),
         };
         values.push(value);
@@ -63,11 +73,51 @@ pub(crate) fn logits(graph: &Graph, image: &[f32], width: Width) -> Vec<f64> {
     multiply(&graph.head.linear, &values[graph.head.source], classes)
 }
 
+impl Function {
+    /// The function in double precision.
+    pub(crate) fn exact(self, x: f64) -> f64 {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        match self {
+            Function::LeakyRelu { slope } => {
+                if x < 0.0 {
+                    f64::from(slope) * x
+                } else {
+                    x
+                }
+            }
+            Function::Sigmoid => sigmoid(x),
+            Function::Tanh => x.tanh(),
+            Function::Erf => 1.0 - erfc(x),
+            Function::Swish { factor } => x * sigmoid(f64::from(factor) * x),
+            Function::HardSwish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Function::Gelu => x * (erfc(-x / SQRT_2) / 2.0),
+            Function::GeluTanh => x * sigmoid((8.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))),
+        }
+    }
+}
+
+/// `1 - erf(x)`: a series of positive terms, and a continued fraction where that is near 1.
+fn erfc(x: f64) -> f64 {
+    if x < 0.0 {
+        return 2.0 - erfc(-x);
+    }
+    let bell = (-x * x).exp() * FRAC_2_SQRT_PI;
+    if x < 2.5 {
+        let terms = (1..100).scan(x, |term, n| {
+            let now = *term;
+            *term *= 2.0 * x * x / f64::from(2 * n + 1);
+            Some(now)
+        });
+        return 1.0 - bell * terms.sum::<f64>();
+    }
+    bell / 2.0 / (1..200).rev().fold(x, |rest, n| x + f64::from(n) / 2.0 / rest)
+}
+
 /// The input rows and columns under the window for output pixel `(y, x)`; `None` above or left of the input.
 fn taps(window: Window, y: usize, x: usize) -> impl Iterator<Item = (usize, Option<usize>, Option<usize>)> {
-    let Window { kernel, stride, before, .. } = window;
+    let Window { kernel, stride, dilation, before, .. } = window;
     (0..kernel[0] * kernel[1]).map(move |tap| {
-        let (ky, kx) = (tap / kernel[1], tap % kernel[1]);
+        let (ky, kx) = (tap / kernel[1] * dilation[0], tap % kernel[1] * dilation[1]);
         (tap, (y * stride[0] + ky).checked_sub(before[0]), (x * stride[1] + kx).checked_sub(before[1]))
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::graph::{Clamp, Graph, Op, Pool, PoolKind, Shape};
+use super::graph::{Clamp, Function, Graph, Op, Pool, PoolKind, Shape};
 use super::pack::FanIn;
 use super::width::Width;
 
@@ -57,8 +57,12 @@ pub enum LayerKind {
         /// Rows and columns of the window.
         kernel: [usize; 2],
     },
+    /// An activation function, by its name.
+    Activation(&'static str),
     /// The sum of two values.
     Add,
+    /// The product of two values.
+    Multiply,
 }
 
 /// Cost of one image at a width.
@@ -111,10 +115,25 @@ impl LayerKind {
             Op::Affine(_) => LayerKind::Rescale,
             Op::Clamp(clamp) if *clamp == Clamp::RELU => LayerKind::Relu,
             Op::Clamp(clamp) => LayerKind::Clip { low: clamp.low, high: clamp.high },
+            Op::Function(function) => LayerKind::Activation(name(function)),
             Op::Pool(Pool { kind: PoolKind::Max, window }) => LayerKind::MaxPool { kernel: window.kernel },
             Op::Pool(Pool { window, .. }) => LayerKind::AveragePool { kernel: window.kernel },
             Op::Add => LayerKind::Add,
+            Op::Mul => LayerKind::Multiply,
         })
+    }
+}
+
+/// Name of an activation function.
+fn name(function: &Function) -> &'static str {
+    match function {
+        Function::LeakyRelu { .. } => "leaky relu",
+        Function::Sigmoid => "sigmoid",
+        Function::Tanh => "tanh",
+        Function::Erf => "erf",
+        Function::Swish { .. } => "silu",
+        Function::HardSwish => "hard swish",
+        Function::Gelu | Function::GeluTanh => "gelu",
     }
 }
 
@@ -129,7 +148,9 @@ impl fmt::Display for LayerKind {
             LayerKind::Clip { low, high } => write!(out, "clip {low}..{high}"),
             LayerKind::MaxPool { kernel: [rows, columns] } => write!(out, "max pool {rows}x{columns}"),
             LayerKind::AveragePool { kernel: [rows, columns] } => write!(out, "average pool {rows}x{columns}"),
+            LayerKind::Activation(name) => out.write_str(name),
             LayerKind::Add => out.write_str("add"),
+            LayerKind::Multiply => out.write_str("multiply"),
         }
     }
 }
@@ -145,7 +166,7 @@ pub(crate) fn summarise(graph: &Graph) -> Vec<LayerSummary> {
             Op::Depthwise(conv) => [0, conv.window.area()],
             Op::Linear(_) => [input.pixels(), 0],
             Op::Affine(_) => [0, 1],
-            Op::Input | Op::Clamp(_) | Op::Pool(_) | Op::Add => [0, 0],
+            Op::Input | Op::Clamp(_) | Op::Function(_) | Op::Pool(_) | Op::Add | Op::Mul => [0, 0],
         };
         let triangular = source.sliced && matches!(node.op, Op::Conv(_) | Op::Linear(_));
         let work = Work {

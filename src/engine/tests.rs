@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::graph::{Affine, Clamp, Conv, Graph, Head, Linear, Node, Op, Pool, PoolKind, Shape, Window};
+use super::graph::{Affine, Clamp, Conv, Function, Graph, Head, Linear, Node, Op, Pool, PoolKind, Shape, Window};
 use super::kernel::simd::InstructionSet;
 use super::metadata::Metadata;
 use super::width::Width;
@@ -29,17 +29,31 @@ enum Spec {
         kind: PoolKind,
         window: Window,
     },
+    Function(Function),
     /// A shape-preserving convolution, added to its input.
     Residual,
+    /// Two linear layers on the means of the channels, and a factor for each channel.
+    SqueezeExcitation {
+        hidden: usize,
+        inner: Function,
+        /// `clamp(x / 6 + 1 / 2)` instead of a sigmoid.
+        hard: bool,
+    },
+    /// The input times the sigmoid of a shape-preserving convolution.
+    Gated,
 }
 
 fn windows() -> impl Strategy<Value = Window> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
-    (pair(1..6), pair(1..4), pair(0..3), pair(0..3)).prop_map(|(kernel, stride, before, after)| Window {
-        kernel,
-        stride,
-        before: [before[0].min(kernel[0] - 1), before[1].min(kernel[1] - 1)],
-        after: [after[0].min(kernel[0] - 1), after[1].min(kernel[1] - 1)],
+    let dilations = prop_oneof![2 => Just([1; 2]), 1 => prop::array::uniform2(1..4usize)];
+    (pair(1..6), pair(1..4), dilations, pair(0..3), pair(0..3)).prop_map(|(kernel, stride, dilation, before, after)| {
+        Window {
+            kernel,
+            stride,
+            dilation,
+            before: [before[0].min(kernel[0] - 1), before[1].min(kernel[1] - 1)],
+            after: [after[0].min(kernel[0] - 1), after[1].min(kernel[1] - 1)],
+        }
     })
 }
 
@@ -49,15 +63,29 @@ fn common_windows() -> impl Strategy<Value = Window> {
         |((kernel, pad), stride)| Window {
             kernel: [kernel; 2],
             stride: [stride; 2],
+            dilation: [1; 2],
             before: [pad; 2],
             after: [pad; 2],
         },
     )
 }
 
+fn functions() -> impl Strategy<Value = Function> {
+    prop_oneof![
+        (-1.0..2.0f32).prop_map(|slope| Function::LeakyRelu { slope }),
+        Just(Function::Sigmoid),
+        Just(Function::Tanh),
+        Just(Function::Erf),
+        prop::sample::select(vec![1.0, 1.702]).prop_map(|factor| Function::Swish { factor }),
+        Just(Function::HardSwish),
+        Just(Function::Gelu),
+        Just(Function::GeluTanh),
+    ]
+}
+
 fn specs() -> impl Strategy<Value = Spec> {
     let kinds = || prop::sample::select(vec![PoolKind::Max, PoolKind::Average, PoolKind::AverageWithPadding]);
-    let halving = Window { kernel: [2; 2], stride: [2; 2], before: [0; 2], after: [0; 2] };
+    let halving = Window { kernel: [2; 2], stride: [2; 2], ..Window::POINT };
     prop_oneof![
         3 => (1..60usize, common_windows()).prop_map(|(outputs, window)| Spec::Conv { outputs, window }),
         2 => (1..30usize, windows()).prop_map(|(outputs, window)| Spec::Conv { outputs, window }),
@@ -65,9 +93,14 @@ fn specs() -> impl Strategy<Value = Spec> {
         1 => (1..40usize).prop_map(|outputs| Spec::Linear { outputs }),
         1 => Just(Spec::Affine),
         2 => prop::sample::select(vec![Clamp::RELU, Clamp { low: 0.0, high: 6.0 }]).prop_map(Spec::Clamp),
-        1 => (kinds(), windows()).prop_map(|(kind, window)| Spec::Pool { kind, window }),
+        1 => (kinds(), windows())
+            .prop_map(|(kind, window)| Spec::Pool { kind, window: Window { dilation: [1; 2], ..window } }),
         1 => Just(Spec::Pool { kind: PoolKind::Max, window: halving }),
         1 => Just(Spec::Residual),
+        2 => functions().prop_map(Spec::Function),
+        2 => (1..20usize, functions(), any::<bool>())
+            .prop_map(|(hidden, inner, hard)| Spec::SqueezeExcitation { hidden, inner, hard }),
+        1 => Just(Spec::Gated),
     ]
 }
 
@@ -125,6 +158,32 @@ impl Builder {
         Some(self.push(Op::Conv(conv), vec![source], Shape { channels: outputs, height, width }))
     }
 
+    /// A number for each channel, of the channels' means.
+    fn gate(&mut self, source: usize, hidden: usize, inner: Function, hard: bool) -> Option<usize> {
+        let shape = self.nodes[source].shape;
+        let window = Window { kernel: [shape.height, shape.width], ..Window::POINT };
+        let pool = Spec::Pool { kind: PoolKind::Average, window };
+        let layers =
+            [pool, Spec::Linear { outputs: hidden }, Spec::Function(inner), Spec::Linear { outputs: shape.channels }];
+        let top = layers.iter().try_fold(source, |top, spec| self.add(top, spec))?;
+        let pixel = self.nodes[top].shape;
+        if !hard {
+            return self.add(top, &Spec::Function(Function::Sigmoid));
+        }
+        let affine = Affine { scale: vec![1.0 / 6.0; shape.channels], shift: vec![0.5; shape.channels] };
+        let ramp = self.push(Op::Affine(affine), vec![top], pixel);
+        self.add(ramp, &Spec::Clamp(Clamp { low: 0.0, high: 1.0 }))
+    }
+
+    /// A value times its gate; the gate alone if the value has all channels at every width.
+    fn product(&mut self, source: usize, gate: usize) -> usize {
+        if !self.nodes[source].sliced {
+            return gate;
+        }
+        let shape = self.nodes[source].shape;
+        self.push(Op::Mul, vec![source, gate], shape)
+    }
+
     /// Adds a layer on top of node `source`; `None` if it does not fit.
     fn add(&mut self, source: usize, spec: &Spec) -> Option<usize> {
         let shape = self.nodes[source].shape;
@@ -151,9 +210,18 @@ impl Builder {
                 let [height, width] = window.output(shape.height, shape.width)?;
                 self.push(Op::Pool(Pool { kind, window }), vec![source], Shape { height, width, ..shape })
             }
+            Spec::Function(function) => self.push(Op::Function(function), vec![source], shape),
+            Spec::SqueezeExcitation { hidden, inner, hard } => {
+                let gate = self.gate(source, hidden, inner, hard)?;
+                self.product(source, gate)
+            }
+            Spec::Gated => {
+                let conv = self.conv(source, shape.channels, AROUND)?;
+                let gate = self.push(Op::Function(Function::Sigmoid), vec![conv], shape);
+                self.product(source, gate)
+            }
             Spec::Residual => {
-                let window = Window { kernel: [3; 2], stride: [1; 2], before: [1; 2], after: [1; 2] };
-                let sum = self.conv(source, shape.channels, window)?;
+                let sum = self.conv(source, shape.channels, AROUND)?;
                 if !self.nodes[source].sliced {
                     return Some(sum);
                 }
@@ -162,6 +230,9 @@ impl Builder {
         })
     }
 }
+
+/// A window that preserves the shape.
+const AROUND: Window = Window { kernel: [3; 2], before: [1; 2], after: [1; 2], ..Window::POINT };
 
 /// A random network with triangular weights, and a seed for images.
 fn networks() -> impl Strategy<Value = (Arc<Graph>, u64)> {

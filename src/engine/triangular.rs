@@ -1,6 +1,8 @@
 //! The proof, at load, that a network runs at any width: no hidden layer reads a channel that a narrower width lacks.
 //!
-//! The proof reads the weights, never the metadata. Rows and columns count from 0.
+//! The proof reads the weights, never the metadata. Rows and columns count from 0. Layers without weights pair equal channels of values
+//! with equally many, so channel `i` of a product, as of a sum, depends only on what both channels `i` may read: a gate whose layers are
+//! triangular keeps the network triangular.
 
 use thiserror::Error;
 

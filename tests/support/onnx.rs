@@ -253,6 +253,40 @@ impl OnnxFile {
         self
     }
 
+    /// A convolution of a square kernel with one filter per channel and padding that preserves the extent.
+    pub fn depthwise(&mut self, kernel: usize) -> &mut OnnxFile {
+        let channels = self.shape[0];
+        let inputs = vec![self.random_constant(&[channels, 1, kernel, kernel]), self.random_constant(&[channels])];
+        let attributes = vec![int("group", channels as i64), ints("pads", &[kernel / 2; 4])];
+        self.add("Conv", inputs, attributes);
+        self
+    }
+
+    /// Squeeze-and-excitation: two 1x1 convolutions of the channels' means, each with an operator after it, as factors of the channels.
+    pub fn squeeze_excitation(&mut self, hidden: usize, inner: &str, gate: &str) -> &mut OnnxFile {
+        let (map, shape) = (self.top(), self.shape);
+        self.global_pool("GlobalAveragePool").conv(hidden, 1, 0).node(inner).conv(shape[0], 1, 0).node(gate);
+        self.shape = shape;
+        self.times(map)
+    }
+
+    /// The product with another value of the same shape, or with a larger one.
+    pub fn times(&mut self, other: String) -> &mut OnnxFile {
+        self.add("Mul", vec![other], vec![]);
+        self
+    }
+
+    /// The name of what the next layer reads.
+    pub fn top(&self) -> String {
+        self.top.clone()
+    }
+
+    /// Lets the next layer read another value of the same shape.
+    pub fn read(&mut self, name: String) -> &mut OnnxFile {
+        self.top = name;
+        self
+    }
+
     /// Extent of what the next layer reads.
     pub fn shape(&self) -> [usize; 3] {
         self.shape
@@ -341,6 +375,11 @@ pub fn text(name: &str, value: &str) -> AttributeProto {
 /// An attribute that is an integer.
 pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 2, i: value, ..AttributeProto::default() }
+}
+
+/// An attribute that is a number.
+pub fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: 1, f: value, ..AttributeProto::default() }
 }
 
 fn tensor_info(name: &str, dims: impl Iterator<Item = String>) -> ValueInfoProto {

@@ -11,6 +11,7 @@
 
 pub(crate) mod conv;
 mod epilogue;
+mod function;
 mod gemm;
 pub(crate) mod lane_wise;
 pub(crate) mod linear;

@@ -77,6 +77,16 @@ impl Axes {
         self.dims(shape, None) == other.dims(shape, None) && self.runs(shape).eq(other.runs(shape))
     }
 
+    /// Whether a value of one pixel, with these other axes, is broadcast to an activation as one number for each channel.
+    pub(super) fn scaled_by(&self, shape: Shape, axes: &Axes, pixel: Shape) -> bool {
+        let is_channels = |axis: &Axis| axis.covers(0) && axis.len(shape) == pixel.channels;
+        let pairs = || self.0.iter().zip(&axes.0);
+        pixel == (Shape { height: 1, width: 1, ..shape })
+            && self.rank() == axes.rank()
+            && pairs().all(|(own, axis)| (*own == Axis::Batch) == (*axis == Axis::Batch))
+            && pairs().all(|(own, axis)| axis.len(pixel) == 1 || is_channels(own))
+    }
+
     /// Whether the last axis is exactly the channels.
     pub(super) fn ends_with_channels(&self) -> bool {
         self.0.last() == Some(&Axis::Run { from: 0, to: 1 })

@@ -1,7 +1,7 @@
-//! Layer fusion: a clamp is fused into the layer before it, a rescaling into the image or the pooling before it, and pooling and
-//! residual additions into the convolution before them.
+//! Layer fusion: a clamp or an activation function is fused into the layer before it, a rescaling into the image or the pooling before
+//! it, and pooling and residual additions into the convolution before them.
 
-use crate::engine::graph::{Affine, Clamp, Graph, Op, Shape};
+use crate::engine::graph::{Affine, Clamp, Function, Graph, Op, Shape};
 use crate::engine::kernel::conv::{Algorithm, Layer};
 
 /// A layer with the cheap layers fused into it.
@@ -15,6 +15,8 @@ pub(super) struct Fused<'a> {
     /// Rescaling of the image or after pooling, or the [`Op::Affine`] itself.
     pub(super) affine: Option<&'a Affine>,
     pub(super) clamp: Clamp,
+    /// The function of what the layer computes with all that is fused into it.
+    pub(super) function: Option<Function>,
     /// The clamp between a convolution and the pooling that is fused into it; `None` without pooling.
     pub(super) before_pooling: Option<Clamp>,
     /// The fused layer whose value is added after a convolution.
@@ -40,11 +42,13 @@ pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
             layer_of.push(inputs[last]);
             continue;
         }
-        let (affine, clamp) = match &node.op {
-            Op::Affine(affine) => (Some(affine), Clamp::NONE),
-            Op::Clamp(clamp) => (None, *clamp),
-            _ => (None, Clamp::NONE),
-        };
+        let (mut affine, mut clamp, mut function) = (None, Clamp::NONE, None);
+        match &node.op {
+            Op::Affine(own) => affine = Some(own),
+            Op::Clamp(own) => clamp = *own,
+            Op::Function(own) => function = Some(*own),
+            _ => (),
+        }
         layer_of.push(fused.len());
         let (op, shape, sliced) = (&node.op, node.shape, node.sliced);
         let layer = Fused {
@@ -53,6 +57,7 @@ pub(super) fn fuse(graph: &Graph) -> (Vec<Fused<'_>>, Vec<usize>) {
             unpooled: shape,
             affine,
             clamp,
+            function,
             before_pooling: None,
             residual: None,
             inputs,
@@ -71,6 +76,8 @@ fn absorb<'a>(fused: &mut [Fused<'a>], at: usize, op: &'a Op, other: Option<usiz
     let layer = &mut fused[at];
     let is_pooled = layer.before_pooling.is_some();
     match op {
+        _ if layer.function.is_some() => return false,
+        Op::Function(function) if !matches!(layer.op, Op::Input) => layer.function = Some(*function),
         Op::Pool(pool) if layer.algorithm.is_some_and(|algorithm| algorithm.pools(pool, layer.shape)) => {
             if is_pooled || layer.residual.is_some() {
                 return false;
@@ -80,7 +87,7 @@ fn absorb<'a>(fused: &mut [Fused<'a>], at: usize, op: &'a Op, other: Option<usiz
         _ if layer.clamp != Clamp::NONE => return false,
         Op::Clamp(clamp) if !matches!(layer.op, Op::Input) => layer.clamp = *clamp,
         Op::Affine(affine) if layer.affine.is_none() => match layer.op {
-            Op::Input | Op::Pool(_) | Op::Add => layer.affine = Some(affine),
+            Op::Input | Op::Pool(_) | Op::Add | Op::Mul => layer.affine = Some(affine),
             _ if is_pooled => layer.affine = Some(affine),
             _ => return false,
         },

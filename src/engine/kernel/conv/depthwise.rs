@@ -1,4 +1,4 @@
-//! Depthwise convolution, of any kernel and stride: one filter per channel. Lanes are channels.
+//! Depthwise convolution, of any kernel, stride and dilation: one filter per channel. Lanes are channels.
 //!
 //! A tile is a few pixels of a row. For the common kernels of three columns it loads each input pixel of a kernel row once, for all
 //! taps that read it.
@@ -25,7 +25,7 @@ pub(crate) struct DepthwiseStep {
     output: BufferLayout,
     epilogue: Epilogue,
     taps: Taps,
-    /// Columns of the kernel.
+    /// Columns of the kernel that follow each other in the input.
     columns: usize,
 }
 
@@ -41,7 +41,7 @@ impl DepthwiseStep {
                 weights.extend((first..first + BLOCK).map(of_channel));
             }
         }
-        let (taps, columns) = (Taps::of(&window, &input), window.kernel[1]);
+        let (taps, columns) = (Taps::of(&window, &input), if window.dilation[1] == 1 { window.kernel[1] } else { 1 });
         DepthwiseStep { weights: Aligned::from(weights), input, output, epilogue, taps, columns }
     }
 }

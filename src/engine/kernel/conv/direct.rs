@@ -1,4 +1,4 @@
-//! Direct convolution, of any kernel and stride: one product for each pair of channels, tap and pixel.
+//! Direct convolution, of any kernel, stride and dilation: one product for each pair of channels, tap and pixel.
 //!
 //! Lanes are output channels, and pixels lie at equal distances along a row, so strides cost nothing and no matrix of patches is made.
 #![expect(unsafe_code, reason = "bounds are checked once per row, not at each load")]
@@ -71,7 +71,7 @@ impl Weights {
     fn new(layer: &Layer<'_>) -> Weights {
         let (conv, fan_in) = (layer.conv, layer.fan_in());
         let ([rows, columns], area) = (conv.window.kernel, conv.window.area());
-        let by_rows = !layer.sliced && fan_in.inputs < BLOCK;
+        let by_rows = !layer.sliced && fan_in.inputs < BLOCK && conv.window.dilation[1] == 1;
         let group = if by_rows { columns * fan_in.inputs } else { BLOCK };
         let taps = if by_rows { rows } else { area };
         // Index of a tap of an input channel among the weights of an output channel.

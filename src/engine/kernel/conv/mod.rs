@@ -67,11 +67,12 @@ struct Taps {
 
 impl Taps {
     fn of(window: &Window, input: &BufferLayout) -> Taps {
-        let Window { kernel: [rows, columns], stride, before, .. } = *window;
-        let tap = |row: usize, column: usize| row * input.pitch + column * input.lanes;
+        let Window { kernel: [rows, columns], stride, dilation, before, .. } = *window;
+        let pixel = |row: usize, column: usize| row * input.pitch + column * input.lanes;
+        let tap = |row: usize, column: usize| pixel(row * dilation[0], column * dilation[1]);
         let offsets = (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect();
         let steps = [stride[1] * input.lanes, stride[0] * input.pitch];
-        Taps { corner: input.row(0, 0) - tap(before[0], before[1]), offsets, steps }
+        Taps { corner: input.row(0, 0) - pixel(before[0], before[1]), offsets, steps }
     }
 }
 

@@ -28,10 +28,11 @@ fn windows() -> impl Strategy<Value = Window> {
     let common = prop::sample::select(vec![1usize, 3, 3, 3, 5, 5, 7]).prop_map(|side| [side; 2]);
     let kernels = prop_oneof![3 => common, 1 => prop::array::uniform2(1usize..6)];
     let strides = prop_oneof![3 => Just([1; 2]), 1 => prop::array::uniform2(1usize..4)];
-    (kernels, strides, prop::array::uniform2(0usize..3), prop::array::uniform2(0usize..3)).prop_map(
-        |(kernel, stride, before, after)| {
+    let dilations = prop_oneof![3 => Just([1; 2]), 1 => prop::array::uniform2(1usize..4)];
+    (kernels, strides, dilations, prop::array::uniform2(0usize..3), prop::array::uniform2(0usize..3)).prop_map(
+        |(kernel, stride, dilation, before, after)| {
             let least = |pad: [usize; 2]| [pad[0].min(kernel[0] - 1), pad[1].min(kernel[1] - 1)];
-            Window { kernel, stride, before: least(before), after: least(after) }
+            Window { kernel, stride, dilation, before: least(before), after: least(after) }
         },
     )
 }
@@ -90,7 +91,7 @@ impl Case {
     }
 
     fn make(&self, layer: &Layer<'_>, algorithm: Algorithm, precision: Precision) -> Made {
-        let halves = Window { kernel: [2; 2], stride: [2; 2], before: [0; 2], after: [0; 2] };
+        let halves = Window { kernel: [2; 2], stride: [2; 2], ..Window::POINT };
         let pooled = self.pooled && algorithm.pools(&Pool { kind: PoolKind::Max, window: halves }, layer.output);
         let factor = if pooled { 2 } else { 1 };
         let shape = Shape { height: layer.output.height / factor, width: layer.output.width / factor, ..layer.output };
@@ -136,11 +137,12 @@ fn pixel(value: &BufferLayout, c: usize, y: usize, x: usize) -> usize {
 /// The output's pixel, in double precision.
 fn expected(made: &Made, conv: &Conv, item: &[f32], (c, y, x): (usize, usize, usize)) -> f64 {
     let Shape { channels, height, width } = made.input.shape;
-    let Window { kernel, stride, before, .. } = conv.window;
+    let Window { kernel, stride, dilation, before, .. } = conv.window;
     let sum = |y: usize, x: usize| {
         let mut sum = f64::from(conv.bias[c]);
         for (input, tap) in (0..channels).flat_map(|input| (0..conv.window.area()).map(move |tap| (input, tap))) {
-            let (y, x) = (y * stride[0] + tap / kernel[1], x * stride[1] + tap % kernel[1]);
+            let tap_at = [tap / kernel[1] * dilation[0], tap % kernel[1] * dilation[1]];
+            let (y, x) = (y * stride[0] + tap_at[0], x * stride[1] + tap_at[1]);
             let (y, x) = (y.wrapping_sub(before[0]), x.wrapping_sub(before[1]));
             let weight = conv.weights[(c * channels + input) * conv.window.area() + tap];
             if y < height && x < width && weight != 0.0 {
@@ -259,7 +261,7 @@ proptest! {
 #[test]
 fn the_cheapest_algorithm_computes_a_layer() {
     let chosen = |inputs: usize, outputs: usize, side: usize, kernel: usize, pad: usize, sliced: bool| {
-        let window = Window { kernel: [kernel; 2], stride: [1; 2], before: [pad; 2], after: [pad; 2] };
+        let window = Window { kernel: [kernel; 2], before: [pad; 2], after: [pad; 2], ..Window::POINT };
         let conv = Conv { weights: vec![], bias: vec![], window };
         let input = Shape { channels: inputs, height: side, width: side };
         let output = side + 2 * pad + 1 - kernel;

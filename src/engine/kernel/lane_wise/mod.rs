@@ -1,5 +1,6 @@
 //! Layers that compute each channel from the same channel of their inputs: lane by lane, whatever a lane holds.
 
+pub(crate) mod activated;
 pub(crate) mod elementwise;
 pub(crate) mod pool;
 

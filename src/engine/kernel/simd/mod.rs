@@ -34,6 +34,10 @@ pub(crate) trait Simd: Copy {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`, lane by lane.
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`, lane by lane.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`, lane by lane.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// The larger of both, lane by lane; NaN if either is.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `min(max(x, low), high)`, lane by lane; NaN stays NaN.
@@ -53,6 +57,13 @@ pub(crate) trait Simd: Copy {
     fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let ([a_low, a_high], [b_low, b_high]) = (self.halves(a), self.halves(b));
         self.mul_add(a_low, b_low, self.mul_add(a_high, b_high, c))
+    }
+
+    /// `2^n` of integers `n` from -126 to 127, lane by lane.
+    #[inline(always)]
+    fn power_of_two(self, n: Self::V) -> Self::V {
+        // The last place of numbers around 3 * 2^15 is 2^-7: bits 7 to 14 of the sum are the biased exponent of `2^n`.
+        self.halves(self.add(n, self.splat(98_304.0 + 127.0)))[0]
     }
 
     /// Writes the lanes as bfloat16 numbers, [`bfloat16`] of each, two to a float.

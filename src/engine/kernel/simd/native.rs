@@ -12,7 +12,7 @@ use super::{Kernel, Simd};
 macro_rules! simd {
     (
         $(#[$doc:meta])* $token:ident, $features:literal, $vector:ty, lanes $lanes:literal, registers $registers:literal,
-        $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $max:ident, $min:ident,
+        $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident, $min:ident,
         |$a:ident, $b:ident, $c:ident| $mul_add:expr, |$one:ident, $other:ident| $larger:expr,
         |$pairs:ident| $halves:expr
         $(, |$to:ident, $value:ident| $store_pairs:expr, |$x:ident, $y:ident, $z:ident| $dot_pairs:expr)? $(,)?
@@ -59,6 +59,18 @@ macro_rules! simd {
             fn sub(self, a: Self::V, b: Self::V) -> Self::V {
                 // SAFETY: the token exists only where the processor has the instructions.
                 unsafe { $sub(a, b) }
+            }
+
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $mul(a, b) }
+            }
+
+            #[inline(always)]
+            fn div(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token exists only where the processor has the instructions.
+                unsafe { $div(a, b) }
             }
 
             #[inline(always)]
@@ -113,7 +125,8 @@ macro_rules! simd {
 simd! {
     /// Sixteen lanes, thirty-two registers.
     Avx512, "avx512f,avx512vl", __m512, lanes 16, registers 32,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps,
+    _mm512_max_ps, _mm512_min_ps,
     |a, b, c| _mm512_fmadd_ps(a, b, c),
     // The instruction returns the second operand if either is NaN, so only a first that is NaN must be kept.
     |a, b| _mm512_mask_max_ps(a, _mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
@@ -124,7 +137,8 @@ simd! {
 simd! {
     /// [`Avx512`] with instructions for bfloat16.
     Avx512Bf16, "avx512f,avx512vl,avx512bf16", __m512, lanes 16, registers 32,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps,
+    _mm512_max_ps, _mm512_min_ps,
     |a, b, c| _mm512_fmadd_ps(a, b, c),
     |a, b| _mm512_mask_max_ps(a, _mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
     |pairs| halves_avx512(pairs),
@@ -137,7 +151,8 @@ simd! {
 simd! {
     /// [`Avx512Half`] with instructions for bfloat16.
     Avx512HalfBf16, "avx512f,avx512vl,avx512bf16,avx2,fma", __m256, lanes 8, registers 32,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps,
+    _mm256_max_ps, _mm256_min_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c),
     |a, b| _mm256_mask_max_ps(a, _mm256_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
     |pairs| halves_avx2(pairs),
@@ -167,7 +182,8 @@ fn halves_avx2(pairs: __m256) -> [__m256; 2] {
 simd! {
     /// Eight lanes, thirty-two registers: for half a vector of [`Avx512`].
     Avx512Half, "avx512f,avx512vl,avx2,fma", __m256, lanes 8, registers 32,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps,
+    _mm256_max_ps, _mm256_min_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c),
     |a, b| _mm256_mask_max_ps(a, _mm256_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a, b),
     |pairs| halves_avx2(pairs),
@@ -177,7 +193,8 @@ simd! {
 simd! {
     /// Eight lanes, sixteen registers.
     Avx2, "avx2,fma", __m256, lanes 8, registers 15,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps,
+    _mm256_max_ps, _mm256_min_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c),
     // As with AVX-512.
     |a, b| _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)),
@@ -188,7 +205,7 @@ simd! {
 simd! {
     /// Four lanes, thirty-two registers.
     Neon, "neon", float32x4_t, lanes 4, registers 32,
-    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmaxq_f32, vminq_f32,
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmulq_f32, vdivq_f32, vmaxq_f32, vminq_f32,
     |a, b, c| vfmaq_f32(c, a, b),
     |a, b| vmaxq_f32(a, b),
     |pairs| {

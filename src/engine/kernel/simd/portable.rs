@@ -51,6 +51,24 @@ impl<const N: usize> Simd for Portable<N> {
     }
 
     #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        let mut products = a;
+        for (product, b) in products.iter_mut().zip(b) {
+            *product *= b;
+        }
+        products
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        let mut quotients = a;
+        for (quotient, b) in quotients.iter_mut().zip(b) {
+            *quotient /= b;
+        }
+        quotients
+    }
+
+    #[inline(always)]
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
         let mut larger = a;
         for (larger, b) in larger.iter_mut().zip(b) {

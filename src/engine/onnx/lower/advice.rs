@@ -4,16 +4,18 @@ use super::{Call, Value};
 use crate::engine::onnx::{LoadError, fold, text};
 
 /// The operators supported on activations.
-const LAYERS: &str = "Add AveragePool BatchNormalization Cast CastLike Clip Conv Div Dropout Expand Flatten Gather Gemm \
-    GlobalAveragePool GlobalMaxPool Identity LogSoftmax MatMul Max MaxPool Min Mul Neg Pad ReduceMax ReduceMean \
-    ReduceSum Relu Reshape Shape Size Slice Softmax Squeeze Sub Sum Transpose Unsqueeze";
+const LAYERS: &str = "Add AveragePool BatchNormalization Cast CastLike Clip Conv Div Dropout Erf Expand Flatten Gather Gelu Gemm \
+    GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul Max MaxPool Min Mul Neg \
+    Pad Pow ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Size Slice Softmax Squeeze Sub Sum Swish Tanh \
+    Transpose Unsqueeze";
 
 const EVAL: &str = "the network was exported in training mode: call model.eval() before the export";
 const QUANTIZED: &str = "the file is quantized to int8: export the float32 network, without quantization";
 const TWO_CLASSES: &str =
     "for two classes give the last layer two outputs, trained with softmax and cross-entropy, and no sigmoid";
-const ACTIVATIONS: &str = "as activations ReLU, ReLU6 and clamp are: train with one of them";
-const SUPPORTED: &str = "convolutions, linear layers, BatchNorm, ReLU, ReLU6, bounds, pooling, sums and flattening are: docs/model-files.md";
+const ACTIVATIONS: &str =
+    "as activations ReLU, ReLU6, LeakyReLU, SiLU, GELU, HardSwish, sigmoid, HardSigmoid and tanh are: train with one";
+const SUPPORTED: &str = "convolutions, linear layers, BatchNorm, activations, pooling, sums, products and flattening are: docs/model-files.md";
 
 /// Rejects a node whose operator is unsupported or in training mode. `is_output` if it computes the graph's output.
 pub(super) fn check(call: &Call, is_output: bool) -> Result<(), LoadError> {
@@ -25,8 +27,8 @@ pub(super) fn check(call: &Call, is_output: bool) -> Result<(), LoadError> {
             Err(node.unsupported("BatchNorm by the statistics of a batch", EVAL))
         }
         "Dropout" if is_training(call) => Err(node.unsupported("Dropout that drops", EVAL)),
-        _ if LAYERS.split(' ').any(|known| known == operator) || fold::folds(operator) => Ok(()),
         "Sigmoid" if is_output => Err(node.unsupported("operator Sigmoid", TWO_CLASSES)),
+        _ if LAYERS.split(' ').any(|known| known == operator) || fold::folds(operator) => Ok(()),
         _ => Err(node.unsupported(format!("operator {}", text::name(operator)), advice(operator))),
     }
 }
@@ -53,8 +55,8 @@ pub(super) fn advice(operator: &str) -> &'static str {
         | "QLinearMatMul"
         | "ConvInteger"
         | "MatMulInteger" => QUANTIZED,
-        "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "HardSwish" | "HardSigmoid" | "Mish" | "Swish"
-        | "Softplus" | "Sigmoid" | "Tanh" | "Erf" | "ThresholdedRelu" | "Abs" | "Exp" | "Pow" | "Sqrt" => ACTIVATIONS,
+        "PRelu" | "Elu" | "Selu" | "Celu" | "Mish" | "Softplus" | "Softsign" | "ThresholdedRelu" | "Abs" | "Exp"
+        | "Sqrt" => ACTIVATIONS,
         "Where" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Equal" | "Not" | "And" | "Or" => {
             "comparisons are not: write ReLU or clamp"
         }

@@ -1,4 +1,4 @@
-//! Rescaling by constants, BatchNorm, and the sum of two activations.
+//! Rescaling by constants, BatchNorm, and the sum or product of two activations.
 
 use super::{Activation, Call, Lowering, Value};
 use crate::engine::graph::{Affine, Op};
@@ -24,7 +24,7 @@ impl Lowering {
         self.affine(call, activation, Affine { scale, shift })
     }
 
-    /// Adds two activations, or rescales one by constants.
+    /// Adds or multiplies two activations, or rescales one by constants.
     pub(super) fn arithmetic(&mut self, call: &Call) -> Result<Activation, LoadError> {
         let node = call.node;
         let operator = if node.operator == "Sum" { "Add" } else { &node.operator };
@@ -32,7 +32,8 @@ impl Lowering {
             [Value::Activation(_), Value::Constant(constant)] => (constant, 0),
             [Value::Constant(constant), Value::Activation(_)] => (constant, 1),
             [Value::Activation(_), Value::Activation(_)] if matches!(operator, "Add" | "Sub") => return self.sum(call),
-            [_, _] => return Err(node.unsupported(format!("{operator} of two values"), "Add is, or a constant")),
+            [Value::Activation(_), Value::Activation(_)] if operator == "Mul" => return self.product(call),
+            [_, _] => return Err(node.unsupported(format!("{operator} of two values"), "Add or Mul is, or a constant")),
             inputs => return Err(node.unsupported(format!("{operator} of {} values", inputs.len()), "of two is")),
         };
         let activation = self.activation(call, at)?;
@@ -54,7 +55,13 @@ impl Lowering {
         self.affine(call, activation, Affine { scale, shift })
     }
 
-    fn affine(&mut self, call: &Call, activation: Activation, affine: Affine) -> Result<Activation, LoadError> {
+    /// Adds a rescaling.
+    pub(super) fn affine(
+        &mut self,
+        call: &Call,
+        activation: Activation,
+        affine: Affine,
+    ) -> Result<Activation, LoadError> {
         if !affine.scale.iter().chain(&affine.shift).all(|number| number.is_finite()) {
             return Err(call.node.malformed("its constants are not finite numbers, or a variance is negative"));
         }
@@ -86,10 +93,36 @@ impl Lowering {
             let what = format!("{} of {left} and {right}", call.node.operator);
             return Err(call.node.unsupported(what, "of equal shapes is"));
         }
-        if left.sliced != right.sliced {
-            let what = "Add of a value that has all channels at every width and one that has not";
-            return Err(call.node.unsupported(what, "two of a kind are"));
-        }
+        self.check_kinds(call, &a, &b)?;
         Ok(Activation { id: self.push(call, Op::Add, vec![a.id, b.id], shape), ..a })
+    }
+
+    /// Multiplies two activations of equal shapes, or one with a factor for each channel, as squeeze-and-excitation does.
+    fn product(&mut self, call: &Call) -> Result<Activation, LoadError> {
+        let (a, b) = (self.factor(call, 0)?, self.factor(call, 1)?);
+        let (a, b) = if self.shape(&a).pixels() >= self.shape(&b).pixels() { (a, b) } else { (b, a) };
+        let (shape, factor) = (self.shape(&a), self.shape(&b));
+        let fits = match (&a.expanded, &b.expanded) {
+            (None, None) if factor == shape => a.axes.matches(&b.axes, shape),
+            (None, None) => a.axes.scaled_by(shape, &b.axes, factor),
+            (None, Some(dims)) => *dims == a.axes.dims(shape, self.batch) && a.axes.scaled_by(shape, &b.axes, factor),
+            (Some(_), _) => false,
+        };
+        if !fits {
+            let what = format!("{} of {} and {}", call.node.operator, a.axes.describe(shape), b.axes.describe(factor));
+            return Err(call.node.unsupported(what, "of equal shapes is, or with one number for each channel"));
+        }
+        self.check_kinds(call, &a, &b)?;
+        Ok(Activation { id: self.push(call, Op::Mul, vec![a.id, b.id], shape), ..a })
+    }
+
+    /// Rejects two activations of which only one has fewer channels at narrower widths.
+    fn check_kinds(&self, call: &Call, a: &Activation, b: &Activation) -> Result<(), LoadError> {
+        if self.nodes[a.id].sliced == self.nodes[b.id].sliced {
+            return Ok(());
+        }
+        let operator = &call.node.operator;
+        let what = format!("{operator} of a value that has all channels at every width and one that has not");
+        Err(call.node.unsupported(what, "two of a kind are"))
     }
 }

@@ -46,7 +46,8 @@ impl Lowering {
         self.push_clamp(call, activation.unwrap_or(0), clamp)
     }
 
-    fn push_clamp(&mut self, call: &Call, index: usize, clamp: Clamp) -> Result<Activation, LoadError> {
+    /// Adds a clamp of input `index`.
+    pub(super) fn push_clamp(&mut self, call: &Call, index: usize, clamp: Clamp) -> Result<Activation, LoadError> {
         if clamp.low.is_nan() || clamp.high.is_nan() || clamp.low > clamp.high {
             let what = format!("the bounds {} and {} leave nothing", clamp.low, clamp.high);
             return Err(call.node.malformed(what));

@@ -99,35 +99,40 @@ pub(super) fn window(call: &Call, kernel: &[usize], shape: Shape) -> Result<Wind
     if kernel.iter().any(|&len| len == 0 || len > MAX_SIDE) {
         return Err(node.malformed(format!("a kernel of {} is impossible", text::list(kernel))));
     }
-    if sizes(call, "dilations", 2)?.is_some_and(|dilations| dilations.iter().any(|&dilation| dilation != 1)) {
-        return Err(node.unsupported("a dilation other than 1", "a larger kernel is, or a stride"));
-    }
-    let strides = sizes(call, "strides", 2)?.unwrap_or_else(|| vec![1, 1]);
-    let stride = [strides[0], strides[1]];
-    if stride.contains(&0) {
-        return Err(node.malformed(format!("strides {} must be at least 1", text::list(stride))));
-    }
+    let (stride, dilation) = (steps(call, "strides")?, steps(call, "dilations")?);
+    // Of one tap there is no next.
+    let dilation = [0, 1].map(|axis| if kernel[axis] == 1 { 1 } else { dilation[axis] });
+    let window = Window { kernel, stride, dilation, ..Window::POINT };
     let [before, after] = match node.text("auto_pad", "NOTSET")? {
         "NOTSET" | "" => {
             let pads = sizes(call, "pads", 4)?.unwrap_or_else(|| vec![0; 4]);
             [[pads[0], pads[1]], [pads[2], pads[3]]]
         }
         "VALID" => [[0; 2]; 2],
-        "SAME_UPPER" => same(kernel, stride, shape),
+        "SAME_UPPER" => same(&window, shape),
         "SAME_LOWER" => {
-            let [less, more] = same(kernel, stride, shape);
+            let [less, more] = same(&window, shape);
             [more, less]
         }
         other => return Err(node.malformed(format!("auto_pad {} is unknown to ONNX", text::name(other)))),
     };
-    Ok(Window { kernel, stride, before, after })
+    Ok(Window { before, after, ..window })
+}
+
+/// Strides or dilations, 1 unless the node has them.
+fn steps(call: &Call, name: &str) -> Result<[usize; 2], LoadError> {
+    let steps = sizes(call, name, 2)?.map_or([1, 1], |steps| [steps[0], steps[1]]);
+    if steps.contains(&0) {
+        return Err(call.node.malformed(format!("{name} {} must be at least 1", text::list(steps))));
+    }
+    Ok(steps)
 }
 
 /// Padding for an output of the input size divided by the stride, rounded up. An odd pixel goes after the map.
-fn same(kernel: [usize; 2], stride: [usize; 2], shape: Shape) -> [[usize; 2]; 2] {
+fn same(window: &Window, shape: Shape) -> [[usize; 2]; 2] {
     let total = |axis: usize, len: usize| {
-        let outputs = len.div_ceil(stride[axis]);
-        ((outputs - 1) * stride[axis] + kernel[axis]).saturating_sub(len)
+        let outputs = len.div_ceil(window.stride[axis]);
+        ((outputs - 1) * window.stride[axis] + window.extent(axis)).saturating_sub(len)
     };
     let total = [total(0, shape.height), total(1, shape.width)];
     let less = total.map(|pad| pad / 2);
@@ -146,7 +151,7 @@ pub(super) fn padded(window: Window, pad: [usize; 4]) -> Window {
 
 /// Output rows and columns of a window over a map.
 pub(super) fn output_of(call: &Call, window: &Window, shape: Shape) -> Result<[usize; 2], LoadError> {
-    let kernel = text::list(window.kernel);
+    let kernel = text::list([window.extent(0), window.extent(1)]);
     let too_large = || format!("kernel {kernel} is larger than the {}x{} input", shape.height, shape.width);
     window.output(shape.height, shape.width).ok_or_else(|| call.node.malformed(too_large()))
 }

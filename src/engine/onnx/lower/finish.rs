@@ -1,15 +1,20 @@
-//! Whole-graph passes: fold rescalings into preceding weights, and make the last layer the head.
+//! Whole-graph passes: recognise activation functions, fold rescalings into preceding weights, and make the last layer the head.
 
 use super::Activation;
+use super::recognise::recognise;
 use crate::engine::graph::{Graph, Head, Linear, Node, NodeId, Op, Pool, PoolKind, Shape, Window};
 use crate::engine::onnx::LoadError;
 
 /// Builds the graph of these layers, whose logits are `output`. Also returns notes on what was left out.
 pub(super) fn finish(mut nodes: Vec<Node>, output: Activation) -> Result<(Graph, Vec<String>), LoadError> {
-    if output.pad != [0; 4] {
-        return Err(LoadError::NotAClassifier("the output must come from a linear layer; a Pad is not one".into()));
+    let pending = [(output.pad != [0; 4], "a Pad"), (output.expanded.is_some(), "an Expand")];
+    if let Some((_, operator)) = pending.into_iter().find(|(is_pending, _)| *is_pending) {
+        let what = format!("the output must come from a linear layer; {operator} is not one");
+        return Err(LoadError::NotAClassifier(what));
     }
-    let mut id = output.id;
+    recognise(&mut nodes);
+    let mut id;
+    (nodes, id) = drop_unread(nodes, output.id);
     pool_before_classifier(&mut nodes, id);
     (nodes, id) = fold_affine(nodes, id)?;
     let shape = nodes[id].shape;
@@ -30,6 +35,29 @@ pub(super) fn finish(mut nodes: Vec<Node>, output: Activation) -> Result<(Graph,
     }
     let note = |softmax| format!("{softmax} at the end is left out: probabilities are made of the scores before it");
     Ok((graph, output.softmax.map(note).into_iter().collect()))
+}
+
+/// Drops layers that the output does not depend on.
+fn drop_unread(nodes: Vec<Node>, output: NodeId) -> (Vec<Node>, NodeId) {
+    let mut read = vec![false; nodes.len()];
+    // The image stays, whatever the output is.
+    read[0] = true;
+    read[output] = true;
+    for id in (0..nodes.len()).rev() {
+        if read[id] {
+            nodes[id].inputs.iter().for_each(|&input| read[input] = true);
+        }
+    }
+    let mut kept: Vec<Node> = vec![];
+    let mut moved = vec![];
+    for (mut node, read) in nodes.into_iter().zip(read) {
+        moved.push(kept.len());
+        if read {
+            node.inputs.iter_mut().for_each(|input| *input = moved[*input]);
+            kept.push(node);
+        }
+    }
+    (kept, moved[output])
 }
 
 /// Moves average pooling before a 1x1 convolution that classifies each pixel: both are linear, so the order does not
@@ -121,16 +149,14 @@ impl Op {
             Op::Conv(conv) | Op::Depthwise(conv) => Some((&mut conv.weights, &mut conv.bias)),
             Op::Linear(linear) => Some((&mut linear.weights, &mut linear.bias)),
             Op::Affine(affine) => Some((&mut affine.scale, &mut affine.shift)),
-            Op::Input | Op::Clamp(_) | Op::Pool(_) | Op::Add => None,
+            Op::Input | Op::Clamp(_) | Op::Function(_) | Op::Pool(_) | Op::Add | Op::Mul => None,
         }
     }
 }
 
-/// Splits off the last layer, which must be linear and unread inside the graph.
+/// Splits off the layer that gives the output, which must be linear. No layer reads it, since those that the output does not depend on
+/// are dropped.
 fn take_head(mut nodes: Vec<Node>, output: NodeId) -> Result<Graph, LoadError> {
-    if nodes.iter().any(|node| node.inputs.contains(&output)) {
-        return Err(LoadError::NotAClassifier("the layer that gives the output is also read inside the graph".into()));
-    }
     let last = nodes.remove(output);
     let Op::Linear(linear) = last.op else {
         let name = last.name;
@@ -139,8 +165,6 @@ fn take_head(mut nodes: Vec<Node>, output: NodeId) -> Result<Graph, LoadError> {
              activation after it; {name} is none"
         )));
     };
-    for node in &mut nodes[output..] {
-        node.inputs.iter_mut().for_each(|input| *input -= usize::from(*input > output));
-    }
+    debug_assert_eq!(output, nodes.len(), "the output's layer is the last");
     Ok(Graph { head: Head { name: last.name, source: last.inputs[0], linear }, nodes })
 }

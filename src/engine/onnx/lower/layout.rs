@@ -31,7 +31,7 @@ impl Lowering {
             "Max" | "Min" | "Sum" if call.inputs.len() == 1 => (),
             _ => return Ok(None),
         }
-        Ok(Some(call.activation(0)?.clone()))
+        Ok(Some(call.broadcast(0)?.clone()))
     }
 
     /// Records a Softmax or LogSoftmax. At the end of the network it changes no prediction.
@@ -205,7 +205,7 @@ impl Lowering {
         Ok(Activation::of(self.push(call, op, vec![activation.id], Shape { height, width, ..shape }), Axes::nchw()))
     }
 
-    /// Lowers an Expand to the activation's own shape.
+    /// Lowers an Expand to the activation's own shape, or of one pixel to a map that it is multiplied with.
     fn expand(&self, call: &Call, activation: &Activation) -> Result<Activation, LoadError> {
         let (shape, target) = (self.shape(activation), self.target(call, activation)?);
         let own = activation.axes.dims(shape, self.batch);
@@ -213,7 +213,16 @@ impl Lowering {
         if fits && own.iter().rev().zip(target.iter().rev()).all(|(own, dim)| own == dim || *dim == Int::Known(1)) {
             return Ok(activation.clone());
         }
-        Err(call.node.unsupported(format!("Expand of {}", activation.axes.describe(shape)), "to its own shape is"))
+        let pixel = shape.pixels() == 1 && target.len() == own.len();
+        let longer = |(&own, &dim): (&Int, &Int)| match (own, dim) {
+            (own, Int::Known(1)) => Some(own),
+            (own, dim) => (own == dim || own == Int::Known(1)).then_some(dim),
+        };
+        if let Some(expanded) = own.iter().zip(&target).map(longer).collect::<Option<Vec<_>>>().filter(|_| pixel) {
+            return Ok(Activation { expanded: Some(expanded), ..activation.clone() });
+        }
+        let allowed = "to its own shape is, or of one pixel in a product";
+        Err(call.node.unsupported(format!("Expand of {}", activation.axes.describe(shape)), allowed))
     }
 
     /// The length of an axis; `None` for a batch without a fixed size.

@@ -8,9 +8,11 @@ mod arithmetic;
 mod clamp;
 mod conv;
 mod finish;
+mod function;
 mod layout;
 mod linear;
 mod pool;
+mod recognise;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ struct Activation {
     axes: Axes,
     /// Pending zero padding for the next layer: above, left, below, right.
     pad: [usize; 4],
+    /// The shape to which an Expand broadcasts a value of one pixel. Only a product reads that.
+    expanded: Option<Vec<Int>>,
     /// Operator and name of a softmax between the layer and the value. It is allowed only at the end.
     softmax: Option<String>,
 }
@@ -105,7 +109,7 @@ fn lower_with(file: &File, shape: Shape, batch: Option<usize>) -> Result<(Graph,
 
 impl Activation {
     fn of(id: NodeId, axes: Axes) -> Activation {
-        Activation { id, axes, pad: [0; 4], softmax: None }
+        Activation { id, axes, pad: [0; 4], expanded: None, softmax: None }
     }
 
     /// The same values with other axes.
@@ -171,7 +175,7 @@ impl Lowering {
                 let mut shape = self.nodes[activation.id].shape;
                 shape.height += activation.pad[0] + activation.pad[2];
                 shape.width += activation.pad[1] + activation.pad[3];
-                activation.axes.dims(shape, self.batch)
+                activation.expanded.clone().unwrap_or_else(|| activation.axes.dims(shape, self.batch))
             }
             Some(Value::Unknown) => return Ok(Value::Unknown),
             _ => return Err(call.node.malformed("input 0 is missing")),
@@ -200,6 +204,9 @@ impl Lowering {
             "Gemm" | "MatMul" => self.linear(call),
             "BatchNormalization" => self.batch_norm(call),
             "Relu" | "Clip" => self.clamp(call),
+            "LeakyRelu" | "Sigmoid" | "Tanh" | "Erf" | "HardSwish" | "Swish" | "Gelu" => self.function(call),
+            "HardSigmoid" => self.hard_sigmoid(call),
+            "Pow" => self.power(call),
             "Max" | "Min" => self.bound(call),
             "MaxPool" | "AveragePool" => self.pool(call),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(call),
@@ -219,7 +226,7 @@ impl Lowering {
         let reads = match &op {
             Op::Conv(Conv { weights, .. }) | Op::Linear(Linear { weights, .. }) => weights.len() / shape.channels,
             Op::Depthwise(Conv { window, .. }) | Op::Pool(Pool { window, .. }) => window.area(),
-            Op::Input | Op::Affine(_) | Op::Clamp(_) | Op::Add => 1,
+            Op::Input | Op::Affine(_) | Op::Clamp(_) | Op::Function(_) | Op::Add | Op::Mul => 1,
         };
         self.work = self.work.saturating_add(shape.len().saturating_mul(reads));
         if let Op::Conv(Conv { weights, .. })
@@ -238,7 +245,13 @@ impl Lowering {
 
     /// Input `index`, which must be an activation without pending padding.
     fn activation(&self, call: &Call, index: usize) -> Result<Activation, LoadError> {
-        let activation = call.activation(index)?;
+        call.activation(index)?;
+        self.factor(call, index)
+    }
+
+    /// Input `index`, which must be an activation without pending padding, and may be expanded.
+    fn factor(&self, call: &Call, index: usize) -> Result<Activation, LoadError> {
+        let activation = call.broadcast(index)?;
         if activation.pad != [0; 4] {
             let what = format!("a Pad that {} reads", call.node.operator);
             return Err(call.node.unsupported(what, "Pad is merged into the convolution or average pooling after it"));
@@ -285,7 +298,18 @@ impl Value {
 }
 
 impl Call<'_> {
+    /// An activation with the shape of its layer.
     fn activation(&self, index: usize) -> Result<&Activation, LoadError> {
+        let activation = self.broadcast(index)?;
+        if activation.expanded.is_some() {
+            let what = format!("an Expand that {} reads", self.node.operator);
+            return Err(self.node.unsupported(what, "as a factor in a product it is"));
+        }
+        Ok(activation)
+    }
+
+    /// An activation that may be expanded.
+    fn broadcast(&self, index: usize) -> Result<&Activation, LoadError> {
         match self.inputs.get(index) {
             Some(Value::Activation(activation)) => Ok(activation),
             _ => Err(self.node.malformed(format!("input {index} must come from the image"))),

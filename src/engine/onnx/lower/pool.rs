@@ -13,6 +13,9 @@ impl Lowering {
         let (activation, shape) = self.feature_map(call)?;
         let kernel = sizes(call, "kernel_shape", 2)?.ok_or_else(|| node.malformed("kernel_shape is missing"))?;
         let mut window = window(call, &kernel, shape)?;
+        if window.dilation != [1, 1] {
+            return Err(node.unsupported("pooling with a dilation other than 1", "a convolution with dilation is"));
+        }
         let max = node.operator == "MaxPool";
         // Without padding there is nothing to include in the count; what rounding up adds is never counted.
         let padded_by_itself = !window.is_inside();
@@ -117,7 +120,7 @@ impl Lowering {
         let id = if kernel == [1, 1] {
             activation.id
         } else {
-            let window = Window { kernel, stride: [1, 1], before: [0, 0], after: [0, 0] };
+            let window = Window { kernel, ..Window::POINT };
             self.push(call, Op::Pool(Pool { kind, window }), vec![activation.id], after)
         };
         let axes = if keep { activation.axes.clone() } else { activation.axes.without(axes) };

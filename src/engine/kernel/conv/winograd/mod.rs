@@ -50,7 +50,8 @@ const TILES_PER_WEIGHT: usize = 4;
 /// Whether a tiling computes a layer.
 pub(super) fn supports(layer: &Layer<'_>, tiling: Tiling) -> bool {
     let window = layer.conv.window;
-    window.kernel == [tiling.kernel_side(); 2] && window.stride == [1, 1] && layer.lanes() == BLOCK
+    let dense = window.stride == [1, 1] && window.dilation == [1, 1];
+    dense && window.kernel == [tiling.kernel_side(); 2] && layer.lanes() == BLOCK
 }
 
 /// The cost of a layer, in multiply-adds of vectors: products, and instructions of the transforms.
