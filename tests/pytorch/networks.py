@@ -20,8 +20,8 @@ def image_conv(inputs, outputs, kernel=3, stride=1, padding=1, bias=False, **opt
     return marked(conv(inputs, outputs, kernel, stride, padding, bias, **options), image=True)
 
 
-def depthwise(channels, stride=1):
-    return conv(channels, channels, stride=stride, groups=channels)
+def depthwise(channels, stride=1, kernel=3):
+    return conv(channels, channels, kernel, stride, kernel // 2, groups=channels)
 
 
 def head(inputs, classes=5, pixels=1, **options):
@@ -190,6 +190,78 @@ class MobileNetV2(nn.Module):
         x = self.features(x)
         x = F.adaptive_avg_pool2d(x, (1, 1))
         return self.classifier(torch.flatten(x, 1))
+
+
+class SqueezeExcitation(nn.Module):
+    """Hu et al., 2018: factors of the channels from their means, by 1x1 convolutions as torchvision writes it."""
+
+    def __init__(self, channels, squeezed, activation=nn.ReLU, gate=nn.Hardsigmoid):
+        super().__init__()
+        self.fc1, self.fc2 = conv(channels, squeezed, 1, padding=0, bias=True), conv(squeezed, channels, 1, padding=0, bias=True)
+        self.activation, self.gate = activation(), gate()
+
+    def forward(self, x):
+        scale = F.adaptive_avg_pool2d(x, 1)
+        return self.gate(self.fc2(self.activation(self.fc1(scale)))) * x
+
+
+class LinearExcitation(nn.Module):
+    """The same as its authors write it, by linear layers."""
+
+    def __init__(self, channels, squeezed, expand=True):
+        super().__init__()
+        self.fc = nn.Sequential(hidden(channels, squeezed), nn.ReLU(), hidden(squeezed, channels), nn.Sigmoid())
+        self.expand = expand
+
+    def forward(self, x):
+        batch, channels = x.size(0), x.size(1)
+        scale = self.fc(x.mean((2, 3))).view(batch, channels, 1, 1)
+        return x * (scale.expand_as(x) if self.expand else scale)
+
+
+class MobileNetV3Block(nn.Module):
+    """Howard et al., 2019: expand, depthwise, squeeze and excite, project, add. EfficientNet's blocks are the same with SiLU."""
+
+    def __init__(self, inputs, wide, outputs, kernel=3, stride=1, activation=nn.Hardswish, excitation=SqueezeExcitation):
+        super().__init__()
+        self.adds = stride == 1 and inputs == outputs
+        layers = [conv(inputs, wide, 1, padding=0), nn.BatchNorm2d(wide), activation()] if wide != inputs else []
+        layers += [depthwise(wide, stride, kernel), nn.BatchNorm2d(wide), activation()]
+        layers += [excitation(wide, max(wide // 4, 1))] if excitation else []
+        self.block = nn.Sequential(*layers, conv(wide, outputs, 1, padding=0), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        return x + self.block(x) if self.adds else self.block(x)
+
+
+class MobileNetV3(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+
+        def block(*sizes, **more):
+            return MobileNetV3Block(*sizes, **{**options, **more})
+
+        activation = options.get("activation", nn.Hardswish)
+        self.features = nn.Sequential(
+            image_conv(3, 8, stride=2), nn.BatchNorm2d(8), activation(),
+            block(8, 8, 8), block(8, 20, 12, stride=2, activation=nn.ReLU, excitation=None), block(12, 36, 12, 5), block(12, 24, 16, 5),
+            conv(16, 40, 1, padding=0), nn.BatchNorm2d(40), activation())
+        self.mean = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(hidden(40, 32), activation(), nn.Dropout(0.2), head(32))
+
+    def forward(self, x):
+        return self.classifier(torch.flatten(self.mean(self.features(x)), 1))
+
+
+def efficientnet():
+    def excitation(channels, squeezed):
+        return SqueezeExcitation(channels, squeezed, nn.SiLU, nn.Sigmoid)
+
+    return MobileNetV3(activation=nn.SiLU, excitation=excitation)
+
+
+def hard_swish_by_hand(x):
+    return x * F.relu6(x + 3) / 6
 
 
 class LeNet(nn.Module):
@@ -461,6 +533,54 @@ CASES = {
     "cast-to-float": vgg(stem=lambda: Apply(lambda x: x.float())),
     "cast-to-float-legacy": vgg(stem=lambda: Apply(lambda x: x.to(torch.float32)), export=LEGACY),
 
+    "leaky-relu": vgg(activation=nn.LeakyReLU),
+    "leaky-relu-legacy": vgg(activation=lambda: nn.LeakyReLU(0.2), export=LEGACY_DYNAMIC),
+    "sigmoid-inside": vgg(activation=nn.Sigmoid),
+    "sigmoid-inside-legacy": vgg(activation=nn.Sigmoid, export=LEGACY_DYNAMIC),
+    "tanh": vgg(activation=nn.Tanh),
+    "tanh-legacy": vgg(activation=nn.Tanh, export=LEGACY_DYNAMIC),
+    "hard-sigmoid": vgg(activation=nn.Hardsigmoid),
+    "hard-sigmoid-legacy": vgg(activation=nn.Hardsigmoid, export=LEGACY_DYNAMIC),
+    "hard-swish": vgg(activation=nn.Hardswish),
+    "hard-swish-legacy": vgg(activation=nn.Hardswish, export=LEGACY_DYNAMIC),
+    "hard-swish-opset-13-legacy": vgg(activation=nn.Hardswish, export=dict(opset_version=13, **LEGACY)),
+    "hard-swish-by-hand": vgg(activation=lambda: Apply(hard_swish_by_hand)),
+    "hard-swish-by-hand-legacy": vgg(activation=lambda: Apply(hard_swish_by_hand), export=LEGACY),
+    "silu": vgg(activation=nn.SiLU),
+    "silu-legacy": vgg(activation=nn.SiLU, export=LEGACY_DYNAMIC),
+    "silu-opset-newest": vgg(activation=nn.SiLU, export=dict(opset_version=25)),
+    "silu-by-hand": vgg(activation=lambda: Apply(lambda x: x * torch.sigmoid(x))),
+    "gelu": vgg(activation=nn.GELU),
+    "gelu-opset-18": vgg(activation=nn.GELU, export=dict(opset_version=18)),
+    "gelu-legacy": vgg(activation=nn.GELU, export=LEGACY_DYNAMIC),
+    "gelu-opset-18-legacy": vgg(activation=nn.GELU, export=dict(opset_version=18, **LEGACY)),
+    "gelu-tanh": vgg(activation=lambda: nn.GELU(approximate="tanh")),
+    "gelu-tanh-opset-18": vgg(activation=lambda: nn.GELU(approximate="tanh"), export=dict(opset_version=18)),
+    "gelu-tanh-opset-13-legacy": vgg(
+        activation=lambda: nn.GELU(approximate="tanh"), export=dict(opset_version=13, **LEGACY)),
+    "gelu-tanh-legacy": vgg(activation=lambda: nn.GELU(approximate="tanh"), export=LEGACY),
+    "optimized-gelu-legacy": vgg(activation=nn.GELU, export=dict(opset_version=18, **LEGACY), optimized=True),
+
+    # Dilation, and squeeze-and-excitation.
+    "dilation": vgg(conv=lambda i, o, bias: conv(i, o, 3, padding=2, dilation=2, bias=bias)),
+    "dilation-legacy": vgg(conv=lambda i, o, bias: conv(i, o, 3, padding=(2, 3), dilation=(2, 3), bias=bias), export=LEGACY_DYNAMIC),
+    "dilation-of-the-image": vgg(image_conv=lambda i, o, bias: image_conv(i, o, 3, 1, 2, dilation=2, bias=bias)),
+    "dilation-padding-same": vgg(conv=lambda i, o, bias: conv(i, o, 3, padding="same", dilation=2, bias=bias)),
+    "mobilenet-v3": Case(MobileNetV3, {}, (3, 24, 24)),
+    "mobilenet-v3-dynamic": Case(MobileNetV3, DYNAMIC, (3, 24, 24)),
+    "mobilenet-v3-legacy": Case(MobileNetV3, LEGACY_DYNAMIC, (3, 24, 24)),
+    "mobilenet-v3-opset-13-legacy": Case(MobileNetV3, dict(opset_version=13, **LEGACY), (3, 24, 24)),
+    "mobilenet-v3-unoptimised": Case(MobileNetV3, dict(optimize=False, **DYNAMIC), (3, 24, 24)),
+    "optimized-mobilenet-v3": Case(MobileNetV3, LEGACY_DYNAMIC, (3, 24, 24), optimized=True),
+    "mobilenet-v3-linear-excitation": Case(lambda: MobileNetV3(excitation=LinearExcitation), DYNAMIC, (3, 24, 24)),
+    "mobilenet-v3-linear-excitation-legacy": Case(
+        lambda: MobileNetV3(excitation=LinearExcitation), LEGACY_DYNAMIC, (3, 24, 24)),
+    "mobilenet-v3-linear-excitation-broadcast": Case(
+        lambda: MobileNetV3(excitation=lambda c, s: LinearExcitation(c, s, expand=False)), {}, (3, 24, 24)),
+    "efficientnet": Case(efficientnet, {}, (3, 24, 24)),
+    "efficientnet-legacy": Case(efficientnet, LEGACY_DYNAMIC, (3, 24, 24)),
+    "efficientnet-opset-18": Case(efficientnet, dict(opset_version=18, **DYNAMIC), (3, 24, 24)),
+
     # The end.
     "softmax": vgg(tail=lambda x: torch.softmax(x, 1), output="probabilities"),
     "softmax-legacy": vgg(tail=lambda x: F.softmax(x, dim=-1), export=LEGACY_DYNAMIC, output="probabilities"),
@@ -519,7 +639,7 @@ CASES = {
     "refused-channels-last": Case(
         lambda: nn.Sequential(Apply(lambda x: x.permute(0, 3, 1, 2)), Vgg()), LEGACY, (16, 16, 3), refused=()),
     "refused-channels-last-memory-of-two": vgg(export=dict(channels_last=True, batch=2), refused=("contiguous",)),
-    "refused-leaky-relu": vgg(activation=nn.LeakyReLU, refused=("LeakyRelu",)),
+    "refused-elu": vgg(activation=nn.ELU, refused=("Elu", "LeakyReLU")),
     "refused-reflected-padding": vgg(stem=lambda: nn.ReflectionPad2d(1), refused=("Pad",)),
     "refused-group-norm": vgg(norm=lambda channels: nn.GroupNorm(2, channels), export=LEGACY, refused=()),
     "refused-dense": Case(lambda: marked(Vgg(), dense=True), refused=("not triangular",)),
