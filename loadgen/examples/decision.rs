@@ -87,5 +87,5 @@ fn job(profile: &Profile, length: usize, round: usize, now: Instant) -> Submitte
     let budget = (profile.latency(profile.narrowest(), length) + Duration::from_micros(80) * length as u32) * 2;
     let budget = budget + Duration::from_micros(1000 + round as u64 % 7);
     let options = RequestOptions::default();
-    SubmittedJob { model: 0, options, arrived: now, budget: Some(budget), bytes: 1000, payload: Nothing }
+    SubmittedJob { model: 0, options, arrived: now, budget: Some(budget), encoded_bytes: Some(1000), payload: Nothing }
 }

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use anywidth::engine::Width;
+use anywidth::engine::{Scores, Width};
 use anywidth::image::ImageError;
 use anywidth::policy::{BatchReport, ExitRule, PolicyKind, Priority, Profile, QueueSettings, RequestOptions};
 use anywidth::repository::ServedModel;
-use anywidth::scheduler::{Answer, Clock, Environment, Executor, Job, JobError, RunningJob, Scheduler, Timing, Turns};
+use anywidth::scheduler::{
+    Answer, Clock, Environment, Executor, Input, Job, JobError, RunningJob, Scheduler, Timing, Turns,
+};
 use anywidth::telemetry::Metrics;
 use anywidth_load::simulate::{Event, Measured, NoiseModel, Player, SETTINGS, Scenario, run};
 use bytes::Bytes;
@@ -58,28 +60,33 @@ impl Executor for Controlled {
     }
 
     fn decode(&mut self, _: &ServedModel, image: &[u8]) -> Result<Vec<u8>, ImageError> {
-        let number = std::str::from_utf8(image).unwrap().trim().parse().unwrap();
+        let number: usize = std::str::from_utf8(image).unwrap().trim().parse().unwrap();
         self.begin(Some(Event::Decode(number)), self.measured.decoding());
-        Ok(vec![0])
+        Ok(number.to_le_bytes().to_vec())
     }
 
     fn run(&mut self, _: &Arc<ServedModel>, mut jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
         for running in &mut jobs {
-            let (image, widths) = ((self.seed, running.job.payload.top_k), (running.from, running.width));
+            let (image, widths) = ((self.seed, number(running)), (running.from, running.width));
             running.width = self.measured.answer(&self.profile, image, rule, widths).0;
         }
         let widths: Vec<Width> = jobs.iter().map(|running| running.width).collect();
-        // The number of a request travels as its `top_k`.
-        let named = jobs.iter().map(|running| (running.job.payload.top_k, running.width)).collect();
+        let named = jobs.iter().map(|running| (number(running), running.width)).collect();
         self.begin(Some(Event::Run(named)), Duration::from_secs_f64(self.measured.seconds(&widths)));
         let late = jobs.iter().filter(|running| self.clock.now() > running.job.constraints.deadline).count();
         let report = BatchReport { on_time: widths.len() - late, late, widths };
         for RunningJob { job, width, reason, .. } in jobs {
-            let (predictions, timing) = (Vec::new(), Timing::default());
-            job.payload.reply(Ok(Answer { width, reason, late: false, predictions, all_widths: None, timing }));
+            let (scores, timing) = (Scores { logits: vec![], probabilities: vec![] }, Timing::default());
+            job.payload.reply(Ok(Answer { width, reason, late: false, scores, all_widths: None, timing }));
         }
         report
     }
+}
+
+/// The number of a running request: decoding leaves it as its pixels.
+fn number(running: &RunningJob) -> usize {
+    let Input::Pixels(pixels) = &running.job.payload.input else { panic!("it is decoded") };
+    usize::from_le_bytes(pixels[..].try_into().unwrap())
 }
 
 /// Answers that are still awaited, by the number of their request.
@@ -160,12 +167,11 @@ impl Server {
         let priority = scenario.priorities[number % scenario.priorities.len()];
         let job = Job {
             model: self.model.clone(),
-            image,
+            input: Input::Encoded(image),
             options: RequestOptions { priority, ..RequestOptions::default() },
             confidence: None,
             arrived: *self.now.lock().unwrap(),
             budget: Some(scenario.budgets[number % scenario.budgets.len()]),
-            top_k: number,
             all_widths: false,
         };
         match self.scheduler.submit(vec![job]) {

@@ -2,7 +2,7 @@
 
 use super::graph::{Graph, Op, Shape};
 use super::metadata::Metadata;
-use super::onnx::{self, DataFiles, LoadError};
+use super::onnx::{self, DataFiles, LoadError, TensorNames};
 use super::plan::Plan;
 use super::precision::Precision;
 use super::summary::{LayerSummary, WidthCost, summarise};
@@ -18,6 +18,7 @@ pub struct Model {
     input: Shape,
     grid: Vec<Width>,
     layers: Vec<LayerSummary>,
+    tensors: TensorNames,
     notes: Vec<String>,
 }
 
@@ -49,13 +50,13 @@ impl ModelFile {
     /// # Errors
     /// [`LoadError`] names the problem and its position in the file.
     pub fn compile(self, precision: Precision) -> Result<Model, LoadError> {
-        let onnx::Contents { graph, mut metadata, notes } = self.0;
+        let onnx::Contents { graph, mut metadata, tensors, notes } = self.0;
         // From here on the accuracies are those of what runs.
         if let Some(accuracy) = metadata.precision.get(&precision) {
             metadata.accuracy.clone_from(accuracy);
         }
         let model = Model::new(&graph, metadata, precision)?;
-        Ok(Model { notes, ..model })
+        Ok(Model { tensors, notes, ..model })
     }
 }
 
@@ -74,7 +75,16 @@ impl Model {
         triangular::prove(graph)?;
         let plan = Plan::new(graph, precision)?;
         let (grid, layers) = (grid(graph), summarise(graph));
-        Ok(Model { plan, metadata, precision, input: graph.input(), grid, layers, notes: vec![] })
+        Ok(Model {
+            plan,
+            metadata,
+            precision,
+            input: graph.input(),
+            grid,
+            layers,
+            tensors: TensorNames::default(),
+            notes: vec![],
+        })
     }
 
     /// The numbers that it multiplies.
@@ -113,6 +123,11 @@ impl Model {
     /// The layers in order of execution; the last computes the logits.
     pub fn layers(&self) -> &[LayerSummary] {
         &self.layers
+    }
+
+    /// The names of its input and output in the file.
+    pub fn tensors(&self) -> &TensorNames {
+        &self.tensors
     }
 
     /// Parts of the file that were left out because they change no prediction, one sentence each.

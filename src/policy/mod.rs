@@ -37,7 +37,7 @@
 //! assert!(queue.next(0, now).task.is_none()); // worker 0 is free
 //!
 //! let options = RequestOptions::default();
-//! let job = SubmittedJob { model: 0, options, arrived: now, budget: Some(ms(40)), bytes: 1000, payload: Image };
+//! let job = SubmittedJob { model: 0, options, arrived: now, budget: Some(ms(40)), encoded_bytes: Some(1000), payload: Image };
 //! queue.submit(vec![job], now)?;
 //!
 //! // A free worker first decodes the image, then runs it.

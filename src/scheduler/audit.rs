@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Input;
 use crate::engine::Width;
 use crate::repository::ServedModel;
 
@@ -15,8 +16,8 @@ use crate::repository::ServedModel;
 #[derive(Debug)]
 pub(super) struct Sample {
     pub(super) model: Arc<ServedModel>,
-    /// The pixels that the model reads, `[C, H, W]`.
-    pub(super) pixels: Vec<u8>,
+    /// The decoded image.
+    pub(super) input: Input,
     pub(super) stopped: Stopped,
 }
 

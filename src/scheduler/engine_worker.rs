@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::audit::{Sample, Samples};
 use super::early_exit::EarlyExit;
 use super::job::answer_all;
 use super::{Answer, Audit, Executor, JobError, RunningJob, Stopped, Timing};
-use crate::engine::{Model, Pass, Width, predict};
+use crate::engine::{Model, Pass, Scores, Width};
 use crate::image::{Image, ImageError, ImageLimits};
 use crate::policy::{BatchReport, ExitRule, Payload, WidthReason};
 use crate::repository::ServedModel;
@@ -67,7 +68,7 @@ impl Executor for EngineWorker {
                 self.metrics.jobs_abandoned.inc();
                 continue;
             }
-            pass.push(&served.input.values(&running.job.payload.pixels));
+            pass.push(&running.job.payload.input.values(&served.input));
             exits.push(Some(EarlyExit::new(running, served.model.grid(), rule)));
         }
         if exits.is_empty() {
@@ -102,13 +103,14 @@ impl Executor for EngineWorker {
                         let Some(exit) = slot.take() else { continue };
                         let (answer, late) = conclude(&self.metrics, served, pass, item, &exit, start);
                         *(if late { &mut report.late } else { &mut report.on_time }) += 1;
-                        let (width, reason, mut job) = (exit.width(), exit.reason(), exit.running.job);
+                        let (width, reason, job) = (exit.width(), exit.reason(), exit.running.job);
                         if let (Some(samples), WidthReason::Gain, Ok(answer)) = (&mut self.samples, reason, &answer)
-                            && let Some(best) = answer.predictions.first()
+                            && let Some(best) = answer.scores.best()
                         {
-                            let pixels = std::mem::take(&mut job.payload.pixels);
                             let stopped = Stopped { width, probability: best.probability, class: best.index };
-                            samples.push(Sample { model: served.clone(), pixels, stopped });
+                            // A copy, which does not hold the memory of the request.
+                            let input = job.payload.input.clone().with_bytes(|bytes| Bytes::copy_from_slice(&bytes));
+                            samples.push(Sample { model: served.clone(), input, stopped });
                         }
                         answered.push((job, answer));
                     }
@@ -125,12 +127,12 @@ impl Executor for EngineWorker {
     }
 
     fn audit(&mut self) -> Option<Audit> {
-        let Sample { model, pixels, stopped } = self.samples.as_mut()?.pop()?;
+        let Sample { model, input, stopped } = self.samples.as_mut()?.pop()?;
         let pass = restart(&mut self.pass, &model.model, self.max_batch);
-        pass.push(&model.input.values(&pixels));
+        pass.push(&input.values(&model.input));
         pass.widen(&[Width::FULL]);
-        let best = predict(pass.logits(0), Width::FULL, model.model.metadata(), 1);
-        let agrees = best.first().is_some_and(|best| best.index == stopped.class);
+        let scores = Scores::new(pass.logits(0), Width::FULL, model.model.metadata());
+        let agrees = scores.best().is_some_and(|best| best.index == stopped.class);
         Some(Audit { model, stopped, agrees })
     }
 }
@@ -187,8 +189,8 @@ fn conclude(
         metrics.deadline_missed(&served.name, Miss::Late);
     }
     let answer = answer(pass, item, exit, timing, late);
-    if let Ok(Answer { predictions, .. }) = &answer
-        && let Some(best) = predictions.first()
+    if let Ok(Answer { scores, .. }) = &answer
+        && let Some(best) = scores.best()
         && let Some(accuracy) = served.model.metadata().expected_accuracy(exit.width(), best.probability)
     {
         metrics.expected_correct.with_label_values(&[&served.name]).inc_by(accuracy);
@@ -212,14 +214,14 @@ fn restart<'a>(pass: &'a mut Option<Pass>, model: &Arc<Model>, capacity: usize) 
 fn answer(pass: &Pass, item: usize, exit: &EarlyExit, timing: Timing, late: bool) -> Result<Answer, JobError> {
     let (metadata, request) = (pass.model().metadata(), &exit.running.job.payload);
     let at = |width: Width, logits: &[f32]| match logits.iter().all(|score| score.is_finite()) {
-        true => Ok(predict(logits, width, metadata, request.top_k)),
+        true => Ok(Scores::new(logits, width, metadata)),
         false => Err(JobError::NonFinite),
     };
-    let predictions = at(exit.width(), pass.logits(item))?;
+    let scores = at(exit.width(), pass.logits(item))?;
     let steps = || {
         let steps = pass.logits_by_width(item, pass.model().grid()).into_iter();
         steps.map(|(width, logits)| Ok((width, at(width, &logits)?))).collect::<Result<Vec<_>, JobError>>()
     };
     let all_widths = request.all_widths.then(steps).transpose()?;
-    Ok(Answer { width: exit.width(), reason: exit.reason(), late, predictions, all_widths, timing })
+    Ok(Answer { width: exit.width(), reason: exit.reason(), late, scores, all_widths, timing })
 }

@@ -8,8 +8,8 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::engine::{Prediction, Width};
-use crate::image::ImageError;
+use crate::engine::{Scores, Width};
+use crate::image::{ImageError, InputSpec};
 use crate::policy::{self, Overload, Payload, RequestOptions, SubmittedJob, WidthReason};
 use crate::repository::ServedModel;
 
@@ -18,8 +18,8 @@ use crate::repository::ServedModel;
 pub struct Job {
     /// The model to run.
     pub model: Arc<ServedModel>,
-    /// The encoded image: a JPEG, PNG or WebP file.
-    pub image: Bytes,
+    /// The image.
+    pub input: Input,
     /// The widths at which it may run, and its priority.
     pub options: RequestOptions,
     /// Stop at the first width at which the most probable class has at least this probability.
@@ -29,13 +29,22 @@ pub struct Job {
     /// The time from then to the answer. Without one, the default budget from its submission is a target: the job is answered
     /// even if it is late.
     pub budget: Option<Duration>,
-    /// How many classes the answer names.
-    pub top_k: usize,
     /// Also answer for every narrower step of the model's grid.
     pub all_widths: bool,
 }
 
-/// The classes that an image most probably shows.
+/// An image, in one of the forms in which a request may bring it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A JPEG, PNG or WebP file.
+    Encoded(Bytes),
+    /// The pixels that the model reads, one byte each, `[C, H, W]`.
+    Pixels(Bytes),
+    /// The values that the network reads, little-endian float32, `[C, H, W]`.
+    Tensor(Bytes),
+}
+
+/// What the model says of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// The width that ran.
@@ -44,10 +53,10 @@ pub struct Answer {
     pub reason: WidthReason,
     /// Whether the answer was ready only after the deadline.
     pub late: bool,
-    /// The most probable first.
-    pub predictions: Vec<Prediction>,
-    /// The predictions at every step of the grid up to the width, ascending, if they were requested.
-    pub all_widths: Option<Vec<(Width, Vec<Prediction>)>>,
+    /// The scores of all classes.
+    pub scores: Scores,
+    /// The scores at every step of the grid up to the width, ascending, if they were requested.
+    pub all_widths: Option<Vec<(Width, Scores)>>,
     /// Where the time went.
     pub timing: Timing,
 }
@@ -91,14 +100,10 @@ pub struct Ticket(oneshot::Receiver<Result<Answer, JobError>>);
 /// What a job carries through the queue: the image, the form of the answer, and the way back to the caller.
 #[derive(Debug)]
 pub struct ImageRequest {
-    /// The encoded image; empty once it is decoded.
-    pub image: Bytes,
-    /// The pixels that the model reads, `[C, H, W]`; empty until it is decoded.
-    pub pixels: Vec<u8>,
+    /// The image; once it is decoded, its pixels.
+    pub input: Input,
     /// As in [`Job`].
     pub confidence: Option<f32>,
-    /// As in [`Job`].
-    pub top_k: usize,
     /// As in [`Job`].
     pub all_widths: bool,
     caller: oneshot::Sender<Result<Answer, JobError>>,
@@ -113,10 +118,41 @@ impl Job {
     /// The job as the queue takes it, with the ticket for its answer. `model` is the index of its model.
     pub(super) fn submit(self, model: usize) -> (SubmittedJob<ImageRequest>, Ticket) {
         let (caller, answer) = oneshot::channel();
-        let Job { image, options, confidence, arrived, budget, top_k, all_widths, .. } = self;
-        let bytes = image.len();
-        let payload = ImageRequest { image, pixels: Vec::new(), confidence, top_k, all_widths, caller };
-        (SubmittedJob { model, options, arrived, budget, bytes, payload }, Ticket(answer))
+        let Job { input, options, confidence, arrived, budget, all_widths, .. } = self;
+        let encoded_bytes = input.encoded().map(Bytes::len);
+        let payload = ImageRequest { input, confidence, all_widths, caller };
+        (SubmittedJob { model, options, arrived, budget, encoded_bytes, payload }, Ticket(answer))
+    }
+}
+
+impl Input {
+    /// The file, if it is to be decoded.
+    fn encoded(&self) -> Option<&Bytes> {
+        match self {
+            Input::Encoded(file) => Some(file),
+            Input::Pixels(_) | Input::Tensor(_) => None,
+        }
+    }
+
+    /// The values that the network reads, `[C, H, W]`.
+    ///
+    /// # Panics
+    /// If it is not decoded.
+    pub(super) fn values(&self, spec: &InputSpec) -> Vec<f32> {
+        match self {
+            Input::Encoded(_) => unreachable!("a batch has only decoded images"),
+            Input::Pixels(pixels) => spec.values(pixels),
+            Input::Tensor(bytes) => bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect(),
+        }
+    }
+
+    /// The same input with other bytes of the same content.
+    pub(crate) fn with_bytes(self, replace: impl FnOnce(Bytes) -> Bytes) -> Input {
+        match self {
+            Input::Encoded(file) => Input::Encoded(replace(file)),
+            Input::Pixels(pixels) => Input::Pixels(replace(pixels)),
+            Input::Tensor(values) => Input::Tensor(replace(values)),
+        }
     }
 }
 
@@ -135,7 +171,7 @@ impl ImageRequest {
     /// Sends the outcome to the caller.
     pub fn reply(self, outcome: Result<Answer, JobError>) {
         // The caller of an answered job can count on the image's memory.
-        drop((self.image, self.pixels));
+        drop(self.input);
         // The caller may leave at any time; then nobody misses the answer.
         let _ = self.caller.send(outcome);
     }
@@ -145,7 +181,7 @@ impl Payload for ImageRequest {
     type Encoded = Bytes;
 
     fn encoded(&self) -> Bytes {
-        self.image.clone()
+        self.input.encoded().cloned().unwrap_or_default()
     }
 
     fn is_abandoned(&self) -> bool {

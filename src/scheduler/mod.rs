@@ -19,7 +19,7 @@ mod worker;
 pub use audit::{Audit, Stopped};
 pub use clock::Clock;
 pub use engine_worker::EngineWorker;
-pub use job::{Answer, ImageRequest, Job, JobError, QueuedJob, RunningJob, Ticket, Timing};
+pub use job::{Answer, ImageRequest, Input, Job, JobError, QueuedJob, RunningJob, Ticket, Timing};
 pub use measure::measure;
 pub use queue::Refused;
 pub use turns::Turns;

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::audit::{Audit, Stopped};
 use super::job::ImageRequest;
-use super::{Clock, Job, JobError, Ticket};
+use super::{Clock, Input, Job, JobError, Ticket};
 use crate::engine::Width;
 use crate::policy::{
     Agreement, Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, ModelStatistics, Policy, Profile,
@@ -191,7 +191,7 @@ impl Queue {
             Ok(pixels) => {
                 if let Some(request) = state.jobs.decoded(task, time) {
                     // The memory of the encoded image is free for others.
-                    (request.pixels, request.image) = (pixels, bytes::Bytes::new());
+                    request.input = Input::Pixels(pixels.into());
                 }
                 if !last {
                     // A free worker may run it while this one decodes others.

@@ -39,12 +39,11 @@ fn job(model: &Arc<ServedModel>, image: Bytes, width: &str) -> Job {
     let options = RequestOptions { width: Some(width.parse().unwrap()), ..RequestOptions::default() };
     Job {
         model: model.clone(),
-        image,
+        input: Input::Encoded(image),
         options,
         confidence: None,
         arrived: Instant::now(),
         budget: None,
-        top_k: 3,
         all_widths: false,
     }
 }
@@ -94,8 +93,8 @@ async fn an_answer_is_what_the_engine_says_at_that_width() {
         pass.push(&Image::decode(&png(shade * 50), &ImageLimits::default()).unwrap().input(&model.input));
         pass.widen(&[width]);
         let expected = predict(pass.logits(0), width, model.model.metadata(), 3);
-        assert_eq!((answer.width, answer.reason, answer.predictions.len()), (width, WidthReason::Requested, 3));
-        for (got, expected) in answer.predictions.iter().zip(&expected) {
+        assert_eq!((answer.width, answer.reason), (width, WidthReason::Requested));
+        for (got, expected) in answer.scores.top(3).iter().zip(&expected) {
             assert_eq!(got.index, expected.index);
             assert!((got.probability - expected.probability).abs() < 1e-5);
         }
@@ -207,7 +206,7 @@ async fn all_widths_are_every_step_up_to_the_width() {
     let answer = scheduler.submit(vec![job]).unwrap().remove(0).answer().await.unwrap();
     let widths = answer.all_widths.unwrap();
     assert_eq!(widths.iter().map(|(width, _)| *width).collect::<Vec<_>>(), model.model.grid());
-    assert_eq!(widths.last().unwrap().1[0].index, answer.predictions[0].index);
+    assert_eq!(widths.last().unwrap().1, answer.scores);
 }
 
 #[tokio::test]
@@ -351,7 +350,7 @@ async fn at_a_price_images_stop_where_more_width_is_not_worth_its_time() {
         };
         assert_eq!((answer.width, answer.reason), expected, "image {index}");
         let alone = predict(&logits(image, answer.width), answer.width, model.model.metadata(), 1);
-        assert_eq!(answer.predictions, alone);
+        assert_eq!(answer.scores.top(1), alone);
     }
 }
 
@@ -363,7 +362,7 @@ fn running_until(
     from: Width,
     budget: Duration,
 ) -> (RunningJob, Ticket) {
-    let (SubmittedJob { payload, .. }, ticket) = Job { top_k: 1, ..job(model, image.clone(), "1") }.submit(0);
+    let (SubmittedJob { payload, .. }, ticket) = job(model, image.clone(), "1").submit(0);
     let now = Instant::now();
     let constraints = JobConstraints {
         model: 0,
@@ -375,7 +374,7 @@ fn running_until(
         stage: Stage::Decoded,
     };
     let mut job = QueuedJob { id: 0, constraints, queued_at: now, decoding: Duration::ZERO, payload };
-    job.payload.pixels = worker.decode(model, image).unwrap();
+    job.payload.input = Input::Pixels(worker.decode(model, image).unwrap().into());
     (RunningJob { job, from, width: Width::FULL, reason: WidthReason::Full }, ticket)
 }
 

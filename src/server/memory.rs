@@ -18,7 +18,7 @@ pub(super) struct Growing {
 }
 
 /// A reservation of fixed size. It is released when this value and all bytes that it holds are dropped.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reserved {
     _permit: Arc<Option<OwnedSemaphorePermit>>,
 }

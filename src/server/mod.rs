@@ -3,14 +3,19 @@
 //! [`app`] is the service as a value; [`serve`] runs it on a listener until shutdown. Handlers read a request, submit its images
 //! to the scheduler, wait, and write the answer. They never compute.
 
+mod answered;
 mod connection;
 mod cors_origin;
+mod error;
 mod events;
 mod http;
 mod limits;
 mod listen;
 mod memory;
+mod oip;
 mod page;
+mod request;
+mod run;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -111,7 +116,7 @@ impl Service {
 
 /// Every route of the service.
 pub fn app(service: Arc<Service>) -> Router {
-    http::router(service)
+    http::router(service).0
 }
 
 /// Serves until `shutdown` completes, then drains. For `drain.wait` the server still accepts requests, while `/readyz` answers 503
@@ -123,14 +128,23 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     drain: Drain,
 ) {
+    let (app, health) = http::router(service.clone());
+    let (warming_up, reports) = (service.clone(), health.clone());
+    let warmed_up = tokio::spawn(async move {
+        reports.report(false).await;
+        warming_up.warmed_up().await;
+        reports.report(true).await;
+    });
     let stopping = async {
         shutdown.await;
+        warmed_up.abort();
+        health.report(false).await;
         service.stopping.store(true, Ordering::Relaxed);
         info!(drain_wait_ms = drain.wait.as_millis() as u64, "stopping: no longer ready");
         sleep(drain.wait).await;
         info!("stopping: waiting for requests in progress");
     };
-    let open = listen::until(stopping, listener, app(service.clone()), &service.limits).await;
+    let open = listen::until(stopping, listener, app, &service.limits).await;
     if timeout(drain.timeout, open.end()).await.is_err() {
         warn!(drain_timeout_ms = drain.timeout.as_millis() as u64, "stopping: some requests did not finish in time");
     }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
+use prometheus::proto::Metric;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
@@ -210,6 +211,22 @@ impl Metrics {
     }
 }
 
+/// How often something was observed for a model, and how long it took in all; of all its widths.
+pub fn total_of(histograms: &HistogramVec, model: &str) -> (u64, Duration) {
+    let (mut count, mut seconds) = (0, 0.0);
+    for family in histograms.collect() {
+        for metric in family.get_metric().iter().filter(|metric| label(metric, "model") == Some(model)) {
+            count += metric.get_histogram().get_sample_count();
+            seconds += metric.get_histogram().get_sample_sum();
+        }
+    }
+    (count, Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
+    metric.get_label().iter().find(|pair| pair.name() == name).map(|pair| pair.value())
+}
+
 /// The way in which an accepted image missed its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Miss {
@@ -254,6 +271,18 @@ impl Metrics {
     pub fn deadline_missed(&self, model: &str, miss: Miss) {
         self.deadline_misses.with_label_values(&[model, miss.word()]).inc();
         self.counters.missed();
+    }
+
+    /// The requests for a model that were answered with 200, and those that were not.
+    pub fn requests_of(&self, model: &str) -> [u64; 2] {
+        let mut counts = [0; 2];
+        for family in self.requests.collect() {
+            for metric in family.get_metric().iter().filter(|metric| label(metric, "model") == Some(model)) {
+                let failed = label(metric, "code") != Some("200");
+                counts[usize::from(failed)] += metric.get_counter().get_value() as u64;
+            }
+        }
+        counts
     }
 
     /// The totals since the server's start.

@@ -8,5 +8,5 @@ mod totals;
 pub use lines::Lines;
 pub use logs::{LogFilter, LogFilterError, LogFormat, LogFormatError, subscriber};
 pub(crate) use metrics::observe;
-pub use metrics::{Description, Metrics, Miss};
+pub use metrics::{Description, Metrics, Miss, total_of};
 pub use totals::{Latencies, Totals, WIDTH_BINS};

@@ -15,4 +15,6 @@ bin=$PWD/tests/clients/.venv/bin
 # The same profile as other tests, so little is built; these tests do not measure time.
 [ -n "${ANYWIDTH_BINARY:-}" ] || ${CARGO:-cargo} build --locked
 export PYTHONPATH="$PWD/clients/python/src:$PWD/tests/clients"
-exec "$bin/python" -B -m pytest -q -p no:cacheprovider tests/clients clients/python/tests "$@"
+"$bin/python" -B -m pytest -q -p no:cacheprovider --ignore tests/clients/kserve_client tests/clients clients/python/tests "$@"
+# Options such as -k select among the tests above.
+[ $# -gt 0 ] || tests/clients/.venv-kserve/bin/python -B -m pytest -q -p no:cacheprovider tests/clients/kserve_client

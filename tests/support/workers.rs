@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anywidth::image::ImageError;
 use anywidth::policy::{BatchReport, ExitRule};
 use anywidth::repository::ServedModel;
-use anywidth::scheduler::{EngineWorker, Executor, RunningJob};
+use anywidth::scheduler::{EngineWorker, Executor, Input, RunningJob};
+use bytes::Bytes;
 
 /// A body that makes a [`Fragile`] worker panic while it runs the batch.
 pub const FAIL: &[u8] = b"please fail";
@@ -27,7 +28,7 @@ impl Executor for Fragile {
     }
 
     fn run(&mut self, model: &Arc<ServedModel>, jobs: Vec<RunningJob>, rule: Option<&ExitRule>) -> BatchReport {
-        assert!(jobs.iter().all(|running| !running.job.payload.pixels.is_empty()), "asked to fail");
+        assert!(jobs.iter().all(|running| running.job.payload.input != Input::Pixels(Bytes::new())), "asked to fail");
         self.0.run(model, jobs, rule)
     }
 }

@@ -169,7 +169,7 @@ impl Machine<'_> {
             options: RequestOptions { priority, ..RequestOptions::default() },
             arrived: now,
             budget: Some(self.scenario.budget(number)),
-            bytes: BYTES,
+            encoded_bytes: Some(BYTES),
             payload: Request(number),
         };
         if self.queue.submit(vec![job], now).is_err() {

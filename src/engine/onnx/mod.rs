@@ -49,11 +49,28 @@ const MAX_FOLDED: usize = 1 << 28;
 const FOLDED_PER_NUMBER: usize = 32;
 const FOLDED_ALWAYS: usize = 1 << 20;
 
+/// The names of the network's input and output in its file; two different names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorNames {
+    /// The image, `[N, C, H, W]`.
+    pub input: String,
+    /// The logits, `[N, classes]`.
+    pub output: String,
+}
+
+impl Default for TensorNames {
+    /// The names in the files that the exporter writes.
+    fn default() -> TensorNames {
+        TensorNames { input: "image".into(), output: "logits".into() }
+    }
+}
+
 /// The contents of a model file.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) graph: Graph,
     pub(super) metadata: Metadata,
+    pub(super) tensors: TensorNames,
     /// Parts that were left out because they change no prediction, one sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -126,7 +143,8 @@ pub(super) fn read(bytes: &[u8], files: Option<&mut dyn DataFiles>) -> Result<Co
     let entries = std::mem::take(&mut file.metadata);
     let (graph, notes) = lower::lower(&file)?;
     let metadata = Metadata::read(&entries, graph.head.linear.bias.len())?;
-    Ok(Contents { graph, metadata, notes })
+    let tensors = TensorNames { input: file.image, output: file.output };
+    Ok(Contents { graph, metadata, tensors, notes })
 }
 
 pub(super) fn at_most(what: impl Into<String>, value: usize, limit: usize) -> Result<(), LoadError> {

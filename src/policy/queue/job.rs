@@ -11,7 +11,7 @@ pub trait Payload {
     /// What a worker needs to decode the image, such as a shared reference to its bytes.
     type Encoded: fmt::Debug;
 
-    /// What to decode.
+    /// What to decode. Never called for a job without anything to decode.
     fn encoded(&self) -> Self::Encoded;
 
     /// Whether nobody waits for the answer any more.
@@ -31,8 +31,8 @@ pub struct SubmittedJob<P> {
     pub arrived: Instant,
     /// The time from then to the answer. Without one, the default budget from its submission is a target.
     pub budget: Option<Duration>,
-    /// Length of the encoded image in bytes, from which the decoding time is estimated.
-    pub bytes: usize,
+    /// Length of the encoded image in bytes, from which the decoding time is estimated; `None` if there is nothing to decode.
+    pub encoded_bytes: Option<usize>,
     /// What its owner needs.
     pub payload: P,
 }

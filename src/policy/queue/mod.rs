@@ -245,7 +245,7 @@ impl<P: Payload> JobQueue<P> {
         for job in jobs {
             let constraints = self.best_case(job, budget).map_err(|error| of_whole(error, budget))?;
             work += constraints.item_at_best(&self.profiles[job.model]);
-            work += self.decode_times.known(job.bytes).unwrap_or_default();
+            work += job.encoded_bytes.and_then(|bytes| self.decode_times.known(bytes)).unwrap_or_default();
         }
         let least = work / self.workers.len().max(1) as u32;
         if least > inside(budget) {
@@ -276,7 +276,10 @@ impl<P: Payload> JobQueue<P> {
     /// The constraints of one job of a request of `together`.
     fn constraints(&self, job: &SubmittedJob<P>, together: usize, now: Instant) -> Result<JobConstraints, Refusal> {
         let profile = &self.profiles[job.model];
-        let stage = Stage::Encoded { takes: self.decode_times.estimate(job.bytes) };
+        let stage = match job.encoded_bytes {
+            Some(bytes) => Stage::Encoded { takes: self.decode_times.estimate(bytes) },
+            None => Stage::Decoded,
+        };
         let new = |arrived, budget| JobConstraints::new(&job.options, (job.model, profile), arrived, budget, stage);
         let Some(budget) = job.budget else {
             let widest = job.options.width.unwrap_or(Width::FULL);
@@ -293,7 +296,7 @@ impl<P: Payload> JobQueue<P> {
 
     fn insert(&mut self, job: SubmittedJob<P>, constraints: JobConstraints, now: Instant) {
         let index = self.jobs.partition_point(|other| other.deadline <= constraints.deadline);
-        let SubmittedJob { bytes, payload, .. } = job;
+        let (bytes, payload) = (job.encoded_bytes.unwrap_or_default(), job.payload);
         let entry = Entry { id: self.next_id, queued_at: now, decoding: Duration::ZERO, bytes, payload };
         self.next_id += 1;
         self.jobs.insert(index, constraints);

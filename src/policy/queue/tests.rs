@@ -131,13 +131,14 @@ impl Model {
         }
         let count = if self.sampler.one_in(8) { 3 } else { 1 };
         let jobs: Vec<SubmittedJob<Caller>> = (0..count).map(|_| self.job()).collect();
-        let callers: Vec<Caller> = jobs.iter().map(|job| job.payload.clone()).collect();
+        let stage = |job: &SubmittedJob<_>| job.encoded_bytes.map_or(Progress::Decoded, |_| Progress::Encoded);
+        let callers: Vec<_> = jobs.iter().map(|job| (job.payload.clone(), stage(job))).collect();
         match self.queue.submit(jobs, self.now) {
             Err(_) => self.outcomes.refused += count,
             Ok(first) => {
                 self.outcomes.accepted += count;
-                for (id, caller) in (first..).zip(callers) {
-                    self.progress.insert(id, Progress::Encoded);
+                for (id, (caller, stage)) in (first..).zip(callers) {
+                    self.progress.insert(id, stage);
                     self.callers.push((id, caller));
                 }
             }
@@ -167,7 +168,7 @@ impl Model {
             options,
             arrived: self.now,
             budget: (!sampler.one_in(4)).then(|| us(200 + sampler.below(20_000))),
-            bytes: 1 << sampler.below(12),
+            encoded_bytes: (!sampler.one_in(8)).then(|| 1 << sampler.below(12)),
             payload: Caller::default(),
         }
     }
@@ -285,7 +286,7 @@ fn the_same_events_have_the_same_outcomes() {
 /// A job that sets nothing but its budget.
 fn job(arrived: Instant, budget: Option<Duration>) -> SubmittedJob<Caller> {
     let (options, payload) = (RequestOptions::default(), Caller::default());
-    SubmittedJob { model: 0, options, arrived, budget, bytes: 4, payload }
+    SubmittedJob { model: 0, options, arrived, budget, encoded_bytes: Some(4), payload }
 }
 
 /// So many of them.

@@ -101,7 +101,7 @@ async fn an_audit_compares_the_answer_with_that_at_full_width() {
         pass.push(&Image::decode(image, &ImageLimits::default()).unwrap().input(&model.input));
         pass.widen(&[Width::FULL]);
         let full = predict(pass.logits(0), Width::FULL, model.model.metadata(), 1)[0].index;
-        let here = &answer.predictions[0];
+        let here = answer.scores.best().unwrap();
         let stopped = Stopped { width: half, probability: here.probability, class: here.index };
         assert_eq!((audit.stopped, audit.agrees), (stopped, here.index == full));
         both[usize::from(audit.agrees)] = true;

@@ -1,10 +1,12 @@
-//! Serves one connection: HTTP/1 by hyper, with three additions.
+//! Serves one connection: HTTP/2 if its client begins with that, which gRPC needs, else HTTP/1. Both by hyper; HTTP/1 with three
+//! additions.
 //!
 //! - A caller that half-closes its connection after a request is answered. A caller that has disconnected is detected, and its
 //!   request is dropped: [`watch`].
 //! - An idle connection is closed after the keep-alive timeout, one with incomplete headers after the read timeout: [`watch`].
 //! - hyper's own answers to invalid headers get a body like all other errors: [`socket`].
 
+mod http2;
 mod progress;
 mod socket;
 mod watch;
@@ -76,6 +78,23 @@ impl Connections {
 
     /// Serves a connection until it ends. A signal on `end` ends it after its current request.
     pub(super) async fn serve(self, stream: TcpStream, mut end: Receiver<()>) {
+        let idle_timeout = self.limits.keep_alive_timeout;
+        let begins_with_http2 = tokio::select! {
+            begins = http2::begins(&stream, idle_timeout) => begins,
+            // A request that is already on the network is answered.
+            _ = end.changed() => {
+                end.mark_changed();
+                Some(false)
+            }
+        };
+        match begins_with_http2 {
+            Some(true) => http2::serve(stream, self.service, idle_timeout, end).await,
+            Some(false) => self.serve_http1(stream, end).await,
+            None => debug!("closing a connection without a request"),
+        }
+    }
+
+    async fn serve_http1(self, stream: TcpStream, mut end: Receiver<()>) {
         let progress = Progress::shared(self.limits.keep_alive_timeout, self.limits.read_timeout);
         let (read, write) = stream.into_split();
         let socket = TokioIo::new(Socket::new(write, progress.clone()));

@@ -1,25 +1,15 @@
 //! The wire format of an answer to `/classify`.
 
-use std::time::{Duration, Instant};
-
 use axum::Json;
-use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::{Prediction, Width};
+use crate::engine::{Prediction, Scores, Width};
 use crate::repository::ServedModel;
-use crate::scheduler::{Answer, Timing};
-
-/// The values of an answer that the log line shows.
-#[derive(Debug, Clone)]
-pub(super) struct Answered {
-    pub(super) model: String,
-    pub(super) width: Width,
-    pub(super) images: usize,
-    pub(super) timing: Milliseconds,
-}
+use crate::scheduler::Answer;
+use crate::server::answered::{Answered, Milliseconds};
+use crate::server::request::Ask;
 
 /// The answer to one image, or to several files.
 #[derive(Serialize, ToSchema)]
@@ -28,16 +18,6 @@ pub(super) struct Answered {
 pub(super) enum Body<'a> {
     One(One<'a>),
     Several(Several<'a>),
-}
-
-/// The parts of a request's time; of several files, the slowest of each. `total` is from the arrival of the headers to the
-/// answer, so it includes the body's arrival.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub(super) struct Milliseconds {
-    pub(super) queue: f64,
-    pub(super) decode: f64,
-    pub(super) inference: f64,
-    pub(super) total: f64,
 }
 
 /// The answer to one image.
@@ -115,41 +95,46 @@ struct Labelled {
 }
 
 /// The answer to one image.
-pub(super) fn one(served: &ServedModel, answer: &Answer, started_at: Instant) -> Response {
-    let timing_ms = Milliseconds::of(&[answer.timing], started_at);
+pub(super) fn one(ask: &Ask, answer: &Answer, top_k: usize) -> Response {
+    let served = ask.model.as_ref();
+    let answered = Answered::of(&served.name, std::slice::from_ref(answer), ask.arrived);
     let body = Body::One(One {
         model: &served.name,
         version: served.version.to_string(),
         precision: served.model.precision().name(),
-        result: Classified::of(served, answer),
-        timing_ms,
+        result: Classified::of(served, answer, top_k),
+        timing_ms: answered.timing,
     });
-    respond(body, Answered { model: served.name.clone(), width: answer.width, images: 1, timing: timing_ms })
+    respond(&body, answered)
 }
 
 /// The answer to one or more files of a form, in their order.
-pub(super) fn several(served: &ServedModel, names: &[String], answers: &[Answer], started_at: Instant) -> Response {
-    let timings: Vec<_> = answers.iter().map(|answer| answer.timing).collect();
-    let timing_ms = Milliseconds::of(&timings, started_at);
+pub(super) fn several(ask: &Ask, names: &[String], answers: &[Answer], top_k: usize) -> Response {
+    let served = ask.model.as_ref();
+    let answered = Answered::of(&served.name, answers, ask.arrived);
     let results = names.iter().zip(answers);
-    let results = results.map(|(name, answer)| Named { name, result: Classified::of(served, answer) }).collect();
-    let (version, precision) = (served.version.to_string(), served.model.precision().name());
-    let body = Body::Several(Several { model: &served.name, version, precision, results, timing_ms });
-    let width = answers.iter().map(|answer| answer.width).max().unwrap_or(Width::FULL);
-    respond(body, Answered { model: served.name.clone(), width, images: answers.len(), timing: timing_ms })
+    let results = results.map(|(name, answer)| Named { name, result: Classified::of(served, answer, top_k) });
+    let body = Body::Several(Several {
+        model: &served.name,
+        version: served.version.to_string(),
+        precision: served.model.precision().name(),
+        results: results.collect(),
+        timing_ms: answered.timing,
+    });
+    respond(&body, answered)
 }
 
 impl Classified {
-    fn of(served: &ServedModel, answer: &Answer) -> Classified {
-        let step = |(width, predictions): &(Width, Vec<_>)| WidthStep {
+    fn of(served: &ServedModel, answer: &Answer, top_k: usize) -> Classified {
+        let step = |(width, scores): &(Width, Scores)| WidthStep {
             width: *width,
-            predictions: labelled(served, predictions),
+            predictions: labelled(served, &scores.top(top_k)),
         };
         Classified {
             width: answer.width,
             reason: answer.reason.word(),
             late: answer.late,
-            predictions: labelled(served, &answer.predictions),
+            predictions: labelled(served, &answer.scores.top(top_k)),
             all_widths: answer.all_widths.as_ref().map(|widths| widths.iter().map(step).collect()),
         }
     }
@@ -165,39 +150,8 @@ fn labelled(served: &ServedModel, predictions: &[Prediction]) -> Vec<Labelled> {
     predictions.iter().map(labelled).collect()
 }
 
-fn respond(body: Body<'_>, answered: Answered) -> Response {
+fn respond(body: &Body<'_>, answered: Answered) -> Response {
     let mut response = Json(body).into_response();
-    let headers = response.headers_mut();
-    // Digits and punctuation only, which are always valid in a header.
-    if let Ok(width) = HeaderValue::try_from(answered.width.to_string()) {
-        headers.insert("x-width", width);
-    }
-    if let Ok(timing) = HeaderValue::try_from(answered.timing.server_timing()) {
-        headers.insert("server-timing", timing);
-    }
-    response.extensions_mut().insert(answered);
+    answered.put_in(&mut response);
     response
-}
-
-impl Milliseconds {
-    /// The slowest of each part, because the files of a request run concurrently.
-    fn of(timings: &[Timing], started_at: Instant) -> Milliseconds {
-        let slowest = |part: fn(&Timing) -> Duration| milliseconds(timings.iter().map(part).max().unwrap_or_default());
-        Milliseconds {
-            queue: slowest(|timing| timing.queue),
-            decode: slowest(|timing| timing.decode),
-            inference: slowest(|timing| timing.inference),
-            total: milliseconds(started_at.elapsed()),
-        }
-    }
-
-    fn server_timing(&self) -> String {
-        let Milliseconds { queue, decode, inference, total } = self;
-        format!("queue;dur={queue}, decode;dur={decode}, inference;dur={inference}, total;dur={total}")
-    }
-}
-
-/// Milliseconds with microsecond resolution.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }

@@ -10,11 +10,11 @@ use http_body_util::BodyExt;
 use memchr::memchr2;
 use tokio::time::timeout;
 
-use super::error::ApiError;
 use super::form::{self, Part};
 use super::inflate::{Encoding, encodings};
 use crate::server::RequestLimits;
 use crate::server::Service;
+use crate::server::error::ApiError;
 use crate::server::memory::{Growing, Reserved};
 
 /// The images of a request.
@@ -32,7 +32,7 @@ pub(super) enum Images {
 
 /// A body that is still arriving.
 #[derive(Debug)]
-pub(super) struct Incoming<'a> {
+pub(in crate::server) struct Incoming<'a> {
     body: Body,
     service: &'a Service,
     /// Whether reading has started; hyper then answers `Expect: 100-continue`.
@@ -45,7 +45,7 @@ const LIKELY: usize = 64 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl<'a> Incoming<'a> {
-    pub(super) fn new(body: Body, service: &'a Service) -> Incoming<'a> {
+    pub(in crate::server) fn new(body: Body, service: &'a Service) -> Incoming<'a> {
         Incoming { body, service, asked: false }
     }
 
@@ -53,9 +53,20 @@ impl<'a> Incoming<'a> {
         &self.service.limits
     }
 
-    /// Reads the whole body and extracts its images and their memory reservation. Content-Encoding determines the compression.
-    /// Content-Type only identifies a form; any other body is one image.
+    /// Reads the whole body and extracts its images and their memory reservation. Content-Type only identifies a form; any other
+    /// body is one image.
     pub(super) async fn images(&mut self, headers: &HeaderMap) -> Result<(Images, Reserved), ApiError> {
+        let (bytes, growing) = self.bytes(headers).await?;
+        let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
+        let images = match is(kind, "multipart/form-data") {
+            true => Images::Files(files(kind, &bytes, self.limits().max_files)?),
+            false => Images::One { stripped: is_stripped(kind, &bytes), image: bytes },
+        };
+        Ok((images, growing.reserved()))
+    }
+
+    /// Reads the whole body, with its memory reservation. Content-Encoding determines the compression.
+    pub(in crate::server) async fn bytes(&mut self, headers: &HeaderMap) -> Result<(Bytes, Growing), ApiError> {
         let limits = self.limits();
         if self.body.size_hint().lower() > limits.max_body_bytes as u64 {
             return Err(ApiError::BodyTooLarge { max_bytes: limits.max_body_bytes });
@@ -66,12 +77,7 @@ impl<'a> Incoming<'a> {
         if bytes.is_empty() {
             return Err(ApiError::EmptyBody);
         }
-        let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
-        let images = match is(kind, "multipart/form-data") {
-            true => Images::Files(files(kind, &bytes, limits.max_files)?),
-            false => Images::One { stripped: is_stripped(kind, &bytes), image: bytes },
-        };
-        Ok((images, growing.reserved()))
+        Ok((bytes, growing))
     }
 
     async fn read(&mut self) -> Result<(Bytes, Growing), ApiError> {
@@ -103,7 +109,7 @@ impl<'a> Incoming<'a> {
 
     /// Reads and discards the rest of the body for a while. Without this, a caller that is still sending gets a reset connection
     /// instead of the error. A caller that waits for `100 Continue` does not get it.
-    pub(super) async fn discard(mut self, parts: &Parts) {
+    pub(in crate::server) async fn discard(mut self, parts: &Parts) {
         if !self.asked && parts.headers.contains_key(EXPECT) {
             return;
         }

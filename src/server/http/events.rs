@@ -7,9 +7,10 @@ use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::error::{ApiError, Body};
+use super::error::Body;
 use crate::scheduler::Refused;
 use crate::server::Service;
+use crate::server::error::ApiError;
 use crate::server::events::{SubscribeError, subscribe};
 
 /// Turns off response buffering in proxies such as nginx.

@@ -3,15 +3,16 @@
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 
-use super::parameters::Parameters;
 use super::{body, inflate};
+use crate::server::request::{Parameters, WrittenParameters};
 
 /// Reads the query and the headers of a request to `/classify`.
 ///
 /// # Errors
 /// The message that the caller would get.
 pub fn parameters(query: &str, headers: &HeaderMap) -> Result<(), String> {
-    let parameters = Parameters::read(query, headers).map_err(|error| error.to_string())?;
+    let parameters =
+        WrittenParameters::of(query, headers).and_then(Parameters::read).map_err(|error| error.to_string())?;
     // The number of classes depends on the model.
     parameters.top_k.map_or(Ok(5), |top_k| top_k.within(1..=10)).map_err(|error| error.to_string())?;
     inflate::encodings(headers).map(drop).map_err(|error| error.to_string())

@@ -11,11 +11,11 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_ENCODING;
 use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 
-use super::error::ApiError;
 use crate::server::RequestLimits;
+use crate::server::error::ApiError;
 use crate::server::memory::Growing;
 
 /// A content encoding.
@@ -40,7 +40,7 @@ struct Body {
 }
 
 /// Maximum number of nested encodings.
-pub(super) const MAX_ENCODINGS: usize = 3;
+pub(in crate::server) const MAX_ENCODINGS: usize = 3;
 /// Number of bytes decompressed between checks of the limits and the caller.
 const STEP: usize = 64 << 10;
 
@@ -77,6 +77,11 @@ impl Inflaters {
         Inflaters(Semaphore::new(at_once))
     }
 
+    /// A permit for computation of another kind: on a blocking thread, for a body that is too long to be read where it arrives.
+    pub(in crate::server) async fn permit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.0.acquire().await.map_err(|_| ApiError::Internal)
+    }
+
     /// Decompresses the body. The returned reservation has the size of the result.
     pub(super) async fn inflate(
         &self,
@@ -85,7 +90,7 @@ impl Inflaters {
         limits: &RequestLimits,
         growing: Growing,
     ) -> Result<(Bytes, Growing), ApiError> {
-        let _permit = self.0.acquire().await.map_err(|_| ApiError::Internal)?;
+        let _permit = self.permit().await?;
         let here = Arc::new(());
         let mut body = Body { bytes, limits: *limits, growing, wanted: Arc::downgrade(&here) };
         let inflated = spawn_blocking(move || {

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 use tracing::error;
 
-use super::error::ApiError;
 use crate::server::Service;
+use crate::server::error::ApiError;
 
 /// The metrics for Prometheus, described in docs/metrics.md.
 #[utoipa::path(get, path = "/metrics", responses(

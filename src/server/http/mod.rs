@@ -34,20 +34,25 @@ use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use super::oip::{self, Health};
 use super::{Service, page};
-use error::ApiError;
-pub(super) use inflate::Inflaters;
-pub(super) use retry::Chances;
+use crate::server::error::{self as errors, ApiError};
+pub(super) use body::Incoming;
+pub(super) use inflate::{Inflaters, MAX_ENCODINGS};
+pub(super) use retry::{Chances, retry_after};
 
 /// Every path, listed in the error for an unknown one.
-const PATHS: &str = "/, /classify, /models, /profile, /events, /metrics, /livez, /readyz, /openapi.json";
+pub(super) const PATHS: &str =
+    "/, /classify, /models, /profile, /events, /metrics, /livez, /readyz, /openapi.json, /v2";
 
-pub(super) fn router(service: Arc<Service>) -> Router {
-    for reason in error::REFUSALS {
+/// Every route, and what reports the server's health over gRPC.
+pub(super) fn router(service: Arc<Service>) -> (Router, Health) {
+    let (grpc, health) = oip::grpc_routes(&service);
+    for reason in errors::REFUSALS {
         // Creates the series at zero.
         service.metrics.refusals.with_label_values(&[reason]);
     }
-    Router::new()
+    let router = Router::new()
         .route("/", get(home::home))
         // The handler enforces its own limits.
         .route("/classify", post(classify::classify).layer(DefaultBodyLimit::disable()))
@@ -59,6 +64,8 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::openapi))
         .merge(page::routes())
+        .merge(oip::rest_routes())
+        .merge(grpc)
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(service.clone())
@@ -71,7 +78,8 @@ pub(super) fn router(service: Arc<Service>) -> Router {
             from_fn_with_state(service.clone(), connection_close::close_when_stopping),
             option_layer(cors::layer(&service.cors_origins)),
             CatchPanicLayer::custom(|_| error::into_response(ApiError::Internal)),
-        ))
+        ));
+    (router, health)
 }
 
 /// The answer to invalid headers. It replaces `head`, hyper's own answer, of which only the status is used.

@@ -8,8 +8,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
-use super::answer::Answered;
-use super::error::ApiError;
+use crate::server::answered::Answered;
+use crate::server::error::ApiError;
 
 const REQUEST_ID: &str = "x-request-id";
 /// Maximum length of a caller's request ID.

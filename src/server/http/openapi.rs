@@ -8,10 +8,11 @@ use utoipa::openapi::schema::{Array, Object, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
-use super::error::{self, ApiError};
+use super::error;
 use super::{classify, events, health, metrics, models, profile};
 use crate::engine::Width;
 use crate::image::{Filter, Preprocessing};
+use crate::server::error::ApiError;
 
 // The paths bring their schemas, except that of errors.
 #[derive(OpenApi)]

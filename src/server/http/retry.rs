@@ -19,7 +19,7 @@ impl Chances {
     }
 
     /// The next random number in 0..1.
-    pub(super) fn next(&self) -> f64 {
+    pub(in crate::server) fn next(&self) -> f64 {
         let mut bits = self.0.fetch_add(STEP, Ordering::Relaxed);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -30,7 +30,7 @@ impl Chances {
 
 /// The time after which to retry: `wait`, plus `chance` (0..=1) times the spread, which is `wait` or at least [`LEAST_SPREAD`].
 /// Whole milliseconds, at least one.
-pub(super) fn retry_after(wait: Duration, chance: f64) -> Duration {
+pub(in crate::server) fn retry_after(wait: Duration, chance: f64) -> Duration {
     let time = wait + wait.max(LEAST_SPREAD).mul_f64(chance);
     Duration::from_millis(time.as_nanos().div_ceil(1_000_000).max(1) as u64)
 }
