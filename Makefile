@@ -6,7 +6,7 @@ CARGO ?= cargo
 TRITON_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trainer test test-rust test-kernels test-arm64 test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs wheel bench bench-load bound fuzz \
+.PHONY: help demo trainer test test-rust test-kernels test-arm64 test-server test-load test-browser test-clients test-deploy test-image test-exporter test-pytorch lint libtorch docs proto wheel bench bench-load bound fuzz \
 	screenshots deny images
 
 help: ## Lists the targets.
@@ -95,6 +95,9 @@ libtorch: ## Installs the part of PyTorch that the exporter links, in exporter/l
 
 docs: ## Writes the generated pages of docs/: settings, metrics, API.
 	ANYWIDTH_WRITE_DOCS=1 $(CARGO) test --locked --test server -- documents:: openapi::
+
+proto: ## Writes the gRPC code and descriptors that are generated from proto/.
+	ANYWIDTH_WRITE_PROTO=1 $(CARGO) test --locked --test proto
 
 wheel: ## Builds a wheel of the server and its Python client into target/wheels; installs maturin from PyPI.
 	CARGO='$(CARGO)' clients/python/wheel.sh

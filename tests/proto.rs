@@ -1,4 +1,4 @@
-//! The generated gRPC code and descriptors are those of `proto/`. `ANYWIDTH_WRITE_PROTO=1` writes them.
+//! The generated gRPC code and descriptors are those of `proto/`. `make proto` writes them.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
@@ -27,6 +27,6 @@ fn the_generated_code_is_that_of_the_protocol() {
             std::fs::write(&path, &expected).unwrap();
         }
         let committed = std::fs::read(&path).unwrap_or_default();
-        assert!(committed == expected, "{name} is out of date: run this test with ANYWIDTH_WRITE_PROTO=1");
+        assert!(committed == expected, "{name} is out of date: `make proto` writes it");
     }
 }

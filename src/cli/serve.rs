@@ -9,7 +9,7 @@ use anyhow::Context;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::signals::EndAtOnce;
@@ -18,7 +18,7 @@ use crate::config::{Address, Config, Sources};
 use crate::engine::{Model, Width};
 use crate::repository::Repository;
 use crate::scheduler::{Clock, Decisions, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
-use crate::server::{Service, serve};
+use crate::server::{Changes, ModelControl, Service, serve};
 use crate::telemetry::{Lines, Metrics, subscriber};
 
 /// Time spent at start-up to measure the models' latencies.
@@ -104,12 +104,14 @@ async fn listen(
     let service = Arc::new(tokio::task::block_in_place(|| service(&config, repository, counts, turns))?);
     let stopped = stop_signal(output.log.clone())?;
     signals.stand_back();
-    output.shown.push(greeting(&url, service.repository()).as_bytes());
+    let hangup = signal(SignalKind::hangup())?;
+    output.shown.push(greeting(&url, &service.repository()).as_bytes());
     let warm = service.clone();
     tokio::spawn(async move {
         warm.warmed_up().await;
         info!("warmed up: ready");
     });
+    tokio::spawn(follow_models(service.clone(), config.watch_models, hangup));
     serve(listener, service, stopped, config.drain).await;
     info!("stopped");
     Ok(())
@@ -131,7 +133,33 @@ fn service(config: &Config, repository: Repository, counts: Counts, turns: Arc<T
     let scheduler = Scheduler::start(config.queue, decisions, models, new_executor, environment)
         .context("cannot start the workers")?;
     let service = Service::new(repository, scheduler, metrics, registry, config.request);
-    Ok(service.with_cors_origins(config.cors_origins.clone()))
+    let control = ModelControl {
+        source: config.source.clone(),
+        precisions: config.precisions.clone(),
+        narrowest: config.narrowest,
+        measuring: MEASURING,
+        mode: config.model_control,
+    };
+    Ok(service.with_cors_origins(config.cors_origins.clone()).with_model_control(control))
+}
+
+/// Reads the models again at every SIGHUP, and after every pause of `watch` unless that is zero.
+async fn follow_models(service: Arc<Service>, watch: Duration, mut hangup: Signal) {
+    let look = async || match watch.is_zero() {
+        true => std::future::pending().await,
+        false => tokio::time::sleep(watch).await,
+    };
+    loop {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            () = look() => false,
+        };
+        match service.reload(None).await {
+            Ok(Changes { added, removed }) if asked => info!(added, removed, "read the models again"),
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot read the models again; those before are still served"),
+        }
+    }
 }
 
 /// Signals within this time count as one: `timeout` and shells signal both a process and its group.

@@ -17,7 +17,7 @@ use crate::engine::Width;
 use crate::image::ImageLimits;
 use crate::policy::{PolicyKind, QueueSettings};
 use crate::repository::{Precisions, Source};
-use crate::server::{CorsOrigin, Drain, RequestLimits};
+use crate::server::{CorsOrigin, Drain, ModelControlMode, RequestLimits};
 use crate::telemetry::{LogFilter, LogFormat};
 use table::Values;
 
@@ -35,6 +35,10 @@ pub struct Config {
     pub address: Address,
     /// The source of the models.
     pub source: Source,
+    /// The pause between looks at the folder of models; zero for none.
+    pub watch_models: Duration,
+    /// Whether callers may load and unload models.
+    pub model_control: ModelControlMode,
     /// The model for requests that name none.
     pub default_model: Option<String>,
     /// The numbers that models multiply.
@@ -91,6 +95,10 @@ impl Config {
         if max_files > queue_limit {
             return Err(sources.invalid("max_files", format!("it must be at most {queue_limit} (--queue-limit)")));
         }
+        let watches = values.watch_models_ms > 0;
+        if watches && values.models.is_none() {
+            return Err(sources.invalid("watch_models_ms", "it needs a folder of models (--models)".to_owned()));
+        }
         let source = match (values.models, values.model) {
             (Some(_), Some(_)) => {
                 let reason = "models come from one file or from a folder (--models), not both";
@@ -104,6 +112,8 @@ impl Config {
         Ok(Config {
             address: Address { host: values.host, port: values.port },
             source,
+            watch_models: Duration::from_millis(values.watch_models_ms),
+            model_control: values.model_control,
             default_model: values.default_model,
             precisions: values.precision,
             policy: values.policy,

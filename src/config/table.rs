@@ -9,7 +9,7 @@ use super::{Setting, Sources, ValueError};
 use crate::engine::Width;
 use crate::policy::PolicyKind;
 use crate::repository::Precisions;
-use crate::server::CorsOrigin;
+use crate::server::{CorsOrigin, ModelControlMode};
 use crate::telemetry::{LogFilter, LogFormat};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -64,6 +64,17 @@ settings! {
             unit: "file",
             meaning: "One ONNX file to serve instead of a folder.",
             advice: "Set it to try a single model.",
+        }
+        watch_models_ms: u64 {
+            unit: "ms", default: Fixed("0"), bounds: Range(0, HOUR_MS),
+            meaning: "Pause between looks at the folder of models for new, changed and removed versions, which are then loaded beside the \
+                running ones; 0 for none. SIGHUP is one look.",
+            advice: "Set it where models are put into the folder while the server runs.",
+        }
+        model_control: ModelControlMode {
+            unit: "mode", default: Fixed("none"),
+            meaning: "Whether callers may load and unload models by the Open Inference Protocol: none or explicit.",
+            advice: "Set explicit where only trusted callers reach the server.",
         }
         default_model: Option<String> {
             unit: "name", default: Depends("cifar10, else the first by name"),

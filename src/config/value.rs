@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::engine::Width;
 use crate::policy::PolicyKind;
 use crate::repository::Precisions;
-use crate::server::CorsOrigin;
+use crate::server::{CorsOrigin, ModelControlMode};
 use crate::telemetry::{LogFilter, LogFormat};
 
 /// The type of a setting's value.
@@ -64,6 +64,7 @@ values_that_are_text! {
     Precisions: Text, None;
     String: Text, None;
     LogFormat: Text, Some("text or json");
+    ModelControlMode: Text, Some("none or explicit");
     LogFilter: Text, None;
 }
 

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::system_files::is_system_file;
 
-use super::{MAX_MODELS, ModelError, Precisions, Rejected, RepositoryError, ServedModel, is_name};
+use super::{
+    Fingerprint, MAX_MODELS, ModelError, Precisions, Rejected, Repository, RepositoryError, ServedModel, is_name,
+};
 
 /// The model file of a version.
 const FILE: &str = "model.onnx";
@@ -22,7 +25,9 @@ pub(super) fn load(path: &Path, precisions: &Precisions) -> Result<(Vec<ServedMo
     let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
     let (mut models, mut rejected) = (Vec::new(), Vec::new());
     for name in names {
-        load_versions(path, &name, precisions, &mut models, &mut rejected);
+        load_versions(path, &name, &mut models, &mut rejected, |version, folder| {
+            Some(ServedModel::from_file(&name, version, &folder.join(FILE), precisions))
+        });
     }
     if models.is_empty() {
         return Err(RepositoryError::NoModel { path: path.to_owned(), rejected });
@@ -30,32 +35,88 @@ pub(super) fn load(path: &Path, precisions: &Precisions) -> Result<(Vec<ServedMo
     Ok((models, rejected))
 }
 
-fn load_versions(
+/// The models and rejected versions of a folder.
+type Found = (Vec<Arc<ServedModel>>, Vec<Arc<Rejected>>);
+
+/// Reads the folder again, for what is served of it now; only the models of one name, if `only` is given, and the others stay.
+pub(super) fn reload(
+    path: &Path,
+    precisions: &Precisions,
+    served: &Repository,
+    only: Option<&str>,
+) -> Result<Found, RepositoryError> {
+    let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
+    let (mut models, mut rejected) = (Vec::new(), Vec::new());
+    let (mut kept, mut still_rejected) = (Vec::new(), Vec::new());
+    for name in names.iter().filter(|name| only.is_none_or(|only| only == *name)) {
+        load_versions(path, name, &mut models, &mut rejected, |version, folder| {
+            let before = served.find(Some(name), Some(version)).ok();
+            let fingerprint = Fingerprint::of(folder).ok();
+            if let Some(model) = before
+                && fingerprint.is_some()
+                && model.fingerprint == fingerprint
+            {
+                return Some(Ok(model.clone()));
+            }
+            let is_unchanged = |other: &&Arc<Rejected>| {
+                fingerprint.is_some() && other.fingerprint == fingerprint && other.path == format!("{name}/{version}")
+            };
+            if let Some(other) = served.rejected.iter().find(is_unchanged) {
+                still_rejected.push(other.clone());
+                kept.extend(before.cloned());
+                return None;
+            }
+            let model = ServedModel::from_file(name, version, &folder.join(FILE), precisions).map(Arc::new);
+            // What was served before is better than nothing.
+            kept.extend(before.filter(|_| model.is_err() && folder.exists()).cloned());
+            Some(model)
+        });
+    }
+    models.extend(kept);
+    let mut rejected: Vec<_> = rejected.into_iter().map(Arc::new).chain(still_rejected).collect();
+    if let Some(only) = only {
+        let is_other = |name: &str| name != only;
+        models.extend(served.all().filter(|model| is_other(&model.name)).cloned());
+        let others = served.rejected.iter().filter(|other| is_other(other.path.split('/').next().unwrap_or_default()));
+        rejected.extend(others.cloned());
+    }
+    match models.is_empty() {
+        true => Err(RepositoryError::NoneLeft { path: path.to_owned() }),
+        false => Ok((models, rejected)),
+    }
+}
+
+/// Adds the versions of a name that `load` loads from their folders, and those that it does not; `None` is neither.
+fn load_versions<Model>(
     root: &Path,
     name: &str,
-    precisions: &Precisions,
-    models: &mut Vec<ServedModel>,
+    models: &mut Vec<Model>,
     rejected: &mut Vec<Rejected>,
+    mut load: impl FnMut(u64, &Path) -> Option<Result<Model, ModelError>>,
 ) {
-    let mut reject = |path: String, reason| rejected.push(Rejected { path, reason });
+    let mut reject = |path: String, reason, fingerprint| rejected.push(Rejected { path, reason, fingerprint });
     if !is_name(name) {
         // The name is printed to the terminal and the log.
-        return reject(name.replace(char::is_control, "\u{fffd}"), ModelError::BadName);
+        return reject(name.replace(char::is_control, "\u{fffd}"), ModelError::BadName, None);
     }
     let versions = match folders(&root.join(name)) {
-        Ok(versions) if versions.is_empty() => return reject(name.to_owned(), ModelError::NoVersion),
+        Ok(versions) if versions.is_empty() => return reject(name.to_owned(), ModelError::NoVersion, None),
         Ok(versions) => versions,
-        Err(error) => return reject(name.to_owned(), error.into()),
+        Err(error) => return reject(name.to_owned(), error.into(), None),
     };
     for text in versions {
+        let folder = root.join(name).join(&text);
+        // Before the files are read: a later change is seen as one.
+        let fingerprint = Fingerprint::of(&folder).ok();
         let model = match version(&text) {
-            _ if models.len() == MAX_MODELS => Err(ModelError::TooMany),
-            None => Err(ModelError::BadVersion),
-            Some(version) => ServedModel::from_file(name, version, &root.join(name).join(&text).join(FILE), precisions),
+            _ if models.len() == MAX_MODELS => Some(Err(ModelError::TooMany)),
+            None => Some(Err(ModelError::BadVersion)),
+            Some(version) => load(version, &folder),
         };
         match model {
-            Ok(model) => models.push(model),
-            Err(reason) => reject(format!("{name}/{text}"), reason),
+            Some(Ok(model)) => models.push(model),
+            Some(Err(reason)) => reject(format!("{name}/{text}"), reason, fingerprint),
+            None => {}
         }
     }
 }

@@ -7,9 +7,10 @@ mod embedded;
 mod file;
 mod folder;
 mod precisions;
+mod reload;
 mod warm_up;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::engine::{
 use crate::image::{InputSpec, InputSpecError, Preprocessing};
 
 pub use precisions::{Precisions, PrecisionsError};
+pub use reload::{Fingerprint, Reloaded};
 
 /// A model with the name and version under which it is served.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct ServedModel {
     pub model: Arc<Model>,
     /// The input image, with the preprocessing stated in the file.
     pub input: InputSpec,
+    /// What its files were when they were read; `None` without a folder of its own.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// All served models.
@@ -41,7 +45,9 @@ pub struct Repository {
     /// The versions of each name in ascending order; never empty.
     models: BTreeMap<String, Vec<Arc<ServedModel>>>,
     default: String,
-    rejected: Vec<Rejected>,
+    rejected: Vec<Arc<Rejected>>,
+    /// Names that a caller has unloaded.
+    unloaded: BTreeSet<String>,
 }
 
 /// A model of the folder that cannot be served.
@@ -51,6 +57,8 @@ pub struct Rejected {
     pub path: String,
     /// The error.
     pub reason: ModelError,
+    /// What the files of the version were when they were read.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// The source of the models.
@@ -147,12 +155,27 @@ pub enum RepositoryError {
         /// The models that do not load.
         rejected: Vec<Rejected>,
     },
+    /// No model of the folder would be left.
+    #[error("no model of {path} would be left to serve", path = path.display())]
+    NoneLeft {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A precision for a model that does not exist.
     #[error("there is no model {name:?} to set the precision of")]
     NoSuchPrecision {
         /// The name.
         name: String,
     },
+    /// The new models cannot be measured.
+    #[error("the models cannot be measured: {reason}")]
+    Measuring {
+        /// The error.
+        reason: String,
+    },
+    /// The models are part of the program.
+    #[error("the models are built into the program; start it with --models FOLDER to load others")]
+    Fixed,
     /// An embedded model does not load, which is a bug.
     #[error("the embedded model {name} does not load: {reason}")]
     Embedded {
@@ -221,7 +244,7 @@ impl Repository {
         default: Option<&str>,
         precisions: &Precisions,
     ) -> Result<Repository, RepositoryError> {
-        let (models, rejected) = match source {
+        let (models, rejected): (Vec<ServedModel>, _) = match source {
             Source::Embedded => (embedded::load(precisions)?, Vec::new()),
             Source::Folder(path) => folder::load(path, precisions)?,
             Source::File(path) => (vec![load_file(path, precisions)?], Vec::new()),
@@ -245,13 +268,7 @@ impl Repository {
         rejected: Vec<Rejected>,
         default: Option<&str>,
     ) -> Result<Repository, RepositoryError> {
-        let mut by_name: BTreeMap<String, Vec<Arc<ServedModel>>> = BTreeMap::new();
-        for model in models {
-            by_name.entry(model.name.clone()).or_default().push(Arc::new(model));
-        }
-        for versions in by_name.values_mut() {
-            versions.sort_by_key(|model| model.version);
-        }
+        let by_name = by_name(models.into_iter().map(Arc::new).collect());
         let usual = by_name.get_key_value(USUAL_DEFAULT).or_else(|| by_name.first_key_value());
         let default = match (default, usual) {
             (None, Some((name, _))) => name.clone(),
@@ -261,7 +278,8 @@ impl Repository {
                 return Err(RepositoryError::NoDefault { name, known: join(by_name.keys()) });
             }
         };
-        Ok(Repository { models: by_name, default, rejected })
+        let rejected = rejected.into_iter().map(Arc::new).collect();
+        Ok(Repository { models: by_name, default, rejected, unloaded: BTreeSet::new() })
     }
 
     /// The model `name`, or the default model; in `version`, or its highest version.
@@ -301,7 +319,7 @@ impl Repository {
     }
 
     /// The models of the folder that cannot be served, with the reasons.
-    pub fn rejected(&self) -> &[Rejected] {
+    pub fn rejected(&self) -> &[Arc<Rejected>] {
         &self.rejected
     }
 }
@@ -323,9 +341,12 @@ impl ServedModel {
     /// Loads a model file with its external data files.
     fn from_file(name: &str, version: u64, path: &Path, precisions: &Precisions) -> Result<ServedModel, ModelError> {
         check_name(name)?;
+        // Before the files are read: a later change is seen as one.
+        let fingerprint = path.parent().and_then(|folder| Fingerprint::of(folder).ok());
         let (bytes, mut folder) = (file::read(path)?, file::Folder::of(path));
         let files: &mut dyn DataFiles = &mut folder;
-        ServedModel::compile(name, version, ModelFile::read(&bytes, Some(files))?, precisions)
+        let model = ServedModel::compile(name, version, ModelFile::read(&bytes, Some(files))?, precisions)?;
+        Ok(ServedModel { fingerprint, ..model })
     }
 
     fn compile(name: &str, version: u64, file: ModelFile, precisions: &Precisions) -> Result<ServedModel, ModelError> {
@@ -342,7 +363,7 @@ impl ServedModel {
             InputSpec::new(shape.channels, shape.height, shape.width)?.with_preprocessing(preprocessing(&model)?);
         let model = Arc::new(model);
         warm_up::warm_up(&model, input.preprocessing().range())?;
-        Ok(ServedModel { name: name.to_owned(), version, model, input })
+        Ok(ServedModel { name: name.to_owned(), version, model, input, fingerprint: None })
     }
 }
 
@@ -351,6 +372,18 @@ fn preprocessing(model: &Model) -> Result<Preprocessing, ModelError> {
     let Some(entry) = &model.metadata().preprocessing else { return Ok(Preprocessing::default()) };
     Preprocessing::from_json(entry)
         .map_err(|cause| ModelError::Preprocessing(MetadataError::new("anywidth.preprocessing", &cause.to_string())))
+}
+
+/// The versions of each name in ascending order.
+fn by_name(models: Vec<Arc<ServedModel>>) -> BTreeMap<String, Vec<Arc<ServedModel>>> {
+    let mut by_name: BTreeMap<String, Vec<Arc<ServedModel>>> = BTreeMap::new();
+    for model in models {
+        by_name.entry(model.name.clone()).or_default().push(model);
+    }
+    for versions in by_name.values_mut() {
+        versions.sort_by_key(|model| model.version);
+    }
+    by_name
 }
 
 fn load_file(path: &Path, precisions: &Precisions) -> Result<ServedModel, RepositoryError> {

@@ -5,7 +5,7 @@
 //! one image.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Input;
@@ -15,7 +15,8 @@ use crate::repository::ServedModel;
 /// An image that stopped early.
 #[derive(Debug)]
 pub(super) struct Sample {
-    pub(super) model: Arc<ServedModel>,
+    /// A retired model is not held for this.
+    pub(super) model: Weak<ServedModel>,
     /// The decoded image.
     pub(super) input: Input,
     pub(super) stopped: Stopped,

@@ -110,7 +110,7 @@ impl Executor for EngineWorker {
                             let stopped = Stopped { width, probability: best.probability, class: best.index };
                             // A copy, which does not hold the memory of the request.
                             let input = job.payload.input.clone().with_bytes(|bytes| Bytes::copy_from_slice(&bytes));
-                            samples.push(Sample { model: served.clone(), input, stopped });
+                            samples.push(Sample { model: Arc::downgrade(served), input, stopped });
                         }
                         answered.push((job, answer));
                     }
@@ -128,6 +128,7 @@ impl Executor for EngineWorker {
 
     fn audit(&mut self) -> Option<Audit> {
         let Sample { model, input, stopped } = self.samples.as_mut()?.pop()?;
+        let model = model.upgrade()?;
         let pass = restart(&mut self.pass, &model.model, self.max_batch);
         pass.push(&input.values(&model.input));
         pass.widen(&[Width::FULL]);

@@ -11,6 +11,7 @@ mod early_exit;
 mod engine_worker;
 mod job;
 mod measure;
+mod models;
 mod queue;
 mod run_delay;
 mod turns;
@@ -87,7 +88,7 @@ impl Scheduler {
     ) -> io::Result<Scheduler> {
         let Environment { metrics, turns, clock } = environment;
         let Decisions { policy, audit_share } = decisions.into();
-        let all: Arc<[Arc<ServedModel>]> = models.iter().map(|(model, _)| model.clone()).collect();
+        let all: Vec<Arc<ServedModel>> = models.iter().map(|(model, _)| model.clone()).collect();
         let queue = Queue::new(settings, policy.build(settings), models, metrics.clone(), clock.clone());
         let (queue, (report, warmed_up)) = (Arc::new(queue), watch::channel(0));
         let run_delay = Arc::new(RunDelay::default());
@@ -117,6 +118,21 @@ impl Scheduler {
     /// [`Refused`] when one of them cannot be answered in time, or the queue has no room.
     pub fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Ticket>, Refused> {
         self.queue.submit(jobs)
+    }
+
+    /// Adds a model with its profile, as [`measure`] makes it.
+    pub fn add(&self, model: Arc<ServedModel>, profile: Profile) {
+        self.queue.add(model, profile);
+    }
+
+    /// Retires a model: it still accepts jobs of whoever refers to it, and leaves after the last of them.
+    pub fn retire(&self, model: &Arc<ServedModel>) {
+        self.queue.retire(model);
+    }
+
+    /// Frees retired models that nobody refers to, and returns the number of those that somebody does.
+    pub fn release_retired(&self) -> usize {
+        self.queue.release_retired()
     }
 
     /// The settings that it was started with.

@@ -8,11 +8,12 @@ use tracing::debug;
 
 use super::audit::{Audit, Stopped};
 use super::job::ImageRequest;
-use super::{Clock, Input, Job, JobError, Ticket};
+use super::models::Models;
+use super::{Clock, Input, Job, JobError, QueuedJob, Ticket};
 use crate::engine::Width;
 use crate::policy::{
-    Agreement, Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, ModelStatistics, Policy, Profile,
-    QueueSettings, QueueStatistics, Refusal, ShedReason, Task,
+    Batch, BatchReport, Decision, DecodeTask, ExitRule, JobQueue, ModelStatistics, Policy, Profile, QueueSettings,
+    QueueStatistics, Refusal, ShedReason, Task,
 };
 use crate::repository::ServedModel;
 use crate::telemetry::{Metrics, Miss};
@@ -38,9 +39,6 @@ pub(super) struct Queue {
     /// Held for microseconds: to add jobs, or to decide what a worker does.
     state: Mutex<State>,
     work: Condvar,
-    models: Vec<Arc<ServedModel>>,
-    /// What audits say of each model that has a gain table.
-    agreements: Mutex<Vec<Option<Agreement>>>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -60,6 +58,8 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) task: Task<ImageRequest>,
+    /// Its model; of several images to decode, that of each.
+    pub(super) models: Vec<Arc<ServedModel>>,
     /// How long it waited for work, if it had to.
     pub(super) waited: Option<Duration>,
 }
@@ -67,6 +67,7 @@ pub(super) struct Taken {
 #[derive(Debug)]
 struct State {
     jobs: JobQueue<ImageRequest>,
+    models: Models,
     closed: bool,
     /// Workers that wait for work.
     parked: usize,
@@ -75,6 +76,14 @@ struct State {
 }
 
 impl State {
+    /// The model of a batch, or of each image to decode.
+    fn models_of(&self, task: &Task<ImageRequest>) -> Vec<Arc<ServedModel>> {
+        match task {
+            Task::Run(batch) => vec![self.models.of_job(batch.model).clone()],
+            Task::Decode(tasks) => tasks.iter().map(|task| self.models.of_job(task.model).clone()).collect(),
+        }
+    }
+
     /// Whether nothing is queued and nothing will be.
     fn ended(&self) -> bool {
         self.closed && self.jobs.is_empty()
@@ -89,19 +98,42 @@ impl Queue {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Queue {
-        let (models, profiles): (Vec<_>, _) = models.into_iter().unzip();
+        let (served, profiles): (Vec<_>, _) = models.into_iter().unzip();
         let jobs = JobQueue::new(settings, profiles, policy, clock.now());
-        let state = Mutex::new(State { jobs, closed: false, parked: 0, woken: 0 });
-        let agreement = |model: &Arc<ServedModel>| model.model.metadata().gain.clone().map(Agreement::new);
-        let agreements = Mutex::new(models.iter().map(agreement).collect());
-        let queue = Queue { state, work: Condvar::new(), models, agreements, metrics, clock };
-        queue.update_metrics(Duration::ZERO);
-        for model in &queue.models {
-            queue.metrics.start_at_zero(&model.name, model.model.metadata().gain.is_some());
+        let mut models = Models::default();
+        for (index, model) in served.iter().enumerate() {
+            models.add(index, model.clone());
         }
+        let state = Mutex::new(State { jobs, models, closed: false, parked: 0, woken: 0 });
+        let queue = Queue { state, work: Condvar::new(), metrics, clock };
+        queue.update_metrics(Duration::ZERO);
+        served.iter().for_each(|model| queue.start_at_zero(model));
         // Until load says otherwise.
         queue.metrics.width_ceiling.set(Width::FULL.as_f64());
         queue
+    }
+
+    /// Adds a model with its profile.
+    pub(super) fn add(&self, model: Arc<ServedModel>, profile: Profile) {
+        let mut state = self.lock();
+        let index = state.jobs.add_model(profile);
+        state.models.add(index, model.clone());
+        self.start_at_zero(&model);
+        self.show_model(&state, index);
+    }
+
+    /// Retires a model, which then accepts only jobs of requests that have found it.
+    pub(super) fn retire(&self, model: &Arc<ServedModel>) {
+        self.lock().models.retire(model);
+    }
+
+    /// Lets retired models go that have no jobs left. Returns the number of those that have.
+    pub(super) fn release_retired(&self) -> usize {
+        let state = &mut *self.lock();
+        let (released, stay) = state.models.release(|index| state.jobs.remove_model(index));
+        // Freeing the weights takes longer than others should wait for the queue.
+        std::thread::spawn(move || drop(released));
+        stay
     }
 
     /// Accepts all jobs or none.
@@ -110,15 +142,15 @@ impl Queue {
             self.metrics.images.with_label_values(&[&job.model.name]).inc();
         }
         let (mut submitted, mut tickets) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
-        for job in jobs {
-            let model = self.index_of(&job.model).ok_or(Refused::UnknownModel)?;
-            let (job, ticket) = job.submit(model);
-            submitted.push(job);
-            tickets.push(ticket);
-        }
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
+        }
+        for job in jobs {
+            let model = state.models.index_of(&job.model).ok_or(Refused::UnknownModel)?;
+            let (job, ticket) = job.submit(model);
+            submitted.push(job);
+            tickets.push(ticket);
         }
         let outcome = state.jobs.submit(submitted, self.clock.now());
         self.show(&state);
@@ -148,15 +180,17 @@ impl Queue {
                 self.wake_all(&mut state);
             }
             if task.is_some() || !shed.is_empty() {
+                let model = |(job, _): &(QueuedJob, _)| state.models.of_job(job.constraints.model).clone();
+                let shed_models: Vec<_> = shed.iter().map(model).collect();
+                let models = task.as_ref().map(|task| state.models_of(task)).unwrap_or_default();
                 drop(state);
-                for (job, reason) in shed {
-                    let model = &self.models[job.constraints.model].name;
-                    self.metrics.deadline_missed(model, Miss::Shed);
+                for ((job, reason), model) in shed.into_iter().zip(shed_models) {
+                    self.metrics.deadline_missed(&model.name, Miss::Shed);
                     job.payload.reply(Err(reason.into()));
                 }
                 if let Some(task) = task {
-                    self.record(&task);
-                    return Next::Task(Taken { task, waited: waited(waiting_since) });
+                    self.record(&task, &models);
+                    return Next::Task(Taken { task, models, waited: waited(waiting_since) });
                 }
                 state = self.lock();
                 continue;
@@ -222,18 +256,17 @@ impl Queue {
 
     /// An image that stopped early was checked.
     pub(super) fn audited(&self, audit: &Audit) {
-        let Some(model) = self.index_of(&audit.model) else { return };
         let Stopped { width, probability, .. } = audit.stopped;
-        let mut agreements = self.agreements.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(agreement) = &mut agreements[model] else { return };
-        self.metrics.audited(
-            &audit.model.name,
-            audit.agrees,
-            agreement.expected(width, probability).unwrap_or_default(),
-        );
-        let Some(table) = agreement.record(width, probability, audit.agrees) else { return };
-        // A plan takes a millisecond, during which others need the queue.
-        let profile = self.lock().jobs.profiles()[model].clone();
+        let mut state = self.lock();
+        let Some(model) = state.models.index_of(&audit.model) else { return };
+        let Some(agreement) = state.models.get_mut(model).and_then(|entry| entry.agreement.as_mut()) else { return };
+        let expected = agreement.expected(width, probability).unwrap_or_default();
+        let table = agreement.record(width, probability, audit.agrees);
+        let profile = state.jobs.profiles()[model].clone();
+        drop(state);
+        self.metrics.audited(&audit.model.name, audit.agrees, expected);
+        let Some(table) = table else { return };
+        // A plan takes a millisecond, during which others need the queue. The model stays, for the audit refers to it.
         let planned = profile.with_gain(&table);
         self.lock().jobs.replan(model, planned);
         debug!(model = audit.model.name, %width, probability, "an audit has changed the gain table");
@@ -246,7 +279,7 @@ impl Queue {
         let model = |(index, model): (usize, &Arc<ServedModel>)| {
             (model.clone(), state.jobs.profiles()[index].clone(), state.jobs.model_statistics(index))
         };
-        self.models.iter().enumerate().map(model).collect()
+        state.models.served().map(model).collect()
     }
 
     pub(super) fn statistics(&self) -> QueueStatistics {
@@ -300,9 +333,14 @@ impl Queue {
         (state, woken)
     }
 
-    fn record(&self, task: &Task<ImageRequest>) {
-        let Task::Run(Batch { model, jobs, trace, exits }) = task else { return };
-        let (model, reason) = (self.models[*model].name.as_str(), trace.reason.word());
+    fn start_at_zero(&self, model: &ServedModel) {
+        self.metrics.start_at_zero(&model.name, model.model.metadata().gain.is_some());
+    }
+
+    /// Records a task of these models.
+    fn record(&self, task: &Task<ImageRequest>, models: &[Arc<ServedModel>]) {
+        let (Task::Run(Batch { jobs, trace, exits, .. }), [model, ..]) = (task, models) else { return };
+        let (model, reason) = (model.name.as_str(), trace.reason.word());
         self.metrics.batches.with_label_values(&[model, reason]).inc();
         self.metrics.width_ceiling.set(trace.ceiling.as_f64());
         let price = exits.as_ref().map_or(0.0, ExitRule::price);
@@ -328,17 +366,13 @@ impl Queue {
     }
 
     fn show_models(&self, state: &State) {
-        (0..self.models.len()).for_each(|model| self.show_model(state, model));
+        state.models.served().for_each(|(model, _)| self.show_model(state, model));
     }
 
     fn show_model(&self, state: &State, model: usize) {
-        let (name, statistics) = ([&self.models[model].name], state.jobs.model_statistics(model));
+        let (name, statistics) = ([&state.models.of_job(model).name], state.jobs.model_statistics(model));
         self.metrics.profile_correction.with_label_values(&name).set(statistics.correction);
         self.metrics.capacity.with_label_values(&name).set(statistics.capacity);
-    }
-
-    fn index_of(&self, model: &Arc<ServedModel>) -> Option<usize> {
-        self.models.iter().position(|other| Arc::ptr_eq(other, model))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -229,7 +229,8 @@ async fn scores_that_are_no_numbers_are_an_error_and_no_answer() {
     let shape = model.input();
     let input = InputSpec::new(shape.channels, shape.height, shape.width).unwrap();
     // As a model that fails at some images alone: those of a warm-up are not among them.
-    let model = Arc::new(ServedModel { name: "tiny".into(), version: 1, model: Arc::new(model), input });
+    let model =
+        Arc::new(ServedModel { name: "tiny".into(), version: 1, model: Arc::new(model), input, fingerprint: None });
     let scheduler = start(ONE_WORKER, &model, &metrics(), |worker| Box::new(worker));
     for all_widths in [false, true] {
         let job = Job { all_widths, confidence: Some(0.5), ..job(&model, png(200), "1") };

@@ -47,7 +47,8 @@ pub type NewExecutor = Arc<dyn Fn() -> Box<dyn Executor> + Send + Sync>;
 pub(super) struct Worker {
     pub(super) index: usize,
     pub(super) queue: Arc<Queue>,
-    pub(super) models: Arc<[Arc<ServedModel>]>,
+    /// The models to warm up for.
+    pub(super) models: Vec<Arc<ServedModel>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) warmed_up: watch::Sender<usize>,
     pub(super) run_delay: Arc<RunDelay>,
@@ -65,11 +66,15 @@ struct Between {
 }
 
 impl Worker {
-    pub(super) fn work(self) {
+    pub(super) fn work(mut self) {
         self.run_delay.count_this_thread();
         let mut executor = (self.new_executor)();
         // If warming up fails, the worker never counts as ready, but goes on: other models may run.
-        if self.survives("warming up", || executor.warm_up(&self.models)).is_some() {
+        let models = std::mem::take(&mut self.models);
+        let warmed_up = self.survives("warming up", || executor.warm_up(&models)).is_some();
+        // Retired models should not be held for this.
+        drop(models);
+        if warmed_up {
             self.metrics.workers_ready.inc();
             self.warmed_up.send_modify(|count| *count += 1);
             debug!("warmed up");
@@ -86,7 +91,7 @@ impl Worker {
         // Without this they wait until the worker's time slice ends. A lower priority would do the same for the runtime,
         // but it would also let any other busy process starve the workers.
         self.turns.wait();
-        let Taken { task, waited } = match self.queue.take(self.index, between.idle.patience()) {
+        let Taken { task, models, waited } = match self.queue.take(self.index, between.idle.patience()) {
             Next::Task(taken) => taken,
             Next::Idle(time) => {
                 between.idle.was_idle(time);
@@ -100,10 +105,11 @@ impl Worker {
         self.turns.during(|| match task {
             Task::Decode(tasks) => {
                 let last = tasks.len() - 1;
-                tasks.iter().enumerate().for_each(|(index, task)| self.decode(executor, task, index == last));
+                let all = tasks.iter().zip(&models).enumerate();
+                all.for_each(|(index, (task, model))| self.decode(executor, model, task, index == last));
             }
             Task::Run(batch) => {
-                self.run(executor, batch, std::mem::take(&mut between.busy));
+                self.run(executor, &models[0], batch, std::mem::take(&mut between.busy));
                 between.idle.ran();
             }
         });
@@ -124,11 +130,11 @@ impl Worker {
     }
 
     /// Decodes an image, the last of its group or not.
-    fn decode(&self, executor: &mut Box<dyn Executor>, task: &DecodeTask<Bytes>, last: bool) {
+    fn decode(&self, executor: &mut Box<dyn Executor>, model: &ServedModel, task: &DecodeTask<Bytes>, last: bool) {
         if !self.queue.is_wanted(task) {
             return;
         }
-        let (start, model) = (self.clock.now(), &self.models[task.model]);
+        let start = self.clock.now();
         let pixels = match self.survives("decoding", || executor.decode(model, &task.encoded)) {
             Some(outcome) => outcome.map_err(JobError::from),
             None => {
@@ -143,10 +149,16 @@ impl Worker {
 
     /// Runs a batch. The time that others, above all the runtime, took of this core `between` tasks counts as the batch's: plans
     /// predict when answers are ready, not the network's time alone.
-    fn run(&self, executor: &mut Box<dyn Executor>, batch: Batch<ImageRequest>, between: Duration) {
-        let (start, Batch { model, jobs, exits, .. }) = (self.clock.now(), batch);
-        match self.survives("a batch", || executor.run(&self.models[model], jobs, exits.as_ref())) {
-            Some(report) => self.queue.finished(model, &report, between + self.since(start)),
+    fn run(
+        &self,
+        executor: &mut Box<dyn Executor>,
+        model: &Arc<ServedModel>,
+        batch: Batch<ImageRequest>,
+        between: Duration,
+    ) {
+        let (start, Batch { model: index, jobs, exits, .. }) = (self.clock.now(), batch);
+        match self.survives("a batch", || executor.run(model, jobs, exits.as_ref())) {
+            Some(report) => self.queue.finished(index, &report, between + self.since(start)),
             // Whatever state the panic left behind is thrown away.
             None => *executor = (self.new_executor)(),
         }

@@ -5,6 +5,7 @@
 
 mod answered;
 mod connection;
+mod control;
 mod cors_origin;
 mod error;
 mod events;
@@ -18,8 +19,8 @@ mod request;
 mod run;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use prometheus::Registry;
@@ -37,13 +38,18 @@ pub use http::fuzzing;
 use http::{Chances, Inflaters};
 use memory::Memory;
 
+use control::Control;
+pub use control::{Changes, ModelControl, ModelControlMode, UnknownControlMode};
 pub use cors_origin::{CorsOrigin, NotAnOrigin};
 pub use limits::{Drain, RequestLimits};
 
 /// The state shared by all requests.
 #[derive(Debug)]
 pub struct Service {
-    repository: Repository,
+    /// The models as they are now.
+    repository: RwLock<Arc<Repository>>,
+    /// How they change, if they do.
+    control: Option<Control>,
     scheduler: Scheduler,
     metrics: Arc<Metrics>,
     registry: Registry,
@@ -66,15 +72,13 @@ impl Service {
         limits: RequestLimits,
     ) -> Service {
         metrics.models_rejected.set(repository.rejected().len() as i64);
-        for served in repository.all() {
-            let (version, precision) = (served.version.to_string(), served.model.precision().name());
-            metrics.model_info.with_label_values(&[&served.name, &version, precision]).set(1);
-        }
+        let repository = Arc::new(repository);
         let memory = Memory::new(limits.max_bytes_in_flight);
         let subscribers = Subscribers::new(limits.max_connections);
-        Service {
+        let service = Service {
             inflaters: Inflaters::new(scheduler.settings().decoders),
-            repository,
+            repository: RwLock::new(repository.clone()),
+            control: None,
             scheduler,
             metrics,
             registry,
@@ -84,7 +88,15 @@ impl Service {
             chances: Chances::new(),
             subscribers,
             stopping: AtomicBool::new(false),
-        }
+        };
+        repository.all().for_each(|served| service.show(served));
+        service
+    }
+
+    /// Lets the served models change.
+    #[must_use]
+    pub fn with_model_control(self, control: ModelControl) -> Service {
+        Service { control: Some(Control::new(control)), ..self }
     }
 
     /// Allows pages of these origins to send requests.
@@ -93,9 +105,9 @@ impl Service {
         Service { cors_origins, ..self }
     }
 
-    /// The served models.
-    pub fn repository(&self) -> &Repository {
-        &self.repository
+    /// The models that are served now.
+    pub fn repository(&self) -> Arc<Repository> {
+        self.repository.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the server is ready: every worker has warmed up and the server is not stopping.

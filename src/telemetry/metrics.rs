@@ -290,6 +290,14 @@ impl Metrics {
         self.counters.totals()
     }
 
+    /// Removes what describes a version of a model that is served no longer: its labels after the name. Counts stay.
+    pub fn model_removed(&self, model: &str, [version, precision]: &[String; 2]) {
+        // An error only means that there is no such series.
+        let _ = self.model_info.remove_label_values(&[model, version, precision]);
+        let _ = self.capacity.remove_label_values(&[model]);
+        let _ = self.profile_correction.remove_label_values(&[model]);
+    }
+
     /// Creates a model's counters of rare events at zero: Prometheus does not see the first increment of a missing series.
     /// `audited` says whether images of it may be audited.
     pub fn start_at_zero(&self, model: &str, audited: bool) {

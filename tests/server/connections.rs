@@ -248,3 +248,31 @@ fn at_the_end_connections_without_a_request_are_closed_at_once() {
     assert_eq!((rest(new), rest(used)), (String::new(), String::new()));
     server.stopped();
 }
+
+#[test]
+fn a_connection_speaks_the_protocol_that_it_begins_with() {
+    let server = Server::with(limits(SHORT, FOREVER));
+    // HTTP/2's preface, and an empty SETTINGS frame.
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for whole in [true, false] {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        PREFACE.chunks(if whole { PREFACE.len() } else { 1 }).for_each(|part| stream.write_all(part).unwrap());
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).unwrap();
+        assert_eq!(frame[3], 4, "a SETTINGS frame answers");
+        // Without a request it is closed.
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    // Methods that begin like the preface are HTTP/1's.
+    for method in ["PUT", "PROPFIND", "P"] {
+        let mut stream = connect(&server, b"");
+        let head = format!("{method} /livez HTTP/1.1\r\nHost: here\r\n\r\n");
+        head.as_bytes().iter().for_each(|byte| stream.write_all(&[*byte]).unwrap());
+        assert_error(&answer(&mut stream), 405, "no_such_method");
+    }
+    let mut answer = Vec::new();
+    // A reset, for the server has not read it.
+    let _ = connect(&server, b"PR").read_to_end(&mut answer);
+    assert!(answer.is_empty(), "half a preface is closed");
+}

@@ -23,9 +23,11 @@ mod lifecycle;
 mod load;
 #[cfg(target_os = "linux")]
 mod logging;
+mod open_inference;
 mod openapi;
 mod operation;
 mod page;
 mod pytorch;
 mod reduced_images;
+mod reload;
 mod settings;

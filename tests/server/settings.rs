@@ -288,6 +288,9 @@ fn value(setting: &Setting) -> BoxedStrategy<String> {
         "default_budget_ms" => (1u32..1_000_000).prop_map(|ms| (f64::from(ms) / 128.0).to_string()).boxed(),
         "policy" => prop_oneof!["widest-fit", "fixed:0[.]5", "rate-table"].prop_map(|policy: String| policy).boxed(),
         "precision" => prop_oneof!["f32", "auto,mnist=bf16"].prop_map(|precision: String| precision).boxed(),
+        // More than that needs a folder of models.
+        "watch_models_ms" => number(0..1),
+        "model_control" => prop_oneof!["none", "explicit"].prop_map(|mode: String| mode).boxed(),
         "log_format" => prop_oneof!["text", "json"].prop_map(|format: String| format).boxed(),
         "log" => prop_oneof!["warn", "info,anywidth=debug"].prop_map(|filter: String| filter).boxed(),
         "decoders" => number(1..2),
@@ -322,7 +325,7 @@ proptest! {
         for (key, [flag, variable, line]) in &said {
             typed.extend(flag.iter().map(|value| format!("{}={value}", named(key).flag())));
             variables.extend(variable.iter().map(|value| (named(key).variable(), value)));
-            let is_text = ["host", "models", "default_model", "precision", "policy", "log_format", "log"].contains(key);
+            let is_text = ["host", "models", "model_control", "default_model", "precision", "policy", "log_format", "log"].contains(key);
             let line = line.iter().map(|value| match is_text {
                 _ if *key == "cors_origin" => format!("{key} = ['{value}']\n"),
                 true => format!("{key} = {}\n", toml::Value::from(value.as_str())),

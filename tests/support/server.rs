@@ -9,7 +9,7 @@ use anywidth::image::ImageLimits;
 use anywidth::policy::{PolicyKind, QueueSettings};
 use anywidth::repository::{Repository, ServedModel};
 use anywidth::scheduler::{Clock, EngineWorker, Environment, Executor, NewExecutor, Scheduler, Turns, measure};
-use anywidth::server::{CorsOrigin, Drain, RequestLimits, Service, serve};
+use anywidth::server::{CorsOrigin, Drain, ModelControl, RequestLimits, Service, serve};
 use anywidth::telemetry::Metrics;
 use prometheus::Registry;
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub struct Options {
     pub max_pixels: u64,
     pub drain: Drain,
     pub cors_origins: Vec<CorsOrigin>,
+    /// A folder whose models are served instead, and that may change.
+    pub control: Option<ModelControl>,
     pub wrap: Box<dyn Fn(EngineWorker) -> Box<dyn Executor> + Send + Sync>,
 }
 
@@ -56,6 +58,7 @@ impl Default for Options {
             max_pixels: 1_000_000,
             drain: DRAIN,
             cors_origins: Vec::new(),
+            control: None,
             wrap: Box::new(|worker| Box::new(worker)),
         }
     }
@@ -63,6 +66,7 @@ impl Default for Options {
 
 pub struct Server {
     pub address: SocketAddr,
+    pub service: Arc<Service>,
     agent: ureq::Agent,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
@@ -107,7 +111,10 @@ impl Server {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry).unwrap());
         let first = options.models[0].name.clone();
-        let repository = Repository::new(options.models, vec![], Some(&first)).unwrap();
+        let repository = match &options.control {
+            Some(control) => Repository::load(&control.source, None).unwrap(),
+            None => Repository::new(options.models, vec![], Some(&first)).unwrap(),
+        };
         let limits = ImageLimits { max_bytes: options.limits.max_body_bytes, max_pixels: options.max_pixels };
         let turns = Arc::new(Turns::new(1, 1));
         let (parked, unparked) = (turns.clone(), turns.clone());
@@ -125,15 +132,19 @@ impl Server {
         let scheduler =
             Scheduler::start(options.scheduler, PolicyKind::WidestFit, models, new_executor, environment).unwrap();
         let service = Service::new(repository, scheduler, metrics, registry, options.limits);
-        let service = Arc::new(service.with_cors_origins(options.cors_origins));
+        let service = service.with_cors_origins(options.cors_origins);
+        let service = Arc::new(match options.control {
+            Some(control) => service.with_model_control(control),
+            None => service,
+        });
 
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or(()) };
-        let task = runtime.spawn(serve(listener, service, shutdown, options.drain));
+        let task = runtime.spawn(serve(listener, service.clone(), shutdown, options.drain));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Server { address, agent, stop: Some(stop), task: Some(task), runtime }
+        Server { address, service, agent, stop: Some(stop), task: Some(task), runtime }
     }
 
     /// Asks until the server says that it is ready.
@@ -182,6 +193,11 @@ impl Server {
         let text = self.get("/metrics").text;
         let line = text.lines().find(|line| line.starts_with(begins))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Runs this in the server's runtime.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
     /// Asks the server to stop, without waiting for it.

@@ -52,7 +52,10 @@ pub struct JobQueue<P> {
     entries: VecDeque<Entry<P>>,
     policy: Box<dyn Policy>,
     /// One for each model.
+    /// By model. Those of removed models remain until another takes their index.
     profiles: Vec<Profile>,
+    /// The indices of removed models.
+    vacant: Vec<usize>,
     decode_times: DecodeTimes,
     workers: Vec<Option<Busy>>,
     settings: QueueSettings,
@@ -94,6 +97,7 @@ impl<P: Payload> JobQueue<P> {
             entries: VecDeque::new(),
             policy,
             profiles,
+            vacant: Vec::new(),
             decode_times: DecodeTimes::default(),
             workers: vec![Some(warming_up); settings.workers],
             settings,
@@ -101,6 +105,29 @@ impl<P: Payload> JobQueue<P> {
             abandoned: 0,
             busy_until: Vec::new(),
         }
+    }
+
+    /// Adds a model with this profile. Returns its index, which a removed model may have had.
+    pub fn add_model(&mut self, profile: Profile) -> usize {
+        match self.vacant.pop() {
+            Some(index) => {
+                self.profiles[index] = profile;
+                index
+            }
+            None => {
+                self.profiles.push(profile);
+                self.profiles.len() - 1
+            }
+        }
+    }
+
+    /// Removes a model, unless a job of it is queued; returns whether it did.
+    pub fn remove_model(&mut self, model: usize) -> bool {
+        let used = self.jobs.iter().any(|job| job.model == model);
+        if !used && !self.vacant.contains(&model) {
+            self.vacant.push(model);
+        }
+        !used
     }
 
     /// Accepts all jobs of a request or none, and returns the id of the first; the others follow it.
@@ -384,7 +411,8 @@ impl<P: Payload> JobQueue<P> {
     /// The time of so many jobs at the narrowest width.
     fn time_of(&self, jobs: usize) -> Duration {
         let narrowest = |profile: &Profile| profile.latency(profile.narrowest(), jobs);
-        self.profiles.iter().map(narrowest).max().unwrap_or_default() / self.workers.len().max(1) as u32
+        let served = self.profiles.iter().enumerate().filter(|(model, _)| !self.vacant.contains(model));
+        served.map(|(_, profile)| narrowest(profile)).max().unwrap_or_default() / self.workers.len().max(1) as u32
     }
 
     /// The policy, and what it sees now.

@@ -279,6 +279,22 @@ fn of_a_million_events_every_job_has_one_outcome() {
 }
 
 #[test]
+fn a_model_stays_while_it_has_jobs_and_its_index_serves_another() {
+    let now = Instant::now();
+    let mut queue = queue(SETTINGS, &[40, 100], now);
+    let profile = queue.profiles()[0].clone();
+    assert_eq!(queue.add_model(profile.clone()), 2);
+    queue.submit(vec![SubmittedJob { model: 2, ..job(now, None) }], now).unwrap();
+    assert!(!queue.remove_model(2), "it has a job");
+    (0..SETTINGS.workers).for_each(|worker| drop(queue.next(worker, now)));
+    let task = DecodeTask { id: 0, model: 2, deadline: queue.jobs[0].deadline, bytes: 4, encoded: () };
+    assert!(queue.undecodable(&task, None).is_some());
+    assert!(queue.remove_model(2) && queue.remove_model(2));
+    assert_eq!(queue.add_model(profile.clone()), 2);
+    assert_eq!(queue.add_model(profile), 3);
+}
+
+#[test]
 fn the_same_events_have_the_same_outcomes() {
     assert_eq!(play(2, 20_000), play(2, 20_000));
 }

@@ -8,6 +8,8 @@ use tonic::Code;
 pub(in crate::server) enum Kind {
     /// The request is malformed: correct it.
     BadRequest,
+    /// The caller may not do this.
+    Forbidden,
     /// What it names does not exist.
     NotFound,
     /// What it names does not accept this method.
@@ -39,6 +41,7 @@ impl Kind {
     pub(in crate::server) fn status(self) -> StatusCode {
         match self {
             Kind::BadRequest => StatusCode::BAD_REQUEST,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Kind::SlowRequest => StatusCode::REQUEST_TIMEOUT,
@@ -59,6 +62,7 @@ impl Kind {
             Kind::BadRequest | Kind::TooLarge | Kind::TargetTooLong | Kind::HeadTooLarge | Kind::UnsupportedType => {
                 Code::InvalidArgument
             }
+            Kind::Forbidden => Code::PermissionDenied,
             Kind::NotFound => Code::NotFound,
             Kind::NoSuchMethod => Code::Unimplemented,
             Kind::CannotBeMet => Code::FailedPrecondition,

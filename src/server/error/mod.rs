@@ -45,6 +45,10 @@ pub(super) enum ApiError {
     NoSuchTensor { kind: &'static str, name: String, known: String },
     #[error("the request exceeds the limit of {max_images} images")]
     TooManyImages { max_images: usize },
+    #[error("the model is not loaded: {reason}")]
+    NotLoaded { reason: String },
+    #[error("callers may not load or unload models here; start the server with --model-control explicit to allow it")]
+    ControlForbidden,
     #[error(transparent)]
     NoSuchModel(#[from] NotFound),
     #[error("there is nothing at {path:?}; available: {PATHS}")]
@@ -131,6 +135,8 @@ impl ApiError {
             ApiError::BadTensor { .. } => (Kind::BadRequest, "bad_tensor"),
             ApiError::NoSuchTensor { .. } => (Kind::NotFound, "no_such_tensor"),
             ApiError::TooManyImages { .. } => (Kind::TooLarge, "too_many_images"),
+            ApiError::NotLoaded { .. } => (Kind::CannotBeMet, "not_loaded"),
+            ApiError::ControlForbidden => (Kind::Forbidden, "control_forbidden"),
             ApiError::NoSuchModel(_) => (Kind::NotFound, "no_such_model"),
             ApiError::NoSuchPath { .. } => (Kind::NotFound, "no_such_path"),
             ApiError::NoSuchMethod { .. } => (Kind::NoSuchMethod, "no_such_method"),
@@ -184,7 +190,7 @@ impl ApiError {
 const USUAL_WAIT: Duration = Duration::from_millis(500);
 
 /// Every code.
-pub(super) const CODES: [&str; 38] = [
+pub(super) const CODES: [&str; 40] = [
     "bad_encoding",
     "bad_head",
     "bad_infer_request",
@@ -196,6 +202,7 @@ pub(super) const CODES: [&str; 38] = [
     "broken_image",
     "cannot_be_met",
     "contradiction",
+    "control_forbidden",
     "deadline",
     "empty_body",
     "empty_image",
@@ -208,6 +215,7 @@ pub(super) const CODES: [&str; 38] = [
     "no_such_model",
     "no_such_path",
     "no_such_tensor",
+    "not_loaded",
     "overloaded",
     "queue_full",
     "repeated_parameter",

@@ -75,7 +75,7 @@ pub(super) async fn classify(State(service): State<Arc<Service>>, request: Reque
 fn read(service: &Service, parts: &Parts, arrived: Instant) -> Result<(Ask, usize), ApiError> {
     let written = WrittenParameters::of(parts.uri.query().unwrap_or_default(), &parts.headers)?;
     let parameters = Parameters::read(written)?;
-    let model = service.repository.find(parameters.model.as_deref(), parameters.version)?.clone();
+    let model = service.repository().find(parameters.model.as_deref(), parameters.version)?.clone();
     let classes = model.model.classes();
     let top_k = match &parameters.top_k {
         Some(number) => number.within(1..=classes)?,

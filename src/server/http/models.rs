@@ -95,14 +95,14 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Models> 
         default: repository.default_name().to_owned(),
         models: repository.by_name().filter_map(|(_, versions)| Listed::of(versions)).collect(),
         limits: BodyLimits { max_body_bytes: service.limits.max_body_bytes, max_files: service.limits.max_files },
-        rejected: repository.rejected().iter().map(RejectedModel::of).collect(),
+        rejected: repository.rejected().iter().map(|rejected| RejectedModel::of(rejected)).collect(),
     })
 }
 
 impl Listed {
     /// `None` only for an empty list of versions.
     fn of(versions: &[Arc<ServedModel>]) -> Option<Listed> {
-        let ServedModel { name, version, model, input } = versions.last()?.as_ref();
+        let ServedModel { name, version, model, input, .. } = versions.last()?.as_ref();
         let (shape, metadata) = (model.input(), model.metadata());
         let accuracy = metadata.accuracy.iter().map(|&(width, accuracy)| Accuracy { width, accuracy });
         Some(Listed {

@@ -50,7 +50,8 @@ impl ModelMetadata {
             datatype: "FP32",
             shape: vec![-1, served.model.classes() as i64],
         };
-        let versions = service.repository.by_name().find(|(name, _)| *name == served.name);
+        let repository = service.repository();
+        let versions = repository.by_name().find(|(name, _)| *name == served.name);
         let versions = versions.map_or(&[][..], |(_, versions)| versions);
         ModelMetadata {
             name: served.name.clone(),
@@ -81,13 +82,14 @@ fn properties(served: &ServedModel) -> BTreeMap<String, String> {
 
 /// All models of the repository; only those that can run, if so asked.
 pub(super) fn index(service: &Service, only_ready: bool) -> Vec<IndexEntry> {
-    let ready = service.repository.all().map(|served| IndexEntry {
+    let repository = service.repository();
+    let ready = repository.all().map(|served| IndexEntry {
         name: served.name.clone(),
         version: served.version.to_string(),
         state: "READY",
         reason: String::new(),
     });
-    let rejected = service.repository.rejected().iter().filter(|_| !only_ready).map(|rejected| {
+    let rejected = repository.rejected().iter().filter(|_| !only_ready).map(|rejected| {
         let (name, version) = rejected.path.split_once('/').unwrap_or((&rejected.path, ""));
         let (name, version, reason) = (name.to_owned(), version.to_owned(), rejected.reason.to_string());
         IndexEntry { name, version, state: "UNAVAILABLE", reason }

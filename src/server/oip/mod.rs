@@ -49,8 +49,8 @@ enum Scalar {
 }
 
 /// The tensor extensions that the server understands, under their names in the protocol.
-const EXTENSIONS: [&str; 5] =
-    ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"];
+const EXTENSIONS: [&str; 6] =
+    ["binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters", "statistics"];
 /// The name that the server gives itself.
 const SERVER: &str = "anywidth";
 /// Maximum number of parameters, inputs or outputs of a request.
@@ -64,7 +64,7 @@ impl Service {
             "" => None,
             version => Some(version.parse().map_err(|_| unknown())?),
         };
-        Ok(self.repository.find(Some(name), version)?.clone())
+        Ok(self.repository().find(Some(name), version)?.clone())
     }
 }
 

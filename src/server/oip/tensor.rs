@@ -160,9 +160,9 @@ impl Datatype {
 
 /// The only input of a request.
 pub(super) fn only(mut inputs: Vec<InputTensor>) -> Result<InputTensor, ApiError> {
-    match (inputs.pop(), inputs.len()) {
-        (Some(input), 0) => Ok(input),
-        (_, others) => Err(unreadable(format!("there are {} inputs; expected: one, the image", others + 1))),
+    match (inputs.len(), inputs.pop()) {
+        (1, Some(input)) => Ok(input),
+        (count, _) => Err(unreadable(format!("there are {count} inputs; expected: one, the image"))),
     }
 }
 

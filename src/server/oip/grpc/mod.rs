@@ -30,8 +30,9 @@ use generated::grpc_inference_service_server::{GrpcInferenceService, GrpcInferen
 use generated::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
     ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse,
-    RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
-    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
 use limited::Reservation;
 
@@ -103,8 +104,9 @@ impl GrpcInferenceService for Inference {
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
         let ModelReadyRequest { name, version } = request.into_inner();
-        self.service.model(&name, &version).map_err(|error| self.status(error))?;
-        Ok(Response::new(ModelReadyResponse { ready: self.service.is_ready() }))
+        // As in Triton, whose clients take an error for a failed connection.
+        let ready = self.service.model(&name, &version).is_ok() && self.service.is_ready();
+        Ok(Response::new(ModelReadyResponse { ready }))
     }
 
     async fn server_metadata(&self, _: Request<ServerMetadataRequest>) -> Answer<ServerMetadataResponse> {
@@ -146,7 +148,7 @@ impl GrpcInferenceService for Inference {
         let ModelStatisticsRequest { name, version } = request.into_inner();
         let of = |served: &_| ModelStatistics::of(&self.service, served).into();
         let model_stats = match name.is_empty() {
-            true => self.service.repository.all().map(|served| of(served)).collect(),
+            true => self.service.repository().all().map(|served| of(served)).collect(),
             false => vec![of(&*self.service.model(&name, &version).map_err(|error| self.status(error))?)],
         };
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
@@ -155,6 +157,26 @@ impl GrpcInferenceService for Inference {
     async fn repository_index(&self, request: Request<RepositoryIndexRequest>) -> Answer<RepositoryIndexResponse> {
         let index = describe::index(&self.service, request.get_ref().ready);
         Ok(Response::new(RepositoryIndexResponse { models: index.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Answer<RepositoryModelLoadResponse> {
+        let RepositoryModelLoadRequest { repository_name, model_name } = request.into_inner();
+        let name = if model_name.is_empty() { repository_name } else { model_name };
+        self.service.load(&name).await.map_err(|error| self.status(error))?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Answer<RepositoryModelUnloadResponse> {
+        let RepositoryModelUnloadRequest { repository_name, model_name } = request.into_inner();
+        let name = if model_name.is_empty() { repository_name } else { model_name };
+        self.service.unload(&name).await.map_err(|error| self.status(error))?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 }
 

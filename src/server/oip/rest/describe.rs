@@ -37,7 +37,8 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, J
 
 /// The names of all models.
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<Value> {
-    Json(json!({ "models": service.repository.by_name().map(|(name, _)| name).collect::<Vec<_>>() }))
+    let repository = service.repository();
+    Json(json!({ "models": repository.by_name().map(|(name, _)| name).collect::<Vec<_>>() }))
 }
 
 /// A model's metadata.
@@ -89,7 +90,8 @@ pub(super) async fn statistics(State(service): State<Arc<Service>>, path: Named)
 
 /// What every model did so far.
 pub(super) async fn all_statistics(State(service): State<Arc<Service>>) -> Json<Value> {
-    let all = service.repository.all().map(|served| model_statistics(&service, served));
+    let repository = service.repository();
+    let all = repository.all().map(|served| model_statistics(&service, served));
     Json(json!({ "model_stats": all.collect::<Vec<_>>() }))
 }
 

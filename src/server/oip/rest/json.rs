@@ -14,6 +14,7 @@ use crate::server::request::shortened;
 
 /// A request as it is written.
 #[derive(Deserialize)]
+#[serde(expecting = "an inference request")]
 struct Written {
     #[serde(default)]
     id: String,
@@ -25,6 +26,7 @@ struct Written {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an input")]
 struct WrittenInput {
     name: String,
     shape: Vec<i64>,
@@ -35,6 +37,7 @@ struct WrittenInput {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an output")]
 struct WrittenOutput {
     name: String,
     #[serde(default)]

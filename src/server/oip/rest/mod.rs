@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod control;
 mod describe;
 mod json;
 
@@ -41,7 +42,9 @@ pub(in crate::server) fn routes() -> Router<Arc<Service>> {
         .route("/v2/health/ready", get(describe::ready))
         .route("/v2/models", get(describe::models))
         .route("/v2/models/stats", get(describe::all_statistics))
-        .route("/v2/repository/index", post(describe::index));
+        .route("/v2/repository/index", post(describe::index))
+        .route("/v2/repository/models/{model}/load", post(control::load))
+        .route("/v2/repository/models/{model}/unload", post(control::unload));
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         routes = routes
             .route(model, get(describe::model))
