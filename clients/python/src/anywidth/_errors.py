@@ -47,6 +47,10 @@ class BadRequest(AnywidthError):
     """A parameter, header or form is wrong, or the body arrived too slowly or not whole (400, 405, 408, 414, 431)."""
 
 
+class Forbidden(AnywidthError):
+    """The server, or a proxy before it, does not allow this (403)."""
+
+
 class NotFound(AnywidthError):
     """No model of this name or version, or no such path (404)."""
 
@@ -95,12 +99,14 @@ _BY_CODE = {
 }
 _BY_STATUS = {
     400: BadRequest,
+    403: Forbidden,
     404: NotFound,
     405: BadRequest,
     408: BadRequest,
     413: TooLarge,
     414: BadRequest,
     415: UnsupportedImage,
+    422: CannotBeMet,
     431: BadRequest,
     503: Overloaded,
 }
