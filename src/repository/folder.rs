@@ -25,8 +25,8 @@ pub(super) fn load(path: &Path, precisions: &Precisions) -> Result<(Vec<ServedMo
     let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
     let (mut models, mut rejected) = (Vec::new(), Vec::new());
     for name in names {
-        load_versions(path, &name, &mut models, &mut rejected, |version, folder| {
-            Some(ServedModel::from_file(&name, version, &folder.join(FILE), precisions))
+        load_versions(path, &name, &mut models, &mut rejected, |version, folder, fingerprint| {
+            Some(ServedModel::from_file(&name, version, &folder.join(FILE), precisions, fingerprint.cloned()))
         });
     }
     if models.is_empty() {
@@ -39,6 +39,7 @@ pub(super) fn load(path: &Path, precisions: &Precisions) -> Result<(Vec<ServedMo
 type Found = (Vec<Arc<ServedModel>>, Vec<Arc<Rejected>>);
 
 /// Reads the folder again, for what is served of it now; only the models of one name, if `only` is given, and the others stay.
+/// Unloaded models are read only by name.
 pub(super) fn reload(
     path: &Path,
     precisions: &Precisions,
@@ -48,25 +49,23 @@ pub(super) fn reload(
     let names = folders(path).map_err(|reason| RepositoryError::Folder { path: path.to_owned(), reason })?;
     let (mut models, mut rejected) = (Vec::new(), Vec::new());
     let (mut kept, mut still_rejected) = (Vec::new(), Vec::new());
-    for name in names.iter().filter(|name| only.is_none_or(|only| only == *name)) {
-        load_versions(path, name, &mut models, &mut rejected, |version, folder| {
+    let is_read = |name: &&String| only.map_or_else(|| !served.unloaded.contains(*name), |only| only == *name);
+    for name in names.iter().filter(is_read) {
+        load_versions(path, name, &mut models, &mut rejected, |version, folder, fingerprint| {
             let before = served.find(Some(name), Some(version)).ok();
-            let fingerprint = Fingerprint::of(folder).ok();
-            if let Some(model) = before
-                && fingerprint.is_some()
-                && model.fingerprint == fingerprint
-            {
+            let is_same = |other: &Option<Fingerprint>| fingerprint.is_some() && other.as_ref() == fingerprint;
+            if let Some(model) = before.filter(|model| is_same(&model.fingerprint)) {
                 return Some(Ok(model.clone()));
             }
-            let is_unchanged = |other: &&Arc<Rejected>| {
-                fingerprint.is_some() && other.fingerprint == fingerprint && other.path == format!("{name}/{version}")
-            };
+            let is_unchanged =
+                |other: &&Arc<Rejected>| is_same(&other.fingerprint) && other.path == format!("{name}/{version}");
             if let Some(other) = served.rejected.iter().find(is_unchanged) {
                 still_rejected.push(other.clone());
                 kept.extend(before.cloned());
                 return None;
             }
-            let model = ServedModel::from_file(name, version, &folder.join(FILE), precisions).map(Arc::new);
+            let file = folder.join(FILE);
+            let model = ServedModel::from_file(name, version, &file, precisions, fingerprint.cloned()).map(Arc::new);
             // What was served before is better than nothing.
             kept.extend(before.filter(|_| model.is_err() && folder.exists()).cloned());
             Some(model)
@@ -75,10 +74,8 @@ pub(super) fn reload(
     models.extend(kept);
     let mut rejected: Vec<_> = rejected.into_iter().map(Arc::new).chain(still_rejected).collect();
     if let Some(only) = only {
-        let is_other = |name: &str| name != only;
-        models.extend(served.all().filter(|model| is_other(&model.name)).cloned());
-        let others = served.rejected.iter().filter(|other| is_other(other.path.split('/').next().unwrap_or_default()));
-        rejected.extend(others.cloned());
+        models.extend(served.all().filter(|model| model.name != only).cloned());
+        rejected.extend(served.rejected.iter().filter(|other| other.name() != only).cloned());
     }
     match models.is_empty() {
         true => Err(RepositoryError::NoneLeft { path: path.to_owned() }),
@@ -92,7 +89,7 @@ fn load_versions<Model>(
     name: &str,
     models: &mut Vec<Model>,
     rejected: &mut Vec<Rejected>,
-    mut load: impl FnMut(u64, &Path) -> Option<Result<Model, ModelError>>,
+    mut load: impl FnMut(u64, &Path, Option<&Fingerprint>) -> Option<Result<Model, ModelError>>,
 ) {
     let mut reject = |path: String, reason, fingerprint| rejected.push(Rejected { path, reason, fingerprint });
     if !is_name(name) {
@@ -111,7 +108,7 @@ fn load_versions<Model>(
         let model = match version(&text) {
             _ if models.len() == MAX_MODELS => Some(Err(ModelError::TooMany)),
             None => Some(Err(ModelError::BadVersion)),
-            Some(version) => load(version, &folder),
+            Some(version) => load(version, &folder, fingerprint.as_ref()),
         };
         match model {
             Some(Ok(model)) => models.push(model),

@@ -167,9 +167,9 @@ pub enum RepositoryError {
         /// The name.
         name: String,
     },
-    /// The new models cannot be measured.
-    #[error("the models cannot be measured: {reason}")]
-    Measuring {
+    /// The new models cannot be made ready.
+    #[error("the new models cannot be made ready: {reason}")]
+    NotReady {
         /// The error.
         reason: String,
     },
@@ -250,7 +250,7 @@ impl Repository {
             Source::File(path) => (vec![load_file(path, precisions)?], Vec::new()),
         };
         let is_known = |name: &str| {
-            let rejected = rejected.iter().filter_map(|rejected: &Rejected| rejected.path.split('/').next());
+            let rejected = rejected.iter().map(Rejected::name);
             models.iter().map(|model| model.name.as_str()).chain(rejected).any(|known| known == name)
         };
         if let Some(name) = precisions.names().find(|name| !is_known(name)) {
@@ -324,6 +324,13 @@ impl Repository {
     }
 }
 
+impl Rejected {
+    /// The name of the model.
+    pub fn name(&self) -> &str {
+        self.path.split('/').next().unwrap_or_default()
+    }
+}
+
 impl ServedModel {
     /// Loads a model from a file's contents, which must include all weights, and warms it up. It runs with `f32`.
     ///
@@ -339,10 +346,14 @@ impl ServedModel {
     }
 
     /// Loads a model file with its external data files.
-    fn from_file(name: &str, version: u64, path: &Path, precisions: &Precisions) -> Result<ServedModel, ModelError> {
+    fn from_file(
+        name: &str,
+        version: u64,
+        path: &Path,
+        precisions: &Precisions,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<ServedModel, ModelError> {
         check_name(name)?;
-        // Before the files are read: a later change is seen as one.
-        let fingerprint = path.parent().and_then(|folder| Fingerprint::of(folder).ok());
         let (bytes, mut folder) = (file::read(path)?, file::Folder::of(path));
         let files: &mut dyn DataFiles = &mut folder;
         let model = ServedModel::compile(name, version, ModelFile::read(&bytes, Some(files))?, precisions)?;
@@ -390,7 +401,7 @@ fn load_file(path: &Path, precisions: &Precisions) -> Result<ServedModel, Reposi
     let (name, version) = folder::identity(path)
         .map(|(name, version)| (name.to_owned(), version))
         .unwrap_or_else(|| (name_of(&path.file_stem().unwrap_or_default().to_string_lossy()), 1));
-    ServedModel::from_file(&name, version, path, precisions)
+    ServedModel::from_file(&name, version, path, precisions, None)
         .map_err(|reason| RepositoryError::File { path: path.to_owned(), reason })
 }
 

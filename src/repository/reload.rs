@@ -64,8 +64,7 @@ impl Repository {
         if let Some(name) = only {
             unloaded.remove(name);
         }
-        let is_served = |model: &Arc<ServedModel>| !unloaded.contains(&model.name);
-        Ok(self.replaced(models.into_iter().filter(is_served).collect(), rejected, unloaded.clone()))
+        Ok(self.replaced(models, rejected, unloaded))
     }
 
     /// The models without those of a name, until it is loaded.

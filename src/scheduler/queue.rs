@@ -129,10 +129,12 @@ impl Queue {
 
     /// Lets retired models go that have no jobs left. Returns the number of those that have.
     pub(super) fn release_retired(&self) -> usize {
-        let state = &mut *self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let (released, stay) = state.models.release(|index| state.jobs.remove_model(index));
         // Freeing the weights takes longer than others should wait for the queue.
-        std::thread::spawn(move || drop(released));
+        drop(guard);
+        drop(released);
         stay
     }
 

@@ -104,8 +104,9 @@ impl Service {
         std::thread::Builder::new()
             .name("reload".into())
             .spawn(prepare)
-            .map_err(|reason| RepositoryError::Folder { path: "the models".into(), reason })?;
-        let prepared = prepared.await.unwrap_or(Err(RepositoryError::Fixed))?;
+            .map_err(|error| RepositoryError::NotReady { reason: error.to_string() })?;
+        let failed = || RepositoryError::NotReady { reason: "a thread panicked; see the log".into() };
+        let prepared = prepared.await.unwrap_or_else(|_| Err(failed()))?;
         Ok(self.publish(prepared))
     }
 
@@ -126,7 +127,7 @@ impl Service {
         let changes = self.reload(Some(name.to_owned())).await;
         let changes = changes.map_err(|error| ApiError::NotLoaded { reason: error.to_string() })?;
         let repository = self.repository();
-        let rejected = repository.rejected().iter().find(|rejected| rejected.path.split('/').next() == Some(name));
+        let rejected = repository.rejected().iter().find(|rejected| rejected.name() == name);
         if let Some(rejected) = rejected {
             return Err(ApiError::NotLoaded { reason: format!("{}: {}", rejected.path, rejected.reason) });
         }
@@ -147,7 +148,7 @@ impl Service {
         let reloaded = self.repository().reload(source, precisions, only)?;
         let max_batch = self.scheduler.settings().max_batch;
         let profiles = measure(&reloaded.added, *narrowest, max_batch, *measuring);
-        let profiles = profiles.map_err(|error| RepositoryError::Measuring { reason: error.to_string() })?;
+        let profiles = profiles.map_err(|error| RepositoryError::NotReady { reason: error.to_string() })?;
         Ok((reloaded, profiles))
     }
 
@@ -168,22 +169,24 @@ impl Service {
         for model in &removed {
             self.scheduler.retire(model);
             self.metrics.model_removed(&model.name, &version_labels(model));
-        }
-        added.iter().for_each(|model| self.show(model));
-        for model in &added {
-            info!(model = model.name, version = model.version, "a model is served");
-        }
-        for model in &removed {
             info!(model = model.name, version = model.version, "a model is served no longer");
         }
+        for model in &added {
+            self.show(model);
+            info!(model = model.name, version = model.version, "a model is served");
+        }
         drop((added, removed));
-        let service = self.clone();
-        tokio::spawn(async move {
-            while service.scheduler.release_retired() > 0 {
-                tokio::time::sleep(RELEASE_PAUSE).await;
-            }
-        });
+        if changes.removed > 0 {
+            tokio::spawn(self.clone().release_retired());
+        }
         changes
+    }
+
+    /// Waits until nobody refers to a retired model.
+    async fn release_retired(self: Arc<Service>) {
+        while self.scheduler.release_retired() > 0 {
+            tokio::time::sleep(RELEASE_PAUSE).await;
+        }
     }
 
     /// Shows a served model in the metrics.

@@ -159,6 +159,11 @@ fn callers_load_and_unload_if_they_may() {
     server.post("/classify?model=dog", &png(1)).error(404, "no_such_model");
     post("dog/unload").error(404, "no_such_model");
     assert_eq!(reload(&server), (0, 0), "it stays unloaded");
+    // Nor is it read.
+    put(&root, "dog/1/model.onnx", b"damaged");
+    assert_eq!(reload(&server), (0, 0));
+    assert_eq!(server.metric("anywidth_models_rejected"), Some(0.0));
+    put(&root, "dog/1/model.onnx", &model("dog"));
     assert_eq!(post("cat/unload").error(422, "not_loaded"), "the model is not loaded: it is the only model");
     assert_eq!(post("dog/load").status, 200);
     assert_eq!(label(&server, "model=dog"), "dog");

@@ -1,5 +1,6 @@
 //! The output tensors: which ones a request wants, and how answers become tensors.
 
+use super::tensor::little_endian;
 use super::{MAX_ENTRIES, unreadable};
 use crate::repository::ServedModel;
 use crate::scheduler::Answer;
@@ -119,7 +120,7 @@ impl OutputData {
     /// The elements as they lie in memory, little-endian. Each element of BYTES follows its length, a `u32`.
     pub(super) fn raw(&self) -> Vec<u8> {
         match self {
-            OutputData::Numbers(numbers) => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+            OutputData::Numbers(numbers) => little_endian(numbers),
             OutputData::Classes(classes) => {
                 let element = |text: &String| [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
                 classes.iter().flat_map(element).collect()

@@ -86,7 +86,7 @@ impl InputTensor {
             Contents::Raw(ref raw) => raw.clone(),
             Contents::Numbers(ref numbers) => {
                 self.check_len(numbers.len(), len, "numbers")?;
-                numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+                little_endian(numbers).into()
             }
             Contents::Texts(_) => return Err(self.bad("FP32 elements are numbers, not strings")),
         };
@@ -164,6 +164,13 @@ pub(super) fn only(mut inputs: Vec<InputTensor>) -> Result<InputTensor, ApiError
         (1, Some(input)) => Ok(input),
         (count, _) => Err(unreadable(format!("there are {count} inputs; expected: one, the image"))),
     }
+}
+
+/// Numbers as they lie in memory, little-endian.
+pub(super) fn little_endian(numbers: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size_of_val(numbers));
+    numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+    bytes
 }
 
 /// The parts of so many bytes.
